@@ -1,0 +1,116 @@
+package ringbuf
+
+// Flags describe one frame, intrinsically: the same for every connection it goes to.
+type Flags uint8
+
+const (
+	// Droppable frames may be refused or taken out again when a backlog is full. All others are protected.
+	Droppable Flags = 1 << iota
+	// continued frames have their next part in a Shared body that belongs to the same message.
+	continued
+)
+
+// frameMeta is where a frame ends in its log, and what it is.
+type frameMeta struct {
+	end   uint32
+	flags Flags
+}
+
+// Log is the turn log of one wire form: an append-only run of encoded frames. It lives for one turn and is empty between
+// turns; no Outbound refers to it after its Flush. Loop only.
+type Log struct {
+	// B holds the encoded frames. Encode by appending to it, then Commit.
+	B      []byte
+	id     uint8
+	frames []frameMeta
+}
+
+// Frame is one committed frame of a Log: valid until the end of the turn.
+type Frame struct {
+	start, end uint32
+	index      uint32
+	log        uint8
+}
+
+// Size is the frame's length in bytes.
+func (f Frame) Size() int { return int(f.end - f.start) }
+
+// Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame.
+func (l *Log) Commit(start int, flags Flags) Frame {
+	end := uint32(len(l.B))
+	l.frames = append(l.frames, frameMeta{end: end, flags: flags})
+	return Frame{start: uint32(start), end: end, index: uint32(len(l.frames) - 1), log: l.id}
+}
+
+// logKeep is the capacity, in bytes, that a log keeps from one turn to the next.
+const logKeep = 1 << 20
+
+func (l *Log) reset() {
+	if cap(l.B) > logKeep {
+		l.B, l.frames = nil, nil
+		return
+	}
+	l.B, l.frames = l.B[:0], l.frames[:0]
+}
+
+// LogCount is the number of logs in a Turn.
+const LogCount = 4
+
+// Turn is what a loop gathers during one turn: its logs and the scratch space of its flushes. Which log holds what is
+// the caller's choice; frames that the same connections take one after the other belong in the same log, because there
+// they are neighbours and leave as one piece. Loop only.
+type Turn struct {
+	Logs  [LogCount]Log
+	spare [][]span
+	iov   [][]byte
+	flat  []byte
+}
+
+// NewTurn returns an empty turn.
+func NewTurn() *Turn {
+	t := new(Turn)
+	for i := range t.Logs {
+		t.Logs[i].id = uint8(i)
+	}
+	return t
+}
+
+// Len is the number of bytes encoded in this turn so far.
+func (t *Turn) Len() int {
+	n := 0
+	for i := range t.Logs {
+		n += len(t.Logs[i].B)
+	}
+	return n
+}
+
+// Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or released.
+func (t *Turn) Reset() {
+	for i := range t.Logs {
+		t.Logs[i].reset()
+	}
+}
+
+func (t *Turn) bytes(s *span) []byte { return t.Logs[s.log].B[s.start:s.end] }
+
+func (t *Turn) getSpans() []span {
+	if n := len(t.spare); n > 0 {
+		s := t.spare[n-1]
+		t.spare = t.spare[:n-1]
+		return s
+	}
+	return make([]span, 0, 16)
+}
+
+// sparesMax bounds the span slices kept for reuse, spanKeep the capacity of each.
+const (
+	sparesMax = 256
+	spanKeep  = 1024
+)
+
+func (t *Turn) putSpans(s []span) {
+	clear(s)
+	if cap(s) <= spanKeep && len(t.spare) < sparesMax {
+		t.spare = append(t.spare, s[:0])
+	}
+}

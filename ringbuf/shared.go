@@ -1,0 +1,45 @@
+package ringbuf
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/bytebufferpool"
+)
+
+// Shared is a counted reference to bytes that several queues, perhaps of several loops, send. B is written by its maker
+// before the first hand-over and is immutable from then on. Retain and Release may be called by any goroutine.
+type Shared struct {
+	B    []byte
+	refs atomic.Int32
+	buf  *bytebufferpool.ByteBuffer
+}
+
+var sharedPool = sync.Pool{New: func() any { return new(Shared) }}
+
+// NewShared returns an empty pooled buffer with one reference, owned by the caller.
+func NewShared() *Shared {
+	s := sharedPool.Get().(*Shared)
+	s.buf = bytebufferpool.Get()
+	s.B = s.buf.B[:0]
+	s.refs.Store(1)
+	return s
+}
+
+// Retain adds n references; the caller must hold one already.
+func (s *Shared) Retain(n int) { s.refs.Add(int32(n)) }
+
+// Release gives one reference back; the last one returns the memory to its pool. Using s afterwards is a bug, and a
+// release too many panics rather than corrupt another connection's bytes.
+func (s *Shared) Release() {
+	switch n := s.refs.Add(-1); {
+	case n > 0:
+		return
+	case n < 0:
+		panic("ringbuf: Shared released more often than retained")
+	}
+	s.buf.B = s.B
+	bytebufferpool.Put(s.buf)
+	s.B, s.buf = nil, nil
+	sharedPool.Put(s)
+}
