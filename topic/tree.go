@@ -1,0 +1,166 @@
+package topic
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Kind is what a subscription is for.
+type Kind uint8
+
+// The kinds of subscription (protocol §8, system.topic.subscribe).
+const (
+	Publish Kind = iota // every matching service gets a copy
+	Request             // one matching service gets the message
+)
+
+// Options are what a subscriber asked for. The tree only looks at Priority, to choose between the options of one
+// service that matches through several patterns.
+type Options struct {
+	Priority float64 // higher wins; finite
+	Overflow uint8   // the caller's code for the overflow policy
+	Conflate bool
+}
+
+// Match is one subscriber of a name.
+type Match[S comparable] struct {
+	Sub     S
+	Options Options
+}
+
+// Version is the versions of the two shards a name can match in. Comparable: a result of Match stands as long as
+// Version of the same name equals the one that came with it.
+type Version struct{ literal, wild uint64 }
+
+// shardCount is a power of two. More shards mean fewer cached results lost to changes of other names, at 128
+// bytes each.
+const shardCount = 256
+
+// Tree is the subscriptions of a node: S by pattern and kind. Any goroutine.
+type Tree[S comparable] struct {
+	shards [shardCount]shard[S] // patterns by the hash of their first level
+	wild   shard[S]             // patterns that begin with a wildcard
+	none   shard[S]             // stands for wild where no wildcard matches; always empty
+
+	seen  sync.Pool    // of *map[S]int32, empty
+	count atomic.Int64 // subscriptions
+}
+
+// NewTree returns an empty tree.
+func NewTree[S comparable]() *Tree[S] {
+	t := &Tree[S]{}
+	t.seen.New = func() any {
+		m := make(map[S]int32)
+		return &m
+	}
+	return t
+}
+
+// Subscribe adds s to the subscribers of p for kind k and tells whether it was not one yet. When it was, o
+// replaces its options. O(1) in the number of subscribers.
+func (t *Tree[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
+	added = t.home(p).put(p, k, s, o)
+	if added {
+		t.count.Add(1)
+	}
+	return added
+}
+
+// Unsubscribe takes s away from the subscribers of p for kind k and tells whether it was one. O(1) in the number
+// of subscribers.
+func (t *Tree[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
+	removed = t.home(p).remove(p, k, s)
+	if removed {
+		t.count.Add(-1)
+	}
+	return removed
+}
+
+// home returns the shard a pattern is kept in.
+func (t *Tree[S]) home(p Pattern) *shard[S] {
+	first, _, _ := strings.Cut(p.text, ".")
+	if first == "+" || first == "#" {
+		return &t.wild
+	}
+	return &t.shards[firstHash(p.text)]
+}
+
+// sources returns the two shards a name can match in. No wildcard matches a system topic (protocol §3).
+func (t *Tree[S]) sources(name []byte) (literal, wild *shard[S]) {
+	literal = &t.shards[firstHash(name)]
+	if isSystem(name) {
+		return literal, &t.none
+	}
+	return literal, &t.wild
+}
+
+// firstHash hashes the first level with FNV-1a. It is not keyed, so that Walk's order is the same in every run:
+// first levels chosen to collide share a lock, nothing more.
+func firstHash[T string | []byte](name T) uint32 {
+	h := uint32(2166136261)
+	for i := 0; i < len(name) && name[i] != '.'; i++ {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return (h ^ h>>16) % shardCount
+}
+
+// Match appends to dst one entry for each S with a subscription of kind k that matches name, which is canonical.
+// An S that matches through several patterns has the options of the one with the highest priority. The order is
+// the same for the same history of calls. The version is never newer than the result. Nothing is allocated when
+// dst has room.
+func (t *Tree[S]) Match(name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
+	literal, wild := t.sources(name)
+	return t.matchIn(literal, wild, name, k, dst)
+}
+
+func (t *Tree[S]) matchIn(literal, wild *shard[S], name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
+	var f found[S]
+	var v Version
+	literal.mu.RLock()
+	v.literal = literal.version.Load()
+	if g := literal.literal[k][string(name)]; g != nil {
+		f.add(g)
+	}
+	if literal.root != nil && wild != &t.none {
+		literal.root.match(name, k, &f)
+	}
+	// An empty shard needs no lock: its version is read first, and a writer changes it last.
+	v.wild = wild.version.Load()
+	if wild.size.Load() == 0 {
+		dst = f.appendTo(dst, &t.seen)
+		literal.mu.RUnlock()
+		return dst, v
+	}
+	// Both locks are held while copying. Writers hold one at a time, so the order cannot deadlock.
+	wild.mu.RLock()
+	v.wild = wild.version.Load()
+	if wild.root != nil {
+		wild.root.match(name, k, &f)
+	}
+	dst = f.appendTo(dst, &t.seen)
+	wild.mu.RUnlock()
+	literal.mu.RUnlock()
+	return dst, v
+}
+
+// Version returns the versions of the shards a canonical name can match in: two atomic loads, no lock.
+func (t *Tree[S]) Version(name []byte) Version {
+	literal, wild := t.sources(name)
+	return Version{literal.version.Load(), wild.version.Load()}
+}
+
+// Walk calls f for every pattern and kind with its subscribers until f returns false. subs is valid until f
+// returns. It goes shard by shard, each under its lock: f must not call the tree. The order is the same for the
+// same history of calls.
+func (t *Tree[S]) Walk(f func(p Pattern, k Kind, subs []Match[S]) bool) {
+	for i := range t.shards {
+		if !t.shards[i].walk(f) {
+			return
+		}
+	}
+	t.wild.walk(f)
+}
+
+// Count returns the number of subscriptions.
+func (t *Tree[S]) Count() int { return int(t.count.Load()) }
