@@ -1,0 +1,49 @@
+// Package blackbox holds the node to docs/protocol.md from outside: it builds the daemon, starts it as a process and
+// speaks to it over real sockets, with a TCP client written by hand and a WebSocket implementation that is not ours.
+// Nothing here imports the server. A test is named for the section of the contract it checks.
+package blackbox
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Immutable after TestMain.
+var (
+	serverBinary string // the daemon, cmd/mb-server
+	toolBinary   string // the tool, cmd/mb
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+// run builds both programs once for all tests and removes them afterwards.
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mb-blackbox-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	for _, program := range []struct {
+		name string
+		path *string
+	}{{"mb-server", &serverBinary}, {"mb", &toolBinary}} {
+		*program.path = filepath.Join(dir, program.name)
+		arguments := []string{"build", "-o", *program.path}
+		if raceEnabled {
+			arguments = append(arguments, "-race")
+		}
+		build := exec.Command("go", append(arguments, "./cmd/"+program.name)...)
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building %s: %v\n%s", program.name, err, out)
+			return 1
+		}
+	}
+	return m.Run()
+}
