@@ -1,0 +1,381 @@
+package codec
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+)
+
+// Action is the first field of a header (protocol §2).
+type Action uint8
+
+const (
+	Publish Action = iota + 1
+	Request
+	Response
+)
+
+var actionNames = [...]string{"", "publish", "request", "response"}
+
+// String returns the action in lower case, as it goes out.
+func (a Action) String() string {
+	if int(a) < len(actionNames) && a != 0 {
+		return actionNames[a]
+	}
+	return "action(" + strconv.Itoa(int(a)) + ")"
+}
+
+// Longest fields in bytes (protocol §2).
+const (
+	maxTopicLen    = 255
+	maxTopicLevels = 5
+	maxVersionLen  = 20
+	uuidLen        = 36
+
+	// The maximum header length without the digits of the largest timeout:
+	// "8+1+255+1+20+1+36+1+36+1+digits of the largest timeout".
+	fixedHeaderLen = 8 + 1 + maxTopicLen + 1 + maxVersionLen + 1 + uuidLen + 1 + uuidLen + 1
+)
+
+// Header is one parsed header line. The slices alias the message it was parsed
+// from and live as long as that does.
+type Header struct {
+	Topic     []byte // as its sender spelled it
+	Version   []byte
+	RequestID []byte // nil when absent; 36 bytes otherwise
+	ParentID  []byte // likewise
+	TimeoutMs uint64 // milliseconds; 0 when absent
+	Action    Action
+	Lower     bool // Topic has no upper-case letter: it is its own canonical form
+}
+
+// HeaderError says what is wrong with a header; the connection lives (protocol §7).
+type HeaderError struct {
+	Field     string // "header", "action", "topic", "version", "requestId", "parentRequestId" or "timeout"
+	Reason    string // a sentence for the sender
+	RequestID string // the fourth field, when that could be read
+}
+
+func (e *HeaderError) Error() string { return e.Field + ": " + e.Reason }
+
+// MaxHeaderLen is the longest header line in bytes, its newline not counted,
+// when timeoutMaxMs milliseconds is the largest timeout.
+func MaxHeaderLen(timeoutMaxMs uint64) int {
+	n := fixedHeaderLen + 1
+	for ; timeoutMaxMs >= 10; timeoutMaxMs /= 10 {
+		n++
+	}
+	return n
+}
+
+// Byte classes of topics and versions.
+const (
+	classOther = iota
+	classLower
+	classUpper
+	classDigit
+	classDot
+	classColon
+)
+
+var headerClass = func() (t [256]uint8) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c], t[c-'a'+'A'] = classLower, classUpper
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] = classDigit
+	}
+	t['.'], t[':'] = classDot, classColon
+	return t
+}()
+
+// ParseHeader splits msg into its header, checked against protocol §2, and its
+// payload. timeoutMaxMs is the largest timeout allowed, in milliseconds. h and
+// payload alias msg. A good header costs no allocation. Any goroutine.
+func ParseHeader(msg []byte, timeoutMaxMs uint64) (h Header, payload []byte, err *HeaderError) {
+	var at int // index of the byte after the current field
+	var field, reason string
+
+	if h.Action, at = parseAction(msg); h.Action == 0 {
+		return Header{}, nil, malformed(msg, timeoutMaxMs, "action", "must be publish, request or response")
+	}
+	if at >= len(msg) || msg[at] != ':' {
+		return Header{}, nil, malformed(msg, timeoutMaxMs, "topic", "is missing")
+	}
+
+	start := at + 1
+	if at, h.Lower, reason = scanTopic(msg, start); reason != "" {
+		return Header{}, nil, malformed(msg, timeoutMaxMs, "topic", reason)
+	}
+	h.Topic = msg[start:at:at]
+	if at >= len(msg) || msg[at] != ':' {
+		return Header{}, nil, malformed(msg, timeoutMaxMs, "version", "is missing")
+	}
+
+	start = at + 1
+	if at, reason = scanVersion(msg, start); reason != "" {
+		return Header{}, nil, malformed(msg, timeoutMaxMs, "version", reason)
+	}
+	h.Version = msg[start:at:at]
+
+	if at < len(msg) && msg[at] == ':' {
+		if at, field, reason = h.parseOptional(msg, at, timeoutMaxMs); reason != "" {
+			return Header{}, nil, malformed(msg, timeoutMaxMs, field, reason)
+		}
+	}
+	// "The header ends at the first \n." "No newline within the maximum header length → MALFORMED_MESSAGE."
+	if at >= len(msg) || (at > fixedHeaderLen && at > MaxHeaderLen(timeoutMaxMs)) {
+		return Header{}, nil, malformed(msg, timeoutMaxMs, "header", "too long")
+	}
+	return h, msg[at+1:], nil
+}
+
+// parseAction reads the first field: "publish, request, response; any letter case in".
+func parseAction(msg []byte) (a Action, end int) {
+	const (
+		publish  = 'p' | 'u'<<8 | 'b'<<16 | 'l'<<24 | 'i'<<32 | 's'<<40 | 'h'<<48
+		request  = 'r' | 'e'<<8 | 'q'<<16 | 'u'<<24 | 'e'<<32 | 's'<<40 | 't'<<48
+		response = 'r' | 'e'<<8 | 's'<<16 | 'p'<<24 | 'o'<<32 | 'n'<<40 | 's'<<48 | 'e'<<56
+		lower7   = 0x00202020_20202020 // only a letter becomes a letter by setting this bit
+		low7     = 0x00ffffff_ffffffff
+		lower8   = 0x20202020_20202020
+	)
+	if len(msg) < 8 {
+		return 0, 0
+	}
+	w := binary.LittleEndian.Uint64(msg)
+	delimited := msg[7] == ':' || msg[7] == '\n'
+	switch w&low7 | lower7 {
+	case publish:
+		if delimited {
+			return Publish, 7
+		}
+	case request:
+		if delimited {
+			return Request, 7
+		}
+	}
+	if w|lower8 == response && len(msg) > 8 && (msg[8] == ':' || msg[8] == '\n') {
+		return Response, 8
+	}
+	return 0, 0
+}
+
+// scanTopic reads a topic up to its ':' or '\n': "1–5 levels joined by '.'; a level
+// is a letter followed by letters and digits; at most 255 bytes."
+func scanTopic(msg []byte, start int) (end int, lower bool, reason string) {
+	levels, fresh := 1, true // fresh: the next byte begins a level
+	lower = true
+	i := start
+scan:
+	for ; i < len(msg); i++ {
+		switch headerClass[msg[i]] {
+		case classLower:
+			fresh = false
+		case classUpper:
+			fresh, lower = false, false
+		case classDigit:
+			if fresh { // "a letter followed by …"
+				return i, false, "a level must begin with a letter"
+			}
+		case classDot:
+			if fresh {
+				return i, false, "a level is empty"
+			}
+			fresh = true
+			if levels++; levels > maxTopicLevels { // "1–5 levels"
+				return i, false, "has more than 5 levels"
+			}
+		case classColon:
+			break scan
+		default:
+			if msg[i] == '\n' {
+				break scan
+			}
+			return i, false, "must consist of letters, digits and '.'"
+		}
+	}
+	if i == start { // "an empty required field"
+		return i, false, "is empty"
+	}
+	if fresh {
+		return i, false, "a level is empty"
+	}
+	if i-start > maxTopicLen { // "at most 255 bytes"
+		return i, false, "is longer than 255 bytes"
+	}
+	return i, lower, ""
+}
+
+// scanVersion reads a version up to its ':' or '\n': "MAJOR.MINOR.PATCH, decimal, no
+// leading v, no pre-release, no build part, at most 20 bytes"; "leading zeros … in a version are not [allowed]".
+func scanVersion(msg []byte, start int) (end int, reason string) {
+	const shape = "must be MAJOR.MINOR.PATCH in decimal"
+	dots, part := 0, start // part: where the current number begins
+	i := start
+scan:
+	for ; i < len(msg); i++ {
+		switch headerClass[msg[i]] {
+		case classDigit:
+			if i == part+1 && msg[part] == '0' {
+				return i, "must not have leading zeros"
+			}
+		case classDot:
+			if i == part || dots == 2 {
+				return i, shape
+			}
+			dots++
+			part = i + 1
+		case classColon:
+			break scan
+		default:
+			if msg[i] == '\n' {
+				break scan
+			}
+			return i, shape
+		}
+	}
+	if i == start {
+		return i, "is empty"
+	}
+	if dots != 2 || i == part {
+		return i, shape
+	}
+	if i-start > maxVersionLen { // "at most 20 bytes"
+		return i, "is longer than 20 bytes"
+	}
+	return i, ""
+}
+
+// parseOptional reads the fields after the version; msg[at] is the ':' before the first.
+func (h *Header) parseOptional(msg []byte, at int, timeoutMaxMs uint64) (end int, field, reason string) {
+	if h.RequestID, at, reason = scanID(msg, at+1); reason != "" {
+		return at, "requestId", reason
+	}
+	if at >= len(msg) || msg[at] == '\n' {
+		return at, "", ""
+	}
+	if h.ParentID, at, reason = scanID(msg, at+1); reason != "" {
+		return at, "parentRequestId", reason
+	}
+	if at >= len(msg) || msg[at] == '\n' {
+		return at, "", ""
+	}
+	start := at + 1
+	if h.TimeoutMs, at, reason = scanTimeout(msg, start, timeoutMaxMs); reason != "" {
+		return at, "timeout", reason
+	}
+	if at > start && h.Action != Request { // timeout: "only on request"
+		return at, "timeout", "is allowed on a request only"
+	}
+	if at < len(msg) && msg[at] == ':' { // "More than six fields … → MALFORMED_MESSAGE"
+		return at, "header", "has more than six fields"
+	}
+	return at, "", ""
+}
+
+// scanID reads an ID up to its ':' or '\n': "8-4-4-4-12 hexadecimal digits, any case …
+// Either may be empty". It ends after 36 bytes or not at all.
+func scanID(msg []byte, start int) (id []byte, end int, reason string) {
+	if start >= len(msg) || msg[start] == ':' || msg[start] == '\n' {
+		return nil, start, ""
+	}
+	end = start + uuidLen
+	if end >= len(msg) || (msg[end] != ':' && msg[end] != '\n') || !validUUID(msg[start:end]) {
+		return nil, start, "must be a UUID: 8-4-4-4-12 hexadecimal digits"
+	}
+	return msg[start:end:end], end, ""
+}
+
+// scanTimeout reads a timeout up to its ':' or '\n': "milliseconds, decimal, 1 …
+// request.response.timeout.max"; leading zeros are allowed, an empty field is 0.
+func scanTimeout(msg []byte, start int, maxMs uint64) (ms uint64, end int, reason string) {
+	i, over := start, false
+	for ; i < len(msg) && msg[i] != ':' && msg[i] != '\n'; i++ {
+		d := msg[i] - '0'
+		if d > 9 {
+			return 0, i, "must be a decimal number of milliseconds"
+		}
+		if over || ms > (math.MaxUint64-9)/10 {
+			over = true
+			continue
+		}
+		ms = ms*10 + uint64(d)
+	}
+	if i > start && (over || ms == 0 || ms > maxMs) {
+		return 0, i, "must be 1 to " + strconv.FormatUint(maxMs, 10) + " milliseconds"
+	}
+	return ms, i, ""
+}
+
+// malformed builds the error of a bad header. That there is no newline outweighs
+// every other fault: without one there is no header to speak of.
+func malformed(msg []byte, timeoutMaxMs uint64, field, reason string) *HeaderError {
+	limit := MaxHeaderLen(timeoutMaxMs)
+	colons, fourth, fourthEnd, end := 0, 0, -1, -1
+	for i := 0; i < len(msg) && i <= limit; i++ {
+		if msg[i] != ':' && msg[i] != '\n' {
+			continue
+		}
+		if colons == 3 {
+			fourthEnd = i
+		}
+		if msg[i] == '\n' {
+			end = i
+			break
+		}
+		if colons++; colons == 3 {
+			fourth = i + 1
+		}
+	}
+	if end < 0 {
+		field, reason = "header", "has no newline within "+strconv.Itoa(limit)+" bytes"
+	}
+	e := &HeaderError{Field: field, Reason: reason}
+	if fourthEnd >= 0 && validUUID(msg[fourth:fourthEnd]) {
+		e.RequestID = string(msg[fourth:fourthEnd])
+	}
+	return e
+}
+
+// MajorVersion is the first number of the version. It is bounded by the
+// version's 20 bytes; -1 only when h was not parsed.
+func (h *Header) MajorVersion() int {
+	n := 0
+	for i, c := range h.Version {
+		if c < '0' || c > '9' {
+			if i == 0 {
+				return -1
+			}
+			return n
+		}
+		if n > (math.MaxInt-9)/10 {
+			return math.MaxInt
+		}
+		n = n*10 + int(c-'0')
+	}
+	return -1
+}
+
+// AppendHeader appends h's line with its newline: the action in lower case, the
+// topic as spelled, trailing empty fields omitted. h is not checked.
+func AppendHeader(dst []byte, h *Header) []byte {
+	dst = append(dst, h.Action.String()...)
+	dst = append(dst, ':')
+	dst = append(dst, h.Topic...)
+	dst = append(dst, ':')
+	dst = append(dst, h.Version...)
+	if h.TimeoutMs != 0 || len(h.ParentID) != 0 || len(h.RequestID) != 0 {
+		dst = append(dst, ':')
+		dst = append(dst, h.RequestID...)
+	}
+	if h.TimeoutMs != 0 || len(h.ParentID) != 0 {
+		dst = append(dst, ':')
+		dst = append(dst, h.ParentID...)
+	}
+	if h.TimeoutMs != 0 {
+		dst = append(dst, ':')
+		dst = strconv.AppendUint(dst, h.TimeoutMs, 10)
+	}
+	return append(dst, '\n')
+}
