@@ -76,3 +76,11 @@ func held(b *bytebufferpool.ByteBuffer) int {
 	}
 	return cap(b.B)
 }
+
+// filled is the number of bytes in b, which may be nil.
+func filled(b *bytebufferpool.ByteBuffer) int {
+	if b == nil {
+		return 0
+	}
+	return len(b.B)
+}

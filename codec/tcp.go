@@ -61,10 +61,7 @@ func (d *TCPDecoder) resume(in []byte) (Message, []byte, *FrameError) {
 			return d.refuse(n)
 		}
 	}
-	n, got := int(binary.BigEndian.Uint32(d.head[:])), 0
-	if d.buf != nil {
-		got = len(d.buf.B)
-	}
+	n, got := int(binary.BigEndian.Uint32(d.head[:])), filled(d.buf)
 	if got == 0 && len(in) >= n { // only the length came apart
 		d.have = 0
 		return Message{Binary, in[:n:n]}, in[n:], nil
