@@ -8,15 +8,15 @@ import "encoding/binary"
 type utf8State uint8
 
 const (
-	utf8Start  utf8State = iota // between two characters
-	utf8Bad                     // not UTF-8, whatever follows
-	utf8Tail1                   // one more continuation byte
-	utf8Tail2                   // two more
-	utf8Tail3                   // three more
-	utf8AfterE0                 // two more, the first A0…BF: no overlong form
-	utf8AfterED                 // two more, the first 80…9F: no surrogate
-	utf8AfterF0                 // three more, the first 90…BF: no overlong form
-	utf8AfterF4                 // three more, the first 80…8F: nothing above U+10FFFF
+	utf8Start   utf8State = iota // between two characters
+	utf8Bad                      // not UTF-8, whatever follows
+	utf8Tail1                    // one more continuation byte
+	utf8Tail2                    // two more
+	utf8Tail3                    // three more
+	utf8AfterE0                  // two more, the first A0…BF: no overlong form
+	utf8AfterED                  // two more, the first 80…9F: no surrogate
+	utf8AfterF0                  // three more, the first 90…BF: no overlong form
+	utf8AfterF4                  // three more, the first 80…8F: nothing above U+10FFFF
 	utf8States
 )
 
