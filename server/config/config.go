@@ -1,0 +1,150 @@
+// Package config holds the node's configuration: one table of keys (limits.go), from which the defaults, the environment
+// names, the flags, the checks and the printed form all come, and the code that layers flags over environment over file
+// over defaults (protocol §9).
+//
+// It is a leaf: it knows neither the codec nor the topic tree.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is the whole configuration of one node. The zero value is not usable; start from Default or Load.
+// It is a plain value: copy it freely, but treat RateLimit.TopicPerService as read only.
+type Config struct {
+	Ports         Ports
+	Host          string // "localhost" = every loopback address, "" = all addresses
+	AllowUnsecure bool   // plaintext listeners on a host that is not loopback
+	SSL           SSL
+	Logging       Logging
+	Auth          Auth
+	RateLimit     RateLimit
+	Connection    Connection
+	Request       Request
+	Max           Max
+	Message       Message
+	Memory        Memory
+	Admin         Admin
+	Monitoring    Monitoring
+	Shutdown      Shutdown
+	Loops         int // reactor loops; 0 = as many as CPUs
+}
+
+// AnyPort lets the kernel pick a free port. It is for programs that embed a node; flags, environment and file refuse it.
+const AnyPort = -1
+
+// Ports are the listeners' ports; 0 turns a listener off.
+type Ports struct{ WS, WSS, TCP, TLS int }
+
+// SSL names the PEM files of the certificate chain and its key. Both or neither.
+type SSL struct{ Key, Cert string }
+
+// Logging says what is written and how.
+type Logging struct {
+	Level  slog.Level
+	Format string // "json" or "text"
+}
+
+// Auth bounds failed authentications of one client address.
+type Auth struct {
+	LockoutThreshold int // failures; 0 = never locked out
+	LockoutDuration  time.Duration
+}
+
+// RateLimit holds rates in messages per second; 0 = no limit.
+type RateLimit struct {
+	PerService      int            // of one service
+	PerTopic        int            // on one topic, all services together
+	Total           int            // of the whole node
+	TopicPerService map[string]int // canonical (lower-case) topic pattern to the rate of one service on all matching topics
+}
+
+// Connection bounds every single connection and their number.
+type Connection struct {
+	MaxConcurrent              int // connections of all kinds
+	HeartbeatRetryTimeout      time.Duration
+	HeartbeatDeregisterTimeout time.Duration
+	HandshakeTimeout           time.Duration // accept to established, TLS and HTTP included
+	OutboundBytes              int           // of one connection's outbound ring
+	OutboundMessages           int           // in one connection's outbound ring
+	OutboundOverflow           string        // OverflowDrop, OverflowDropOldest or OverflowDisconnect
+	Backpressure               string        // BackpressureOff or BackpressurePause
+	BackpressureMax            time.Duration // longest pause of a publisher
+}
+
+// Values of connection.outbound.overflow.
+const (
+	OverflowDrop       = "drop"
+	OverflowDropOldest = "drop-oldest"
+	OverflowDisconnect = "disconnect"
+)
+
+// Values of connection.backpressure.
+const (
+	BackpressureOff   = "off"
+	BackpressurePause = "pause"
+)
+
+// Values of logging.format.
+const (
+	FormatJSON = "json"
+	FormatText = "text"
+)
+
+// Request holds the deadlines of requests.
+type Request struct {
+	TimeoutDefault time.Duration // when the header gives none
+	TimeoutMax     time.Duration // the largest a header may give
+}
+
+// Max bounds requests in the node.
+type Max struct {
+	OutstandingRequests   int // delivered or queued and not yet answered, in the node
+	OutstandingPerService int // in flight to one target that registered no maxConcurrent; 0 = no limit
+	QueuedPerTopic        int // waiting on one topic
+}
+
+// Message bounds one message.
+type Message struct {
+	PayloadMaxLength int // bytes
+}
+
+// Memory bounds rings, queues, mailboxes and partial frames together.
+type Memory struct {
+	Limit int64 // bytes
+}
+
+// Admin is the operators' HTTP listener.
+type Admin struct {
+	Address string // host:port; "" turns it off
+}
+
+// Monitoring paces the node's own measurements.
+type Monitoring struct {
+	Interval time.Duration
+}
+
+// Shutdown bounds draining.
+type Shutdown struct {
+	Timeout time.Duration // 0 = close at once
+}
+
+// frameOverhead is what a frame may hold beside its payload: it is above the longest header line the wire contract
+// allows (protocol §2), with its newline.
+const frameOverhead = 512
+
+// MaxFrame returns an upper bound in bytes of the largest frame a peer may send: payload and header line.
+func (c Config) MaxFrame() int { return c.Message.PayloadMaxLength + frameOverhead }
+
+// TLS reports whether a certificate is configured.
+func (c Config) TLS() bool { return c.SSL.Cert != "" && c.SSL.Key != "" }
+
+// Warnings lists, in sentences, what is legal but will surprise the operator.
+func (c Config) Warnings() []string {
+	var ws []string
+	if c.TLS() {
+		ws = append(ws, "ssl.key and ssl.cert are valid, but this version does not serve the wss and tls listeners: ports.wss and ports.tls stay closed")
+	}
+	return ws
+}

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"math"
+	"time"
+)
+
+// kind says how a key's value is written, parsed and printed.
+type kind uint8
+
+const (
+	kindInt    kind = iota // decimal number
+	kindBytes              // number of bytes, or number with a unit (64KiB, 4MiB, 1GB)
+	kindMillis             // number of milliseconds, or a Go duration (1m30s)
+	kindSecond             // number of seconds, or a Go duration
+	kindBool
+	kindString
+	kindEnum
+	kindLevel // slog level by name
+	kindRates // topic pattern to messages per second
+)
+
+// Key is one row of the table: everything there is to know about one configuration key.
+type Key struct {
+	Name    string // as in the file and in --set
+	Env     string // environment variable, "" when there is none
+	Flag    string // flag without its dashes, "" when only --set reaches it
+	Unit    string // of a plain number, "" when it has none
+	Default string // as an operator would write it; "" with kindBytes = computed from the machine
+	Doc     string // one line for --help and the documentation
+
+	kind     kind
+	min, max int64    // bounds of numbers (bytes, milliseconds, seconds); inclusive
+	values   []string // of kindEnum and kindLevel
+	at       func(*Config) any
+}
+
+const (
+	maxPort  = 65535
+	maxCount = 10_000_000
+	maxRate  = 1_000_000_000
+	maxBytes = 1 << 30
+	maxMs    = math.MaxInt32 // 24.8 days
+)
+
+// memoryShare is the part of the machine's or container's memory that memory.limit takes by default, in percent.
+const memoryShare = 75
+
+// Keys returns the table in the order of the documentation. The rows are shared: read only.
+func Keys() []Key { return keys }
+
+// keys is the one place where a limit's name, unit, range and default stand.
+var keys = []Key{
+	{Name: "ports.ws", Env: "WS_PORT", Flag: "ws-port", Default: "3000", max: maxPort, at: func(c *Config) any { return &c.Ports.WS },
+		Doc: "port of the WebSocket listener, 0 turns it off"},
+	{Name: "ports.wss", Env: "WSS_PORT", Flag: "wss-port", Default: "8000", max: maxPort, at: func(c *Config) any { return &c.Ports.WSS },
+		Doc: "port of the WebSocket listener over TLS, 0 turns it off"},
+	{Name: "ports.tcp", Env: "TCP_PORT", Flag: "tcp-port", Default: "3001", max: maxPort, at: func(c *Config) any { return &c.Ports.TCP },
+		Doc: "port of the TCP listener, 0 turns it off"},
+	{Name: "ports.tls", Env: "TLS_PORT", Flag: "tls-port", Default: "8001", max: maxPort, at: func(c *Config) any { return &c.Ports.TLS },
+		Doc: "port of the TCP listener over TLS, 0 turns it off"},
+	{Name: "host", Env: "HOST", Flag: "host", Default: "localhost", kind: kindString, at: func(c *Config) any { return &c.Host },
+		Doc: "host name or address to listen on: localhost binds every loopback address, empty binds all"},
+	{Name: "allowUnsecure", Env: "ALLOW_UNSECURE", Flag: "allow-unsecure", Default: "false", kind: kindBool, at: func(c *Config) any { return &c.AllowUnsecure },
+		Doc: "permit plaintext listeners on a host that is not loopback"},
+	{Name: "ssl.key", Env: "SSL_KEY", Flag: "ssl-key", kind: kindString, at: func(c *Config) any { return &c.SSL.Key },
+		Doc: "path of the PEM file with the private key"},
+	{Name: "ssl.cert", Env: "SSL_CERT", Flag: "ssl-cert", kind: kindString, at: func(c *Config) any { return &c.SSL.Cert },
+		Doc: "path of the PEM file with the certificate chain"},
+	{Name: "logging.level", Env: "LOG_LEVEL", Flag: "log-level", Default: "info", kind: kindLevel, values: []string{"debug", "info", "warn", "error"},
+		at: func(c *Config) any { return &c.Logging.Level }, Doc: "least severe level that is written: debug, info, warn or error"},
+	{Name: "logging.format", Env: "LOG_FORMAT", Flag: "log-format", Default: FormatJSON, kind: kindEnum, values: []string{FormatJSON, FormatText},
+		at: func(c *Config) any { return &c.Logging.Format }, Doc: "form of a log line: json or text"},
+	{Name: "auth.failure.lockout.threshold", Env: "AUTH_FAILURE_LOCKOUT_THRESHOLD", Unit: "failures", Default: "5", max: maxCount,
+		at: func(c *Config) any { return &c.Auth.LockoutThreshold }, Doc: "failed authentications of one client address before it is locked out, 0 = never"},
+	{Name: "auth.failure.lockout.duration", Env: "AUTH_FAILURE_LOCKOUT_DURATION", Unit: "s", Default: "60", kind: kindSecond, min: 1, max: maxMs / 1000,
+		at: func(c *Config) any { return &c.Auth.LockoutDuration }, Doc: "how long a client address stays locked out"},
+	{Name: "rate.limit.global.per.service", Env: "RATE_LIMIT_GLOBAL_PER_SERVICE", Unit: "messages/s", Default: "0", max: maxRate,
+		at: func(c *Config) any { return &c.RateLimit.PerService }, Doc: "messages one service may send, 0 = no limit"},
+	{Name: "rate.limit.global.per.topic", Env: "RATE_LIMIT_GLOBAL_PER_TOPIC", Unit: "messages/s", Default: "0", max: maxRate,
+		at: func(c *Config) any { return &c.RateLimit.PerTopic }, Doc: "messages on one topic, all services together, 0 = no limit"},
+	{Name: ratesKey, Unit: "messages/s", Default: "{}", kind: kindRates, max: maxRate,
+		at: func(c *Config) any { return &c.RateLimit.TopicPerService }, Doc: "topic pattern to messages of one service on all matching topics together, 0 = no limit"},
+	{Name: "rate.limit.global.total", Env: "RATE_LIMIT_GLOBAL_TOTAL", Unit: "messages/s", Default: "0", max: maxRate,
+		at: func(c *Config) any { return &c.RateLimit.Total }, Doc: "messages of the whole node, 0 = no limit"},
+	{Name: "connection.max.concurrent", Env: "CONNECTION_MAX_CONCURRENT", Unit: "connections", Default: "100000", min: 1, max: maxCount,
+		at: func(c *Config) any { return &c.Connection.MaxConcurrent }, Doc: "connections of all kinds; more are answered and closed"},
+	{Name: "connection.heartbeatRetryTimeout", Env: "CONNECTION_HEARTBEAT_RETRY_TIMEOUT", Unit: "ms", Default: "30000", kind: kindMillis, min: 1, max: maxMs,
+		at: func(c *Config) any { return &c.Connection.HeartbeatRetryTimeout }, Doc: "silence after which the node sends a heartbeat request"},
+	{Name: "connection.heartbeatDeregisterTimeout", Env: "CONNECTION_HEARTBEAT_DEREGISTER_TIMEOUT", Unit: "ms", Default: "60000", kind: kindMillis, min: 1, max: maxMs,
+		at: func(c *Config) any { return &c.Connection.HeartbeatDeregisterTimeout }, Doc: "silence after which the connection is closed; longer than heartbeatRetryTimeout"},
+	{Name: "connection.handshakeTimeout", Env: "CONNECTION_HANDSHAKE_TIMEOUT", Unit: "ms", Default: "10000", kind: kindMillis, min: 1, max: maxMs,
+		at: func(c *Config) any { return &c.Connection.HandshakeTimeout }, Doc: "from accept to established, TLS and HTTP included"},
+	{Name: "request.response.timeout.default", Env: "REQUEST_RESPONSE_TIMEOUT_DEFAULT", Unit: "ms", Default: "5000", kind: kindMillis, min: 1, max: maxMs,
+		at: func(c *Config) any { return &c.Request.TimeoutDefault }, Doc: "deadline of a request whose header gives none"},
+	{Name: "request.response.timeout.max", Env: "REQUEST_RESPONSE_TIMEOUT_MAX", Unit: "ms", Default: "3600000", kind: kindMillis, min: 1, max: maxMs,
+		at: func(c *Config) any { return &c.Request.TimeoutMax }, Doc: "longest deadline a header may give"},
+	{Name: "max.outstanding.requests", Env: "MAX_OUTSTANDING_REQUESTS", Unit: "requests", Default: "10000", min: 1, max: maxCount,
+		at: func(c *Config) any { return &c.Max.OutstandingRequests }, Doc: "delivered or queued and not yet answered, in the node; one more evicts the oldest"},
+	{Name: "max.outstanding.perService", Env: "MAX_OUTSTANDING_PER_SERVICE", Unit: "requests", Default: "0", max: maxCount,
+		at: func(c *Config) any { return &c.Max.OutstandingPerService }, Doc: "in flight to one service that registered no maxConcurrent, 0 = no limit"},
+	{Name: "max.queued.perTopic", Env: "MAX_QUEUED_PER_TOPIC", Unit: "requests", Default: "1000", max: maxCount,
+		at: func(c *Config) any { return &c.Max.QueuedPerTopic }, Doc: "waiting on one topic; more are answered SERVICE_UNAVAILABLE"},
+	{Name: "connection.outbound.bytes", Env: "CONNECTION_OUTBOUND_BYTES", Unit: "bytes", Default: "4MiB", kind: kindBytes, min: 2 * frameOverhead, max: maxBytes,
+		at: func(c *Config) any { return &c.Connection.OutboundBytes }, Doc: "one connection's outbound ring; at least twice the largest frame"},
+	{Name: "connection.outbound.messages", Env: "CONNECTION_OUTBOUND_MESSAGES", Unit: "messages", Default: "65536", min: 1, max: maxCount,
+		at: func(c *Config) any { return &c.Connection.OutboundMessages }, Doc: "messages in one connection's outbound ring"},
+	{Name: "connection.outbound.overflow", Env: "CONNECTION_OUTBOUND_OVERFLOW", Default: OverflowDrop, kind: kindEnum, values: []string{OverflowDrop, OverflowDropOldest, OverflowDisconnect},
+		at: func(c *Config) any { return &c.Connection.OutboundOverflow }, Doc: "what gives way when a ring is full: drop (the newest), drop-oldest or disconnect"},
+	{Name: "connection.backpressure", Env: "CONNECTION_BACKPRESSURE", Default: BackpressureOff, kind: kindEnum, values: []string{BackpressureOff, BackpressurePause},
+		at: func(c *Config) any { return &c.Connection.Backpressure }, Doc: "pause: a publisher that asks for acknowledgement is not read while its subscribers' rings are full; or off"},
+	{Name: "connection.backpressureMax", Env: "CONNECTION_BACKPRESSURE_MAX", Unit: "ms", Default: "2000", kind: kindMillis, min: 1, max: maxMs,
+		at: func(c *Config) any { return &c.Connection.BackpressureMax }, Doc: "longest pause of a publisher; then the overflow policy applies"},
+	{Name: "memory.limit", Env: "MEMORY_LIMIT", Unit: "bytes", kind: kindBytes, min: 16 << 20, max: math.MaxInt64,
+		at: func(c *Config) any { return &c.Memory.Limit }, Doc: "for rings, queues, mailboxes and partial frames together"},
+	{Name: "admin.address", Env: "ADMIN_ADDRESS", Default: "127.0.0.1:3002", kind: kindString, at: func(c *Config) any { return &c.Admin.Address },
+		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), empty turns it off"},
+	{Name: "message.payload.maxLength", Env: "MESSAGE_PAYLOAD_MAX_LENGTH", Unit: "bytes", Default: "16384", kind: kindBytes, min: 1, max: 256 << 20,
+		at: func(c *Config) any { return &c.Message.PayloadMaxLength }, Doc: "largest payload of one message"},
+	{Name: "monitoring.interval", Env: "MONITORING_INTERVAL", Unit: "ms", Default: "60000", kind: kindMillis, min: 100, max: maxMs,
+		at: func(c *Config) any { return &c.Monitoring.Interval }, Doc: "between two measurements the node takes of itself"},
+	{Name: "shutdown.timeout", Env: "SHUTDOWN_TIMEOUT", Unit: "ms", Default: "10000", kind: kindMillis, max: maxMs,
+		at: func(c *Config) any { return &c.Shutdown.Timeout }, Doc: "longest draining after SIGTERM or SIGINT, 0 = close at once"},
+	{Name: "loops", Env: "LOOPS", Unit: "loops", Default: "0", max: 1024, at: func(c *Config) any { return &c.Loops },
+		Doc: "reactor loops, 0 = as many as CPUs"},
+}
+
+// ratesKey is the one key whose value is a map; the map's own keys are topic patterns and contain dots.
+const ratesKey = "rate.limit.topic.per.service"
+
+// keyByName finds a row of the table.
+var keyByName = func() map[string]*Key {
+	m := make(map[string]*Key, len(keys))
+	for i := range keys {
+		m[keys[i].Name] = &keys[i]
+	}
+	return m
+}()
+
+// Default returns the configuration with no flag, no environment and no file.
+func Default() Config {
+	var c Config
+	for i := range keys {
+		k := &keys[i]
+		if k.Default == "" && k.kind == kindBytes {
+			*k.at(&c).(*int64) = defaultMemoryLimit()
+			continue
+		}
+		v, err := k.parseText(k.Default)
+		if err != nil {
+			panic("config: the table's default of " + k.Name + ": " + err.Error())
+		}
+		k.assign(&c, v)
+	}
+	return c
+}
+
+// unit is what a plain number of a duration key counts.
+func (k *Key) unit() time.Duration {
+	if k.kind == kindSecond {
+		return time.Second
+	}
+	return time.Millisecond
+}

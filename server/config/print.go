@@ -1,0 +1,83 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// YAML returns the whole configuration, one dotted key a line in the order of the table, in a form that Load reads back
+// to the same Config. It holds the paths of key and certificate, never their content.
+func (c Config) YAML() []byte {
+	var b bytes.Buffer
+	for i := range keys {
+		k := &keys[i]
+		fmt.Fprintf(&b, "%s: %s", k.Name, k.yaml(&c))
+		if k.Unit != "" {
+			fmt.Fprintf(&b, " # %s", k.Unit)
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// plain returns the field as an operator writes it: durations as numbers of the key's unit, levels as words.
+func (k *Key) plain(c *Config) any {
+	switch p := k.at(c).(type) {
+	case *int:
+		return *p
+	case *int64:
+		return *p
+	case *bool:
+		return *p
+	case *string:
+		return *p
+	case *time.Duration:
+		if *p%k.unit() != 0 {
+			return p.String()
+		}
+		return int64(*p / k.unit())
+	case *slog.Level:
+		return strings.ToLower(p.String())
+	case *map[string]int:
+		return *p
+	}
+	panic("config: " + k.Name + " has a field of an unknown type")
+}
+
+// yaml returns the field as YAML on one line. A JSON string is a YAML double-quoted string.
+func (k *Key) yaml(c *Config) string {
+	switch v := k.plain(c).(type) {
+	case string:
+		if strings.Contains(v, "-----BEGIN") {
+			v = ""
+		}
+		return quote(v)
+	case map[string]int:
+		var b strings.Builder
+		b.WriteByte('{')
+		for i, pattern := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s: %d", quote(pattern), v[pattern])
+		}
+		b.WriteByte('}')
+		return b.String()
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return `""` // a string always marshals
+	}
+	return string(b)
+}
