@@ -1,0 +1,85 @@
+package logging
+
+import (
+	"context"
+	"log/slog"
+)
+
+// moduleKey is the attribute that names the part of the node a record comes from; it is lifted into Line.Module.
+const moduleKey = "module"
+
+// Handler is a slog.Handler. Any goroutine.
+type Handler struct {
+	// Immutable after New, WithAttrs or WithGroup.
+	core   *core
+	out    slog.Handler // formats for the output; called on the writer goroutine only
+	tap    slog.Handler // formats the attributes for the tap; likewise
+	module string
+	groups int // open groups; "module" is lifted outside of groups only
+}
+
+// Enabled reports whether the output or the tap wants the level.
+func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
+	if level >= h.core.level {
+		return true
+	}
+	t := h.core.tap.Load()
+	return t != nil && level >= t.min
+}
+
+// Handle queues the record and returns at once; it never fails. Values that could change before they are written are
+// rendered now.
+func (h *Handler) Handle(_ context.Context, r slog.Record) error {
+	e := entry{from: h, module: h.module, record: slog.NewRecord(r.Time, r.Level, r.Message, r.PC)}
+	r.Attrs(func(a slog.Attr) bool {
+		a = freeze(a, h.groups == 0)
+		if h.groups == 0 && a.Key == moduleKey {
+			e.module = a.Value.String()
+		}
+		e.record.AddAttrs(a)
+		return true
+	})
+	h.core.push(e)
+	return nil
+}
+
+// WithAttrs returns a handler whose records carry the attributes. It shares queue, output and tap.
+func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	if len(attrs) == 0 {
+		return h
+	}
+	d := *h
+	frozen := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		frozen[i] = freeze(a, h.groups == 0)
+		if h.groups == 0 && a.Key == moduleKey {
+			d.module = frozen[i].Value.String()
+		}
+	}
+	d.out, d.tap = h.out.WithAttrs(frozen), h.tap.WithAttrs(frozen)
+	return &d
+}
+
+// WithGroup returns a handler that nests the attributes that follow under the name.
+func (h *Handler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	d := *h
+	d.out, d.tap, d.groups = h.out.WithGroup(name), h.tap.WithGroup(name), h.groups+1
+	return &d
+}
+
+// SetTap lets f see every record of level min and above, also those below the output's level; nil takes it away.
+// f runs on the writer goroutine, after the line was written, and must not block; records it logs are queued like any
+// other, so an f that always logs never ends. A record queued before SetTap may still reach f.
+func (h *Handler) SetTap(min slog.Level, f func(Line)) {
+	if f == nil {
+		h.core.tap.Store(nil)
+		return
+	}
+	h.core.tap.Store(&tap{min: min, f: f})
+}
+
+// Dropped returns how many records did not find room in the queue since New.
+func (h *Handler) Dropped() uint64 { return h.core.droppedTotal.Load() }
