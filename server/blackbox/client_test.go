@@ -256,6 +256,22 @@ func (m message) object(t testing.TB) map[string]any {
 	return o
 }
 
+// items returns a member that is an array of objects.
+func items(t testing.TB, o map[string]any, key string) []map[string]any {
+	t.Helper()
+	list, ok := o[key].([]any)
+	if !ok {
+		t.Fatalf("%q is not an array: %v", key, o[key])
+	}
+	entries := make([]map[string]any, len(list))
+	for i := range list {
+		if entries[i], ok = list[i].(map[string]any); !ok {
+			t.Fatalf("%q has %v among its objects", key, list[i])
+		}
+	}
+	return entries
+}
+
 // errorBody is protocol §7's error object.
 type errorBody struct {
 	Code, Message, Timestamp string
@@ -305,6 +321,17 @@ func (e errorBody) names(field string) bool {
 var uuidV4Form = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func isUUIDv4(s string) bool { return uuidV4Form.MatchString(s) }
+
+// service returns an entry of system.service.list, nil when it is not there.
+func (c *client) service(id string) map[string]any {
+	c.t.Helper()
+	for _, entry := range items(c.t, c.ok("system.service.list", ""), "services") {
+		if entry["id"] == id {
+			return entry
+		}
+	}
+	return nil
+}
 
 // perTransport runs a test with a fresh node over each transport.
 func perTransport(t *testing.T, settings []string, test func(t *testing.T, n *node, transport string)) {

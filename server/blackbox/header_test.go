@@ -21,7 +21,7 @@ func TestS2_HeaderErrors(t *testing.T) {
 	rows := []struct{ name, header, field, id string }{
 		{"no fields", "", "", ""},
 		{"one field", "publish", "", ""},
-		{"two fields", "publish:a.b", "version", ""},
+		{"two fields", "publish:a.b", "", ""},
 		{"seven fields", "request:a.b:1.0.0:" + idA + ":" + idB + ":100:x", "", idA},
 		{"unknown action", "subscribe:a.b:1.0.0:" + idA, "action", idA},
 		{"empty action", ":a.b:1.0.0:" + idA, "action", idA},
@@ -251,8 +251,7 @@ func TestS2_OneLine(t *testing.T) {
 		if m.object(t); strings.Contains(string(m.Payload), "\n") {
 			t.Errorf("list has a newline: %q", m.Payload)
 		}
-		services := m.object(t)["services"].([]any)
-		if got := services[0].(map[string]any)["name"]; got != "two\nlines" {
+		if got := items(t, m.object(t), "services")[0]["name"]; got != "two\nlines" {
 			t.Errorf("name is %q", got)
 		}
 		c.refused("system.topic.subscribe", `{"action":"publish","topic":"a\nb"}`, "INVALID_REQUEST")
