@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mbserver/server"
+	"mbserver/server/config"
+)
+
+// fakeNode is a node that binds nothing.
+type fakeNode struct {
+	startErr error
+	shutdown func(context.Context) error
+}
+
+func (f *fakeNode) Start() error { return f.startErr }
+
+func (f *fakeNode) Addr(transport string) string {
+	return map[string]string{"ws": "127.0.0.1:3000", "admin": "127.0.0.1:3002"}[transport]
+}
+
+func (f *fakeNode) Shutdown(ctx context.Context) error { return f.shutdown(ctx) }
+
+// buffer is an output that can be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// bench is a daemon on test doubles.
+type bench struct {
+	daemon
+	out, err buffer
+	signals  chan os.Signal
+	cfg      config.Config // what newNode was given
+	options  server.Options
+}
+
+func newBench(t *testing.T, n *fakeNode, newErr error) *bench {
+	t.Helper()
+	procs := runtime.GOMAXPROCS(0)
+	t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
+	b := &bench{signals: make(chan os.Signal, 2)}
+	b.daemon = daemon{stdout: &b.out, stderr: &b.err, signals: b.signals,
+		newNode: func(cfg config.Config, o server.Options) (node, error) {
+			b.cfg, b.options = cfg, o
+			if newErr != nil {
+				return nil, newErr
+			}
+			return n, nil
+		}}
+	return b
+}
+
+// lines parses the log.
+func (b *bench) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for line := range strings.Lines(b.out.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func find(lines []map[string]any, msg string) []map[string]any {
+	var found []map[string]any
+	for _, l := range lines {
+		if l["msg"] == msg {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStopsOnASignal(t *testing.T) {
+	drained := make(chan time.Duration, 1)
+	n := &fakeNode{shutdown: func(ctx context.Context) error {
+		deadline, _ := ctx.Deadline()
+		drained <- time.Until(deadline)
+		return nil
+	}}
+	b := newBench(t, n, nil)
+	b.signals <- syscall.SIGTERM
+	if code := b.execute([]string{"--set", "shutdown.timeout=30s", "--set", "loops=3"}); code != exitOK {
+		t.Fatalf("exit code %d, %s%s", code, b.out.String(), b.err.String())
+	}
+	if left := <-drained; left <= 0 || left > 30*time.Second {
+		t.Errorf("drained within %v", left)
+	}
+	lines := b.lines(t)
+	if l := find(lines, "listening"); len(l) != 2 || l[0]["transport"] != "ws" || l[0]["address"] != "127.0.0.1:3000" || l[1]["transport"] != "admin" {
+		t.Errorf("listening: %v", l)
+	}
+	for _, msg := range []string{"ready", "draining", "stopped"} {
+		if len(find(lines, msg)) != 1 {
+			t.Errorf("%q is not in the log once: %s", msg, b.out.String())
+		}
+	}
+	if b.options.Logger == nil || b.options.Logs == nil || b.options.Version != version || b.cfg.Loops != 3 {
+		t.Errorf("options %+v, loops %d", b.options, b.cfg.Loops)
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	release := make(chan struct{})
+	ended := make(chan struct{})
+	b := newBench(t, nil, nil)
+	n := &fakeNode{shutdown: func(context.Context) error {
+		defer close(ended)
+		b.signals <- os.Interrupt
+		<-release
+		return nil
+	}}
+	b.newNode = func(config.Config, server.Options) (node, error) { return n, nil }
+	b.signals <- os.Interrupt
+	if code := b.execute([]string{"--set", "shutdown.timeout=1h"}); code != exitFailure {
+		t.Errorf("exit code %d", code)
+	}
+	if len(find(b.lines(t), "second signal: stopping at once")) != 1 {
+		t.Errorf("log: %s", b.out.String())
+	}
+	close(release)
+	<-ended
+}
+
+func TestFailures(t *testing.T) {
+	late := &fakeNode{shutdown: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+	for _, tt := range []struct {
+		name   string
+		node   *fakeNode
+		newErr error
+		msg    string
+	}{
+		{"set up", nil, errors.New("boom"), "the node cannot be set up"},
+		{"start", &fakeNode{startErr: errors.New("address in use")}, nil, "the node cannot start"},
+		{"drain", late, nil, "stopped before everything was drained"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, tt.node, tt.newErr)
+			b.signals <- syscall.SIGTERM
+			if code := b.execute([]string{"--set", "shutdown.timeout=10ms"}); code != exitFailure {
+				t.Errorf("exit code %d", code)
+			}
+			if l := find(b.lines(t), tt.msg); len(l) != 1 || l[0]["error"] == nil || l[0]["level"] != "ERROR" {
+				t.Errorf("log: %s", b.out.String())
+			}
+		})
+	}
+}
+
+func TestCheckPrintsWhatIsInForce(t *testing.T) {
+	b := newBench(t, nil, errors.New("must not be set up"))
+	b.environ = []string{"WS_PORT=4000"}
+	if code := b.execute([]string{"--check", "--tcp-port", "0"}); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, b.err.String())
+	}
+	path := filepath.Join(t.TempDir(), "printed.yaml")
+	if err := os.WriteFile(path, []byte(b.out.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(nil, []string{"CONFIG_PATH=" + path})
+	if err != nil || cfg.Ports.WS != 4000 || cfg.Ports.TCP != 0 {
+		t.Errorf("%v, %+v", err, cfg.Ports)
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	for _, tt := range []struct {
+		args, environ []string
+		want          string
+	}{
+		{args: []string{"--check", "--set", "loop=1"}, want: "did you mean loops"},
+		{args: []string{"--nonsense"}, want: "--nonsense"},
+		{args: []string{"--ws-port=many"}, want: "--ws-port"},
+		{args: []string{"extra"}, want: "extra"},
+		{environ: []string{"TCP_PORT=99999"}, want: "TCP_PORT"},
+		{environ: []string{"CONFIG_PATH=/none/mb.yaml"}, want: "/none/mb.yaml"},
+	} {
+		b := newBench(t, nil, errors.New("must not be set up"))
+		b.environ = tt.environ
+		if code := b.execute(tt.args); code != exitConfig || !strings.Contains(b.err.String(), tt.want) {
+			t.Errorf("%q %q: exit code %d, %q", tt.args, tt.environ, code, b.err.String())
+		}
+		if b.out.String() != "" {
+			t.Errorf("%q: stdout has %q", tt.args, b.out.String())
+		}
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	b := newBench(t, nil, nil)
+	if code := b.execute([]string{"--version"}); code != exitOK || b.out.String() != versionLine()+"\n" {
+		t.Errorf("exit code %d, %q", code, b.out.String())
+	}
+	b = newBench(t, nil, nil)
+	if code := b.execute([]string{"--help"}); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	for _, k := range config.Keys() {
+		if k.Flag != "" && !strings.Contains(b.out.String(), "--"+k.Flag+" ") {
+			t.Errorf("--%s is not in the help", k.Flag)
+		}
+	}
+}
+
+func TestSetProcs(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	if loops := setProcs(3, []string{"A=b", "GOMAXPROCS=5"}); loops != 3 || runtime.GOMAXPROCS(0) != before {
+		t.Errorf("%d loops, %d procs: the environment's choice did not stay", loops, runtime.GOMAXPROCS(0))
+	}
+	if loops := setProcs(3, []string{"GOMAXPROCS="}); loops != 3 || runtime.GOMAXPROCS(0) != 6 {
+		t.Errorf("%d loops, %d procs", loops, runtime.GOMAXPROCS(0))
+	}
+	runtime.GOMAXPROCS(1)
+	if loops := setProcs(0, nil); loops != 1 || runtime.GOMAXPROCS(0) != 2 {
+		t.Errorf("%d loops, %d procs", loops, runtime.GOMAXPROCS(0))
+	}
+}
+
+func TestTooFewDescriptorsAreSaid(t *testing.T) {
+	limit, err := raiseDescriptors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := raiseDescriptors(); err != nil || again != limit {
+		t.Errorf("again: %d, %v", again, err)
+	}
+	const connections = 10_000_000
+	n := &fakeNode{shutdown: func(context.Context) error { return nil }}
+	b := newBench(t, n, nil)
+	b.signals <- syscall.SIGTERM
+	if code := b.execute([]string{"--set", "connection.max.concurrent=10000000"}); code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	var said bool
+	for _, l := range b.lines(t) {
+		said = said || l["openFiles"] == float64(limit) && l["connection.max.concurrent"] == float64(connections)
+	}
+	if want := limit < connections+spareDescriptors; said != want {
+		t.Errorf("limit %d: said %v, want %v", limit, said, want)
+	}
+}

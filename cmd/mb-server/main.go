@@ -1,0 +1,28 @@
+// Command mb-server runs one node of the message broker.
+//
+// Exit codes: 0 the node was asked to stop and did, 1 it failed or did not stop in time, 2 its configuration is bad.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"mbserver/server"
+	"mbserver/server/config"
+)
+
+func main() {
+	// The reader of our log going away must not end the node; sockets report a broken pipe as an error anyway.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	d := daemon{
+		environ: os.Environ(),
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+		signals: signals,
+		newNode: func(cfg config.Config, o server.Options) (node, error) { return server.New(cfg, o) },
+	}
+	os.Exit(d.execute(os.Args[1:]))
+}

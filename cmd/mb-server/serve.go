@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mbserver/server"
+	"mbserver/server/config"
+	"mbserver/server/logging"
+)
+
+// node is what the daemon needs of server.Node.
+type node interface {
+	Start() error
+	Addr(transport string) string
+	Shutdown(ctx context.Context) error
+}
+
+// transports are asked for their addresses in this order.
+var transports = []string{"ws", "wss", "tcp", "tls", "admin"}
+
+// serve runs a node until it was asked to stop, and returns the exit code.
+func (d *daemon) serve(cfg config.Config) int {
+	begin := time.Now()
+	logs := logging.New(d.stdout, cfg.Logging.Level, cfg.Logging.Format)
+	defer logs.Close() //nolint:errcheck // there is nowhere left to tell of a failed log
+	log := slog.New(logs).With("module", "daemon")
+
+	cfg.Loops = setProcs(cfg.Loops, d.environ)
+	warn(log, cfg)
+	n, err := d.newNode(cfg, server.Options{Logger: slog.New(logs), Logs: logs, Version: version})
+	if err != nil {
+		log.Error("the node cannot be set up", "error", err)
+		return exitFailure
+	}
+	if err := n.Start(); err != nil {
+		log.Error("the node cannot start", "error", err)
+		return exitFailure
+	}
+	for _, transport := range transports {
+		if address := n.Addr(transport); address != "" {
+			log.Info("listening", "transport", transport, "address", address)
+		}
+	}
+	log.Info("ready", "version", version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds())
+	return d.wait(log, n, cfg.Shutdown.Timeout)
+}
+
+// warn logs what is legal but will surprise the operator.
+func warn(log *slog.Logger, cfg config.Config) {
+	for _, w := range cfg.Warnings() {
+		log.Warn(w)
+	}
+	limit, err := raiseDescriptors()
+	if err != nil {
+		log.Warn("the limit of open files cannot be read or raised", "error", err)
+		return
+	}
+	if need := uint64(cfg.Connection.MaxConcurrent) + spareDescriptors; limit < need {
+		log.Warn("the limit of open files is too low for connection.max.concurrent: connections beyond it will be refused",
+			"openFiles", limit, "connection.max.concurrent", cfg.Connection.MaxConcurrent, "needed", need)
+	}
+}
+
+// wait blocks until the first signal, then drains the node within the timeout. A second signal ends it at once.
+func (d *daemon) wait(log *slog.Logger, n node, timeout time.Duration) int {
+	sig := <-d.signals
+	log.Info("draining", "signal", sig.String(), "timeoutMs", timeout.Milliseconds())
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			log.Error("stopped before everything was drained", "error", err)
+			return exitFailure
+		}
+		log.Info("stopped")
+		return exitOK
+	case sig := <-d.signals:
+		log.Error("second signal: stopping at once", "signal", sig.String())
+		return exitFailure
+	}
+}
