@@ -4,13 +4,14 @@
 // a level may be "+" (exactly one level) and the last one "#" (zero or more levels). Wildcards never match a
 // name whose first level is "system".
 //
-// Reading order: name.go (the grammar), pattern.go (patterns and the naive matcher), group.go (the subscribers
-// of one pattern), node.go (the trie of wildcard patterns), shard.go (one lock's worth of patterns), tree.go
-// (the whole), cache.go (what an event loop keeps of it).
+// Reading order: name.go (the grammar), pattern.go (patterns and the naive matcher), shape.go (how a name finds
+// the patterns that match it), group.go (a pattern and its subscribers), table.go and store.go (where groups are
+// kept), shard.go (one lock's worth of patterns), found.go (one copy for each subscriber), tree.go (the whole),
+// cache.go (what an event loop keeps of it).
 //
 // The tree is sharded by first level; patterns that begin with a wildcard have a shard of their own. So a name
-// can match in two shards only, and the two shards' versions tell whether an earlier answer still stands. Within
-// a shard literal patterns are found by one hash lookup of the whole name; only wildcard patterns are in a trie.
+// can match in two shards only, and the two shards' versions tell whether an earlier answer still stands.
 //
-// Results are deterministic for a given history of calls: no order depends on Go's map iteration.
+// Results are deterministic for a given history of calls: no order depends on Go's map iteration or on the
+// hashes' random key.
 package topic

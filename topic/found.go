@@ -21,7 +21,7 @@ func (f *found[S]) add(g *group[S]) {
 }
 
 // appendTo appends the subscribers to dst, each once, with the options of its highest priority; of equal ones,
-// those of the group that comes first. seen is a pool of *map[S]int32.
+// those met first, the largest group before the others. seen is a pool of *map[S]int32.
 func (f *found[S]) appendTo(dst []Match[S], seen *sync.Pool) []Match[S] {
 	if f.count == 0 {
 		return dst
@@ -66,21 +66,12 @@ func (f *found[S]) appendTo(dst []Match[S], seen *sync.Pool) []Match[S] {
 					index[m.Sub] = int32(len(dst))
 				}
 				dst = append(dst, m)
-			case f.prefers(m, i, dst[at], largest, at < tail):
+			case m.Options.Priority > dst[at].Options.Priority:
 				dst[at].Options = m.Options
 			}
 		}
 	}
 	return dst
-}
-
-// prefers tells whether the options of m, from group i, win over those of have, which came from the largest group
-// or from one before i.
-func (f *found[S]) prefers(m Match[S], i int, have Match[S], largest int, fromLargest bool) bool {
-	if m.Options.Priority != have.Options.Priority {
-		return m.Options.Priority > have.Options.Priority
-	}
-	return fromLargest && i < largest
 }
 
 // position finds s in dst from tail on, by index when there is one; -1 when it is not there.

@@ -1,17 +1,57 @@
 package topic
 
+import "unsafe"
+
 // indexAbove is the number of subscribers past which a group keeps an index. Below, a scan of the list is as
 // fast and an index would cost more than the subscribers. The index goes again at half of it.
 const indexAbove = 16
 
-// group is the subscribers of one pattern for one kind of message. Most have exactly one, which is kept in the
+// inlineText is the number of bytes of a pattern kept in the group itself, so that comparing it to a name does
+// not cost another cache miss. With S a pointer a group is then 96 bytes.
+const inlineText = 46
+
+// group is one pattern and its subscribers for one kind of message. Most have exactly one, which is kept in the
 // group itself. Guarded by the shard's lock.
 type group[S comparable] struct {
-	pattern Pattern
-	only    [1]Match[S] // the one subscriber while more is nil
-	more    *members[S] // all subscribers, when there are two or more
-	place   int32       // index in shard.groups
-	kind    Kind
+	only  [1]Match[S] // the one subscriber while more is nil
+	more  *members[S] // all subscribers, when there are two or more
+	long  string      // the pattern, when it does not fit in short
+	short [inlineText]byte
+	size  uint8 // bytes of short in use; 0 when long is
+	flags uint8 // wildFlag, systemFlag
+}
+
+const (
+	wildFlag = 1 << iota
+	systemFlag
+)
+
+// name sets the pattern of a new group.
+func (g *group[S]) name(p Pattern) {
+	if len(p.text) <= inlineText {
+		g.size = uint8(copy(g.short[:], p.text))
+	} else {
+		g.long = p.text
+	}
+	if p.wild {
+		g.flags |= wildFlag
+	}
+	if p.system {
+		g.flags |= systemFlag
+	}
+}
+
+// text returns the pattern's canonical form. It aliases the group: valid under the shard's lock.
+func (g *group[S]) text() []byte {
+	if g.size == 0 {
+		return unsafe.Slice(unsafe.StringData(g.long), len(g.long))
+	}
+	return g.short[:g.size]
+}
+
+// pattern returns the pattern, in memory of its own.
+func (g *group[S]) pattern() Pattern {
+	return Pattern{text: string(g.text()), wild: g.flags&wildFlag != 0, system: g.flags&systemFlag != 0}
 }
 
 // members lists two or more subscribers in the order they came, but for the last one, which moves into a gap.

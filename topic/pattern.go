@@ -76,3 +76,30 @@ func isSystem(name []byte) bool {
 	const n = len(systemLevel)
 	return len(name) >= n && string(name[:n]) == systemLevel && (len(name) == n || name[n] == '.')
 }
+
+// fits is Matches for a pattern and a name that are not of the system, as bytes.
+func fits(pattern, name []byte) bool {
+	i, j := 0, 0
+	for i < len(pattern) && pattern[i] != '#' {
+		if pattern[i] == '+' {
+			for i++; j < len(name) && name[j] != '.'; j++ {
+			}
+		} else {
+			for i < len(pattern) && pattern[i] != '.' && j < len(name) && name[j] == pattern[i] {
+				i, j = i+1, j+1
+			}
+		}
+		// Both stand at the end of a level now, or they differ.
+		if i == len(pattern) {
+			return j == len(name)
+		}
+		if pattern[i] != '.' || j < len(name) && name[j] != '.' {
+			return false
+		}
+		i, j = i+1, j+1
+		if j > len(name) {
+			return i < len(pattern) && pattern[i] == '#'
+		}
+	}
+	return i < len(pattern)
+}

@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -11,39 +12,60 @@ type shard[S comparable] struct {
 
 	// Atomic; written under mu.
 	version atomic.Uint64 // changes with every change of the shard
-	size    atomic.Int64  // groups in the shard
+	size    atomic.Int64  // patterns in the shard, each kind counted
 
 	// Guarded by mu.
-	literal [kinds]map[string]*group[S] // patterns without wildcards
-	root    *node[S]                    // patterns with; nil when there are none
-	groups  []*group[S]                 // all of them, in an order that depends on the calls only
+	stores [kinds]*store[S] // nil when empty
 
-	_ [40]byte // two cache lines, so that shards do not share one
+	_ [72]byte // two cache lines, so that shards do not share one
 }
 
-// find returns the group of a pattern, or nil.
-func (sh *shard[S]) find(p Pattern, k Kind) *group[S] {
-	if !p.wild {
-		return sh.literal[k][p.text]
+// match adds to f the groups of kind k that match a name: first those without "#", the literal one before all.
+func (sh *shard[S]) match(l *levels, k Kind, f *found[S]) {
+	st := sh.stores[k]
+	if st == nil {
+		return
 	}
-	if sh.root == nil {
-		return nil
+	for left := st.shapes.ends[l.count]; left != 0; left &= left - 1 {
+		plus := uint32(bits.TrailingZeros32(left))
+		if g := st.match(l.masked(l.count, plus), l.name, plus == 0); g != nil {
+			f.add(g)
+		}
 	}
-	if slot := sh.root.slot(p.text, k, false); slot != nil {
-		return *slot
+	for count := range min(l.count+1, MaxLevels) {
+		for left := st.shapes.belows[count]; left != 0; left &= left - 1 {
+			hash := l.masked(count, uint32(bits.TrailingZeros32(left))) ^ belowHash[count]
+			if g := st.match(hash, l.name, false); g != nil {
+				f.add(g)
+			}
+		}
 	}
-	return nil
+}
+
+// matchLiteral adds to f the group of kind k whose pattern is the name.
+func (sh *shard[S]) matchLiteral(l *levels, k Kind, f *found[S]) {
+	if st := sh.stores[k]; st != nil {
+		if g := st.match(l.prefix[l.count], l.name, true); g != nil {
+			f.add(g)
+		}
+	}
 }
 
 // put subscribes s and tells whether it was not yet.
 func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
+	form, hash := analyse(p.text)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	g := sh.find(p, k)
-	if g != nil {
-		added = g.put(s, o)
+	st := sh.stores[k]
+	if st == nil {
+		st = &store[S]{}
+		sh.stores[k] = st
+	}
+	if place := st.find(hash, p.text); place >= 0 {
+		added = st.at(place).put(s, o)
 	} else {
-		sh.insert(&group[S]{pattern: p, kind: k, only: [1]Match[S]{{Sub: s, Options: o}}})
+		st.insert(p, hash, form, Match[S]{Sub: s, Options: o})
+		sh.size.Add(1)
 		added = true
 	}
 	// Last, so that whoever sees the new version without the lock sees the new size too.
@@ -51,72 +73,47 @@ func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
 	return added
 }
 
-func (sh *shard[S]) insert(g *group[S]) {
-	g.place = int32(len(sh.groups))
-	sh.groups = append(sh.groups, g)
-	sh.size.Add(1)
-	if g.pattern.wild {
-		if sh.root == nil {
-			sh.root = &node[S]{}
-		}
-		*sh.root.slot(g.pattern.text, g.kind, true) = g
-		return
-	}
-	if sh.literal[g.kind] == nil {
-		sh.literal[g.kind] = make(map[string]*group[S])
-	}
-	sh.literal[g.kind][g.pattern.text] = g
-}
-
 // remove unsubscribes s and tells whether it was subscribed.
 func (sh *shard[S]) remove(p Pattern, k Kind, s S) bool {
+	form, hash := analyse(p.text)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	g := sh.find(p, k)
-	if g == nil {
+	st := sh.stores[k]
+	if st == nil {
 		return false
 	}
-	removed, empty := g.remove(s)
+	place := st.find(hash, p.text)
+	if place < 0 {
+		return false
+	}
+	removed, empty := st.at(place).remove(s)
 	if !removed {
 		return false
 	}
 	if empty {
-		sh.drop(g)
+		st.remove(place, hash, form)
+		sh.size.Add(-1)
+		if st.count == 0 {
+			sh.stores[k] = nil
+		}
 	}
 	sh.version.Add(1)
 	return true
 }
 
-func (sh *shard[S]) drop(g *group[S]) {
-	last := len(sh.groups) - 1
-	sh.groups[g.place] = sh.groups[last]
-	sh.groups[g.place].place = g.place
-	sh.groups[last] = nil
-	sh.groups = sh.groups[:last]
-	if cap(sh.groups) > 64 && last <= cap(sh.groups)/4 {
-		sh.groups = append(make([]*group[S], 0, 2*last), sh.groups...)
-	}
-	sh.size.Add(-1)
-	if g.pattern.wild {
-		*sh.root.slot(g.pattern.text, g.kind, false) = nil
-		if sh.root.prune(g.pattern.text) {
-			sh.root = nil
-		}
-		return
-	}
-	delete(sh.literal[g.kind], g.pattern.text)
-	if len(sh.literal[g.kind]) == 0 {
-		sh.literal[g.kind] = nil
-	}
-}
-
-// walk calls f for every group until f returns false, and tells whether it never did.
+// walk calls f for every pattern until f returns false, and tells whether it never did.
 func (sh *shard[S]) walk(f func(p Pattern, k Kind, subs []Match[S]) bool) bool {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	for _, g := range sh.groups {
-		if !f(g.pattern, g.kind, g.subscribers()) {
-			return false
+	for k, st := range sh.stores {
+		if st == nil {
+			continue
+		}
+		for place := range st.count {
+			g := st.at(place)
+			if !f(g.pattern(), Kind(k), g.subscribers()) {
+				return false
+			}
 		}
 	}
 	return true

@@ -33,6 +33,9 @@ type Match[S comparable] struct {
 // Version of the same name equals the one that came with it.
 type Version struct{ literal, wild uint64 }
 
+// kinds is the number of Kinds.
+const kinds = 2
+
 // shardCount is a power of two. More shards mean fewer cached results lost to changes of other names, at 128
 // bytes each.
 const shardCount = 256
@@ -117,13 +120,14 @@ func (t *Tree[S]) Match(name []byte, k Kind, dst []Match[S]) ([]Match[S], Versio
 func (t *Tree[S]) matchIn(literal, wild *shard[S], name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
 	var f found[S]
 	var v Version
+	var l levels
+	l.split(name)
 	literal.mu.RLock()
 	v.literal = literal.version.Load()
-	if g := literal.literal[k][string(name)]; g != nil {
-		f.add(g)
-	}
-	if literal.root != nil && wild != &t.none {
-		literal.root.match(name, k, &f)
+	if wild == &t.none {
+		literal.matchLiteral(&l, k, &f)
+	} else {
+		literal.match(&l, k, &f)
 	}
 	// An empty shard needs no lock: its version is read first, and a writer changes it last.
 	v.wild = wild.version.Load()
@@ -135,9 +139,7 @@ func (t *Tree[S]) matchIn(literal, wild *shard[S], name []byte, k Kind, dst []Ma
 	// Both locks are held while copying. Writers hold one at a time, so the order cannot deadlock.
 	wild.mu.RLock()
 	v.wild = wild.version.Load()
-	if wild.root != nil {
-		wild.root.match(name, k, &f)
-	}
+	wild.match(&l, k, &f)
 	dst = f.appendTo(dst, &t.seen)
 	wild.mu.RUnlock()
 	literal.mu.RUnlock()

@@ -1,0 +1,26 @@
+//go:build !race
+
+// The race detector empties pools at random, so this is not for it.
+
+package topic
+
+import "testing"
+
+func TestMatchAllocations(t *testing.T) {
+	tree := NewTree[int]()
+	for i := range 5000 {
+		tree.Subscribe(mustPattern(t, "a.b"), Publish, i, Options{})
+		tree.Subscribe(mustPattern(t, "a.+"), Publish, i/2, Options{})
+		tree.Subscribe(mustPattern(t, "#"), Publish, i+2500, Options{Priority: 1})
+	}
+	tree.Subscribe(mustPattern(t, "one.two"), Publish, 1, Options{})
+	dst := make([]Match[int], 0, 10000)
+	for _, name := range [][]byte{[]byte("a.b"), []byte("one.two"), []byte("nobody"), []byte("system.log")} {
+		if n := testing.AllocsPerRun(50, func() { dst, _ = tree.Match(name, Publish, dst[:0]) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	if m := match(tree, "a.b"); len(m) != 7500 {
+		t.Errorf("%d matches", len(m))
+	}
+}
