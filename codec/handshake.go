@@ -40,12 +40,12 @@ func badRequest(reason string) *HandshakeError { return &HandshakeError{400, rea
 func ParseHandshake(head []byte) (hs Handshake, n int, err *HandshakeError) {
 	r := request{}
 	window := head[:min(len(head), MaxHandshake)]
+	if !plausibleMethod(window) {
+		return Handshake{}, 0, badRequest("not an HTTP request")
+	}
 	for at, line := 0, 0; ; line++ {
 		end := bytes.IndexByte(window[at:], '\n')
 		if end < 0 {
-			if line == 0 && !plausibleMethod(window) {
-				return Handshake{}, 0, badRequest("not an HTTP request")
-			}
 			if len(head) >= MaxHandshake { // protocol §1: "headers over 8 KiB 431"
 				return Handshake{}, 0, &HandshakeError{431, "request head over 8 KiB"}
 			}
@@ -53,9 +53,6 @@ func ParseHandshake(head []byte) (hs Handshake, n int, err *HandshakeError) {
 		}
 		// RFC 9112 §2.2 lets a recipient take a lone LF for a line end. Where two readers could differ, we refuse.
 		if end == 0 || window[at+end-1] != '\r' {
-			if line == 0 && !plausibleMethod(window) {
-				return Handshake{}, 0, badRequest("not an HTTP request")
-			}
 			return Handshake{}, 0, badRequest("a line does not end in CR LF")
 		}
 		text := window[at : at+end-1]
@@ -107,9 +104,6 @@ type request struct {
 
 // requestLine reads "method SP request-target SP HTTP-version" (RFC 9112 §3).
 func (r *request) requestLine(line []byte) *HandshakeError {
-	if !plausibleMethod(line) {
-		return badRequest("not an HTTP request")
-	}
 	method, rest, _ := bytes.Cut(line, []byte{' '})
 	target, version, ok := bytes.Cut(rest, []byte{' '})
 	if !ok || len(target) == 0 || len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/")) ||
@@ -172,6 +166,9 @@ func (r *request) field(line []byte) *HandshakeError {
 		return badRequest("malformed header name")
 	}
 	value := bytes.Trim(line[colon+1:], " \t")
+	if value == nil { // empty, but there
+		value = line[len(line):]
+	}
 	for _, c := range value {
 		if c < ' ' && c != '\t' || c == 0x7f { // RFC 9110 §5.5: CR, LF and NUL are dangerous, other CTLs invalid
 			return badRequest("control character in a header value")
