@@ -177,7 +177,7 @@ func empty(t interface{ Fatalf(string, ...any) }, tree *Tree[int]) {
 
 // TestManyPatterns grows one shard past the splitting of its table and takes it down again.
 func TestManyPatterns(t *testing.T) {
-	const n = 3 * splitAbove
+	const n = splitAbove + splitAbove/4
 	tree := NewTree[int]()
 	pattern := func(i int) Pattern { return mustPattern(t, fmt.Sprintf("a.b%d.c%d", i%50, i)) }
 	check := func(from, to int) {
