@@ -1,0 +1,231 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/wheel"
+	"mbserver/topic"
+)
+
+// connState is where a connection stands between open and gone.
+type connState uint8
+
+const (
+	stateOpen    connState = iota
+	stateClosing           // a close was decided in this turn: nothing more is taken from it or for it
+	stateLinger            // it has left the node; its last messages drain and its peer may close
+	stateGone
+)
+
+// conn is one connection. All of it but the embedded service belongs to its loop.
+type conn struct {
+	service
+
+	// Owned by the loop.
+	sock  socket
+	dec   codec.Decoder
+	out   ringbuf.Outbound
+	timer wheel.Timer // heartbeat while open, the bound of lingering afterwards
+	heard int64       // loop ms of the last message
+	beat  int64       // loop ms of the last heartbeat sent, 0 = none since it was heard
+
+	subs     []subscription
+	requests requestList // outstanding requests it is the target of
+	gap      *gap        // what was dropped and has not been told yet
+
+	state connState
+	dirty bool
+	abort bool // close without waiting for the peer
+	full  bool // waits for its socket to take bytes
+}
+
+// subscription is one entry of a connection in the trie.
+type subscription struct {
+	pattern topic.Pattern
+	kind    topic.Kind
+	options topic.Options
+}
+
+// receive takes the bytes that arrived: it cuts messages and dispatches them. in is overwritten (unmasking) and not kept.
+func (c *conn) receive(in []byte) {
+	l := c.service.loop
+	for c.state == stateOpen {
+		m, rest, err := c.dec.Next(in)
+		if err != nil {
+			l.framingLost(c, err)
+			return
+		}
+		in = rest
+		switch m.Kind {
+		case codec.None:
+			return
+		case codec.Binary, codec.Text:
+			c.hear()
+			l.dispatch(c, m.Data, m.Kind == codec.Text)
+		case codec.Ping:
+			c.hear()
+			l.sendControl(c, codec.Pong, m.Data)
+		case codec.Pong:
+			c.hear()
+		case codec.Close:
+			l.closeWS(c, codec.EchoCloseCode(m.Data), "")
+			return
+		}
+		if l.turn.Len() > turnLogMax {
+			l.flush()
+		}
+	}
+}
+
+func (c *conn) hear() {
+	l := c.service.loop
+	c.heard, c.beat = l.time.ms, 0
+	c.lastSeen.Store(l.time.unix)
+}
+
+// mark puts c on the loop's dirty list.
+func (c *conn) mark() {
+	if !c.dirty {
+		c.dirty = true
+		l := c.service.loop
+		l.dirty = append(l.dirty, c)
+	}
+}
+
+// flush writes what waits; writable says that the socket has just reported room.
+func (c *conn) flush(writable bool) {
+	if c.state == stateGone {
+		return
+	}
+	l := c.service.loop
+	full, err := c.out.Flush(l.turn, c.sock, writable)
+	switch {
+	case err != nil:
+		c.out.Release(l.turn)
+		c.doomNow()
+	case full:
+		if !c.full || writable {
+			c.full = true
+			c.sock.awaitWritable(&c.service)
+		}
+	default:
+		c.full = false
+		if c.state == stateLinger {
+			c.sock.closeWrite()
+		}
+	}
+	if c.gap != nil && err == nil {
+		c.tellGap()
+	}
+}
+
+// resume goes on after the socket reported room.
+func (c *conn) resume() { c.flush(true) }
+
+// doom decides that c will be closed at the end of the turn, after its last messages are written. Until then nothing more
+// is taken from it or for it. A fan-out that walks over c is not disturbed.
+func (c *conn) doom() {
+	if c.state != stateOpen {
+		return
+	}
+	c.state = stateClosing
+	l := c.service.loop
+	l.closing = append(l.closing, c)
+}
+
+// doomNow is doom for a connection whose peer will not read any more: its descriptor is given back at once.
+func (c *conn) doomNow() {
+	switch c.state {
+	case stateOpen:
+		c.abort = true
+		c.doom()
+	case stateClosing:
+		c.abort = true
+	case stateLinger:
+		c.abort = true
+		l := c.service.loop
+		l.closing = append(l.closing, c)
+	}
+}
+
+// carryOutClose runs at the end of a turn for a connection that was doomed during it.
+func (c *conn) carryOutClose() {
+	l := c.service.loop
+	if c.state == stateGone {
+		return
+	}
+	c.leave()
+	if c.abort {
+		c.sock.close()
+		c.gone()
+		return
+	}
+	c.state = stateLinger
+	l.wheel.Add(&c.timer, l.time.ms+lingerTime.Milliseconds())
+	c.mark()
+}
+
+// leave removes every trace of the connection but its descriptor and what it still has to read.
+func (c *conn) leave() {
+	if c.state == stateLinger {
+		return
+	}
+	l := c.service.loop
+	for i := range c.subs {
+		s := &c.subs[i]
+		if l.node.tree.Unsubscribe(s.pattern, s.kind, &c.service) {
+			l.node.interestChanged(s.pattern, s.kind, -1)
+		}
+	}
+	c.subs = nil
+	l.node.dropLogFilter(&c.service)
+	l.node.registry.remove(&c.service)
+	l.failRequestsOf(c)
+	c.gap = nil
+	c.dec.Release()
+	l.wheel.Cancel(&c.timer)
+	l.node.stats.disconnected.add(l.time.unix / 1000)
+	if l.log.Enabled(context.Background(), slog.LevelInfo) {
+		l.log.Info("disconnected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote)
+	}
+}
+
+// peerClosed is called when the reactor reports the end of the connection. readable is false when the peer will not read
+// any more either (a reset). The descriptor is closed by the caller afterwards.
+func (c *conn) peerClosed(reset bool) {
+	l := c.service.loop
+	if c.state == stateGone {
+		return
+	}
+	if !reset && !c.out.Empty() {
+		// A peer that has only shut its sending side still gets what this turn has for it.
+		_, _ = c.out.Flush(l.turn, c.sock, true)
+	}
+	c.leave()
+	c.gone()
+}
+
+// gone frees the slot: from here on every handle to the connection is stale.
+func (c *conn) gone() {
+	l := c.service.loop
+	c.state = stateGone
+	l.wheel.Cancel(&c.timer)
+	c.out.Release(l.turn)
+	l.conns[c.slot] = nil
+	l.gens[c.slot]++
+	l.free = append(l.free, c.slot)
+	l.load.Add(-1)
+	l.node.release()
+}
+
+// Expire implements wheel.Expirer: a heartbeat is due, or the peer did not close in time.
+func (c *conn) Expire(_ *wheel.Timer, now int64) {
+	if c.state == stateLinger {
+		c.doomNow()
+		return
+	}
+	c.checkHeartbeat(now)
+}

@@ -1,0 +1,307 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/server/config"
+)
+
+// door is where connections arrive: everything slow or hostile happens here, on ordinary goroutines, each step with a
+// deadline and a bound in bytes, before a loop sees the connection.
+type door struct {
+	// Immutable after newDoor.
+	node      *Node
+	listeners []*doorListener
+
+	// Any goroutine.
+	arriving atomic.Int64
+	work     sync.WaitGroup
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	inside map[net.Conn]struct{} // connections in their handshake; nil once the door is closed
+}
+
+type doorListener struct {
+	net.Listener
+	transport transport
+}
+
+// arrival is a connection that passed the door.
+type arrival struct {
+	transport transport
+	remote    string
+	rest      []byte // what came after the handshake
+	opened    bool   // set by the loop; read by the door after the hand-over
+}
+
+func newDoor(n *Node) (*door, error) {
+	d := &door{node: n, inside: make(map[net.Conn]struct{})}
+	for _, l := range []struct {
+		transport transport
+		port      int
+	}{{transportWS, n.cfg.Ports.WS}, {transportTCP, n.cfg.Ports.TCP}} {
+		if err := d.listen(l.transport, n.cfg.Host, l.port); err != nil {
+			d.close()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// listen binds one transport's port on every address that host means; port 0 turns it off, config.AnyPort takes any.
+func (d *door) listen(t transport, host string, port int) error {
+	if port == 0 {
+		return nil
+	}
+	anyPort := port == config.AnyPort
+	port = max(port, 0)
+	hosts := []string{host}
+	if host == "localhost" {
+		hosts = []string{"127.0.0.1", "::1"} // every loopback address (protocol §9)
+	}
+	for i, h := range hosts {
+		l, err := net.Listen("tcp", net.JoinHostPort(h, strconv.Itoa(port)))
+		if err != nil {
+			noIPv6 := errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
+			if i > 0 && (noIPv6 || anyPort) {
+				continue
+			}
+			return fmt.Errorf("listening for %s: %w", t, err)
+		}
+		port = l.Addr().(*net.TCPAddr).Port
+		d.listeners = append(d.listeners, &doorListener{Listener: l, transport: t})
+	}
+	return nil
+}
+
+func (d *door) addr(transport string) string {
+	for _, l := range d.listeners {
+		if l.transport.String() == transport {
+			return l.Addr().String()
+		}
+	}
+	return ""
+}
+
+// open begins to accept.
+func (d *door) open() {
+	for _, l := range d.listeners {
+		d.node.log.Info("listening", "module", "door", "transport", l.transport.String(), "address", l.Addr().String())
+		d.work.Add(1)
+		go d.accept(l)
+	}
+}
+
+// close stops accepting, cuts handshakes, and waits until nobody is in the door.
+func (d *door) close() {
+	for _, l := range d.listeners {
+		_ = l.Close()
+	}
+	d.mu.Lock()
+	inside := d.inside
+	d.inside = nil
+	d.mu.Unlock()
+	for c := range inside {
+		_ = c.SetDeadline(time.Now())
+	}
+	d.work.Wait()
+}
+
+// accept takes connections until the listener is closed. A shortage of descriptors makes it wait, never stop.
+func (d *door) accept(l *doorListener) {
+	defer d.work.Done()
+	backoff := acceptBackoffMin
+	for {
+		c, err := l.Accept()
+		if err == nil {
+			backoff = acceptBackoffMin
+			d.admit(c, l.transport)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		d.node.stats.failed.add(time.Now().Unix())
+		d.node.noise.log(d.node.log, slog.LevelWarn, "cannot accept a connection", "module", "door",
+			"transport", l.transport.String(), "error", err.Error(), "retryMs", backoff.Milliseconds())
+		time.Sleep(backoff)
+		backoff = min(2*backoff, acceptBackoffMax)
+	}
+}
+
+// admit gives c a place and a goroutine for its handshake, or refuses it.
+func (d *door) admit(c net.Conn, t transport) {
+	if d.arriving.Add(1) > doorMax {
+		d.arriving.Add(-1)
+		d.node.stats.rejected.add(time.Now().Unix())
+		d.node.noise.log(d.node.log, slog.LevelWarn, "refused a connection: too many handshakes", "module", "door")
+		_ = c.SetDeadline(time.Now().Add(time.Millisecond))
+		_, _ = c.Write(d.refusal(t, codec.ServiceUnavailable, 503, "too many connections arrive at once", "handshake_limit"))
+		_ = c.Close()
+		return
+	}
+	d.mu.Lock()
+	closed := d.inside == nil
+	if !closed {
+		d.inside[c] = struct{}{}
+	}
+	d.mu.Unlock()
+	if closed {
+		d.arriving.Add(-1)
+		_ = c.Close()
+		return
+	}
+	d.work.Add(1)
+	go func() {
+		defer d.work.Done()
+		defer d.arriving.Add(-1)
+		defer func() {
+			if v := recover(); v != nil {
+				d.node.noise.log(d.node.log, slog.LevelError, "internal fault", "module", "door", "panic", fmt.Sprint(v))
+				_ = c.Close()
+			}
+		}()
+		d.handle(c, t)
+	}()
+}
+
+func (d *door) forget(c net.Conn) {
+	d.mu.Lock()
+	delete(d.inside, c)
+	d.mu.Unlock()
+}
+
+// handle takes one connection through the door. It owns c: enrolling closes it (the loop has a duplicate).
+func (d *door) handle(c net.Conn, t transport) {
+	n := d.node
+	_ = c.SetDeadline(time.Now().Add(n.cfg.Connection.HandshakeTimeout))
+	over := n.connections.Add(1) > int64(n.cfg.Connection.MaxConcurrent)
+	if over {
+		n.release() // a refused connection takes nobody's place
+	}
+	a := &arrival{transport: t, remote: c.RemoteAddr().String()}
+	ok := true
+	if t == transportWS {
+		a.rest, ok = d.upgrade(c, over)
+	}
+	d.forget(c)
+	switch {
+	case over:
+		n.stats.rejected.add(time.Now().Unix())
+		n.noise.log(n.log, slog.LevelWarn, "refused a connection: connection.max.concurrent is reached", "module", "door", "remote", a.remote)
+		if ok {
+			d.refuse(c, t, codec.ServiceUnavailable, 503, "this node has as many connections as it may", "connection_limit")
+		} else {
+			_ = c.Close()
+		}
+	case !ok:
+		n.stats.failed.add(time.Now().Unix())
+		n.release()
+	default:
+		d.enroll(c, a)
+	}
+}
+
+// enroll hands c to the loop with the fewest connections.
+func (d *door) enroll(c net.Conn, a *arrival) {
+	n := d.node
+	l := n.loopFor()
+	_, err := n.reactors[l.index].client.EnrollContext(c, a)
+	if err == nil && a.opened {
+		return
+	}
+	l.load.Add(-1)
+	n.stats.failed.add(time.Now().Unix())
+	n.release()
+	n.noise.log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door", "remote", a.remote, "error", fmt.Sprint(err))
+}
+
+// refusal composes the answer to a connection that may not enter (protocol §4).
+func (d *door) refusal(t transport, code codec.Code, status int, message, reason string) []byte {
+	payload := appendError(nil, code, message, time.Now().UnixMilli(), textDetail("reason", reason))
+	if t == transportWS {
+		return codec.AppendHTTPError(nil, status, payload)
+	}
+	b := codec.AppendTCPHeader(nil, len(errorHeader)+len(payload))
+	return append(append(b, errorHeader...), payload...)
+}
+
+func (d *door) refuse(c net.Conn, t transport, code codec.Code, status int, message, reason string) {
+	d.sayLast(c, d.refusal(t, code, status, message, reason))
+}
+
+// Bounds of reading what a refused peer still sends, so that its answer is not lost to a reset.
+const (
+	refusedBytes = 64 << 10
+	refusedTime  = time.Second
+)
+
+// sayLast writes the last words to a connection and closes it once the peer has had the chance to read them.
+func (d *door) sayLast(c net.Conn, words []byte) {
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(refusedTime))
+	if _, err := c.Write(words); err != nil {
+		return
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	buf := make([]byte, 4<<10)
+	for left := refusedBytes; left > 0; {
+		m, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		left -= m
+	}
+}
+
+// upgrade reads the WebSocket handshake and, unless the connection is to be refused, answers it. rest is what followed it.
+// When ok is false c has been answered and closed.
+func (d *door) upgrade(c net.Conn, over bool) (rest []byte, ok bool) {
+	buf := make([]byte, 0, 1<<10)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, make([]byte, cap(buf))...)[:len(buf)]
+		}
+		m, err := c.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+m]
+		hs, size, bad := codec.ParseHandshake(buf)
+		switch {
+		case bad != nil:
+			payload := appendError(nil, codec.MalformedMessage, bad.Reason, time.Now().UnixMilli())
+			d.debug(c, bad.Reason)
+			d.sayLast(c, codec.AppendHTTPError(nil, bad.Status, payload))
+			return nil, false
+		case size > 0 && over:
+			return nil, true
+		case size > 0:
+			if _, err := c.Write(hs.Response); err != nil {
+				_ = c.Close()
+				return nil, false
+			}
+			return buf[size:], true
+		case err != nil:
+			d.debug(c, err.Error())
+			_ = c.Close()
+			return nil, false
+		}
+	}
+}
+
+func (d *door) debug(c net.Conn, reason string) {
+	if d.node.log.Enabled(context.Background(), slog.LevelDebug) {
+		d.node.log.Debug("handshake failed", "module", "door", "remote", c.RemoteAddr().String(), "reason", reason)
+	}
+}

@@ -1,0 +1,34 @@
+package server
+
+const heartbeatMessage = "request:system.heartbeat:1.0.0\n{}"
+
+// armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched per message: when it
+// fires too early it is set again.
+func (c *conn) armHeartbeat() {
+	l := c.service.loop
+	retry, deregister := l.node.heartbeatRetry, l.node.heartbeatDeregister
+	at := c.heard + retry
+	if c.beat != 0 {
+		at = c.beat + retry
+	}
+	l.wheel.Add(&c.timer, min(at, c.heard+deregister))
+}
+
+// checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it (protocol §8).
+func (c *conn) checkHeartbeat(now int64) {
+	l := c.service.loop
+	silent := now - c.heard
+	switch {
+	case silent >= l.node.heartbeatDeregister:
+		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
+		if c.transport == transportWS {
+			l.closeWS(c, closeGoingAway, "no heartbeat")
+		}
+		c.doom()
+		return
+	case silent >= l.node.heartbeatRetry && now-c.beat >= l.node.heartbeatRetry:
+		c.beat = now
+		l.sendNotice(c, heartbeatMessage)
+	}
+	c.armHeartbeat()
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Start binds every listener, starts the loops and begins to accept. An error names the address that could not be bound,
+// and leaves nothing running.
+func (n *Node) Start() error {
+	if !n.state.CompareAndSwap(int32(nodeNew), int32(nodeAccepting)) {
+		return errors.New("the node was started before")
+	}
+	d, err := newDoor(n)
+	if err != nil {
+		return err
+	}
+	n.door = d
+	if err := n.startRoom(); err != nil {
+		d.close()
+		n.stopRoom()
+		return err
+	}
+	if n.admin, err = startAdmin(n); err != nil {
+		d.close()
+		n.stopRoom()
+		return err
+	}
+	n.startLogStream()
+	d.open()
+	return nil
+}
+
+func (n *Node) startRoom() (err error) {
+	if n.stall, err = newStallWatcher(n); err != nil {
+		return fmt.Errorf("watching stalled sockets: %w", err)
+	}
+	n.desk.start()
+	for _, l := range n.loops {
+		r, err := newReactor(l)
+		if err != nil {
+			return fmt.Errorf("starting loop %d: %w", l.index, err)
+		}
+		n.reactors = append(n.reactors, r)
+	}
+	return nil
+}
+
+func (n *Node) stopRoom() {
+	for _, r := range n.reactors {
+		r.stop()
+	}
+	n.desk.stop() // only loops ask
+	if n.stall != nil {
+		n.stall.close()
+	}
+}
+
+// Addr returns the address that a listener is bound to: transport is "ws", "tcp" or "admin". Empty when it is off. With
+// several addresses (localhost) it is the first.
+func (n *Node) Addr(transport string) string {
+	if transport == "admin" {
+		return n.admin.addr()
+	}
+	if n.door == nil {
+		return ""
+	}
+	return n.door.addr(transport)
+}
+
+// drainPoll is how often a draining node looks whether its requests are answered.
+const drainPoll = 5 * time.Millisecond
+
+// Shutdown drains the node: readiness fails, listeners close, new requests are refused, those outstanding may finish and
+// rings flush, WebSockets are closed with 1001. It returns when all connections are gone, or, with ctx's error, when ctx
+// ends: then what is left is cut.
+func (n *Node) Shutdown(ctx context.Context) error {
+	if !n.state.CompareAndSwap(int32(nodeAccepting), int32(nodeDraining)) {
+		return errors.New("the node is not running")
+	}
+	n.log.Info("draining", "connections", n.connections.Load(), "outstanding", n.outstanding.Load())
+	n.door.close()
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for n.outstanding.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	for _, l := range n.loops {
+		l.post(envelope{kind: envelopeCall, call: (*loop).goAway})
+	}
+	for n.connections.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-n.empty:
+		case <-ctx.Done():
+		}
+	}
+	left := n.connections.Load()
+	n.stopRoom()
+	n.admin.close()
+	n.stopLogStream()
+	n.state.Store(int32(nodeStopped))
+	if left > 0 {
+		n.log.Warn("stopped: connections were cut", "connections", left)
+		return ctx.Err()
+	}
+	n.log.Info("stopped")
+	return nil
+}
+
+// goAway closes every connection of the loop after its last messages.
+func (l *loop) goAway() {
+	for _, c := range l.conns {
+		if c != nil && c.state == stateOpen {
+			l.closeWS(c, closeGoingAway, "the server is going away")
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package server
+
+import "time"
+
+// Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
+const (
+	// turnLogMax is how many encoded bytes a turn gathers before its connections are written early. It keeps the log in
+	// the CPU's cache and bounds its memory, however much arrives in one batch.
+	turnLogMax = 256 << 10
+
+	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to one body; smaller
+	// frames are copied (measured: copying wins up to about 1 KiB, references from about 4 KiB).
+	sharedBodyMin = 4 << 10
+
+	// mailboxLimit is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond it are dropped
+	// for that loop's subscribers, counted, and told to each of them.
+	mailboxLimit = 1 << 16
+
+	// mailboxBytes bounds the bodies of the publishes that wait for one loop.
+	mailboxBytes = 64 << 20
+
+	// matchCacheLimit is how many topics' routes one loop remembers.
+	matchCacheLimit = 1 << 14
+
+	// lingerTime is how long a connection that is being closed may take to read its last messages and close its side.
+	lingerTime = 2 * time.Second
+
+	// protectedReserve is the share (1/n) of a ring that only responses, errors and notices may fill, so that a
+	// connection whose subscriptions overflow still gets its answers.
+	protectedReserve = 16
+
+	// rerouteMax is how often a request is offered to another service because the chosen one left before it arrived.
+	rerouteMax = 4
+
+	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding request.
+	loopsMax = 1 << 8
+	slotsMax = 1 << 24
+
+	// deskQueue is how many answers that need the whole registry may wait to be composed.
+	deskQueue = 256
+
+	// doorMax is how many arriving connections may be in their handshake at once.
+	doorMax = 4096
+
+	// acceptBackoffMin and acceptBackoffMax pace a listener that has no descriptor left.
+	acceptBackoffMin = 5 * time.Millisecond
+	acceptBackoffMax = time.Second
+)

@@ -1,0 +1,240 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/wheel"
+	"mbserver/topic"
+)
+
+// loop is one reactor loop's world: its connections, the requests outstanding on them, its timers, and what it gathers
+// during a turn. Everything but the inbox, the published counters and the immutable fields belongs to the loop's goroutine.
+type loop struct {
+	// Immutable after New.
+	node  *Node
+	index int
+	host  host
+	log   *slog.Logger
+
+	// Any goroutine.
+	inbox inbox
+	stats stats
+	load  atomic.Int64 // connections here or on their way here
+
+	// Owned by the loop.
+	conns  []*conn // by slot
+	gens   []uint32
+	free   []uint32
+	wheel  *wheel.Wheel
+	armed  int64 // when host.scheduleAt will call; 0 = not armed
+	random *rand.ChaCha8
+
+	// Owned by the loop: routing.
+	publishes *topic.Cache[*service, *route]
+	requests  *topic.Cache[*service, candidates]
+	pending   pending
+	acks      acks
+
+	// Owned by the loop: the running turn.
+	inTurn     bool
+	time       clock
+	turn       *ringbuf.Turn
+	dirty      []*conn
+	closing    []*conn
+	spareInbox []envelope
+	tally      tally
+
+	// Owned by the loop: scratch space, valid within one call.
+	lower  []byte
+	header []byte
+	answer []byte
+	notice []byte // what the broker says in the middle of something else
+}
+
+func newLoop(n *Node, index int, seed [32]byte) *loop {
+	l := &loop{
+		node:   n,
+		index:  index,
+		log:    n.log.With("module", "loop"),
+		turn:   ringbuf.NewTurn(),
+		random: rand.NewChaCha8(seed),
+		wheel:  wheel.New(0),
+	}
+	l.inbox.box = ringbuf.NewMailbox[envelope](mailboxLimit)
+	l.publishes = topic.NewCache(n.tree, topic.Publish, matchCacheLimit, l.buildRoute)
+	l.requests = topic.NewCache(n.tree, topic.Request, matchCacheLimit, buildCandidates)
+	l.pending.init(l)
+	return l
+}
+
+// begin starts a turn unless one is running: the clock is read once, and the turn's end is scheduled.
+func (l *loop) begin() {
+	if l.inTurn {
+		return
+	}
+	l.inTurn = true
+	l.time = l.host.now()
+	l.host.schedule()
+}
+
+// run ends a turn (or makes a whole one, when only the inbox or a timer called): other loops' envelopes, due timers,
+// closes, and one flush per connection that has something to say.
+func (l *loop) run() {
+	if !l.inTurn {
+		l.inTurn = true
+		l.time = l.host.now()
+	}
+	l.drainInbox()
+	l.wheel.Advance(l.time.ms)
+	l.flush()
+	for len(l.closing) > 0 || len(l.dirty) > 0 {
+		l.closeAll()
+		l.flush()
+	}
+	l.pending.publishOldest()
+	l.stats.publish(l.time.unix/1000, &l.tally)
+	l.inTurn = false
+	l.armTimer()
+}
+
+// armTimer asks for a turn when the wheel's next timer is due. A call that comes too early costs one empty turn, so an
+// armed earlier time is left alone.
+func (l *loop) armTimer() {
+	at, ok := l.wheel.Next()
+	if !ok {
+		return
+	}
+	if l.armed > l.time.ms && l.armed <= at {
+		return
+	}
+	l.armed = at
+	l.host.scheduleAt(at)
+}
+
+func (l *loop) drainInbox() {
+	items, lost := l.takeInbox()
+	for i := range items {
+		l.guard(nil, func() { l.receiveEnvelope(&items[i]) })
+		if l.turn.Len() > turnLogMax {
+			l.flush()
+		}
+	}
+	clear(items)
+	l.spareInbox = items[:0]
+	for s, n := range lost {
+		if c := l.connOf(s); c != nil {
+			c.noteLoss(n)
+		}
+	}
+}
+
+func (l *loop) receiveEnvelope(e *envelope) {
+	switch e.kind {
+	case envelopePublish:
+		l.receivePublish(e)
+	case envelopeTaken:
+		l.acks.taken(l, e)
+	case envelopeRequest:
+		l.receiveRequest(e)
+	case envelopeDirect:
+		if c := l.connOf(e.to); c != nil {
+			if e.failure {
+				c.errors.add(l.time.unix / 1000)
+			}
+			l.sendBody(c, e)
+		}
+		e.body.Release()
+	case envelopeWritable:
+		if int(e.slot) < len(l.conns) {
+			if c := l.conns[e.slot]; c != nil && c.gen == e.gen {
+				c.resume()
+			}
+		}
+	case envelopeCall:
+		e.call(l)
+	}
+}
+
+// connOf returns the live connection of s, which must belong to this loop, or nil when it is gone or leaving.
+func (l *loop) connOf(s *service) *conn {
+	if c := l.conns[s.slot]; c != nil && c.gen == s.gen && c.state == stateOpen {
+		return c
+	}
+	return nil
+}
+
+// flush writes every dirty connection once and forgets the turn's frames.
+func (l *loop) flush() {
+	for i := 0; i < len(l.dirty); i++ { // a drained ring may append its gap notice and be dirty again
+		c := l.dirty[i]
+		c.dirty = false
+		c.flush(false)
+	}
+	clear(l.dirty)
+	l.dirty = l.dirty[:0]
+	l.turn.Reset()
+}
+
+// closeAll carries out the closes that were decided during the turn.
+func (l *loop) closeAll() {
+	for i := 0; i < len(l.closing); i++ {
+		c := l.closing[i]
+		l.guard(nil, c.carryOutClose)
+	}
+	clear(l.closing)
+	l.closing = l.closing[:0]
+}
+
+// guard runs f; a panic is a fault of ours: it is logged and counted, costs the connection it happened on, and the loop
+// lives.
+func (l *loop) guard(c *conn, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.fault(c, v)
+		}
+	}()
+	f()
+}
+
+// open makes a connection of an arrival that passed the door.
+func (l *loop) open(a *arrival, sock socket) *conn {
+	var slot uint32
+	if n := len(l.free); n > 0 {
+		slot = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		slot = uint32(len(l.conns))
+		l.conns = append(l.conns, nil)
+		l.gens = append(l.gens, 0)
+	}
+	c := &conn{sock: sock}
+	c.service.id = l.newID()
+	c.service.loop = l
+	c.service.slot = slot
+	c.service.gen = l.gens[slot]
+	c.service.transport = a.transport
+	c.service.connectedAt = l.time.unix
+	c.service.remote = a.remote
+	c.lastSeen.Store(l.time.unix)
+	c.heard = l.time.ms
+	if a.transport == transportWS {
+		c.dec = codec.NewWSDecoder(l.node.maxFrame, false)
+	} else {
+		c.dec = codec.NewTCPDecoder(l.node.maxFrame)
+	}
+	l.conns[slot] = c
+	l.node.registry.add(&c.service)
+	l.node.stats.connected.add(l.time.unix / 1000)
+	c.timer.Owner = c
+	c.armHeartbeat()
+	l.sendInitialize(c)
+	if l.log.Enabled(context.Background(), slog.LevelInfo) {
+		l.log.Info("connected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote)
+	}
+	return c
+}

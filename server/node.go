@@ -1,0 +1,147 @@
+package server
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+	"mbserver/server/logging"
+	"mbserver/topic"
+)
+
+// Options are what a Node is given beside its configuration.
+type Options struct {
+	Logger  *slog.Logger     // nil: slog.Default
+	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: there is no log stream
+	Version string           // said in system.initialize
+}
+
+// nodeState is where a node stands in its life.
+type nodeState int32
+
+const (
+	nodeNew nodeState = iota
+	nodeAccepting
+	nodeDraining
+	nodeStopped
+)
+
+// Node is one message server. Its methods may be called by any goroutine.
+type Node struct {
+	// Immutable after New.
+	cfg     config.Config
+	log     *slog.Logger
+	logs    *logging.Handler
+	version string
+	id      codec.UUID
+	started time.Time
+	tree    *topic.Tree[*service]
+	loops   []*loop
+
+	// Immutable after New: limits, in the units the hot path uses.
+	limits              ringbuf.Limits // of a ring
+	droppable           ringbuf.Limits // the part of it that publishes may fill
+	maxFrame            int            // bytes
+	payloadMax          int            // bytes
+	timeoutMaxMs        uint64
+	timeoutDefaultMs    int64
+	heartbeatRetry      int64 // ms
+	heartbeatDeregister int64 // ms
+	maxOutstanding      int64
+
+	// Immutable after Start.
+	reactors []*reactor
+	door     *door
+	stall    *stallWatcher
+	admin    *admin
+
+	// Any goroutine.
+	registry    registry
+	stats       nodeStats
+	noise       noise
+	desk        desk
+	audit       audit
+	logStream   logStream
+	outstanding atomic.Int64  // requests delivered and not yet answered
+	connections atomic.Int64  // in the door and in the room
+	state       atomic.Int32  // nodeState
+	empty       chan struct{} // a token when connections has come to zero
+}
+
+// New makes a node that does not listen yet.
+func New(cfg config.Config, o Options) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	count := cfg.Loops
+	if count == 0 {
+		count = runtime.NumCPU()
+	}
+	if count > loopsMax {
+		return nil, fmt.Errorf("loops: %d is more than the %d a node can have", count, loopsMax)
+	}
+	n := &Node{
+		cfg: cfg, log: o.Logger, logs: o.Logs, version: o.Version,
+		started: time.Now(),
+		tree:    topic.NewTree[*service](),
+		limits: ringbuf.Limits{
+			Bytes: cfg.Connection.OutboundBytes, Messages: cfg.Connection.OutboundMessages,
+		},
+		payloadMax:          cfg.Message.PayloadMaxLength,
+		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
+		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
+		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
+		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
+		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
+		registry:            registry{services: make(map[codec.UUID]*service)},
+		empty:               make(chan struct{}, 1),
+	}
+	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
+	n.droppable = ringbuf.Limits{
+		Bytes:    n.limits.Bytes - n.limits.Bytes/protectedReserve,
+		Messages: n.limits.Messages - n.limits.Messages/protectedReserve,
+	}
+	var seed [32]byte
+	crand.Read(seed[:]) // never fails (crypto/rand)
+	n.id = codec.NewUUID(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
+	for i := range count {
+		crand.Read(seed[:])
+		n.loops = append(n.loops, newLoop(n, i, seed))
+	}
+	return n, nil
+}
+
+// release gives a connection's place back.
+func (n *Node) release() {
+	if n.connections.Add(-1) == 0 {
+		select {
+		case n.empty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// accepting says whether new connections and requests are taken.
+func (n *Node) accepting() bool { return nodeState(n.state.Load()) == nodeAccepting }
+
+// loopFor returns the loop with the fewest connections and counts one more for it.
+func (n *Node) loopFor() *loop {
+	best := n.loops[0]
+	for _, l := range n.loops[1:] {
+		if l.load.Load() < best.load.Load() {
+			best = l
+		}
+	}
+	best.load.Add(1)
+	return best
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"math"
+	"sync/atomic"
+
+	"mbserver/codec"
+	"mbserver/server/wheel"
+)
+
+// entry is one outstanding request, on the loop of its target. Entries are reused; their header keeps its memory.
+type entry struct {
+	timer wheel.Timer // its deadline
+	loop  *loop
+	slot  uint32
+
+	id        codec.UUID // the masked ID; its low bits hold loop and slot
+	requester *service
+	target    *conn
+	header    []byte // "topic:version", and ":requestId" when it has one
+	hasID     bool
+	arrived   int64 // loop ms
+
+	older, newer *entry // the loop's entries by age
+	prev, next   *entry // the target's entries
+}
+
+// requestList is the outstanding requests of one target.
+type requestList struct{ head *entry }
+
+// pending is a loop's table of outstanding requests. Loop only, but for oldest.
+type pending struct {
+	loop   *loop
+	slots  []*entry
+	free   []*entry
+	oldest *entry
+	newest *entry
+	count  int
+
+	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn; MaxInt64 when there is none
+}
+
+func (p *pending) init(l *loop) {
+	p.loop = l
+	p.oldestAt.Store(math.MaxInt64)
+}
+
+// take returns a fresh entry with a masked ID that carries its address, or nil when the table is full.
+func (p *pending) take() *entry {
+	var e *entry
+	if n := len(p.free); n > 0 {
+		e = p.free[n-1]
+		p.free = p.free[:n-1]
+	} else {
+		if len(p.slots) >= slotsMax {
+			return nil
+		}
+		e = &entry{loop: p.loop, slot: uint32(len(p.slots))}
+		e.timer.Owner = e
+		p.slots = append(p.slots, e)
+	}
+	l := p.loop
+	address := uint64(e.slot)<<8 | uint64(l.index)
+	e.id = codec.NewUUID(l.random.Uint64(), l.random.Uint64()&^math.MaxUint32|address)
+	p.count++
+	e.older = p.newest
+	if p.newest != nil {
+		p.newest.newer = e
+	} else {
+		p.oldest = e
+	}
+	p.newest = e
+	return e
+}
+
+// find returns the entry that the masked ID names, if it is outstanding here.
+func (p *pending) find(id codec.UUID) *entry {
+	if int(id[15]) != p.loop.index {
+		return nil
+	}
+	slot := int(id[12])<<16 | int(id[13])<<8 | int(id[14])
+	if slot >= len(p.slots) {
+		return nil
+	}
+	if e := p.slots[slot]; e.target != nil && e.id == id {
+		return e
+	}
+	return nil
+}
+
+// bind makes c the target of e.
+func (p *pending) bind(e *entry, c *conn) {
+	e.target = c
+	e.next = c.requests.head
+	if e.next != nil {
+		e.next.prev = e
+	}
+	c.requests.head = e
+}
+
+// drop frees e: its ID is unknown from here on. The requester and the header stay readable until the next take.
+func (p *pending) drop(e *entry) {
+	l := p.loop
+	l.wheel.Cancel(&e.timer)
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		e.target.requests.head = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		p.oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		p.newest = e.older
+	}
+	e.target.outstanding.Add(-1)
+	l.node.outstanding.Add(-1)
+	e.target, e.prev, e.next, e.older, e.newer = nil, nil, nil, nil, nil
+	p.count--
+	p.free = append(p.free, e)
+}
+
+// publishOldest tells other loops how old this loop's oldest request is.
+func (p *pending) publishOldest() {
+	at := int64(math.MaxInt64)
+	if p.oldest != nil {
+		at = p.oldest.arrived
+	}
+	if p.oldestAt.Load() != at {
+		p.oldestAt.Store(at)
+	}
+}

@@ -1,0 +1,176 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+)
+
+// reactor drives one loop with one gnet event loop, and is the loop's host. gnet's own engine is a client without
+// listeners: the door accepts, and enrolls what has passed. One gnet client per loop lets the door choose the loop.
+type reactor struct {
+	gnet.BuiltinEventEngine
+
+	// Immutable after newReactor.
+	loop   *loop
+	client *gnet.Client
+	timer  *time.Timer // calls schedule when the wheel's next timer is due
+	yield  *time.Timer // calls schedule after the sockets had their turn
+
+	// Atomic.
+	events atomic.Pointer[gnet.EventLoop] // known from the first connection on; nothing can wake a loop before
+	armed  atomic.Bool                    // a turn's end is queued
+
+	// Owned by the loop.
+	streak int // turns in a row that ended with a full inbox
+}
+
+// streakMax is how many turns in a row may follow one another for the inbox's sake before the sockets are looked at: gnet
+// runs tasks that are queued while tasks run without polling in between.
+const streakMax = 8
+
+func newReactor(l *loop) (*reactor, error) {
+	r := &reactor{loop: l}
+	client, err := gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithLogger(gnetLogger{l.log}))
+	if err != nil {
+		return nil, err
+	}
+	r.client = client
+	r.timer = time.AfterFunc(time.Hour, r.schedule)
+	r.timer.Stop()
+	r.yield = time.AfterFunc(time.Hour, r.schedule)
+	r.yield.Stop()
+	l.host = r
+	return r, client.Start()
+}
+
+func (r *reactor) stop() {
+	r.timer.Stop()
+	r.yield.Stop()
+	_ = r.client.Stop()
+}
+
+// now implements host.
+func (r *reactor) now() clock {
+	t := time.Now()
+	return clock{ms: t.Sub(r.loop.node.started).Milliseconds(), unix: t.UnixMilli()}
+}
+
+// schedule implements host.
+func (r *reactor) schedule() {
+	events := r.events.Load()
+	if events == nil || !r.armed.CompareAndSwap(false, true) {
+		return
+	}
+	if (*events).Execute(context.Background(), r) != nil {
+		r.armed.Store(false) // the engine has stopped
+	}
+}
+
+// scheduleAt implements host.
+func (r *reactor) scheduleAt(ms int64) {
+	r.timer.Reset(time.Until(r.loop.node.started.Add(time.Duration(ms) * time.Millisecond)))
+}
+
+// Run implements gnet.Runnable: the end of a turn.
+func (r *reactor) Run(context.Context) error {
+	l := r.loop
+	if r.streak < streakMax {
+		r.armed.Store(false)
+		l.guard(nil, l.run)
+		if r.armed.Load() {
+			r.streak++
+		} else {
+			r.streak = 0
+		}
+		return nil
+	}
+	// armed stays set, so nothing is queued while this turn runs and gnet polls after it.
+	r.streak = 0
+	l.guard(nil, l.run)
+	r.armed.Store(false)
+	if l.inbox.box.Len() > 0 {
+		r.yield.Reset(0)
+	}
+	return nil
+}
+
+// OnOpen implements gnet.EventHandler: an arrival has passed the door.
+func (r *reactor) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	l := r.loop
+	if r.events.Load() == nil {
+		events := gc.EventLoop()
+		r.events.Store(&events)
+	}
+	a := gc.Context().(*arrival)
+	gc.SetContext(nil)
+	l.begin()
+	l.guard(nil, func() {
+		c := l.open(a, &gnetSocket{reactor: r, conn: gc, fd: gc.Fd()})
+		gc.SetContext(c)
+		a.opened = true
+		l.guard(c, func() { c.receive(a.rest) })
+	})
+	if !a.opened {
+		return nil, gnet.Close
+	}
+	return nil, gnet.None
+}
+
+// OnTraffic implements gnet.EventHandler.
+func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
+	c, _ := gc.Context().(*conn)
+	if c == nil {
+		return gnet.Close
+	}
+	in, _ := gc.Peek(-1)
+	l := r.loop
+	l.begin()
+	l.guard(c, func() { c.receive(in) })
+	_, _ = gc.Discard(-1)
+	return gnet.None
+}
+
+// OnClose implements gnet.EventHandler: the peer has ended the connection. The descriptor is still open here, and closed
+// by gnet right after.
+func (r *reactor) OnClose(gc gnet.Conn, err error) gnet.Action {
+	c, _ := gc.Context().(*conn)
+	if c == nil {
+		return gnet.None
+	}
+	gc.SetContext(nil)
+	l := r.loop
+	l.begin()
+	l.guard(nil, func() { c.peerClosed(err != nil && !isEOF(err)) })
+	return gnet.None
+}
+
+func isEOF(err error) bool {
+	var call *os.SyscallError
+	return errors.Is(err, io.EOF) || errors.As(err, &call) && call.Err == io.EOF
+}
+
+// gnetLogger passes gnet's own complaints to the node's log; it has none in normal operation.
+type gnetLogger struct{ log *slog.Logger }
+
+var _ logging.Logger = gnetLogger{}
+
+func (g gnetLogger) Debugf(format string, args ...any) {}
+func (g gnetLogger) Infof(format string, args ...any)  {}
+func (g gnetLogger) Warnf(format string, args ...any) {
+	g.log.Warn("gnet: " + fmt.Sprintf(format, args...))
+}
+func (g gnetLogger) Errorf(format string, args ...any) {
+	g.log.Error("gnet: " + fmt.Sprintf(format, args...))
+}
+func (g gnetLogger) Fatalf(format string, args ...any) {
+	g.log.Error("gnet: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"log/slog"
+	"unicode/utf8"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+)
+
+// encode writes one message into a log of the turn, in the wire form of transport t.
+func (l *loop) encode(t transport, log int, text bool, header, payload []byte, flags ringbuf.Flags) ringbuf.Frame {
+	g := &l.turn.Logs[log]
+	start := len(g.B)
+	g.B = appendFraming(g.B, t, text, len(header)+len(payload))
+	g.B = append(g.B, header...)
+	g.B = append(g.B, payload...)
+	return g.Commit(start, flags)
+}
+
+// encodePrefix writes only the framing of a message of n bytes, whose body is shared.
+func (l *loop) encodePrefix(t transport, log int, text bool, n int, flags ringbuf.Flags) ringbuf.Frame {
+	g := &l.turn.Logs[log]
+	start := len(g.B)
+	g.B = appendFraming(g.B, t, text, n)
+	return g.Commit(start, flags)
+}
+
+func appendFraming(dst []byte, t transport, text bool, n int) []byte {
+	if t != transportWS {
+		return codec.AppendTCPHeader(dst, n)
+	}
+	if text {
+		return codec.AppendWSHeader(dst, codec.Text, n)
+	}
+	return codec.AppendWSHeader(dst, codec.Binary, n)
+}
+
+// send delivers a protected message (a response, an error, a notice, a request that has its room already) to c.
+func (l *loop) send(c *conn, header, payload []byte, text bool) {
+	if c.state != stateOpen {
+		return
+	}
+	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0))
+	l.tally[countSent]++
+	if l.node.audited() {
+		l.auditSent(c, header, payload, "")
+	}
+}
+
+// sendMasked is send for a request whose own ID, original, was replaced by a masked one.
+func (l *loop) sendMasked(c *conn, header, payload []byte, text bool, original []byte) {
+	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0))
+	l.tally[countSent]++
+	if l.node.audited() {
+		l.auditSent(c, header, payload, string(original))
+	}
+}
+
+// push appends a protected frame. Those are never dropped: a connection that cannot even take them is closed
+// (protocol §9). The check is made before the frame, so a single large answer always has its chance.
+func (c *conn) push(f ringbuf.Frame) {
+	l := c.service.loop
+	if limits := l.node.limits; c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
+		if !c.out.Stalled() {
+			c.flush(false)
+		}
+		if c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
+			if c.state == stateOpen {
+				l.node.noise.log(l.log, slog.LevelWarn, "closed: it does not read its answers",
+					"serviceId", c.id.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
+				c.doomNow()
+			}
+			return
+		}
+	}
+	c.out.Append(l.turn, f)
+	c.mark()
+}
+
+// sendTo is send for a service of any loop. payload is text when it is known to be.
+func (l *loop) sendTo(s *service, header, payload []byte, text, failure bool) {
+	if s.transport == transportWS && !text {
+		text = utf8.Valid(payload)
+	}
+	if s.loop == l {
+		if c := l.connOf(s); c != nil {
+			if failure {
+				c.errors.add(l.time.unix / 1000)
+			}
+			l.send(c, header, payload, text)
+		}
+		return
+	}
+	body := ringbuf.NewShared()
+	body.B = append(append(body.B, header...), payload...)
+	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: text, failure: failure})
+}
+
+// sendBody delivers a message that another goroutine composed whole.
+func (l *loop) sendBody(c *conn, e *envelope) {
+	log, flags := c.transport.directLog(), ringbuf.Flags(0)
+	if e.droppable {
+		flags = ringbuf.Droppable
+	}
+	f := l.encode(c.transport, log, e.text, nil, e.body.B, flags)
+	if !e.droppable {
+		c.push(f)
+	} else if c.offer(f) {
+		return
+	}
+	l.tally[countSent]++
+	if !e.unaudited && l.node.audited() {
+		l.auditSent(c, e.body.B, nil, "")
+	}
+}
+
+// sendNotice delivers what the broker starts by itself; message is the header line and the payload.
+func (l *loop) sendNotice(c *conn, message string) {
+	l.notice = append(l.notice[:0], message...)
+	l.send(c, l.notice, nil, true)
+}
+
+// sendControl delivers a WebSocket control frame.
+func (l *loop) sendControl(c *conn, kind codec.Kind, payload []byte) {
+	if c.state != stateOpen {
+		return
+	}
+	g := &l.turn.Logs[c.transport.directLog()]
+	start := len(g.B)
+	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
+	g.B = append(g.B, payload...)
+	c.push(g.Commit(start, 0))
+}
+
+// WebSocket close codes that the node itself chooses (RFC 6455 §7.4.1).
+const (
+	closeGoingAway     = 1001
+	closeInternalError = 1011
+)
+
+// closeWS answers or starts the closing handshake; a TCP connection is only closed.
+func (l *loop) closeWS(c *conn, code uint16, reason string) {
+	if c.transport == transportWS {
+		l.answer = codec.AppendClosePayload(l.answer[:0], code, reason)
+		l.sendControl(c, codec.Close, l.answer)
+	}
+	c.doom()
+}

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"mbserver/codec"
+)
+
+// service is what the node at large may know of a connection: the trie, routes and other loops hold pointers to it. It
+// outlives its connection; slot and gen tell whether that still exists, and only the owning loop may look that up.
+type service struct {
+	// Immutable after open.
+	id          codec.UUID
+	loop        *loop
+	slot, gen   uint32
+	transport   transport
+	connectedAt int64 // Unix ms
+	remote      string
+
+	// Atomic.
+	profile     atomic.Pointer[profile] // nil until registered
+	lastSeen    atomic.Int64            // Unix ms of the last message
+	outstanding atomic.Int32            // requests it was chosen for and has not answered
+	errors      errorWindow             // written by its loop only
+}
+
+// profile is what a service registered. Immutable.
+type profile struct {
+	name, description string
+	maxConcurrent     int
+	metadata          []byte // canonical JSON object of strings, nil when absent
+}
+
+// errorWindow counts errors per second: the running second, its count and that of the second before, in one word.
+// Written by one goroutine, read by any.
+type errorWindow struct{ word atomic.Uint64 }
+
+func (w *errorWindow) add(sec int64) {
+	old := w.word.Load()
+	s, cur, prev := uint32(old>>32), uint16(old>>16), uint16(old)
+	switch uint32(sec) {
+	case s:
+	case s + 1:
+		prev, cur = cur, 0
+	default:
+		prev, cur = 0, 0
+	}
+	if cur < 1<<16-1 {
+		cur++
+	}
+	w.word.Store(uint64(uint32(sec))<<32 | uint64(cur)<<16 | uint64(prev))
+}
+
+// rate is the number of errors in the last whole second before sec.
+func (w *errorWindow) rate(sec int64) int {
+	old := w.word.Load()
+	switch uint32(sec) {
+	case uint32(old >> 32):
+		return int(uint16(old))
+	case uint32(old>>32) + 1:
+		return int(uint16(old >> 16))
+	}
+	return 0
+}

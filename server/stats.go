@@ -1,0 +1,129 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// What a loop counts. The order has no meaning.
+const (
+	countMessage = iota
+	countMessageBytes
+	maxMessageBytes // a maximum, not a count
+	countMessageError
+	countPublish
+	countPublishUnrouted
+	countPublishError
+	countRequest
+	countRequestUnrouted
+	countRequestError
+	countRequestTimeout
+	countResponse
+	countResponseError
+	countSent
+	countOutboundDropped
+	countLimited
+	countDiscovery
+	countRegistration
+	countUnregistration
+	countFault
+	counterCount
+)
+
+// tally is a loop's running totals. Loop only.
+type tally [counterCount]uint64
+
+// stats is what the rest of the node sees of a loop's tally: the totals as of its last turn, and what they were when the
+// running second and the one before began.
+type stats struct {
+	totals [counterCount]atomic.Uint64 // written by the loop only
+
+	// Guarded by mu, taken by the loop once in a second in which it works.
+	mu       sync.Mutex
+	second   int64 // Unix s in which the last turn ran
+	base     tally // totals when second began
+	previous tally // what was counted in the second before it
+}
+
+// publish makes the tally visible. sec is the wall clock in seconds.
+func (s *stats) publish(sec int64, t *tally) {
+	if sec != s.second {
+		s.roll(sec)
+	}
+	for i := range t {
+		if s.totals[i].Load() != t[i] {
+			s.totals[i].Store(t[i])
+		}
+	}
+}
+
+// roll begins a new second, before anything of it is visible.
+func (s *stats) roll(sec int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	adjacent := sec == s.second+1
+	for i := range s.base {
+		now := s.totals[i].Load()
+		s.previous[i] = 0
+		if adjacent {
+			s.previous[i] = now - s.base[i]
+		}
+		s.base[i] = now
+	}
+	s.second = sec
+}
+
+// rates adds what was counted in the last whole second before sec to into.
+func (s *stats) rates(sec int64, into *tally) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range into {
+		switch sec {
+		case s.second:
+			into[i] += s.previous[i]
+		case s.second + 1:
+			into[i] += s.totals[i].Load() - s.base[i]
+		}
+	}
+}
+
+// window is a count with its rate, for what happens rarely enough to take a lock. Any goroutine.
+type window struct {
+	// Guarded by mu.
+	mu                     sync.Mutex
+	total, current, before uint64
+	second                 int64
+}
+
+func (w *window) roll(sec int64) {
+	if sec == w.second {
+		return
+	}
+	w.before = 0
+	if sec == w.second+1 {
+		w.before = w.current
+	}
+	w.current, w.second = 0, sec
+}
+
+// add counts one event in the second sec (Unix s).
+func (w *window) add(sec int64) {
+	w.mu.Lock()
+	w.roll(sec)
+	w.total++
+	w.current++
+	w.mu.Unlock()
+}
+
+// read returns the total and the count of the last whole second before sec.
+func (w *window) read(sec int64) (total, rate uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.roll(sec)
+	return w.total, w.before
+}
+
+// nodeStats is what is counted outside the loops.
+type nodeStats struct {
+	connected, disconnected, failed, rejected window
+}
