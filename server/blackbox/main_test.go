@@ -33,6 +33,9 @@ func run(m *testing.M) int {
 		name string
 		path *string
 	}{{"mb-server", &serverBinary}, {"mb", &toolBinary}} {
+		if sources, _ := filepath.Glob(filepath.Join("..", "..", "cmd", program.name, "*.go")); len(sources) == 0 {
+			continue // the tests that need it say so
+		}
 		*program.path = filepath.Join(dir, program.name)
 		arguments := []string{"build", "-o", *program.path}
 		if raceEnabled {

@@ -3,7 +3,6 @@ package blackbox
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -183,7 +182,7 @@ func (r *rawConn) ended() {
 	r.t.Helper()
 	if b, err := r.in.ReadByte(); err == nil {
 		r.t.Fatalf("byte %#x instead of the end", b)
-	} else if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+	} else if isTimeout(err) {
 		r.t.Fatal("the connection is still open")
 	}
 }
