@@ -1,0 +1,129 @@
+package client
+
+import (
+	"context"
+	"sync"
+
+	"mbserver/codec"
+)
+
+// call is one message that waits for its answer. It belongs to one waiter.
+type call struct {
+	id    codec.UUID
+	topic string
+	done  chan result // capacity 1; exactly one result, unless abandoned first
+}
+
+type result struct {
+	payload []byte // owned by the waiter
+	err     error  // the connection's, not the answer's
+}
+
+var callPool = sync.Pool{New: func() any { return &call{done: make(chan result, 1)} }}
+
+// calls are those in flight on one connection. Any goroutine.
+type calls struct {
+	// Guarded by mu.
+	mu   sync.Mutex
+	open map[codec.UUID]*call
+	err  error // the connection is gone
+}
+
+func (cs *calls) add(c *call) error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.err != nil {
+		return cs.err
+	}
+	if cs.open == nil {
+		cs.open = make(map[codec.UUID]*call)
+	}
+	cs.open[c.id] = c
+	return nil
+}
+
+// take removes the call and reports whether it was there: then it is the
+// caller's to finish.
+func (cs *calls) take(id codec.UUID) (*call, bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c, ok := cs.open[id]
+	delete(cs.open, id)
+	return c, ok
+}
+
+// fail ends every open call and every later one with err.
+func (cs *calls) fail(err error) {
+	cs.mu.Lock()
+	open := cs.open
+	cs.open, cs.err = nil, err
+	cs.mu.Unlock()
+	for _, c := range open {
+		c.done <- result{err: err}
+	}
+}
+
+// start sends f with a fresh ID. A call that was started is finished by wait,
+// which must be called.
+func (l *link) start(ctx context.Context, f *frame) (*call, error) {
+	c := callPool.Get().(*call)
+	c.id, c.topic = l.client.nextID(), f.topic
+	if err := l.calls.add(c); err != nil {
+		callPool.Put(c)
+		return nil, err
+	}
+	var id [36]byte
+	f.id = c.id.Append(id[:0])
+	l.client.queue.waiting(1)
+	sent, err := l.out.send(ctx.Done(), f)
+	if sent {
+		return c, nil
+	}
+	l.client.queue.waiting(-1)
+	if err == nil {
+		err = gaveUp(ctx, f.topic, c.id.String())
+	}
+	l.abandon(c)
+	return nil, err
+}
+
+// abandon forgets the call and gives it back.
+func (l *link) abandon(c *call) {
+	if _, ok := l.calls.take(c.id); !ok {
+		<-c.done // It was being finished: the result is about to be there.
+	}
+	callPool.Put(c)
+}
+
+// wait returns the answer's payload, or the error it says.
+func (l *link) wait(ctx context.Context, c *call) ([]byte, error) {
+	defer l.client.queue.waiting(-1)
+	select {
+	case r := <-c.done:
+		id, topic := c.id, c.topic
+		callPool.Put(c)
+		if r.err != nil {
+			return nil, r.err
+		}
+		if len(r.payload) > 0 && r.payload[0] == '{' {
+			if e := parseError(r.payload, topic, ""); e != nil {
+				e.RequestID = id.String()
+				return nil, e
+			}
+		}
+		return r.payload, nil
+	case <-ctx.Done():
+		err := gaveUp(ctx, c.topic, c.id.String())
+		l.abandon(c)
+		return nil, err
+	}
+}
+
+// call is start and wait.
+func (l *link) call(ctx context.Context, f *frame) ([]byte, error) {
+	c, err := l.start(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return l.wait(ctx, c)
+}

@@ -1,0 +1,162 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"mbserver/codec"
+)
+
+// CodeHandler is the code of the answer to a request whose handler returned an
+// error that is not an [*Error]. The broker never uses it itself.
+const CodeHandler codec.Code = "HANDLER_ERROR"
+
+// Errors of the connection.
+var (
+	// ErrDisconnected: there is no connection to the broker, or it was lost
+	// before the answer came.
+	ErrDisconnected = errors.New("disconnected")
+	// ErrClosed: the client was closed or drained. It is also an ErrDisconnected.
+	ErrClosed error = &lostError{cause: errors.New("client closed")}
+)
+
+// Sentinels for errors.Is, one for each code of protocol §7.
+var (
+	ErrMalformed          error = sentinel(codec.MalformedMessage)
+	ErrInvalidRequest     error = sentinel(codec.InvalidRequest)
+	ErrInvalidRequestID   error = sentinel(codec.InvalidRequestID)
+	ErrVersion            error = sentinel(codec.VersionNotSupported)
+	ErrUnauthorized       error = sentinel(codec.Unauthorized)
+	ErrForbidden          error = sentinel(codec.Forbidden)
+	ErrTopicNotSupported  error = sentinel(codec.TopicNotSupported)
+	ErrNoRoute            error = sentinel(codec.NoRouteFound)
+	ErrServiceUnavailable error = sentinel(codec.ServiceUnavailable)
+	ErrTimeout            error = sentinel(codec.Timeout)
+	ErrRateLimited        error = sentinel(codec.RateLimitExceeded)
+	ErrInternal           error = sentinel(codec.InternalError)
+	ErrHandler            error = sentinel(CodeHandler)
+)
+
+type sentinel codec.Code
+
+func (s sentinel) Error() string { return string(s) }
+
+// Error is an error answer of the broker or of a request handler, or one the
+// client found itself before it sent anything (with the code the broker would
+// have used). errors.Is compares it with the sentinels by code.
+type Error struct {
+	Code      codec.Code
+	Message   string
+	Details   map[string]any // nil when there are none
+	Topic     string         // of the message that was answered; "" when unknown
+	RequestID string         // "" when unknown
+	cause     error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(string(e.Code))
+	if e.Message != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Message)
+	}
+	if e.Topic != "" && !strings.Contains(e.Message, e.Topic) {
+		b.WriteString(" (topic ")
+		b.WriteString(e.Topic)
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// Is reports whether target is the sentinel of e's code.
+func (e *Error) Is(target error) bool {
+	s, ok := target.(sentinel)
+	return ok && codec.Code(s) == e.Code
+}
+
+// Unwrap gives the context's error when the client gave up waiting.
+func (e *Error) Unwrap() error { return e.cause }
+
+// lostError is what calls fail with when the connection is gone.
+type lostError struct{ cause error }
+
+func (e *lostError) Error() string {
+	if e.cause == nil {
+		return ErrDisconnected.Error()
+	}
+	return ErrDisconnected.Error() + ": " + e.cause.Error()
+}
+
+func (e *lostError) Is(target error) bool { return target == ErrDisconnected }
+func (e *lostError) Unwrap() error        { return e.cause }
+
+// lost wraps cause so that errors.Is(err, ErrDisconnected) holds.
+func lost(cause error) error {
+	if cause != nil && errors.Is(cause, ErrDisconnected) {
+		return cause
+	}
+	return &lostError{cause: cause}
+}
+
+var errorPrefix = []byte(`{"error":`)
+
+type errorObject struct {
+	Error struct {
+		Code    codec.Code     `json:"code"`
+		Message string         `json:"message"`
+		Details map[string]any `json:"details"`
+	} `json:"error"`
+}
+
+// parseError returns the error that payload says in the form of protocol §7,
+// or nil when it is something else. payload is not kept.
+func parseError(payload []byte, topic, requestID string) *Error {
+	payload = bytes.TrimLeft(payload, " \t\r\n")
+	if len(payload) == 0 || payload[0] != '{' {
+		return nil
+	}
+	if !bytes.HasPrefix(payload, errorPrefix) && !bytes.HasPrefix(bytes.TrimLeft(payload[1:], " \t\r\n"), errorPrefix[1:8]) {
+		return nil
+	}
+	var o errorObject
+	if json.Unmarshal(payload, &o) != nil || o.Error.Code == "" {
+		return nil
+	}
+	return &Error{Code: o.Error.Code, Message: o.Error.Message, Details: o.Error.Details, Topic: topic, RequestID: requestID}
+}
+
+// errorPayload is what a handler's error is answered with.
+func errorPayload(err error) []byte {
+	e := &Error{Code: CodeHandler, Message: err.Error()}
+	var given *Error
+	if errors.As(err, &given) && given.Code != "" {
+		e = given
+	}
+	dst := append(make([]byte, 0, 160), `{"error":{"code":`...)
+	dst = codec.AppendJSONQuoted(dst, string(e.Code))
+	dst = append(dst, `,"message":`...)
+	dst = codec.AppendJSONQuoted(dst, e.Message)
+	dst = append(dst, `,"timestamp":"`...)
+	dst = codec.AppendTimestamp(dst, time.Now().UnixMilli())
+	dst = append(dst, '"')
+	if len(e.Details) > 0 {
+		if details, err := json.Marshal(e.Details); err == nil {
+			dst = append(append(dst, `,"details":`...), details...)
+		}
+	}
+	return append(dst, '}', '}')
+}
+
+// gaveUp turns the end of ctx into the error a call returns: code TIMEOUT for
+// a deadline, the context's own error for a cancellation.
+func gaveUp(ctx context.Context, topic, requestID string) error {
+	err := ctx.Err()
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &Error{Code: codec.Timeout, Message: "no answer before the deadline", Topic: topic, RequestID: requestID, cause: err}
+}

@@ -1,0 +1,213 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mbserver/codec"
+)
+
+// closePatience bounds how long a closing connection may take to write what
+// is left and to say goodbye.
+const closePatience = 2 * time.Second
+
+// routeCache is how many topics a connection remembers the routes of.
+const routeCache = 8192
+
+// maxTimeoutMs is the largest timeout accepted in a header from the broker,
+// and the largest sent when the broker did not tell its limit.
+const maxTimeoutMs = 1<<53 - 1
+
+// link is one connection: its reader and writer goroutines and what dies with it.
+type link struct {
+	// Immutable after newLink.
+	client *Client
+	conn   net.Conn
+	ws     bool
+	out    *outbox
+	ctx    context.Context // ends with the connection; for handlers
+	cancel context.CancelCauseFunc
+	ready  chan struct{} // closed when welcome is set
+	dead   chan struct{} // closed by fail
+	gone   sync.WaitGroup
+
+	// Written before ready is closed.
+	welcome welcome
+
+	calls calls
+
+	// Atomic.
+	lastRead atomic.Int64 // Unix nanoseconds
+
+	// Guarded by failing.
+	failing sync.Once
+	cause   error // readable after dead is closed
+
+	// Owned by the reader.
+	decoder  codec.Decoder
+	publish  map[string]*route
+	request  map[string]*route
+	registry uint64 // version the routes are of
+	version  string // of the last message
+	greeted  bool
+}
+
+func (c *Client) newLink(conn net.Conn, ws bool) *link {
+	l := &link{
+		client: c, conn: conn, ws: ws,
+		out:   newOutbox(conn, ws, c.options.outbound),
+		ready: make(chan struct{}), dead: make(chan struct{}),
+		publish: make(map[string]*route), request: make(map[string]*route),
+	}
+	if ws {
+		l.decoder = codec.NewWSDecoder(c.options.maxMessage, true)
+	} else {
+		l.decoder = codec.NewTCPDecoder(c.options.maxMessage)
+	}
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l.lastRead.Store(time.Now().UnixNano())
+	return l
+}
+
+// run starts the goroutines. early are bytes that were read with the handshake.
+func (l *link) run(early []byte) {
+	l.gone.Add(2)
+	go func() {
+		defer l.gone.Done()
+		l.fail(l.out.run())
+	}()
+	go func() {
+		defer l.gone.Done()
+		defer l.decoder.Release()
+		l.fail(l.read(early))
+	}()
+}
+
+// fail ends the connection. The first cause stays. Any goroutine; does not wait.
+func (l *link) fail(cause error) {
+	l.failing.Do(func() {
+		if errors.Is(cause, io.EOF) {
+			cause = errors.New("connection closed by the broker")
+		}
+		l.cause = lost(cause)
+		close(l.dead)
+		l.out.fail(l.cause)
+		l.calls.fail(l.cause)
+		l.cancel(l.cause)
+		_ = l.conn.Close() // It is gone either way.
+	})
+}
+
+// goodbye writes what is left, tells a WebSocket peer, and ends the connection.
+func (l *link) goodbye(cause error) {
+	if l.ws {
+		l.out.control(codec.Close, codec.AppendClosePayload(nil, codec.CloseNormal, ""))
+	}
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	select {
+	case <-l.out.flushed():
+	case <-patience.C:
+	}
+	l.fail(cause)
+	l.gone.Wait()
+}
+
+func (l *link) read(early []byte) error {
+	if err := l.take(early); err != nil {
+		return err
+	}
+	buf := make([]byte, l.client.options.readBuffer)
+	for {
+		n, err := l.conn.Read(buf)
+		if n > 0 {
+			l.lastRead.Store(time.Now().UnixNano())
+			if err := l.take(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take handles every message in the bytes that arrived.
+func (l *link) take(in []byte) error {
+	for {
+		m, rest, ferr := l.decoder.Next(in)
+		if ferr != nil {
+			return fmt.Errorf("framing: %w", ferr)
+		}
+		switch m.Kind {
+		case codec.None:
+			return nil
+		case codec.Binary, codec.Text:
+			if err := l.message(m.Data); err != nil {
+				return err
+			}
+		case codec.Ping:
+			l.out.control(codec.Pong, m.Data)
+		case codec.Close:
+			return l.closed(m.Data)
+		}
+		in = rest
+	}
+}
+
+// closed answers the peer's close frame (RFC 6455 §5.5.1) and says why it came.
+func (l *link) closed(payload []byte) error {
+	l.out.control(codec.Close, codec.AppendClosePayload(nil, codec.EchoCloseCode(payload), ""))
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	select {
+	case <-l.out.flushed():
+	case <-patience.C:
+	case <-l.dead:
+	}
+	if len(payload) < 2 {
+		return errors.New("closed by the broker")
+	}
+	code := int(payload[0])<<8 | int(payload[1])
+	return fmt.Errorf("closed by the broker with code %d %s", code, payload[2:])
+}
+
+// watch returns when the connection is gone; it notices a peer that fell silent.
+func (l *link) watch() {
+	interval := l.client.options.keepAlive
+	if interval <= 0 {
+		<-l.dead
+		return
+	}
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.dead:
+			return
+		case <-timer.C:
+		}
+		silent := time.Since(time.Unix(0, l.lastRead.Load()))
+		switch {
+		case l.client.queue.blocked():
+			// It is we who do not read.
+			timer.Reset(interval)
+		case silent >= 2*interval:
+			l.fail(fmt.Errorf("no sign of life from the broker for %v", silent.Round(time.Millisecond)))
+			return
+		case silent >= interval:
+			var id [36]byte
+			l.out.force(&frame{action: codec.Request, topic: topicHeartbeat, version: systemVersion,
+				id: l.client.nextID().Append(id[:0]), payload: emptyObject})
+			timer.Reset(2*interval - silent)
+		default:
+			timer.Reset(interval - silent)
+		}
+	}
+}

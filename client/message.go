@@ -1,0 +1,87 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
+
+// Message is one published message.
+type Message struct {
+	Topic   string // as the publisher spelled it
+	Version string // MAJOR.MINOR.PATCH
+	Payload []byte // valid until the callback returns; see Clone
+	id      []byte // aliases the dispatch buffer like Payload
+}
+
+// ID returns the broker's ID of the message, the same for all its subscribers;
+// "" when it has none (notices and log lines).
+func (m Message) ID() string { return string(m.id) }
+
+// Clone returns a copy that stays valid after the callback.
+func (m Message) Clone() Message {
+	m.Payload = bytes.Clone(m.Payload)
+	m.id = bytes.Clone(m.id)
+	return m
+}
+
+// Request is one request to a handler. Everything in it belongs to the handler.
+type Request struct {
+	Topic    string // as the requester spelled it
+	Version  string
+	ID       string // the broker's masked ID
+	ParentID string // "" when absent
+	Payload  []byte
+}
+
+// Ack is the broker's acknowledgement of a publish.
+type Ack struct {
+	Subscribers int `json:"subscribers"` // it was routed to
+	Dropped     int `json:"dropped"`     // of them over their limit, who did not get it
+}
+
+// Gap says that the broker dropped messages because this client was too slow.
+type Gap struct {
+	Count     uint64    `json:"count"`     // messages lost
+	Conflated uint64    `json:"conflated"` // messages replaced by newer ones of their topic
+	Since     time.Time `json:"since"`
+	Until     time.Time `json:"until"`
+}
+
+// Flow says that the broker stopped or started reading this publisher.
+type Flow struct {
+	State string `json:"state"` // "paused" or "resumed"
+	Topic string `json:"topic"`
+}
+
+// Registration describes this client in the broker's list of services.
+type Registration struct {
+	Name          string            `json:"name"`                    // 1–36 characters
+	Description   string            `json:"description"`             // 1–1024 characters
+	MaxConcurrent int               `json:"maxConcurrent,omitempty"` // requests in flight to this service; 0: the broker's default
+	Metadata      map[string]string `json:"metadata,omitempty"`      // at most 1 KiB as JSON
+}
+
+// Limits are the broker's, as it told them on connecting; 0 means not told.
+type Limits struct {
+	PayloadBytes        int    `json:"payloadBytes"`
+	TimeoutMs           uint64 `json:"timeoutMs"`
+	OutstandingRequests int    `json:"outstandingRequests"`
+}
+
+// welcome is the payload of system.initialize (protocol §4).
+type welcome struct {
+	ServiceID     string `json:"serviceId"`
+	NodeID        string `json:"nodeId"`
+	ServerVersion string `json:"serverVersion"`
+	Limits        Limits `json:"limits"`
+}
+
+func parseWelcome(payload []byte) welcome {
+	var w welcome
+	// A broker that says nothing useful here is still a broker.
+	if json.Unmarshal(payload, &w) != nil {
+		return welcome{}
+	}
+	return w
+}

@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Defaults of the options.
+const (
+	DefaultDialTimeout = 10 * time.Second
+	DefaultVersion     = "1.0.0"
+	DefaultOutbound    = 256 << 10 // bytes waiting to be written
+	DefaultPending     = 8 << 20   // bytes waiting for callbacks
+	DefaultReadBuffer  = 64 << 10
+	DefaultMaxMessage  = 64 << 20
+	DefaultKeepAlive   = 30 * time.Second
+	DefaultBackoffMin  = 100 * time.Millisecond
+	DefaultBackoffMax  = 10 * time.Second
+)
+
+// Option changes how [Dial] connects and how the client behaves afterwards.
+type Option func(*options)
+
+// options are immutable after Dial.
+type options struct {
+	dialTimeout time.Duration
+	dial        func(ctx context.Context, network, address string) (net.Conn, error)
+	tls         *tls.Config
+	header      http.Header
+	token       string
+	version     string
+
+	outbound   int
+	pending    int
+	readBuffer int
+	maxMessage int
+	keepAlive  time.Duration
+
+	reconnect  bool
+	backoffMin time.Duration
+	backoffMax time.Duration
+	attempts   int
+
+	onError      func(*Error)
+	onGap        func(Gap)
+	onFlow       func(Flow)
+	onDisconnect func(error)
+	onReconnect  func()
+}
+
+func newOptions(opts []Option) options {
+	o := options{
+		dialTimeout: DefaultDialTimeout,
+		dial:        (&net.Dialer{}).DialContext,
+		version:     DefaultVersion,
+		outbound:    DefaultOutbound,
+		pending:     DefaultPending,
+		readBuffer:  DefaultReadBuffer,
+		maxMessage:  DefaultMaxMessage,
+		keepAlive:   DefaultKeepAlive,
+		reconnect:   true,
+		backoffMin:  DefaultBackoffMin,
+		backoffMax:  DefaultBackoffMax,
+	}
+	for _, set := range opts {
+		set(&o)
+	}
+	return o
+}
+
+// WithDialTimeout bounds one attempt to connect, TCP connect to
+// system.initialize. A shorter deadline of Dial's context wins.
+func WithDialTimeout(d time.Duration) Option { return func(o *options) { o.dialTimeout = d } }
+
+// WithDialer replaces how the TCP connection is made (TLS and the WebSocket
+// handshake come on top of it).
+func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
+	return func(o *options) { o.dial = dial }
+}
+
+// WithTLS sets the TLS configuration of wss:// and tls:// connections. The
+// server name is taken from the address when cfg has none.
+func WithTLS(cfg *tls.Config) Option { return func(o *options) { o.tls = cfg } }
+
+// WithHeader adds headers to the WebSocket handshake.
+func WithHeader(h http.Header) Option { return func(o *options) { o.header = h } }
+
+// WithToken presents a credential on every connection: as a bearer token of the
+// WebSocket handshake, or with system.auth over TCP (protocol §8).
+func WithToken(token string) Option { return func(o *options) { o.token = token } }
+
+// WithMessageVersion sets the version (MAJOR.MINOR.PATCH) of the publishes and
+// requests the client sends on user topics.
+func WithMessageVersion(v string) Option { return func(o *options) { o.version = v } }
+
+// WithOutbound bounds the bytes waiting to be written; as many again may be in
+// the write in progress. A single larger message is taken when nothing waits.
+func WithOutbound(bytes int) Option { return func(o *options) { o.outbound = bytes } }
+
+// WithPending bounds the bytes of messages waiting for the dispatch goroutine.
+func WithPending(bytes int) Option { return func(o *options) { o.pending = bytes } }
+
+// WithReadBuffer sets the size of one read, in bytes.
+func WithReadBuffer(bytes int) Option { return func(o *options) { o.readBuffer = max(bytes, 512) } }
+
+// WithMaxMessage sets the largest message accepted from the broker, in bytes.
+func WithMaxMessage(bytes int) Option { return func(o *options) { o.maxMessage = bytes } }
+
+// WithKeepAlive sets after what silence of the broker it is asked for a
+// heartbeat; after twice that the connection counts as lost. 0 turns it off.
+func WithKeepAlive(d time.Duration) Option { return func(o *options) { o.keepAlive = d } }
+
+// WithoutReconnect makes the loss of the connection final.
+func WithoutReconnect() Option { return func(o *options) { o.reconnect = false } }
+
+// WithReconnect sets the back-off: before attempt n the client waits a random
+// time between 0 and min(longest, first·2ⁿ). attempts bounds the attempts
+// after one loss; 0 means for ever.
+func WithReconnect(first, longest time.Duration, attempts int) Option {
+	return func(o *options) {
+		o.reconnect, o.backoffMin, o.backoffMax, o.attempts = true, max(first, time.Millisecond), longest, attempts
+	}
+}
+
+// OnError is called for errors that answer no call: NO_ROUTE_FOUND and the like
+// for publishes without acknowledgement, subscriptions that could not be
+// renewed after a reconnect, messages that could not be read.
+func OnError(f func(*Error)) Option { return func(o *options) { o.onError = f } }
+
+// OnGap is called when the broker dropped messages for this slow subscriber,
+// before the next message that follows the gap (protocol §9).
+func OnGap(f func(Gap)) Option { return func(o *options) { o.onGap = f } }
+
+// OnFlow is called when the broker pauses or resumes this publisher (protocol §9).
+func OnFlow(f func(Flow)) Option { return func(o *options) { o.onFlow = f } }
+
+// OnDisconnect is called with the cause when the connection was lost, but not
+// for Close and Drain.
+func OnDisconnect(f func(error)) Option { return func(o *options) { o.onDisconnect = f } }
+
+// OnReconnect is called when a lost connection is up again, registration and
+// subscriptions included.
+func OnReconnect(f func()) Option { return func(o *options) { o.onReconnect = f } }

@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"mbserver/codec"
+)
+
+// check refuses what would be refused by the broker, or cost the connection.
+func (l *link) check(topic string, payload []byte) error {
+	if !validTopic(topic) {
+		return &Error{Code: codec.MalformedMessage, Topic: topic, Message: fmt.Sprintf("%q is not a topic", topic)}
+	}
+	if limit := l.welcome.Limits.PayloadBytes; limit > 0 && len(payload) > limit {
+		return &Error{Code: codec.MalformedMessage, Topic: topic,
+			Message: fmt.Sprintf("the payload has %d bytes, the broker's limit is %d", len(payload), limit)}
+	}
+	return nil
+}
+
+// Publish sends a message to every subscriber of the topic. It returns when
+// the message is in the outbound buffer, which it waits for when the buffer is
+// full; payload is not kept. Errors of the broker, NO_ROUTE_FOUND above all, go to
+// OnError. Publishes of one goroutine leave in order.
+func (c *Client) Publish(topic string, payload []byte) error {
+	l, err := c.current()
+	if err != nil {
+		return err
+	}
+	if err := l.check(topic, payload); err != nil {
+		return err
+	}
+	_, err = l.out.send(nil, &frame{action: codec.Publish, topic: topic, version: c.options.version, payload: payload})
+	return err
+}
+
+// PublishAck sends a message and waits for the broker's acknowledgement. No
+// subscriber at all is the error ErrNoRoute.
+func (c *Client) PublishAck(ctx context.Context, topic string, payload []byte) (Ack, error) {
+	p, err := c.PublishAsync(ctx, topic, payload)
+	if err != nil {
+		return Ack{}, err
+	}
+	return p.Wait(ctx)
+}
+
+// Pending is a publish whose acknowledgement was not waited for yet.
+type Pending struct {
+	link *link
+	call *call
+}
+
+// PublishAsync is PublishAck without the wait, so that many can be in flight:
+// Wait must be called once. ctx bounds only the wait for room.
+func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte) (Pending, error) {
+	l, err := c.current()
+	if err != nil {
+		return Pending{}, err
+	}
+	if err := l.check(topic, payload); err != nil {
+		return Pending{}, err
+	}
+	p, err := l.start(ctx, &frame{action: codec.Publish, topic: topic, version: c.options.version, payload: payload})
+	return Pending{l, p}, err
+}
+
+// Wait returns the acknowledgement.
+func (p Pending) Wait(ctx context.Context) (Ack, error) {
+	topic := p.call.topic
+	answer, err := p.link.wait(ctx, p.call)
+	if err != nil {
+		return Ack{}, err
+	}
+	var ack Ack
+	if err := json.Unmarshal(answer, &ack); err != nil {
+		return Ack{}, &Error{Code: codec.MalformedMessage, Topic: topic, Message: "acknowledgement: " + err.Error()}
+	}
+	return ack, nil
+}
+
+// Request sends a request to one service and returns its answer, which belongs
+// to the caller. The deadline of ctx is sent along as the request's timeout;
+// without one the broker's default counts. An answer of the form
+// {"error":{"code":…}} is returned as an [*Error], whoever wrote it; any other
+// is returned as it came, one that begins with "error:" included.
+func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]byte, error) {
+	l, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(topic, payload); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, gaveUp(ctx, topic, "")
+	}
+	f := &frame{action: codec.Request, topic: topic, version: c.options.version, payload: payload}
+	if deadline, ok := ctx.Deadline(); ok {
+		longest := uint64(maxDefaultTimeoutMs)
+		if told := l.welcome.Limits.TimeoutMs; told > 0 {
+			longest = told
+		}
+		f.timeout = min(uint64(max(time.Until(deadline).Milliseconds(), 1)), longest)
+	}
+	return l.call(ctx, f)
+}
+
+// maxDefaultTimeoutMs is the largest timeout a broker takes by default (protocol §9).
+const maxDefaultTimeoutMs = 3_600_000
+
+func systemFrame(topic string, payload []byte) *frame {
+	if len(payload) == 0 {
+		payload = emptyObject
+	}
+	return &frame{action: codec.Request, topic: topic, version: systemVersion, payload: payload}
+}
+
+// System makes a request to the broker itself (protocol §8). payload is nil
+// for {}, a []byte or json.RawMessage sent as it is, or anything that marshals
+// to a JSON object. The answer is one JSON object.
+func (c *Client) System(ctx context.Context, topic string, payload any) (json.RawMessage, error) {
+	var body []byte
+	switch p := payload.(type) {
+	case nil:
+	case []byte:
+		body = p
+	case json.RawMessage:
+		body = p
+	default:
+		var err error
+		if body, err = json.Marshal(payload); err != nil {
+			return nil, err
+		}
+	}
+	l, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	if !systemTopic(topic) {
+		return nil, &Error{Code: codec.InvalidRequest, Topic: topic, Message: fmt.Sprintf("%q is not a system topic", topic)}
+	}
+	if err := l.check(topic, body); err != nil {
+		return nil, err
+	}
+	return l.call(ctx, systemFrame(topic, body))
+}
+
+// Register gives this client a name and a description in the broker's list of
+// services, now and after every reconnect.
+func (c *Client) Register(ctx context.Context, r Registration) error {
+	payload := mustJSON(r)
+	if _, err := c.System(ctx, topicRegister, payload); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.registration = payload
+	c.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,163 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"mbserver/codec"
+)
+
+// System topics (protocol §8).
+const (
+	systemVersion = "1.0.0"
+
+	topicInitialize     = "system.initialize"
+	topicHeartbeat      = "system.heartbeat"
+	topicRegister       = "system.service.register"
+	topicSubscribe      = "system.topic.subscribe"
+	topicUnsubscribe    = "system.topic.unsubscribe"
+	topicLog            = "system.log"
+	topicLogSubscribe   = "system.log.subscribe"
+	topicLogUnsubscribe = "system.log.unsubscribe"
+	topicAuth           = "system.auth"
+	topicDropped        = "system.dropped"
+	topicFlow           = "system.flow"
+)
+
+var (
+	emptyObject = []byte(`{}`)
+	success     = []byte(`{"status":"success"}`)
+)
+
+// message handles one message of the broker. An error ends the connection.
+// Reader only; msg is valid until it returns.
+func (l *link) message(msg []byte) error {
+	h, payload, herr := codec.ParseHeader(msg, maxTimeoutMs)
+	if herr != nil {
+		l.client.report(&Error{Code: codec.MalformedMessage, Message: "message from the broker: " + herr.Error()})
+		return nil
+	}
+	if !l.greeted {
+		return l.greet(&h, payload)
+	}
+	switch h.Action {
+	case codec.Publish:
+		if systemTopic(h.Topic) && l.notice(&h, payload) {
+			return nil
+		}
+		l.deliver(&h, payload)
+	case codec.Request:
+		if bytes.EqualFold(h.Topic, []byte(topicHeartbeat)) {
+			l.out.force(&frame{action: codec.Response, topic: topicHeartbeat, version: systemVersion, id: h.RequestID, payload: success})
+			return nil
+		}
+		l.serve(&h, payload)
+	case codec.Response:
+		l.answer(&h, payload)
+	}
+	return nil
+}
+
+// greet takes the first message: system.initialize, or the error with which
+// the broker refuses the connection (protocol §4).
+func (l *link) greet(h *codec.Header, payload []byte) error {
+	if h.Action == codec.Publish && bytes.EqualFold(h.Topic, []byte(topicInitialize)) {
+		l.greeted = true
+		l.welcome = parseWelcome(payload)
+		close(l.ready)
+		return nil
+	}
+	if e := parseError(payload, string(h.Topic), ""); e != nil {
+		return e
+	}
+	return &Error{Code: codec.MalformedMessage, Topic: string(h.Topic), Message: "the peer did not begin with system.initialize: not a broker"}
+}
+
+// notice takes what the broker says to the client itself.
+func (l *link) notice(h *codec.Header, payload []byte) bool {
+	c := l.client
+	switch {
+	case bytes.EqualFold(h.Topic, []byte(topicDropped)):
+		var gap Gap
+		if json.Unmarshal(payload, &gap) == nil && c.options.onGap != nil {
+			c.queue.do(func() { c.options.onGap(gap) })
+		}
+	case bytes.EqualFold(h.Topic, []byte(topicFlow)):
+		var flow Flow
+		if json.Unmarshal(payload, &flow) == nil && c.options.onFlow != nil {
+			c.queue.do(func() { c.options.onFlow(flow) })
+		}
+	case bytes.EqualFold(h.Topic, []byte(topicInitialize)):
+	default:
+		return false
+	}
+	return true
+}
+
+// answer finishes a call, or reports an error nobody waits for.
+func (l *link) answer(h *codec.Header, payload []byte) {
+	if id, ok := codec.ParseUUID(h.RequestID); ok {
+		if c, ok := l.calls.take(id); ok {
+			c.done <- result{payload: append(make([]byte, 0, len(payload)), payload...)}
+			return
+		}
+	} else if bytes.EqualFold(h.Topic, []byte(topicLog)) {
+		l.deliver(h, payload)
+		return
+	}
+	// A TIMEOUT nobody waits for is that of a call given up already.
+	if e := parseError(payload, string(h.Topic), string(h.RequestID)); e != nil && e.Code != codec.Timeout {
+		l.client.report(e)
+	}
+}
+
+// deliver queues a message for the subscriptions; those of no subscription
+// (any more) are dropped.
+func (l *link) deliver(h *codec.Header, payload []byte) {
+	r := l.route(l.publish, h.Topic)
+	if len(r.subs) == 0 {
+		return
+	}
+	if string(h.Version) != l.version {
+		l.version = string(h.Version)
+	}
+	l.client.queue.message(l.dead, r, l.version, h.RequestID, payload)
+}
+
+// serve hands a request to its handler.
+func (l *link) serve(h *codec.Header, payload []byte) {
+	r := l.route(l.request, h.Topic)
+	req := Request{Topic: r.topic, Version: string(h.Version), ID: string(h.RequestID), ParentID: string(h.ParentID)}
+	if r.handler == nil {
+		l.refuse(&req, &Error{Code: codec.ServiceUnavailable, Message: "no handler for " + r.topic + " any more", Details: map[string]any{"reason": "no_handler"}})
+		return
+	}
+	req.Payload = append(make([]byte, 0, len(payload)), payload...)
+	r.handler.accept(l, req)
+}
+
+// route returns where messages on the topic go, from the cache while no
+// subscription changed.
+func (l *link) route(cache map[string]*route, topic []byte) *route {
+	if v := l.client.registry.version.Load(); v != l.registry {
+		clear(l.publish)
+		clear(l.request)
+		l.registry = v
+	}
+	if r, ok := cache[string(topic)]; ok {
+		return r
+	}
+	if len(cache) >= routeCache {
+		clear(cache)
+	}
+	r := l.client.registry.route(string(topic))
+	cache[r.topic] = r
+	return r
+}
+
+// report hands an error that answers no call to the OnError hook.
+func (c *Client) report(e *Error) {
+	if c.options.onError != nil {
+		c.queue.do(func() { c.options.onError(e) })
+	}
+}
