@@ -6,6 +6,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -145,6 +146,13 @@ func (c Config) Warnings() []string {
 	var ws []string
 	if c.TLS() {
 		ws = append(ws, "ssl.key and ssl.cert are valid, but this version does not serve the wss and tls listeners: ports.wss and ports.tls stay closed")
+	}
+	standard := Default()
+	for i := range keys {
+		k := &keys[i]
+		if k.Pending && k.yaml(&c) != k.yaml(&standard) {
+			ws = append(ws, fmt.Sprintf("%s = %s has no effect in this version", k.Name, k.yaml(&c)))
+		}
 	}
 	return ws
 }

@@ -29,6 +29,8 @@ type Key struct {
 	Default string // as an operator would write it; "" with kindBytes = computed from the machine
 	Doc     string // one line for --help and the documentation
 
+	Pending bool // accepted and checked, but without effect in this version
+
 	kind     kind
 	min, max int64    // bounds of numbers (bytes, milliseconds, seconds); inclusive
 	values   []string // of kindEnum and kindLevel
@@ -71,17 +73,17 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.Logging.Level }, Doc: "least severe level that is written: debug, info, warn or error"},
 	{Name: "logging.format", Env: "LOG_FORMAT", Flag: "log-format", Default: FormatJSON, kind: kindEnum, values: []string{FormatJSON, FormatText},
 		at: func(c *Config) any { return &c.Logging.Format }, Doc: "form of a log line: json or text"},
-	{Name: "auth.failure.lockout.threshold", Env: "AUTH_FAILURE_LOCKOUT_THRESHOLD", Unit: "failures", Default: "5", max: maxCount,
+	{Name: "auth.failure.lockout.threshold", Pending: true, Env: "AUTH_FAILURE_LOCKOUT_THRESHOLD", Unit: "failures", Default: "5", max: maxCount,
 		at: func(c *Config) any { return &c.Auth.LockoutThreshold }, Doc: "failed authentications of one client address before it is locked out, 0 = never"},
-	{Name: "auth.failure.lockout.duration", Env: "AUTH_FAILURE_LOCKOUT_DURATION", Unit: "s", Default: "60", kind: kindSecond, min: 1, max: maxMs / 1000,
+	{Name: "auth.failure.lockout.duration", Pending: true, Env: "AUTH_FAILURE_LOCKOUT_DURATION", Unit: "s", Default: "60", kind: kindSecond, min: 1, max: maxMs / 1000,
 		at: func(c *Config) any { return &c.Auth.LockoutDuration }, Doc: "how long a client address stays locked out"},
-	{Name: "rate.limit.global.per.service", Env: "RATE_LIMIT_GLOBAL_PER_SERVICE", Unit: "messages/s", Default: "0", max: maxRate,
+	{Name: "rate.limit.global.per.service", Pending: true, Env: "RATE_LIMIT_GLOBAL_PER_SERVICE", Unit: "messages/s", Default: "0", max: maxRate,
 		at: func(c *Config) any { return &c.RateLimit.PerService }, Doc: "messages one service may send, 0 = no limit"},
-	{Name: "rate.limit.global.per.topic", Env: "RATE_LIMIT_GLOBAL_PER_TOPIC", Unit: "messages/s", Default: "0", max: maxRate,
+	{Name: "rate.limit.global.per.topic", Pending: true, Env: "RATE_LIMIT_GLOBAL_PER_TOPIC", Unit: "messages/s", Default: "0", max: maxRate,
 		at: func(c *Config) any { return &c.RateLimit.PerTopic }, Doc: "messages on one topic, all services together, 0 = no limit"},
-	{Name: ratesKey, Unit: "messages/s", Default: "{}", kind: kindRates, max: maxRate,
+	{Name: ratesKey, Pending: true, Unit: "messages/s", Default: "{}", kind: kindRates, max: maxRate,
 		at: func(c *Config) any { return &c.RateLimit.TopicPerService }, Doc: "topic pattern to messages of one service on all matching topics together, 0 = no limit"},
-	{Name: "rate.limit.global.total", Env: "RATE_LIMIT_GLOBAL_TOTAL", Unit: "messages/s", Default: "0", max: maxRate,
+	{Name: "rate.limit.global.total", Pending: true, Env: "RATE_LIMIT_GLOBAL_TOTAL", Unit: "messages/s", Default: "0", max: maxRate,
 		at: func(c *Config) any { return &c.RateLimit.Total }, Doc: "messages of the whole node, 0 = no limit"},
 	{Name: "connection.max.concurrent", Env: "CONNECTION_MAX_CONCURRENT", Unit: "connections", Default: "100000", min: 1, max: maxCount,
 		at: func(c *Config) any { return &c.Connection.MaxConcurrent }, Doc: "connections of all kinds; more are answered and closed"},
@@ -107,11 +109,11 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.Connection.OutboundMessages }, Doc: "messages in one connection's outbound ring"},
 	{Name: "connection.outbound.overflow", Env: "CONNECTION_OUTBOUND_OVERFLOW", Default: OverflowDrop, kind: kindEnum, values: []string{OverflowDrop, OverflowDropOldest, OverflowDisconnect},
 		at: func(c *Config) any { return &c.Connection.OutboundOverflow }, Doc: "what gives way when a ring is full: drop (the newest), drop-oldest or disconnect"},
-	{Name: "connection.backpressure", Env: "CONNECTION_BACKPRESSURE", Default: BackpressureOff, kind: kindEnum, values: []string{BackpressureOff, BackpressurePause},
+	{Name: "connection.backpressure", Pending: true, Env: "CONNECTION_BACKPRESSURE", Default: BackpressureOff, kind: kindEnum, values: []string{BackpressureOff, BackpressurePause},
 		at: func(c *Config) any { return &c.Connection.Backpressure }, Doc: "pause: a publisher that asks for acknowledgement is not read while its subscribers' rings are full; or off"},
-	{Name: "connection.backpressureMax", Env: "CONNECTION_BACKPRESSURE_MAX", Unit: "ms", Default: "2000", kind: kindMillis, min: 1, max: maxMs,
+	{Name: "connection.backpressureMax", Pending: true, Env: "CONNECTION_BACKPRESSURE_MAX", Unit: "ms", Default: "2000", kind: kindMillis, min: 1, max: maxMs,
 		at: func(c *Config) any { return &c.Connection.BackpressureMax }, Doc: "longest pause of a publisher; then the overflow policy applies"},
-	{Name: "memory.limit", Env: "MEMORY_LIMIT", Unit: "bytes", kind: kindBytes, min: 16 << 20, max: math.MaxInt64,
+	{Name: "memory.limit", Pending: true, Env: "MEMORY_LIMIT", Unit: "bytes", kind: kindBytes, min: 16 << 20, max: math.MaxInt64,
 		at: func(c *Config) any { return &c.Memory.Limit }, Doc: "for rings, queues, mailboxes and partial frames together"},
 	{Name: "admin.address", Env: "ADMIN_ADDRESS", Default: "127.0.0.1:3002", kind: kindString, at: func(c *Config) any { return &c.Admin.Address },
 		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), empty turns it off"},

@@ -161,6 +161,22 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
+func TestPendingKeysWarn(t *testing.T) {
+	for _, k := range Keys() {
+		text, _ := sample(&k)
+		v, err := k.parseText(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := Default()
+		k.assign(&c, v)
+		said := strings.Contains(strings.Join(c.Warnings(), "\n"), k.Name+" = ")
+		if said != k.Pending {
+			t.Errorf("%s: pending %v, warned %v", k.Name, k.Pending, said)
+		}
+	}
+}
+
 // writePair makes a self-signed pair and returns the key's PEM text.
 func writePair(t *testing.T, keyPath, certPath string) string {
 	t.Helper()
