@@ -37,7 +37,8 @@ func (l *loop) dispatch(c *conn, data []byte, text bool) {
 		name = l.lower
 	}
 	if isSystem(name) {
-		l.system(c, &h, name, payload)
+		kept := h // handlers keep it: only theirs is on the heap
+		l.system(c, &kept, name, payload)
 		return
 	}
 	switch h.Action {
