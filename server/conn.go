@@ -183,6 +183,7 @@ func (c *conn) leave() {
 	c.subs = nil
 	l.node.dropLogFilter(&c.service)
 	l.node.registry.remove(&c.service)
+	l.tally[countUnregistration]++
 	l.failRequestsOf(c)
 	c.gap = nil
 	c.dec.Release()

@@ -91,6 +91,7 @@ func (l *loop) run() {
 	}
 	l.drainInbox()
 	l.wheel.Advance(l.time.ms)
+	l.stats.publish(l.time.unix/1000, &l.tally) // before an answer leaves: who has seen one finds it counted
 	l.flush()
 	for len(l.closing) > 0 || len(l.dirty) > 0 {
 		l.closeAll()
@@ -229,6 +230,7 @@ func (l *loop) open(a *arrival, sock socket) *conn {
 	}
 	l.conns[slot] = c
 	l.node.registry.add(&c.service)
+	l.tally[countRegistration]++
 	l.node.stats.connected.add(l.time.unix / 1000)
 	c.timer.Owner = c
 	c.armHeartbeat()

@@ -69,7 +69,9 @@ type Node struct {
 	desk        desk
 	audit       audit
 	logStream   logStream
+	machine     machine
 	outstanding atomic.Int64  // requests delivered and not yet answered
+	queued      atomic.Int64  // requests that wait for a service with room
 	connections atomic.Int64  // in the door and in the room
 	state       atomic.Int32  // nodeState
 	empty       chan struct{} // a token when connections has come to zero

@@ -73,13 +73,25 @@ func (s *stats) roll(sec int64) {
 	s.second = sec
 }
 
+// sum adds the totals as of the loop's last turn to into; of a maximum it keeps the larger. Any goroutine.
+func (s *stats) sum(into *tally) {
+	for i := range into {
+		v := s.totals[i].Load()
+		if i == maxMessageBytes {
+			into[i] = max(into[i], v)
+		} else {
+			into[i] += v
+		}
+	}
+}
+
 // rates adds what was counted in the last whole second before sec to into.
 func (s *stats) rates(sec int64, into *tally) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range into {
 		switch sec {
-		case s.second:
+		case s.second, s.second - 1: // the caller's clock may be a moment behind the loop's
 			into[i] += s.previous[i]
 		case s.second + 1:
 			into[i] += s.totals[i].Load() - s.base[i]
@@ -96,7 +108,7 @@ type window struct {
 }
 
 func (w *window) roll(sec int64) {
-	if sec == w.second {
+	if sec == w.second || sec == w.second-1 { // not every caller's clock is as new as the last one's
 		return
 	}
 	w.before = 0

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/cpu"
+	hostinfo "github.com/shirou/gopsutil/v4/host"
+	"github.com/shirou/gopsutil/v4/mem"
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// processStarted is close enough to when the operating system started the process: packages are initialised first.
+var processStarted = time.Now()
+
+// machinePeriod is the shortest time between two readings of the machine, and so the least that a CPU share spans.
+const machinePeriod = time.Second
+
+// machine reads what the process and its computer use, when somebody asks: an idle node reads nothing. Any goroutine.
+type machine struct {
+	// Guarded by mu.
+	mu      sync.Mutex
+	last    machineSample
+	process busyTime
+	system  busyTime
+	cores   map[string]busyTime // by the operating system's name of the core
+}
+
+// machineSample is one reading. Shares are fractions of 0 to 1; what the system does not tell is 0.
+type machineSample struct {
+	at                   time.Time
+	processCPU           float64 // share of all cores
+	processMemory        float64 // bytes, resident
+	processMemoryPercent float64
+	processUptime        float64 // seconds
+	systemCPU            float64
+	systemMemory         float64 // bytes in use
+	systemMemoryPercent  float64
+	systemUptime         float64 // seconds
+	cores                []coreSample
+}
+
+type coreSample struct {
+	name string // "0", "1", …
+	cpu  float64
+}
+
+// busyTime is a clock of work: how many of the passed seconds were busy. The zero value is the start of the clock.
+type busyTime struct{ busy, total float64 }
+
+// advance moves the clock to a new reading and returns the busy share of the time between.
+func (b *busyTime) advance(to busyTime) float64 {
+	d := busyTime{to.busy - b.busy, to.total - b.total}
+	*b = to
+	if d.total <= 0 || math.IsNaN(d.busy) {
+		return 0
+	}
+	return min(max(d.busy/d.total, 0), 1)
+}
+
+// read returns what was true within the last second. CPU shares span the time since the reading before; those of the
+// first reading the life of the process and of the system.
+func (m *machine) read(now time.Time) machineSample {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.last.at.IsZero() && now.Sub(m.last.at) < machinePeriod {
+		return m.last
+	}
+	s := machineSample{at: now, processUptime: now.Sub(processStarted).Seconds()}
+	if total, err := cpu.Times(false); err == nil && len(total) > 0 {
+		s.systemCPU = m.system.advance(busyOf(total[0]))
+	}
+	if cores, err := cpu.Times(true); err == nil {
+		s.cores = m.readCores(cores)
+	}
+	if memory, err := mem.VirtualMemory(); err == nil {
+		s.systemMemory = float64(memory.Used)
+		s.systemMemoryPercent = share(s.systemMemory, float64(memory.Total))
+		m.readProcess(&s, float64(memory.Total))
+	}
+	if seconds, err := hostinfo.Uptime(); err == nil {
+		s.systemUptime = float64(seconds)
+	}
+	m.last = s
+	return s
+}
+
+func (m *machine) readCores(times []cpu.TimesStat) []coreSample {
+	if m.cores == nil {
+		m.cores = make(map[string]busyTime, len(times))
+	}
+	samples := make([]coreSample, 0, len(times))
+	for _, t := range times {
+		b := m.cores[t.CPU]
+		samples = append(samples, coreSample{strings.TrimPrefix(t.CPU, "cpu"), b.advance(busyOf(t))})
+		m.cores[t.CPU] = b
+	}
+	return samples
+}
+
+func (m *machine) readProcess(s *machineSample, memoryTotal float64) {
+	p, err := process.NewProcess(int32(os.Getpid()))
+	if err != nil {
+		return
+	}
+	if t, err := p.Times(); err == nil {
+		s.processCPU = m.process.advance(busyTime{t.User + t.System, s.processUptime * float64(runtime.NumCPU())})
+	}
+	if memory, err := p.MemoryInfo(); err == nil {
+		s.processMemory = float64(memory.RSS)
+		s.processMemoryPercent = share(s.processMemory, memoryTotal)
+	}
+}
+
+// busyOf sums a reading of the system's clocks. Linux counts guests' time in the user's as well.
+func busyOf(t cpu.TimesStat) busyTime {
+	total := t.User + t.System + t.Idle + t.Nice + t.Iowait + t.Irq + t.Softirq + t.Steal
+	return busyTime{total - t.Idle - t.Iowait, total}
+}
+
+func share(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return min(part/whole, 1)
+}
