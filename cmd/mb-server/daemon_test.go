@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -101,7 +103,12 @@ func find(lines []map[string]any, msg string) []map[string]any {
 	return found
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain also watches for goroutines left behind; those of the pool that gnet's package starts when it is loaded stay.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+}
 
 func TestStopsOnASignal(t *testing.T) {
 	drained := make(chan time.Duration, 1)
@@ -119,13 +126,11 @@ func TestStopsOnASignal(t *testing.T) {
 		t.Errorf("drained within %v", left)
 	}
 	lines := b.lines(t)
-	if l := find(lines, "listening"); len(l) != 2 || l[0]["transport"] != "ws" || l[0]["address"] != "127.0.0.1:3000" || l[1]["transport"] != "admin" {
-		t.Errorf("listening: %v", l)
+	if l := find(lines, "ready"); len(l) != 1 || l[0]["ws"] != "127.0.0.1:3000" || l[0]["admin"] != "127.0.0.1:3002" || l[0]["tcp"] != nil {
+		t.Errorf("ready: %v", l)
 	}
-	for _, msg := range []string{"ready", "draining", "stopped"} {
-		if len(find(lines, msg)) != 1 {
-			t.Errorf("%q is not in the log once: %s", msg, b.out.String())
-		}
+	if l := find(lines, "asked to stop"); len(l) != 1 || l[0]["signal"] != "terminated" || l[0]["timeoutMs"] != 30000.0 {
+		t.Errorf("asked to stop: %v", l)
 	}
 	if b.options.Logger == nil || b.options.Logs == nil || b.options.Version != version || b.cfg.Loops != 3 {
 		t.Errorf("options %+v, loops %d", b.options, b.cfg.Loops)
@@ -270,5 +275,42 @@ func TestTooFewDescriptorsAreSaid(t *testing.T) {
 	}
 	if want := limit < connections+spareDescriptors; said != want {
 		t.Errorf("limit %d: said %v, want %v", limit, said, want)
+	}
+}
+
+// TestRealNode runs the node itself: it binds, and its admin listener answers, until the signal.
+func TestRealNode(t *testing.T) {
+	b := newBench(t, nil, nil)
+	started := make(chan *server.Node, 1)
+	b.newNode = func(cfg config.Config, o server.Options) (node, error) {
+		cfg.Ports.WS, cfg.Ports.TCP = config.AnyPort, config.AnyPort
+		n, err := server.New(cfg, o)
+		if err == nil {
+			started <- n
+		}
+		return n, err
+	}
+	code := make(chan int, 1)
+	go func() { code <- b.execute([]string{"--set", "admin.address=127.0.0.1:0"}) }()
+	n := <-started
+	deadline := time.Now().Add(20 * time.Second)
+	for !strings.Contains(b.out.String(), `"msg":"ready"`) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %s", b.out.String())
+		}
+		<-time.After(time.Millisecond)
+	}
+	conn, err := net.Dial("tcp", n.Addr("tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	first := make([]byte, 4+len("publish:system.initialize:1.0.0\n"))
+	if _, err := io.ReadFull(conn, first); err != nil || string(first[4:]) != "publish:system.initialize:1.0.0\n" {
+		t.Errorf("%q, %v", first, err)
+	}
+	b.signals <- syscall.SIGTERM
+	if c := <-code; c != exitOK {
+		t.Errorf("exit code %d: %s", c, b.out.String())
 	}
 }

@@ -38,12 +38,13 @@ func (d *daemon) serve(cfg config.Config) int {
 		log.Error("the node cannot start", "error", err)
 		return exitFailure
 	}
+	ready := []any{"version", version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds()}
 	for _, transport := range transports {
 		if address := n.Addr(transport); address != "" {
-			log.Info("listening", "transport", transport, "address", address)
+			ready = append(ready, transport, address)
 		}
 	}
-	log.Info("ready", "version", version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds())
+	log.Info("ready", ready...) // the node itself logs a line for each address that a listener is bound to
 	return d.wait(log, n, cfg.Shutdown.Timeout)
 }
 
@@ -66,7 +67,7 @@ func warn(log *slog.Logger, cfg config.Config) {
 // wait blocks until the first signal, then drains the node within the timeout. A second signal ends it at once.
 func (d *daemon) wait(log *slog.Logger, n node, timeout time.Duration) int {
 	sig := <-d.signals
-	log.Info("draining", "signal", sig.String(), "timeoutMs", timeout.Milliseconds())
+	log.Info("asked to stop", "signal", sig.String(), "timeoutMs", timeout.Milliseconds())
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	done := make(chan error, 1)
@@ -77,8 +78,7 @@ func (d *daemon) wait(log *slog.Logger, n node, timeout time.Duration) int {
 			log.Error("stopped before everything was drained", "error", err)
 			return exitFailure
 		}
-		log.Info("stopped")
-		return exitOK
+		return exitOK // the node said that it stopped
 	case sig := <-d.signals:
 		log.Error("second signal: stopping at once", "signal", sig.String())
 		return exitFailure
