@@ -224,9 +224,12 @@ func (c *conn) gone() {
 
 // Expire implements wheel.Expirer: a heartbeat is due, or the peer did not close in time.
 func (c *conn) Expire(_ *wheel.Timer, now int64) {
-	if c.state == stateLinger {
-		c.doomNow()
-		return
-	}
-	c.checkHeartbeat(now)
+	l := c.service.loop
+	l.guard(c, func() {
+		if c.state == stateLinger {
+			c.doomNow()
+			return
+		}
+		c.checkHeartbeat(now)
+	})
 }

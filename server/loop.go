@@ -103,6 +103,12 @@ func (l *loop) run() {
 	l.armTimer()
 }
 
+// guardedRun is run for a host: after a fault the next event still begins a turn of its own.
+func (l *loop) guardedRun() {
+	l.guard(nil, l.run)
+	l.inTurn = false
+}
+
 // armTimer asks for a turn when the wheel's next timer is due. A call that comes too early costs one empty turn, so an
 // armed earlier time is left alone.
 func (l *loop) armTimer() {
@@ -174,11 +180,24 @@ func (l *loop) flush() {
 	for i := 0; i < len(l.dirty); i++ { // a drained ring may append its gap notice and be dirty again
 		c := l.dirty[i]
 		c.dirty = false
-		c.flush(false)
+		l.flushOne(c)
 	}
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
 	l.turn.Reset()
+}
+
+// flushOne writes one connection. A fault of ours there costs that connection only: whatever it still refers to is
+// forgotten, so that it can never be sent bytes of a later turn.
+func (l *loop) flushOne(c *conn) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.out = ringbuf.Outbound{}
+			l.fault(nil, v)
+			c.doomNow()
+		}
+	}()
+	c.flush(false)
 }
 
 // closeAll carries out the closes that were decided during the turn.

@@ -79,6 +79,7 @@ func (c *conn) noteLoss(n int) {
 	}
 	c.gap.count += n
 	c.gap.until = l.time.unix
+	c.mark() // the end of the turn tells of it if there is room by then
 }
 
 // tellGap ends a gap once the ring has drained to half: the notice comes before the next message. The wait for half keeps

@@ -85,7 +85,7 @@ func (r *reactor) Run(context.Context) error {
 	l := r.loop
 	if r.streak < streakMax {
 		r.armed.Store(false)
-		l.guard(nil, l.run)
+		l.guardedRun()
 		if r.armed.Load() {
 			r.streak++
 		} else {
@@ -95,7 +95,7 @@ func (r *reactor) Run(context.Context) error {
 	}
 	// armed stays set, so nothing is queued while this turn runs and gnet polls after it.
 	r.streak = 0
-	l.guard(nil, l.run)
+	l.guardedRun()
 	r.armed.Store(false)
 	if l.inbox.box.Len() > 0 {
 		r.yield.Reset(0)

@@ -195,7 +195,9 @@ func (e *entry) Expire(*wheel.Timer, int64) {
 	if e.hasID {
 		l.tally[countRequestTimeout]++
 	}
-	l.failEntry(e, codec.Timeout, "no answer within the request's timeout", textDetail("targetServiceId", e.target.id.String()))
+	l.guard(nil, func() {
+		l.failEntry(e, codec.Timeout, "no answer within the request's timeout", textDetail("targetServiceId", e.target.id.String()))
+	})
 }
 
 // failRequestsOf fails every request that c was to answer: c has left.
