@@ -151,10 +151,10 @@ func (c *Client) Drain(ctx context.Context) error {
 }
 
 func (c *Client) drain(ctx context.Context) error {
-	c.draining.Store(true)
 	if err := c.lockSubscriptions(ctx); err != nil {
 		return err
 	}
+	c.draining.Store(true)
 	defer c.unlockSubscriptions()
 	l, err := c.current()
 	if err != nil {

@@ -104,8 +104,11 @@ func (l *link) fail(cause error) {
 	})
 }
 
-// goodbye writes what is left, tells a WebSocket peer, and ends the connection.
+// goodbye writes what is left, ends the outbound direction and lets the broker
+// close: closing with unread answers would reset the connection and take away
+// what the broker has not read yet.
 func (l *link) goodbye(cause error) {
+	l.calls.fail(cause)
 	if l.ws {
 		l.out.control(codec.Close, codec.AppendClosePayload(nil, codec.CloseNormal, ""))
 	}
@@ -114,6 +117,14 @@ func (l *link) goodbye(cause error) {
 	select {
 	case <-l.out.flushed():
 	case <-patience.C:
+		patience.Reset(0)
+	}
+	half, ok := l.conn.(interface{ CloseWrite() error })
+	if l.ws || ok && half.CloseWrite() == nil {
+		select {
+		case <-l.dead:
+		case <-patience.C:
+		}
 	}
 	l.fail(cause)
 	l.gone.Wait()

@@ -55,6 +55,8 @@ func (q *queue) message(giveUp <-chan struct{}, r *route, version string, id, pa
 		q.mu.Unlock()
 		select {
 		case <-room:
+		case <-q.stop:
+			return
 		case <-giveUp:
 			return
 		}

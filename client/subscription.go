@@ -112,12 +112,15 @@ func (c *Client) SubscribeLog(ctx context.Context, filter LogFilter, f func(Mess
 // subscribe makes s known here before it is known to the broker, so that its
 // first message finds it.
 func (c *Client) subscribe(ctx context.Context, s *Subscription) error {
+	if c.draining.Load() {
+		return ErrClosed
+	}
 	if err := c.lockSubscriptions(ctx); err != nil {
 		return err
 	}
 	defer c.unlockSubscriptions()
 	if c.draining.Load() {
-		return ErrClosed
+		return ErrClosed // Drain had the lock before.
 	}
 	c.registry.add(s)
 	if _, err := c.System(ctx, s.topic, s.payload); err != nil {

@@ -1,0 +1,251 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mbserver/client/clienttest"
+	"mbserver/codec"
+)
+
+// journal is a list of what happened, in order.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
+func (j *journal) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]string(nil), j.lines...)
+}
+
+func fastReconnect() Option { return WithReconnect(time.Millisecond, 5*time.Millisecond, 0) }
+
+func TestReconnect(t *testing.T) {
+	overTransports(t, func(t *testing.T, transport string) {
+		var j journal
+		b := newBroker(t, clienttest.Options{})
+		c := dial(t, b.URL(transport), fastReconnect(),
+			OnDisconnect(func(err error) {
+				if !errors.Is(err, ErrDisconnected) {
+					t.Errorf("OnDisconnect(%v)", err)
+				}
+				j.add("disconnect")
+			}),
+			OnReconnect(func() { j.add("reconnect") }))
+		ctx := testContext(t)
+		if err := c.Register(ctx, Registration{Name: "tester", Description: "d"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Subscribe(ctx, "a.#", func(m Message) { j.add(string(m.Payload)) }); err != nil {
+			t.Fatal(err)
+		}
+		gone, err := c.Subscribe(ctx, "gone", func(m Message) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := gone.Unsubscribe(ctx); err != nil {
+			t.Fatal(err)
+		}
+		handle(t, c, "svc", echo)
+		if _, err := c.PublishAck(ctx, "a.b", []byte("one")); err != nil {
+			t.Fatal(err)
+		}
+		first := c.ServiceID()
+		b.Conns()[0].Cut()
+		eventually(t, "reconnect", func() bool { return strings.Contains(strings.Join(j.all(), " "), "reconnect") })
+		if _, err := c.PublishAck(ctx, "a.b", []byte("two")); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Request(ctx, "svc", []byte("x")); err != nil || string(got) != "x" {
+			t.Errorf("Request: %q, %v", got, err)
+		}
+		if err := c.Settle(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := j.all(), []string{"one", "disconnect", "reconnect", "two"}; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		conn := b.Conns()[0]
+		if conn.ID == first || c.ServiceID() != conn.ID {
+			t.Errorf("service ID %s, then %s; the broker says %s", first, c.ServiceID(), conn.ID)
+		}
+		if got, want := conn.Subscriptions(), []string{"publish a.#", "request svc"}; !reflect.DeepEqual(got, want) || conn.Name() != "tester" {
+			t.Errorf("at the broker: %v, name %q", got, conn.Name())
+		}
+	})
+}
+
+func TestDisconnectFailsCallsAtOnce(t *testing.T) {
+	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+		return string(h.Topic) == "hole"
+	}})
+	c := dial(t, b.URL("tcp"), fastReconnect())
+	failed := make(chan error, 3)
+	for range 2 {
+		go func() {
+			_, err := c.Request(context.Background(), "hole", nil)
+			failed <- err
+		}()
+	}
+	go func() {
+		_, err := c.PublishAck(context.Background(), "hole", nil)
+		failed <- err
+	}()
+	eventually(t, "calls at the broker", func() bool { return b.Received(codec.Request)+b.Received(codec.Publish) == 3 })
+	b.StopListening()
+	b.Disconnect()
+	for range 3 {
+		if err := receive(t, "failure", failed); !errors.Is(err, ErrDisconnected) {
+			t.Errorf("call: %v", err)
+		}
+	}
+	eventually(t, "no connection", func() bool { return !c.Connected() })
+	ctx := testContext(t)
+	_, subscribe := c.Subscribe(ctx, "a", func(Message) {})
+	_, request := c.Request(ctx, "a", nil)
+	_, ack := c.PublishAck(ctx, "a", nil)
+	for what, err := range map[string]error{
+		"Publish": c.Publish("a", nil), "PublishAck": ack, "Request": request, "Subscribe": subscribe, "Ping": c.Ping(ctx), "Flush": c.Flush(ctx),
+	} {
+		if !errors.Is(err, ErrDisconnected) || errors.Is(err, ErrClosed) {
+			t.Errorf("%s while disconnected: %v", what, err)
+		}
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "connection", c.Connected)
+	if err := c.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	if left := b.Conns()[0].Subscriptions(); len(left) != 0 {
+		t.Errorf("at the broker: %v", left)
+	}
+}
+
+func TestUnsubscribeWhileDisconnected(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("tcp"), fastReconnect())
+	ctx := testContext(t)
+	s, err := c.Subscribe(ctx, "a", func(Message) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.StopListening()
+	b.Disconnect()
+	eventually(t, "no connection", func() bool { return !c.Connected() })
+	if err := s.Unsubscribe(ctx); err != nil {
+		t.Errorf("Unsubscribe: %v", err)
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "connection", c.Connected)
+	if left := b.Conns()[0].Subscriptions(); len(left) != 0 {
+		t.Errorf("at the broker: %v", left)
+	}
+}
+
+func TestWithoutReconnect(t *testing.T) {
+	causes := make(chan error, 1)
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("ws"), WithoutReconnect(), OnDisconnect(func(err error) { causes <- err }))
+	if c.Err() != nil {
+		t.Errorf("Err() = %v", c.Err())
+	}
+	payload := codec.AppendClosePayload(nil, codec.CloseGoingAway, "draining")
+	b.Conns()[0].SendRaw(append(codec.AppendWSHeader(nil, codec.Close, len(payload)), payload...))
+	receive(t, "Closing", c.Closing())
+	receive(t, "Done", c.Done())
+	if err := receive(t, "OnDisconnect", causes); !strings.Contains(err.Error(), "1001 draining") {
+		t.Errorf("cause: %v", err)
+	}
+	if err := c.Publish("a", nil); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "1001") {
+		t.Errorf("Publish: %v", err)
+	}
+}
+
+func TestReconnectAttemptsRunOut(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("tcp"), WithReconnect(time.Millisecond, time.Millisecond, 3))
+	b.StopListening()
+	b.Disconnect()
+	receive(t, "Closing", c.Closing())
+	if err := c.Err(); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("Err() = %v", err)
+	}
+}
+
+func TestCloseWhileReconnecting(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("tcp"), WithReconnect(time.Hour, time.Hour, 0))
+	b.Disconnect()
+	eventually(t, "no connection", func() bool { return !c.Connected() })
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	receive(t, "Done", c.Done())
+	if err := c.Publish("a", nil); !errors.Is(err, ErrClosed) || !errors.Is(err, ErrDisconnected) {
+		t.Errorf("Publish: %v", err)
+	}
+}
+
+// What the broker refuses on renewal is told, and the rest works.
+func TestRenewRefused(t *testing.T) {
+	var refuse sync.Map
+	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+		if _, on := refuse.Load("on"); !on || !strings.Contains(string(payload), `"secret"`) {
+			return false
+		}
+		c.Send("response:"+string(h.Topic)+":1.0.0:"+string(h.RequestID), []byte(`{"error":{"code":"FORBIDDEN","message":"no more"}}`))
+		return true
+	}})
+	refused := make(chan *Error, 1)
+	c := dial(t, b.URL("tcp"), fastReconnect(), OnError(func(e *Error) { refused <- e }))
+	ctx := testContext(t)
+	for _, pattern := range []string{"secret", "open"} {
+		if _, err := c.Subscribe(ctx, pattern, func(Message) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refuse.Store("on", true)
+	b.Disconnect()
+	if e := receive(t, "OnError", refused); !errors.Is(e, ErrForbidden) {
+		t.Errorf("OnError: %v", e)
+	}
+	eventually(t, "connection", c.Connected)
+	if got := b.Conns()[0].Subscriptions(); !reflect.DeepEqual(got, []string{"publish open"}) {
+		t.Errorf("at the broker: %v", got)
+	}
+}
+
+func TestBackOffIsJittered(t *testing.T) {
+	c := &Client{options: newOptions([]Option{WithReconnect(time.Millisecond, 4*time.Millisecond, 0)}), closing: make(chan struct{})}
+	for n := range 40 {
+		start := time.Now()
+		if !c.backOff(n) {
+			t.Fatal("stopped")
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("attempt %d waited %v", n, d)
+		}
+	}
+	close(c.closing)
+	c.options.backoffMin, c.options.backoffMax = time.Hour, time.Hour
+	if c.backOff(0) {
+		t.Error("a finished client waited")
+	}
+}
