@@ -17,7 +17,7 @@ type Handshake struct {
 	Path          string   // the target as sent, with its query; without scheme and authority
 	Host          string   // the Host field
 	Origin        string   // empty when absent
-	Protocols     []string // subprotocols the client offers; none is selected
+	Protocols     []string // subprotocols the client offers; the first is selected
 	Extensions    string   // what the client offers, several fields joined by ", "
 	Authorization string   // empty when absent
 	Response      []byte   // the complete 101 response
@@ -273,6 +273,11 @@ func (r *request) accept() Handshake {
 	b := make([]byte, 0, 160)
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b = base64.StdEncoding.AppendEncode(b, sum[:])
+	if len(r.Protocols) > 0 {
+		// Browsers give a connection up when none of the subprotocols they offered is selected (WHATWG WebSockets §2,
+		// "establish a WebSocket connection"); this server speaks the same whatever it is called.
+		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), r.Protocols[0]...)
+	}
 	r.Response = append(b, "\r\n\r\n"...)
 	return r.Handshake
 }

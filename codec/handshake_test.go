@@ -42,6 +42,7 @@ func TestHandshakeGood(t *testing.T) {
 			with(func(h *Handshake) {
 				h.Origin, h.Authorization = "http://a", "Bearer abc"
 				h.Protocols = []string{"mb", "v2", "v3"}
+				h.Response = []byte(strings.TrimSuffix(response, "\r\n") + "Sec-WebSocket-Protocol: mb\r\n\r\n")
 				h.Extensions = "permessage-deflate; client_max_window_bits, x"
 			})},
 		{"8 KiB", goodHandshake + "X: " + strings.Repeat("x", MaxHandshake-len(goodHandshake)-len("X: \r\n\r\n")) + "\r\n", plain},
