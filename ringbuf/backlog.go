@@ -83,6 +83,9 @@ func (q *backlog) discard(n int) (messages int) {
 	for n > 0 {
 		r := &q.records[q.head]
 		size := int(r.end - r.off)
+		if r.flags&continued != 0 {
+			q.records[q.head+1].flags &^= Droppable // the same message
+		}
 		if n < size {
 			r.off += uint32(n)
 			r.flags &^= Droppable // its beginning is on the wire

@@ -63,8 +63,13 @@ func (o *Outbound) Append(t *Turn, f Frame) {
 	o.pushSpan(t, span{start: f.start, end: f.end, first: f.index, log: f.log})
 }
 
-// AppendShared takes a message that consists of a prefix encoded in this turn and a shared body. It retains body.
+// AppendShared takes a message that consists of a prefix encoded in this turn and a shared body. It retains body, unless
+// that is empty.
 func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared) {
+	if len(body.B) == 0 {
+		o.Append(t, prefix)
+		return
+	}
 	body.Retain(1)
 	o.bytes += int(prefix.end-prefix.start) + len(body.B)
 	o.messages++
@@ -180,13 +185,14 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 	keep := func(s *span) {
 		frames := t.Logs[s.log].frames
 		at := s.start
+		flags := Flags(0)
 		for i := s.first; at < s.end; i++ {
 			meta := frames[i]
 			p := t.Logs[s.log].B[at:meta.end]
 			at = meta.end
-			flags := meta.flags
-			if s.body != nil {
-				flags |= continued
+			flags = meta.flags
+			if skip > 0 {
+				flags &^= Droppable // its beginning is on the wire
 			}
 			switch {
 			case skip >= len(p):
@@ -194,10 +200,10 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 				if s.body == nil {
 					o.messages--
 				}
+			case s.body != nil:
+				q.push(p[skip:], flags|continued)
+				skip = 0
 			default:
-				if skip > 0 {
-					flags &^= Droppable // its beginning is on the wire
-				}
 				q.push(p[skip:], flags)
 				skip = 0
 			}
@@ -205,7 +211,6 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 		if s.body == nil {
 			return
 		}
-		flags := frames[s.first].flags
 		if skip >= len(s.body.B) {
 			skip -= len(s.body.B)
 			o.messages--

@@ -17,12 +17,25 @@ type Shared struct {
 
 var sharedPool = sync.Pool{New: func() any { return new(Shared) }}
 
+// tracked counts the live buffers; nil outside of tests.
+var tracked *atomic.Int64
+
+// TrackShared counts, from here on, the buffers that are made and not yet given back: for tests that hold leaks at zero.
+// Call it before any goroutine makes one.
+func TrackShared() (live func() int64) {
+	tracked = new(atomic.Int64)
+	return tracked.Load
+}
+
 // NewShared returns an empty pooled buffer with one reference, owned by the caller.
 func NewShared() *Shared {
 	s := sharedPool.Get().(*Shared)
 	s.buf = bytebufferpool.Get()
 	s.B = s.buf.B[:0]
 	s.refs.Store(1)
+	if tracked != nil {
+		tracked.Add(1)
+	}
 	return s
 }
 
@@ -37,6 +50,9 @@ func (s *Shared) Release() {
 		return
 	case n < 0:
 		panic("ringbuf: Shared released more often than retained")
+	}
+	if tracked != nil {
+		tracked.Add(-1)
 	}
 	s.buf.B = s.B
 	bytebufferpool.Put(s.buf)
