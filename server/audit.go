@@ -1,18 +1,155 @@
 package server
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"mbserver/codec"
+	"mbserver/ringbuf"
 )
 
-// audit is the stream of system.message.
+// messageTopic is where the audit goes (protocol §8): its subscribers are counted, because an audit that nobody reads
+// must cost nothing.
+const messageTopic = "system.message"
+
+var messageTopicName = []byte(messageTopic)
+
+// audit is the stream of system.message: what the node takes and what it sends.
 type audit struct {
 	subscribers atomic.Int32
 }
 
+// audited says whether somebody reads the audit. It is the whole cost of the audit while nobody does. Any goroutine.
 func (n *Node) audited() bool { return n.audit.subscribers.Load() > 0 }
 
-func (l *loop) auditTaken(c *conn, h *codec.Header, payload []byte) {}
+// auditStart begins an audit message. Its maker is in the middle of something that still uses the loop's scratch space,
+// so every audit message has a buffer of its own.
+func (l *loop) auditStart() *ringbuf.Shared {
+	body := ringbuf.NewShared()
+	b := append(body.B, "publish:system.message:1.0.0\n{\"timestamp\":\""...)
+	b = codec.AppendTimestamp(b, l.time.unix)
+	body.B = append(b, '"')
+	return body
+}
 
-func (l *loop) auditSent(c *conn, header, payload []byte, original string) {}
+// auditTaken reports a message that c sent and that is well formed. timeout is the deadline in ms that a request gets
+// (its own or the node's default); what has no deadline says 0.
+func (l *loop) auditTaken(c *conn, h *codec.Header, payload []byte) {
+	body := l.auditStart()
+	timeout := uint64(0)
+	if h.Action == codec.Request {
+		if timeout = h.TimeoutMs; timeout == 0 {
+			timeout = uint64(l.node.timeoutDefaultMs)
+		}
+	}
+	b := append(body.B, `,"timeout":`...)
+	b = strconv.AppendUint(b, timeout, 10)
+	b = append(b, `,"from":"`...)
+	b = c.id.Append(b)
+	b = append(b, `","message":`...)
+	b = appendMessage(b, h, payload)
+	body.B = append(b, '}')
+	l.auditPublish(body)
+}
+
+// auditSent reports a message that c was sent. header may be the whole message when payload is nil. original is the
+// request ID that the header's masked one replaced, "" when there was none.
+func (l *loop) auditSent(c *conn, header, payload []byte, original string) {
+	h, rest, err := codec.ParseHeader(header, l.node.timeoutMaxMs)
+	if err != nil {
+		return // the node wrote it: it parses
+	}
+	if payload == nil {
+		payload = rest
+	}
+	body := l.auditStart()
+	b := append(body.B, `,"to":"`...)
+	b = c.id.Append(b)
+	b = append(b, `","message":`...)
+	b = appendMessage(b, &h, payload)
+	if original != "" {
+		b = append(b, `,"maskedId":`...)
+		b = codec.AppendJSONQuoted(b, original)
+	}
+	body.B = append(b, '}')
+	l.auditPublish(body)
+}
+
+// appendMessage writes a message as the audit shows it.
+func appendMessage(b []byte, h *codec.Header, payload []byte) []byte {
+	b = append(b, `{"header":{"action":"`...)
+	b = append(b, h.Action.String()...)
+	b = append(b, `","topic":"`...)
+	b = append(b, h.Topic...) // neither it nor the version can hold what JSON would escape
+	b = append(b, `","version":"`...)
+	b = append(b, h.Version...)
+	b = append(b, '"')
+	if h.RequestID != nil {
+		b = append(append(append(b, `,"requestId":"`...), h.RequestID...), '"')
+	}
+	if h.ParentID != nil {
+		b = append(append(append(b, `,"parentRequestId":"`...), h.ParentID...), '"')
+	}
+	if h.TimeoutMs > 0 {
+		b = strconv.AppendUint(append(b, `,"timeout":`...), h.TimeoutMs, 10)
+	}
+	b = append(b, `},"payload":`...)
+	return append(appendPayload(b, payload), '}')
+}
+
+// appendPayload writes JSON as itself on one line, other text as a string, and anything else in base64.
+func appendPayload(b, payload []byte) []byte {
+	if !utf8.Valid(payload) {
+		b = base64.StdEncoding.AppendEncode(append(b, '"'), payload)
+		return append(b, `","encoding":"base64"`...)
+	}
+	out := bytes.NewBuffer(b)
+	if json.Compact(out, payload) == nil {
+		return out.Bytes()
+	}
+	return codec.AppendJSONString(b, payload)
+}
+
+// auditPublish delivers an audit message and gives body back. It is droppable like any publish, and not audited.
+func (l *loop) auditPublish(body *ringbuf.Shared) {
+	r := l.publishes.Lookup(messageTopicName)
+	l.offerBody(r.tcp, transportTCP, body)
+	l.offerBody(r.ws, transportWS, body)
+	for i := range r.remote {
+		g := &r.remote[i]
+		body.Retain(1)
+		if !g.loop.postPublish(envelope{kind: envelopePublish, text: true, unaudited: true, body: body, targets: g.targets}) {
+			body.Release()
+		}
+	}
+	body.Release()
+}
+
+// offerBody offers one text message that the node composed to targets of this loop.
+func (l *loop) offerBody(targets []*conn, t transport, body *ringbuf.Shared) {
+	if len(targets) == 0 {
+		return
+	}
+	shared := len(body.B) >= sharedBodyMin
+	var f ringbuf.Frame
+	if shared {
+		f = l.encodePrefix(t, t.fanLog(), true, len(body.B), ringbuf.Droppable)
+	} else {
+		f = l.encode(t, t.fanLog(), true, nil, body.B, ringbuf.Droppable)
+	}
+	for _, c := range targets {
+		dropped := false
+		if shared {
+			dropped = c.offerShared(f, body)
+		} else {
+			dropped = c.offer(f)
+		}
+		if !dropped {
+			l.tally[countSent]++
+		}
+	}
+}

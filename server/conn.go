@@ -177,11 +177,11 @@ func (c *conn) leave() {
 	for i := range c.subs {
 		s := &c.subs[i]
 		if l.node.tree.Unsubscribe(s.pattern, s.kind, &c.service) {
-			l.node.interestChanged(s.pattern, s.kind, -1)
+			l.node.interestChanged(&c.service, s.pattern, s.kind, -1)
 		}
 	}
 	c.subs = nil
-	l.node.dropLogFilter(&c.service)
+	l.node.logStream.leave(&c.service)
 	l.node.registry.remove(&c.service)
 	l.tally[countUnregistration]++
 	l.failRequestsOf(c)

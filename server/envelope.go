@@ -12,6 +12,7 @@ type envelopeKind uint8
 
 const (
 	envelopePublish  envelopeKind = iota // deliver body to targets; answer with envelopeTaken when wait is set
+	envelopeLog                          // a publish that is a line of the log
 	envelopeTaken                        // a loop has delivered a publish: count dropped into slot of the waiting acknowledgement
 	envelopeRequest                      // deliver a request to service `to`
 	envelopeDirect                       // deliver body to service `to`

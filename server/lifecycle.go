@@ -28,7 +28,6 @@ func (n *Node) Start() error {
 		n.stopRoom()
 		return err
 	}
-	n.startLogStream()
 	d.open()
 	return nil
 }
@@ -102,7 +101,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	left := n.connections.Load()
 	n.stopRoom()
 	n.admin.close()
-	n.stopLogStream()
+	n.logStream.stop()
 	n.state.Store(int32(nodeStopped))
 	if left > 0 {
 		n.log.Warn("stopped: connections were cut", "connections", left)

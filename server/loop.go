@@ -42,6 +42,7 @@ type loop struct {
 
 	// Owned by the loop: the running turn.
 	inTurn     bool
+	quiet      bool // what is delivered is a log line: its loss makes no other
 	time       clock
 	turn       *ringbuf.Turn
 	dirty      []*conn
@@ -144,6 +145,8 @@ func (l *loop) receiveEnvelope(e *envelope) {
 	switch e.kind {
 	case envelopePublish:
 		l.receivePublish(e)
+	case envelopeLog:
+		l.receiveLog(e)
 	case envelopeTaken:
 		l.acks.taken(l, e)
 	case envelopeRequest:

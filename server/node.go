@@ -108,6 +108,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		registry:            registry{services: make(map[codec.UUID]*service)},
 		empty:               make(chan struct{}, 1),
 	}
+	n.logStream.logs = o.Logs
 	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
 	n.droppable = ringbuf.Limits{
 		Bytes:    n.limits.Bytes - n.limits.Bytes/protectedReserve,

@@ -74,8 +74,10 @@ func (c *conn) noteLoss(n int) {
 	l.tally[countOutboundDropped] += uint64(n)
 	if c.gap == nil {
 		c.gap = &gap{since: l.time.unix}
-		l.node.noise.log(l.log, slog.LevelWarn, "slow subscriber: messages are dropped",
-			"serviceId", c.id.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
+		if !l.quiet {
+			l.node.noise.log(l.log, slog.LevelWarn, "slow subscriber: messages are dropped",
+				"serviceId", c.id.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
+		}
 	}
 	c.gap.count += n
 	c.gap.until = l.time.unix

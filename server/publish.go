@@ -89,17 +89,15 @@ func (l *loop) deliver(targets []*conn, t transport, text bool, header, payload 
 		return 0
 	}
 	f := l.encode(t, t.fanLog(), text, header, payload, ringbuf.Droppable)
+	audited := l.node.audited()
 	for _, c := range targets {
 		if c.offer(f) {
 			dropped++
-		}
-	}
-	l.tally[countSent] += uint64(len(targets) - dropped)
-	if l.node.audited() {
-		for _, c := range targets {
+		} else if audited {
 			l.auditSent(c, header, payload, original)
 		}
 	}
+	l.tally[countSent] += uint64(len(targets) - dropped)
 	return dropped
 }
 
@@ -108,17 +106,15 @@ func (l *loop) deliverShared(targets []*conn, t transport, text bool, body *ring
 		return 0
 	}
 	f := l.encodePrefix(t, t.fanLog(), text, len(body.B), ringbuf.Droppable)
+	audited := l.node.audited()
 	for _, c := range targets {
 		if c.offerShared(f, body) {
 			dropped++
-		}
-	}
-	l.tally[countSent] += uint64(len(targets) - dropped)
-	if l.node.audited() {
-		for _, c := range targets {
+		} else if audited {
 			l.auditSent(c, body.B, nil, original)
 		}
 	}
+	l.tally[countSent] += uint64(len(targets) - dropped)
 	return dropped
 }
 

@@ -25,7 +25,7 @@ func (l *loop) buildRoute(_ []byte, matches []topic.Match[*service]) *route {
 	for _, m := range matches {
 		s := m.Sub
 		if s.loop != l {
-			r.addRemote(s)
+			r.remote = addTarget(r.remote, s)
 			continue
 		}
 		c := l.conns[s.slot]
@@ -38,14 +38,15 @@ func (l *loop) buildRoute(_ []byte, matches []topic.Match[*service]) *route {
 	return r
 }
 
-func (r *route) addRemote(s *service) {
-	for i := range r.remote {
-		if r.remote[i].loop == s.loop {
-			r.remote[i].targets = append(r.remote[i].targets, s)
-			return
+// addTarget puts s into the group of its loop.
+func addTarget(groups []remoteGroup, s *service) []remoteGroup {
+	for i := range groups {
+		if groups[i].loop == s.loop {
+			groups[i].targets = append(groups[i].targets, s)
+			return groups
 		}
 	}
-	r.remote = append(r.remote, remoteGroup{loop: s.loop, targets: []*service{s}})
+	return append(groups, remoteGroup{loop: s.loop, targets: []*service{s}})
 }
 
 // candidates are the services that may get a request on one topic, highest priority first. Immutable.

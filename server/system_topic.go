@@ -121,7 +121,7 @@ func (c *conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
 	added := n.tree.Subscribe(p, k, &c.service, o)
 	if added {
 		c.subs = append(c.subs, subscription{pattern: p, kind: k, options: o})
-		n.interestChanged(p, k, 1)
+		n.interestChanged(&c.service, p, k, 1)
 		return
 	}
 	for i := range c.subs {
@@ -154,7 +154,7 @@ func (c *conn) unsubscribe(p topic.Pattern, k topic.Kind) {
 	if !n.tree.Unsubscribe(p, k, &c.service) {
 		return
 	}
-	n.interestChanged(p, k, -1)
+	n.interestChanged(&c.service, p, k, -1)
 	for i := range c.subs {
 		if s := &c.subs[i]; s.kind == k && s.pattern.String() == p.String() {
 			last := len(c.subs) - 1
@@ -249,12 +249,15 @@ func (r reply) send(payload []byte) {
 	r.to.postDirect(body, false)
 }
 
-// messageTopic is where the audit goes: its subscribers are counted, because an audit that nobody reads must cost nothing.
-const messageTopic = "system.message"
-
-// interestChanged is the one place that sees a subscription come (by +1) or go (by -1).
-func (n *Node) interestChanged(p topic.Pattern, k topic.Kind, by int32) {
-	if k == topic.Publish && p.System() && p.String() == messageTopic {
+// interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1).
+func (n *Node) interestChanged(s *service, p topic.Pattern, k topic.Kind, by int32) {
+	if k != topic.Publish || !p.System() {
+		return
+	}
+	switch p.String() {
+	case messageTopic:
 		n.audit.subscribers.Add(by)
+	case logTopic:
+		n.logStream.follow(s, by > 0)
 	}
 }
