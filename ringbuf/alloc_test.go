@@ -24,7 +24,7 @@ func (t *Turn) put(log int, p []byte) Frame {
 	g := &t.Logs[log]
 	start := len(g.B)
 	g.B = append(g.B, p...)
-	return g.Commit(start, Droppable)
+	return g.Commit(start, Droppable, 0)
 }
 
 func holdAtZero(t *testing.T, name string, f func()) {
@@ -82,7 +82,7 @@ func TestAllocations(t *testing.T) {
 	holdAtZero(t, "shared bodies", func() {
 		f := turn.put(0, small[:4])
 		for i := range out {
-			out[i].AppendShared(turn, f, body)
+			out[i].AppendShared(turn, f, body, false)
 		}
 		flush(false)
 	})

@@ -4,7 +4,8 @@ import "sync"
 
 // record is one piece of a message in a backlog: a range of a buffer that it holds a reference to.
 type record struct {
-	buf      *Shared
+	buf      *Shared // nil: the message was taken out again
+	key      uint64
 	off, end uint32
 	flags    Flags
 }
@@ -15,6 +16,11 @@ type backlog struct {
 	records []record
 	head    int
 	chunk   *Shared // where the next small frame is copied to; nil or held by one reference of the backlog's own
+
+	partial bool           // the beginning of the first message is on the wire
+	removed int            // records at or after head that were taken out
+	oldest  int            // no droppable record stands before it
+	newest  map[uint64]int // key to the first record of the newest message with it; nil when nothing is conflated
 }
 
 // chunkSize is how much of a chunk is filled, in bytes. A frame larger than that has a chunk of its own.
@@ -30,7 +36,7 @@ func newBacklog() *backlog { return backlogPool.Get().(*backlog) }
 func (q *backlog) empty() bool { return q.head == len(q.records) }
 
 // push copies p to the end.
-func (q *backlog) push(p []byte, flags Flags) {
+func (q *backlog) push(p []byte, flags Flags, key uint64) {
 	if q.chunk != nil && len(q.chunk.B)+len(p) > chunkSize {
 		q.chunk.Release()
 		q.chunk = nil
@@ -42,7 +48,7 @@ func (q *backlog) push(p []byte, flags Flags) {
 	off := len(c.B)
 	c.B = append(c.B, p...)
 	c.Retain(1)
-	q.append(record{buf: c, off: uint32(off), end: uint32(len(c.B)), flags: flags})
+	q.append(record{buf: c, key: key, off: uint32(off), end: uint32(len(c.B)), flags: flags})
 }
 
 // pushShared takes over one reference to body, of which the first skip bytes are already written.
@@ -51,12 +57,30 @@ func (q *backlog) pushShared(body *Shared, skip int, flags Flags) {
 }
 
 func (q *backlog) append(r record) {
-	if q.head > 64 && q.head > len(q.records)/2 {
-		n := copy(q.records, q.records[q.head:])
-		clear(q.records[n:])
-		q.records, q.head = q.records[:n], 0
+	if gone := q.head + q.removed; gone > 64 && gone > len(q.records)/2 {
+		q.compact()
 	}
 	q.records = append(q.records, r)
+}
+
+// compact closes the gaps that written and removed records left.
+func (q *backlog) compact() {
+	kept := q.records[:0]
+	for _, r := range q.records[q.head:] {
+		if r.buf != nil {
+			kept = append(kept, r)
+		}
+	}
+	clear(q.records[len(kept):])
+	q.records, q.head, q.removed, q.oldest = kept, 0, 0, 0
+	if q.newest != nil {
+		clear(q.newest)
+		for i := range q.records {
+			if r := &q.records[i]; r.flags&newest != 0 {
+				q.newest[r.key] = i
+			}
+		}
+	}
 }
 
 // peek appends up to limit pieces to iov, neighbours in one chunk joined. They are valid until the next push or discard.
@@ -64,6 +88,9 @@ func (q *backlog) peek(iov [][]byte, limit int) [][]byte {
 	var prev *record
 	for i := q.head; i < len(q.records); i++ {
 		r := &q.records[i]
+		if r.buf == nil {
+			continue
+		}
 		if prev != nil && prev.buf == r.buf && prev.end == r.off {
 			last := &iov[len(iov)-1]
 			*last = (*last)[:len(*last)+int(r.end-r.off)]
@@ -80,19 +107,18 @@ func (q *backlog) peek(iov [][]byte, limit int) [][]byte {
 
 // discard takes n written bytes from the front and returns how many messages that completed.
 func (q *backlog) discard(n int) (messages int) {
-	for n > 0 {
+	for q.skipRemoved(); n > 0; q.skipRemoved() {
 		r := &q.records[q.head]
+		q.begin(q.head)
 		size := int(r.end - r.off)
-		if r.flags&continued != 0 {
-			q.records[q.head+1].flags &^= Droppable // the same message
-		}
 		if n < size {
 			r.off += uint32(n)
-			r.flags &^= Droppable // its beginning is on the wire
+			q.partial = true
 			return messages
 		}
 		n -= size
-		if r.flags&continued == 0 {
+		q.partial = r.flags&continued != 0
+		if !q.partial {
 			messages++
 		}
 		r.buf.Release()
@@ -102,16 +128,41 @@ func (q *backlog) discard(n int) (messages int) {
 	return messages
 }
 
+// begin notes that bytes of the message whose record stands at i are on the wire: it can't be taken out any more.
+func (q *backlog) begin(i int) {
+	for {
+		r := &q.records[i]
+		if r.flags&newest != 0 && q.newest[r.key] == i {
+			delete(q.newest, r.key)
+		}
+		r.flags &^= Droppable | newest
+		r.key = 0
+		if r.flags&continued == 0 {
+			return
+		}
+		i++
+	}
+}
+
+func (q *backlog) skipRemoved() {
+	for q.head < len(q.records) && q.records[q.head].buf == nil {
+		q.head++
+		q.removed--
+	}
+}
+
 // free returns all memory; q must not be used afterwards.
 func (q *backlog) free() {
 	for i := q.head; i < len(q.records); i++ {
-		q.records[i].buf.Release()
+		if b := q.records[i].buf; b != nil {
+			b.Release()
+		}
 	}
 	if q.chunk != nil {
 		q.chunk.Release()
 		q.chunk = nil
 	}
-	q.head = 0
+	q.head, q.partial, q.removed, q.oldest, q.newest = 0, false, 0, 0, nil
 	if cap(q.records) > recordsKeep {
 		q.records = nil
 	}

@@ -25,14 +25,14 @@ func TestBacklogAgainstModel(t *testing.T) {
 			"push": func(t *rapid.T) {
 				for range rapid.IntRange(1, 6).Draw(t, "burst") {
 					b := bytesOf(sizes.Draw(t, "size"))
-					q.push(b, Droppable)
+					q.push(b, Droppable, 0)
 					messages = append(messages, b)
 				}
 			},
 			"pushShared": func(t *rapid.T) {
 				prefix, body := bytesOf(rapid.IntRange(1, 14).Draw(t, "prefix")), NewShared()
 				body.B = append(body.B, bytesOf(rapid.IntRange(1, 9000).Draw(t, "body"))...)
-				q.push(prefix, continued)
+				q.push(prefix, continued, 0)
 				q.pushShared(body, 0, 0)
 				messages = append(messages, append(prefix, body.B...))
 			},
@@ -82,7 +82,7 @@ func TestBacklogJoinsNeighbours(t *testing.T) {
 	q := newBacklog()
 	defer q.free()
 	for range 100 {
-		q.push([]byte("0123456789"), 0)
+		q.push([]byte("0123456789"), 0, 0)
 	}
 	if iov := q.peek(nil, 256); len(iov) != 1 || len(iov[0]) != 1000 {
 		t.Fatalf("%d pieces", len(iov))
@@ -95,10 +95,10 @@ func TestBacklogStaysBounded(t *testing.T) {
 	q := newBacklog()
 	p := make([]byte, 100)
 	for range 10 {
-		q.push(p, 0)
+		q.push(p, 0, 0)
 	}
 	for range 10000 {
-		q.push(p, 0)
+		q.push(p, 0, 0)
 		q.discard(100)
 	}
 	if cap(q.records) > 1024 || live()-before > 3 {

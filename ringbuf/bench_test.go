@@ -43,12 +43,12 @@ func BenchmarkOutboundFlush(b *testing.B) {
 func BenchmarkBacklog(b *testing.B) {
 	q, p := newBacklog(), make([]byte, 128)
 	for range 100 {
-		q.push(p, 0)
+		q.push(p, 0, 0)
 	}
 	var iov [][]byte
 	b.ReportAllocs()
 	for b.Loop() {
-		q.push(p, 0)
+		q.push(p, 0, 0)
 		iov = q.peek(iov[:0], 4)
 		q.discard(len(p))
 	}

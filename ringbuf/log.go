@@ -8,10 +8,13 @@ const (
 	Droppable Flags = 1 << iota
 	// continued frames have their next part in a Shared body that belongs to the same message.
 	continued
+	// newest marks the first record of a message that a newer one with its key replaces.
+	newest
 )
 
 // frameMeta is where a frame ends in its log, and what it is.
 type frameMeta struct {
+	key   uint64
 	end   uint32
 	flags Flags
 }
@@ -35,10 +38,11 @@ type Frame struct {
 // Size is the frame's length in bytes.
 func (f Frame) Size() int { return int(f.end - f.start) }
 
-// Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame.
-func (l *Log) Commit(start int, flags Flags) Frame {
+// Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame. A key other than 0
+// lets a backlog find the message again: see AppendNewest and Cancel.
+func (l *Log) Commit(start int, flags Flags, key uint64) Frame {
 	end := uint32(len(l.B))
-	l.frames = append(l.frames, frameMeta{end: end, flags: flags})
+	l.frames = append(l.frames, frameMeta{key: key, end: end, flags: flags})
 	return Frame{start: uint32(start), end: end, index: uint32(len(l.frames) - 1), log: l.id}
 }
 

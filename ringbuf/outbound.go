@@ -11,6 +11,7 @@ type span struct {
 	start, end uint32 // range in the log
 	first      uint32 // index of the first frame of the run in its log
 	log        uint8
+	newest     bool    // of each key only the newest message matters while the socket is behind
 	body       *Shared // nil, or the message's body: it follows the prefix
 }
 
@@ -27,6 +28,7 @@ type Outbound struct {
 	backlog  *backlog
 	bytes    int // of the turn and the backlog together
 	messages int
+	replaced int // messages taken out because a newer one with their key came
 }
 
 // Bytes is what waits to be written, this turn's frames included.
@@ -47,27 +49,34 @@ func (o *Outbound) Room(size int, l Limits) bool {
 }
 
 // Append takes a frame of this turn. It does not look at limits.
-func (o *Outbound) Append(t *Turn, f Frame) {
+func (o *Outbound) Append(t *Turn, f Frame) { o.append(t, f, false) }
+
+// AppendNewest is Append for a message that makes those before it with the same key worthless: while the socket is
+// behind, they are taken out of the backlog. See Replaced.
+func (o *Outbound) AppendNewest(t *Turn, f Frame) { o.append(t, f, true) }
+
+func (o *Outbound) append(t *Turn, f Frame, newest bool) {
 	size := int(f.end - f.start)
 	o.bytes += size
 	o.messages++
-	if o.last.end == f.start && o.last.log == f.log && o.last.body == nil && o.last.end != 0 {
+	if o.last.end == f.start && o.last.log == f.log && o.last.body == nil && o.last.end != 0 && o.last.newest == newest {
 		o.last.end = f.end // the burst's next frame: the run grows
 		return
 	}
 	if o.backlog != nil {
 		l := &t.Logs[f.log]
-		o.backlog.push(l.B[f.start:f.end], l.frames[f.index].flags)
+		meta := &l.frames[f.index]
+		o.keep(l.B[f.start:f.end], nil, 0, meta.flags, meta.key, newest)
 		return
 	}
-	o.pushSpan(t, span{start: f.start, end: f.end, first: f.index, log: f.log})
+	o.pushSpan(t, span{start: f.start, end: f.end, first: f.index, log: f.log, newest: newest})
 }
 
 // AppendShared takes a message that consists of a prefix encoded in this turn and a shared body. It retains body, unless
-// that is empty.
-func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared) {
+// that is empty. newest is as for AppendNewest.
+func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool) {
 	if len(body.B) == 0 {
-		o.Append(t, prefix)
+		o.append(t, prefix, newest)
 		return
 	}
 	body.Retain(1)
@@ -75,12 +84,41 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared) {
 	o.messages++
 	if o.backlog != nil {
 		l := &t.Logs[prefix.log]
-		flags := l.frames[prefix.index].flags
-		o.backlog.push(l.B[prefix.start:prefix.end], flags|continued)
-		o.backlog.pushShared(body, 0, flags)
+		meta := &l.frames[prefix.index]
+		o.keep(l.B[prefix.start:prefix.end], body, 0, meta.flags, meta.key, newest)
 		return
 	}
-	o.pushSpan(t, span{start: prefix.start, end: prefix.end, first: prefix.index, log: prefix.log, body: body})
+	o.pushSpan(t, span{start: prefix.start, end: prefix.end, first: prefix.index, log: prefix.log, newest: newest, body: body})
+}
+
+// keep copies a message into the backlog: p, and then body (whose reference it takes over) without its first skip bytes.
+// p may be empty when there is a body.
+func (o *Outbound) keep(p []byte, body *Shared, skip int, flags Flags, key uint64, isNewest bool) {
+	q := o.backlog
+	track := isNewest && key != 0 && flags&Droppable != 0
+	if track {
+		if size, ok := q.removeKey(key); ok {
+			o.bytes -= size
+			o.messages--
+			o.replaced++
+		}
+		flags |= newest
+		if q.newest == nil {
+			q.newest = make(map[uint64]int)
+		}
+	}
+	if body == nil {
+		q.push(p, flags, key)
+	} else {
+		if len(p) > 0 {
+			q.push(p, flags|continued, key)
+			flags &^= newest
+		}
+		q.pushShared(body, skip, flags)
+	}
+	if track {
+		q.noteNewest(key)
+	}
 }
 
 func (o *Outbound) pushSpan(t *Turn, s span) {
@@ -180,61 +218,55 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	q := newBacklog()
+	o.backlog = newBacklog()
 	skip := written
-	keep := func(s *span) {
-		frames := t.Logs[s.log].frames
-		at := s.start
-		flags := Flags(0)
-		for i := s.first; at < s.end; i++ {
-			meta := frames[i]
-			p := t.Logs[s.log].B[at:meta.end]
-			at = meta.end
-			flags = meta.flags
-			if skip > 0 {
-				flags &^= Droppable // its beginning is on the wire
-			}
-			switch {
-			case skip >= len(p):
-				skip -= len(p)
-				if s.body == nil {
-					o.messages--
-				}
-			case s.body != nil:
-				q.push(p[skip:], flags|continued)
-				skip = 0
-			default:
-				q.push(p[skip:], flags)
-				skip = 0
-			}
-		}
-		if s.body == nil {
-			return
-		}
-		if skip >= len(s.body.B) {
-			skip -= len(s.body.B)
-			o.messages--
-			s.body.Release()
-		} else {
-			q.pushShared(s.body, skip, flags)
-			skip = 0
-		}
-		s.body = nil
-	}
+	o.bytes -= written
 	for i := range o.more {
-		keep(&o.more[i])
+		skip = o.spillSpan(t, &o.more[i], skip)
 	}
 	if o.last.end != 0 {
-		keep(&o.last)
+		o.spillSpan(t, &o.last, skip)
 	}
-	o.bytes -= written
 	if o.more != nil {
 		t.putSpans(o.more)
 		o.more = nil
 	}
 	o.last = span{}
-	o.backlog = q
 	return true, nil
+}
+
+// spillSpan moves one run into the backlog, without its first skip bytes, and returns how many of those are left.
+func (o *Outbound) spillSpan(t *Turn, s *span, skip int) int {
+	log := &t.Logs[s.log]
+	at := s.start
+	for i := s.first; at < s.end; i++ {
+		meta := log.frames[i]
+		p := log.B[at:meta.end]
+		at = meta.end
+		body := s.body
+		s.body = nil
+		size := len(p)
+		if body != nil {
+			size += len(body.B)
+		}
+		if skip >= size {
+			skip -= size
+			o.messages--
+			if body != nil {
+				body.Release()
+			}
+			continue
+		}
+		flags, key := meta.flags, meta.key
+		if skip > 0 {
+			flags, key = flags&^Droppable, 0 // its beginning is on the wire
+			o.backlog.partial = true
+		}
+		written := min(skip, len(p))
+		o.keep(p[written:], body, skip-written, flags, key, s.newest)
+		skip = 0
+	}
+	return skip
 }
 
 // drain writes from the backlog after the socket became writable.

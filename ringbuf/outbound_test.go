@@ -114,7 +114,7 @@ func (s *turns) frame(t *rapid.T) (Frame, []byte) {
 	g := &s.turn.Logs[rapid.IntRange(0, LogCount-1).Draw(t, "log")]
 	start := len(g.B)
 	g.B = s.fill(g.B, sizes.Draw(t, "size"))
-	f := g.Commit(start, Flags(rapid.IntRange(0, 1).Draw(t, "droppable")))
+	f := g.Commit(start, Flags(rapid.IntRange(0, 1).Draw(t, "droppable")), 0)
 	b := bytes.Clone(g.B[start:])
 	if f.Size() != len(b) {
 		t.Fatalf("Size() = %d of %d", f.Size(), len(b))
@@ -149,7 +149,7 @@ func (s *turns) appendShared(t *rapid.T) {
 	body.B = s.fill(body.B, rapid.IntRange(0, 9000).Draw(t, "body"))
 	s.bodies = append(s.bodies, body)
 	for _, k := range s.some(t) {
-		k.out.AppendShared(s.turn, f, body)
+		k.out.AppendShared(s.turn, f, body, false)
 		k.messages = append(k.messages, append(bytes.Clone(b), body.B...))
 	}
 }
@@ -258,12 +258,12 @@ func TestBegunMessageIsProtected(t *testing.T) {
 		turn := NewTurn()
 		g := &turn.Logs[0]
 		g.B = append(g.B, "head"...)
-		f := g.Commit(0, Droppable)
+		f := g.Commit(0, Droppable, 0)
 		body := NewShared()
 		body.B = append(body.B, "the whole body"...)
 		var early, late Outbound // spilled after the cut; spilled at once and drained to it
-		early.AppendShared(turn, f, body)
-		late.AppendShared(turn, f, body)
+		early.AppendShared(turn, f, body, false)
+		late.AppendShared(turn, f, body, false)
 		check := func(o *Outbound, sock *pipe, writable bool) {
 			t.Helper()
 			if full, err := o.Flush(turn, sock, writable); !full || err != nil {

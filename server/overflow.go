@@ -39,7 +39,7 @@ func (c *conn) offerShared(prefix ringbuf.Frame, body *ringbuf.Shared) (dropped 
 			return c.state == stateOpen
 		}
 	}
-	c.out.AppendShared(l.turn, prefix, body)
+	c.out.AppendShared(l.turn, prefix, body, false)
 	c.mark()
 	return false
 }

@@ -15,7 +15,7 @@ func (l *loop) encode(t transport, log int, text bool, header, payload []byte, f
 	g.B = appendFraming(g.B, t, text, len(header)+len(payload))
 	g.B = append(g.B, header...)
 	g.B = append(g.B, payload...)
-	return g.Commit(start, flags)
+	return g.Commit(start, flags, 0)
 }
 
 // encodePrefix writes only the framing of a message of n bytes, whose body is shared.
@@ -23,7 +23,7 @@ func (l *loop) encodePrefix(t transport, log int, text bool, n int, flags ringbu
 	g := &l.turn.Logs[log]
 	start := len(g.B)
 	g.B = appendFraming(g.B, t, text, n)
-	return g.Commit(start, flags)
+	return g.Commit(start, flags, 0)
 }
 
 func appendFraming(dst []byte, t transport, text bool, n int) []byte {
@@ -130,7 +130,7 @@ func (l *loop) sendControl(c *conn, kind codec.Kind, payload []byte) {
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)
-	c.push(g.Commit(start, 0))
+	c.push(g.Commit(start, 0, 0))
 }
 
 // WebSocket close codes that the node itself chooses (RFC 6455 §7.4.1).
