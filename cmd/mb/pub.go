@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mbserver/client"
+)
+
+// ackWindow is how many publishes may wait for their acknowledgement.
+const ackWindow = 1024
+
+// publication is one run of mb pub.
+type publication struct {
+	app         *app
+	client      *client.Client
+	ack         bool
+	failNoRoute bool
+
+	published int
+	waiting   []client.Pending // in the order sent
+
+	// Guarded by mu: the hooks run on another goroutine.
+	mu          sync.Mutex
+	subscribers int
+	dropped     int
+	noRoute     int
+	failed      int
+	firstFailed error
+}
+
+func (a *app) pub() *cobra.Command {
+	s := &source{app: a}
+	p := &publication{app: a}
+	var version string
+	cmd := &cobra.Command{
+		Use:   "pub TOPIC [PAYLOAD]",
+		Short: "Publish messages",
+		Long: `Publish one PAYLOAD, or every line of the input (standard input or --file) as one message; empty lines are skipped.
+
+TOPIC may hold fields of JSON payloads: {origin} is the text of the field in lower case, {a.b} a field of an object, and
+{delay:early<0,ontime<15,late} the name whose bound is the first one above the number (the last name otherwise).
+
+The command ends when the broker has taken every message. Messages without a subscriber are counted on standard error;
+they are an error only with --fail-no-route.`,
+		Example: `  mb pub news.weather sunny
+  mb pub 'flights.{origin}.{destination}.{delay:early<0,ontime<15,late}' --file flights.ndjson --rate 2000
+  printf 'a.b\thello\n' | mb pub --tsv --ack`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: work(func(ctx context.Context, args []string) error {
+			if err := s.arguments(args); err != nil {
+				return err
+			}
+			return p.run(ctx, s, version)
+		}),
+	}
+	f := cmd.Flags()
+	s.register(f, "lines")
+	f.BoolVar(&p.ack, "ack", false, "ask the broker to acknowledge every message, and say how many subscribers got it")
+	f.BoolVar(&p.failNoRoute, "fail-no-route", false, "exit with 1 when a message had no subscriber")
+	f.StringVar(&version, "version-of-message", client.DefaultVersion, "`VERSION` of the messages, MAJOR.MINOR.PATCH")
+	return cmd
+}
+
+func (p *publication) run(ctx context.Context, s *source, version string) error {
+	c, err := p.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(version), client.OnError(p.refused),
+		client.OnFlow(func(f client.Flow) { p.app.notice("the broker has %s this publisher (topic %s)", f.State, f.Topic) }))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // It never fails.
+	p.client = c
+	start := time.Now()
+	err = s.each(ctx, func(_ int, topic string, payload []byte) error {
+		if err := p.publish(ctx, topic, payload); err != nil {
+			return err
+		}
+		p.published++
+		return nil
+	})
+	// What was sent counts, whatever came then. A broker that is gone or does not
+	// answer any more ends these waits: the client notices.
+	finish := context.WithoutCancel(ctx)
+	for err == nil && len(p.waiting) > 0 {
+		err = p.settleOne(finish)
+	}
+	if settled := c.Settle(finish); err == nil {
+		err = settled
+	}
+	return p.report(err, time.Since(start), p.published > 1 || !s.given)
+}
+
+func (p *publication) publish(ctx context.Context, topic string, payload []byte) error {
+	if !p.ack {
+		return p.client.Publish(topic, payload)
+	}
+	if len(p.waiting) >= ackWindow {
+		if err := p.settleOne(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+	}
+	pending, err := p.client.PublishAsync(context.WithoutCancel(ctx), topic, payload)
+	if err == nil {
+		p.waiting = append(p.waiting, pending)
+	}
+	return err
+}
+
+// settleOne waits for the oldest acknowledgement. Only a lost connection is an error.
+func (p *publication) settleOne(ctx context.Context) error {
+	ack, err := p.waiting[0].Wait(ctx)
+	p.waiting = p.waiting[1:]
+	var e *client.Error
+	switch {
+	case errors.As(err, &e):
+		p.refused(e)
+		return nil
+	case err != nil:
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.subscribers += ack.Subscribers
+	p.dropped += ack.Dropped
+	return nil
+}
+
+func (p *publication) refused(e *client.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if errors.Is(e, client.ErrNoRoute) {
+		p.noRoute++
+		return
+	}
+	p.failed++
+	if p.firstFailed == nil {
+		p.firstFailed = e
+	}
+}
+
+// report says what became of the messages; err is what ended the work early.
+func (p *publication) report(err error, took time.Duration, summary bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.app.json {
+		result := map[string]any{"published": p.published, "noRoute": p.noRoute, "failed": p.failed, "seconds": took.Seconds()}
+		if p.ack {
+			result["subscribers"], result["dropped"] = p.subscribers, p.dropped
+		}
+		line, _ := json.Marshal(result) // Numbers only.
+		if _, werr := p.app.stdout.Write(append(line, '\n')); err == nil {
+			err = werr
+		}
+	} else if summary || p.ack {
+		text := fmt.Sprintf("published %d messages in %v", p.published, took.Round(time.Millisecond))
+		if p.ack {
+			text += fmt.Sprintf(", %d deliveries", p.subscribers)
+		}
+		if p.dropped > 0 {
+			text += fmt.Sprintf(", %d dropped for slow subscribers", p.dropped)
+		}
+		p.app.notice("%s", text)
+	}
+	if p.noRoute > 0 && (p.failNoRoute || !p.app.quiet) {
+		p.app.complain("NO_ROUTE_FOUND: %d of %d messages had no subscriber", p.noRoute, p.published)
+	}
+	switch {
+	case err != nil:
+		return err
+	case p.failed > 0:
+		return fmt.Errorf("%d of %d messages were refused, the first with %w", p.failed, p.published, p.firstFailed)
+	case p.noRoute > 0 && p.failNoRoute:
+		return errSaid
+	}
+	return nil
+}

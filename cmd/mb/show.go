@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"mbserver/client"
+)
+
+// system asks the broker once and decodes the answer.
+func (a *app) system(ctx context.Context, topic string, payload, answer any) error {
+	c, err := a.dial(ctx, client.WithoutReconnect())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // It never fails.
+	asked, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	raw, err := c.System(asked, topic, payload)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, answer); err != nil {
+		return fmt.Errorf("answer of the broker to %s: %w", topic, err)
+	}
+	return nil
+}
+
+// table prints rows under a head in columns.
+func (a *app) table(head string, rows func(w io.Writer)) error {
+	var all bytes.Buffer
+	w := tabwriter.NewWriter(&all, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, head) // A buffer takes everything.
+	rows(w)
+	_ = w.Flush() // As above.
+	_, err := a.stdout.Write(all.Bytes())
+	return err
+}
+
+// objects prints one JSON value a line.
+func objects[T any](a *app, all []T) error {
+	var lines bytes.Buffer
+	e := json.NewEncoder(&lines)
+	e.SetEscapeHTML(false)
+	for _, v := range all {
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+	}
+	_, err := a.stdout.Write(lines.Bytes())
+	return err
+}
+
+type service struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	ConnectedAt string `json:"connectedAt"`
+	Transport   string `json:"transport"`
+	Outstanding int    `json:"outstanding"`
+	Queued      int    `json:"queued"`
+}
+
+func (a *app) services() *cobra.Command {
+	return &cobra.Command{
+		Use:   "services",
+		Short: "List the connected services",
+		Args:  cobra.NoArgs,
+		RunE: work(func(ctx context.Context, _ []string) error {
+			var answer struct{ Services []json.RawMessage }
+			if err := a.system(ctx, "system.service.list", nil, &answer); err != nil {
+				return err
+			}
+			if a.json {
+				return objects(a, answer.Services)
+			}
+			all := make([]service, len(answer.Services))
+			for i, raw := range answer.Services {
+				if err := json.Unmarshal(raw, &all[i]); err != nil {
+					return fmt.Errorf("answer of the broker: %w", err)
+				}
+			}
+			return a.table("ID\tNAME\tTRANSPORT\tCONNECTED\tOUTSTANDING\tQUEUED\tDESCRIPTION", func(w io.Writer) {
+				for _, s := range all {
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", // A buffer takes everything.
+						s.ID, cell(s.Name), cell(s.Transport), cell(s.ConnectedAt), s.Outstanding, s.Queued, cell(s.Description))
+				}
+			})
+		}),
+	}
+}
+
+// cell keeps what services call themselves within its column and off the
+// terminal's controls.
+func cell(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || !strconv.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func (a *app) topics() *cobra.Command {
+	return &cobra.Command{
+		Use:   "topics",
+		Short: "List the patterns somebody subscribes to",
+		Args:  cobra.NoArgs,
+		RunE: work(func(ctx context.Context, _ []string) error {
+			var answer struct{ Topics []string }
+			if err := a.system(ctx, "system.topic.list", nil, &answer); err != nil {
+				return err
+			}
+			if a.json {
+				return objects(a, answer.Topics)
+			}
+			if len(answer.Topics) == 0 {
+				return nil
+			}
+			_, err := io.WriteString(a.stdout, strings.Join(answer.Topics, "\n")+"\n")
+			return err
+		}),
+	}
+}
+
+func (a *app) metrics() *cobra.Command {
+	var filter, id string
+	cmd := &cobra.Command{
+		Use:     "metrics",
+		Short:   "Show the broker's metrics",
+		Example: "  mb metrics --filter router.publish",
+		Args:    cobra.NoArgs,
+		RunE: work(func(ctx context.Context, _ []string) error {
+			payload := map[string]any{}
+			if id != "" {
+				payload["paramFilter"] = map[string]string{"serviceid": id}
+			}
+			var answer struct{ Metrics map[string]json.Number }
+			if err := a.system(ctx, "system.metrics", payload, &answer); err != nil {
+				return err
+			}
+			return a.showMetrics(answer.Metrics, filter)
+		}),
+	}
+	cmd.Flags().StringVar(&filter, "filter", "", "only metrics with `TEXT` in their names")
+	cmd.Flags().StringVar(&id, "service", "", "only metrics of the service with this `ID`")
+	return cmd
+}
+
+func (a *app) showMetrics(all map[string]json.Number, filter string) error {
+	type metric struct {
+		Name  string      `json:"name"`
+		Value json.Number `json:"value"`
+	}
+	var shown []metric
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if strings.Contains(name, filter) {
+			shown = append(shown, metric{name, all[name]})
+		}
+	}
+	if a.json {
+		return objects(a, shown)
+	}
+	return a.table("METRIC\tVALUE", func(w io.Writer) {
+		for _, m := range shown {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", cell(m.Name), m.Value) // A buffer takes everything.
+		}
+	})
+}
