@@ -37,8 +37,7 @@ func (l *loop) dispatch(c *conn, data []byte, text bool) {
 		name = l.lower
 	}
 	if isSystem(name) {
-		kept := h // handlers keep it: only theirs is on the heap
-		l.system(c, &kept, name, payload)
+		l.system(c, &h, name, payload)
 		return
 	}
 	switch h.Action {

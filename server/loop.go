@@ -55,6 +55,7 @@ type loop struct {
 	header []byte
 	answer []byte
 	notice []byte // what the broker says in the middle of something else
+	call   systemCall
 }
 
 func newLoop(n *Node, index int, seed [32]byte) *loop {

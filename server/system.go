@@ -9,11 +9,11 @@ import (
 	"mbserver/codec"
 )
 
-// systemCall is one request on a system topic while its handler runs. Loop only.
+// systemCall is one request on a system topic while its handler runs: it is gone when that returns. Loop only.
 type systemCall struct {
 	l      *loop
 	c      *conn
-	h      *codec.Header
+	h      codec.Header
 	fields map[string]json.RawMessage
 }
 
@@ -76,14 +76,16 @@ func (l *loop) system(c *conn, h *codec.Header, name, payload []byte) {
 		l.fail(c, h, codec.VersionNotSupported, "system topics are served in version 1", textDetail("version", string(h.Version)), textDetail("supported", "1"))
 		return
 	}
-	call := systemCall{l: l, c: c, h: h}
-	if len(bytes.TrimSpace(payload)) > 0 {
+	call := &l.call
+	*call = systemCall{l: l, c: c, h: *h}
+	defer func() { *call = systemCall{} }()
+	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
 		if err := json.Unmarshal(payload, &call.fields); err != nil || call.fields == nil {
 			l.fail(c, h, codec.MalformedMessage, "the payload of a system request must be a JSON object", textDetail("field", "payload"))
 			return
 		}
 	}
-	if err := handler(&call); err != nil {
+	if err := handler(call); err != nil {
 		l.fail(c, h, err.code, err.message, err.details...)
 	}
 }
@@ -112,14 +114,16 @@ func (s *systemCall) boundedText(key string, least, most int) (string, *callErro
 	return value, nil
 }
 
+var statusSuccess = []byte(`{"status":"success"}`)
+
 // success answers with the status and nothing else.
 func (s *systemCall) success() *callError {
-	s.answer([]byte(`{"status":"success"}`))
+	s.answer(statusSuccess)
 	return nil
 }
 
 // answer sends a complete JSON payload to the requester.
-func (s *systemCall) answer(payload []byte) { s.l.send(s.c, s.l.responseHeader(s.h), payload, true) }
+func (s *systemCall) answer(payload []byte) { s.l.send(s.c, s.l.responseHeader(&s.h), payload, true) }
 
 // reply is an answer that is composed elsewhere and later.
 type reply struct {
@@ -128,7 +132,7 @@ type reply struct {
 }
 
 func (s *systemCall) later() reply {
-	return reply{to: &s.c.service, header: bytes.Clone(s.l.responseHeader(s.h))}
+	return reply{to: &s.c.service, header: bytes.Clone(s.l.responseHeader(&s.h))}
 }
 
 // atDesk has the answer composed off the loop.

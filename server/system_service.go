@@ -112,7 +112,7 @@ func (s *systemCall) serviceSubscriptions() *callError {
 			return invalid("serviceId", "must be a UUID")
 		}
 		if target = s.l.node.registry.find(id); target == nil {
-			return s.unknownService(value)
+			return unknownService(value)
 		}
 	}
 	if target.loop == s.l {
@@ -120,7 +120,7 @@ func (s *systemCall) serviceSubscriptions() *callError {
 			s.answer(c.appendSubscriptions(nil))
 			return nil
 		}
-		return s.unknownService(value)
+		return unknownService(value)
 	}
 	r := s.later()
 	target.loop.post(envelope{kind: envelopeCall, call: func(l *loop) {
@@ -128,13 +128,13 @@ func (s *systemCall) serviceSubscriptions() *callError {
 			r.send(c.appendSubscriptions(nil))
 			return
 		}
-		e := s.unknownService(value)
+		e := unknownService(value)
 		r.send(appendError(nil, e.code, e.message, l.time.unix, e.details...))
 	}})
 	return nil
 }
 
-func (s *systemCall) unknownService(id string) *callError {
+func unknownService(id string) *callError {
 	return &callError{codec.ServiceUnavailable, "no such service is connected", []detail{textDetail("serviceId", id), textDetail("reason", "unknown")}}
 }
 
