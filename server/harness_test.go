@@ -1,0 +1,317 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+)
+
+// liveShared counts the shared buffers that nobody has given back yet.
+var liveShared = ringbuf.TrackShared()
+
+// testNode is a whole node in one goroutine: no sockets, no timers, no threads. Its loops run only when they are told to.
+type testNode struct {
+	*Node
+	t      testing.TB
+	ms     int64 // the clock of all loops
+	hosts  []*testHost
+	faults []string // what the node logged as its own faults
+}
+
+// testEpoch is the wall clock (Unix ms) at which a test node starts.
+const testEpoch = 1_700_000_000_000
+
+// testHost is one loop's world.
+type testHost struct {
+	node      *testNode
+	scheduled bool
+	at        int64 // when a turn was asked for, 0 = never
+}
+
+func (h *testHost) now() clock          { return clock{ms: h.node.ms, unix: testEpoch + h.node.ms} }
+func (h *testHost) schedule()           { h.scheduled = true }
+func (h *testHost) scheduleAt(ms int64) { h.at = ms }
+
+// newTestNode makes a node whose randomness comes from seed alone.
+func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Config)) *testNode {
+	t.Helper()
+	n := &testNode{t: t}
+	cfg := config.Default()
+	cfg.Loops = loops
+	if adjust != nil {
+		adjust(&cfg)
+	}
+	node, err := New(cfg, Options{Logger: slog.New(&faultLog{node: n}), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Node = node
+	random := rand.New(rand.NewPCG(seed, 1))
+	n.id = codec.NewUUID(random.Uint64(), random.Uint64())
+	for _, l := range node.loops {
+		var key [32]byte
+		for i := 0; i < len(key); i += 8 {
+			binary.LittleEndian.PutUint64(key[i:], random.Uint64())
+		}
+		l.random = rand.NewChaCha8(key)
+		h := &testHost{node: n}
+		l.host = h
+		n.hosts = append(n.hosts, h)
+	}
+	n.desk.jobs = make(chan func(), deskQueue) // done by step, not by a goroutine
+	n.state.Store(int32(nodeAccepting))
+	return n
+}
+
+// faultLog fails nothing by itself: it keeps what is logged as an error.
+type faultLog struct{ node *testNode }
+
+func (f *faultLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+func (f *faultLog) WithAttrs([]slog.Attr) slog.Handler               { return f }
+func (f *faultLog) WithGroup(string) slog.Handler                    { return f }
+func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		b.WriteString("\n" + a.String())
+		return true
+	})
+	f.node.faults = append(f.node.faults, b.String())
+	return nil
+}
+
+// run gives loop i one turn.
+func (n *testNode) run(i int) {
+	n.hosts[i].scheduled = false
+	n.loops[i].run()
+}
+
+// desk does the desk's next job, if there is one.
+func (n *testNode) deskJob() bool {
+	select {
+	case job := <-n.desk.jobs:
+		job()
+		return true
+	default:
+		return false
+	}
+}
+
+// advance moves the clock and asks for the turns that are due.
+func (n *testNode) advance(ms int64) {
+	n.ms += ms
+	for _, h := range n.hosts {
+		if h.at != 0 && h.at <= n.ms {
+			h.at = 0
+			h.scheduled = true
+		}
+	}
+}
+
+// settle runs whatever was asked for until nothing is.
+func (n *testNode) settle() {
+	n.t.Helper()
+	for range 10000 {
+		busy := n.deskJob()
+		for i, h := range n.hosts {
+			if h.scheduled {
+				busy = true
+				n.run(i)
+			}
+		}
+		if !busy {
+			for _, f := range n.faults {
+				n.t.Fatal(f)
+			}
+			return
+		}
+	}
+	n.t.Fatal("the node does not come to rest")
+}
+
+var errTestReset = errors.New("connection reset by peer")
+
+// testSocket takes as many bytes as its budget says, and keeps them unless it is to discard.
+type testSocket struct {
+	budget      int
+	unlimited   bool
+	discard     bool
+	err         error
+	out         []byte
+	waiting     *service // asked for word of room
+	writeClosed bool
+	closed      bool
+	violation   string // a call that must not happen
+}
+
+func (s *testSocket) Write(p []byte) (int, error) {
+	if s.closed || s.writeClosed {
+		s.violation = "written to after it was closed"
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	n := len(p)
+	if !s.unlimited {
+		n = min(n, s.budget)
+		s.budget -= n
+	}
+	if !s.discard {
+		s.out = append(s.out, p[:n]...)
+	}
+	return n, nil
+}
+
+func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
+	for _, b := range bufs {
+		n, err := s.Write(b)
+		total += n
+		if n < len(b) || err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+func (s *testSocket) awaitWritable(to *service) {
+	if s.waiting != nil {
+		s.violation = "asked twice for word of room"
+	}
+	s.waiting = to
+}
+
+func (s *testSocket) closeWrite() { s.writeClosed = true }
+
+func (s *testSocket) close() {
+	if s.closed {
+		s.violation = "closed twice"
+	}
+	s.closed = true
+}
+
+// testMessage is one message that a client received.
+type testMessage struct {
+	codec.Header
+	kind    codec.Kind
+	header  string // the header line without its end
+	payload []byte
+}
+
+// testClient is the other end of a connection.
+type testClient struct {
+	*conn
+	node *testNode
+	sock *testSocket
+	in   codec.Decoder
+}
+
+// connect opens a connection on loop i, as the door does.
+func (n *testNode) connect(i int, t transport) *testClient {
+	l := n.loops[i]
+	n.connections.Add(1)
+	l.load.Add(1)
+	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
+	l.begin()
+	k.conn = l.open(&arrival{transport: t, remote: "192.0.2.1:1"}, k.sock)
+	if t == transportWS {
+		k.in = codec.NewWSDecoder(1<<20, true)
+	} else {
+		k.in = codec.NewTCPDecoder(1 << 20)
+	}
+	return k
+}
+
+// frame is msg as the client puts it on the wire.
+func (k *testClient) frame(msg []byte, text bool) []byte {
+	if k.transport == transportWS {
+		kind := codec.Binary
+		if text {
+			kind = codec.Text
+		}
+		return codec.AppendWSFrame(nil, kind, [4]byte{1, 2, 3, 4}, msg)
+	}
+	return append(codec.AppendTCPHeader(nil, len(msg)), msg...)
+}
+
+// arrive hands bytes to the connection, as the reactor does. They are overwritten.
+func (k *testClient) arrive(b []byte) {
+	l := k.service.loop
+	l.begin()
+	l.guard(k.conn, func() { k.conn.receive(b) })
+}
+
+// send hands one whole text message to the connection.
+func (k *testClient) send(msg string) { k.arrive(k.frame([]byte(msg), true)) }
+
+// leave ends the connection from the client's side.
+func (k *testClient) hangUp(reset bool) {
+	l := k.service.loop
+	l.begin()
+	l.guard(nil, func() { k.conn.peerClosed(reset) })
+}
+
+// unblock lets the socket take n more bytes, and tells the loop if it waits for that.
+func (k *testClient) unblock(n int, unlimited bool) {
+	k.sock.budget += n
+	k.sock.unlimited = unlimited
+	if s := k.sock.waiting; s != nil && (n > 0 || unlimited) {
+		k.sock.waiting = nil
+		s.loop.post(envelope{kind: envelopeWritable, slot: s.slot, gen: s.gen})
+	}
+}
+
+// take returns the messages that came since the last call.
+func (k *testClient) take() (ms []testMessage, err error) {
+	in := k.sock.out
+	k.sock.out = nil
+	for {
+		m, rest, bad := k.in.Next(in)
+		if bad != nil {
+			return ms, bad
+		}
+		if m.Kind == codec.None {
+			return ms, nil
+		}
+		in = rest
+		tm := testMessage{kind: m.Kind}
+		data := append([]byte(nil), m.Data...)
+		if m.Kind != codec.Binary && m.Kind != codec.Text {
+			tm.payload = data
+			ms = append(ms, tm)
+			continue
+		}
+		h, payload, wrong := codec.ParseHeader(data, 1<<40)
+		if wrong != nil {
+			return ms, wrong
+		}
+		tm.Header, tm.payload = h, payload
+		tm.header = string(data[:len(data)-len(payload)-1])
+		ms = append(ms, tm)
+	}
+}
+
+// messages is take for tests of a healthy connection.
+func (k *testClient) messages() []testMessage {
+	k.node.t.Helper()
+	ms, err := k.take()
+	if err != nil {
+		k.node.t.Fatal(err)
+	}
+	if k.sock.violation != "" {
+		k.node.t.Fatal("the socket was " + k.sock.violation)
+	}
+	return ms
+}
+
+// testIDs gives fresh request IDs.
+type testIDs struct{ random *rand.Rand }
+
+func (r *testIDs) next() string { return codec.NewUUID(r.random.Uint64(), r.random.Uint64()).String() }
