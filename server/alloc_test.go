@@ -105,15 +105,13 @@ func TestRequestAllocations(t *testing.T) {
 					n.settle()
 					quiet(s, c)
 					request := c.again("request:a.b:1.0.0" + id + "\nask")
-					answer := s.again("response:a.b:1.0.0:" + strings.Repeat("0", 36) + "\nanswer")
-					_ = answer
 					var frame, in []byte
 					before, runs := n.sent(), uint64(0)
 					holdAtZero(t, func() {
 						request()
 						n.settle()
 						frame = append(frame[:0], "response:a.b:1.0.0:"...)
-						frame = s.loopEntry().id.Append(frame)
+						frame = s.openEntry().id.Append(frame)
 						frame = append(frame, "\nanswer"...)
 						if tr == transportWS {
 							in = codec.AppendWSFrame(in[:0], codec.Text, [4]byte{1, 2, 3, 4}, frame)
@@ -138,8 +136,8 @@ func TestRequestAllocations(t *testing.T) {
 	}
 }
 
-// loopEntry returns the newest request that the client is to answer.
-func (k *testClient) loopEntry() *entry { return k.conn.requests.head }
+// openEntry returns the newest request that the client is to answer.
+func (k *testClient) openEntry() *entry { return k.conn.requests.head }
 
 func TestHeartbeatAllocations(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
