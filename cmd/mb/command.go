@@ -108,6 +108,7 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Long: "Talk to an MB message broker.\n\n" +
 			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line.",
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ type replier struct {
 	count       int
 
 	text     []byte
+	working  sync.WaitGroup
 	answered atomic.Int64
 	enough   chan struct{}
 }
@@ -86,7 +88,11 @@ func (r *replier) run(ctx context.Context, args []string) error {
 	if err := r.serve(ctx, c, args[0]); err != nil {
 		return err
 	}
-	return r.app.stay(ctx, c, newOutput(r.app.stdout), r.enough)
+	err = r.app.stay(ctx, c, newOutput(r.app.stdout), r.enough)
+	// A command that is left, when draining took too long, ends with the connection.
+	_ = c.Close() // It never fails.
+	r.working.Wait()
+	return err
 }
 
 func (r *replier) serve(ctx context.Context, c *client.Client, pattern string) error {
@@ -110,6 +116,8 @@ func (r *replier) serve(ctx context.Context, c *client.Client, pattern string) e
 }
 
 func (r *replier) answer(ctx context.Context, q client.Request) ([]byte, error) {
+	r.working.Add(1)
+	defer r.working.Done()
 	if n := r.answered.Add(1); r.count > 0 && n >= int64(r.count) {
 		if n > int64(r.count) {
 			return nil, &client.Error{Code: codec.ServiceUnavailable, Message: "the service is ending"}
@@ -130,7 +138,7 @@ func (r *replier) shell(ctx context.Context, q client.Request) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", r.command) //nolint:gosec // It is the user's own command.
 	cmd.Stdin = bytes.NewReader(q.Payload)
 	cmd.Env = append(os.Environ(), "MB_TOPIC="+q.Topic, "MB_ID="+q.ID)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	detach(cmd)
 	cmd.WaitDelay = killDelay
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
