@@ -117,13 +117,17 @@ func (c *conn) flush(writable bool) {
 			c.sock.closeWrite()
 		}
 	}
-	if c.gap != nil && err == nil {
-		c.tellGap()
+	if err == nil {
+		c.noteReplaced()
+		c.tellGap(false)
 	}
 }
 
 // resume goes on after the socket reported room.
-func (c *conn) resume() { c.flush(true) }
+func (c *conn) resume() {
+	c.tellOldest()
+	c.flush(true)
+}
 
 // doom decides that c will be closed at the end of the turn, after its last messages are written. Until then nothing more
 // is taken from it or for it. A fan-out that walks over c is not disturbed.

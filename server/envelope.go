@@ -34,6 +34,9 @@ type envelope struct {
 	body    *ringbuf.Shared
 	targets []*service // publish: immutable, shared with the sender's route cache
 
+	deliveries []delivery // publish: how each target wants it
+	key        uint64     // publish: the route's
+
 	slot, gen uint32 // publish, taken: the acknowledgement; writable: the connection
 	dropped   uint32 // taken
 	idLen     uint8  // request: body starts with that many bytes of the requester's own request ID

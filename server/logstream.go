@@ -151,7 +151,7 @@ func (g *logStream) deliver(line logging.Line) {
 	var groups []remoteGroup
 	for _, t := range *g.targets.Load() {
 		if t.filter.wants(level, line.Message) {
-			groups = addTarget(groups, t.service)
+			groups = addTarget(groups, t.service, deliverDrop)
 		}
 	}
 	if len(groups) == 0 {
@@ -161,7 +161,7 @@ func (g *logStream) deliver(line logging.Line) {
 	body.B = appendLogLine(body.B, level, &line)
 	for i := range groups {
 		body.Retain(1)
-		e := envelope{kind: envelopeLog, text: true, unaudited: true, body: body, targets: groups[i].targets}
+		e := envelope{kind: envelopeLog, text: true, unaudited: true, body: body, targets: groups[i].targets, deliveries: groups[i].deliveries}
 		if !groups[i].loop.postPublish(e) {
 			body.Release()
 		}

@@ -55,6 +55,7 @@ type loop struct {
 	header []byte
 	answer []byte
 	notice []byte // what the broker says in the middle of something else
+	framed []byte
 	call   systemCall
 }
 

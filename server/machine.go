@@ -70,7 +70,7 @@ func (m *machine) read(now time.Time) machineSample {
 	if !m.last.at.IsZero() && now.Sub(m.last.at) < machinePeriod {
 		return m.last
 	}
-	s := machineSample{at: now, processUptime: now.Sub(processStarted).Seconds()}
+	s := machineSample{at: now, processUptime: max(now.Sub(processStarted).Seconds(), 0)}
 	if total, err := cpu.Times(false); err == nil && len(total) > 0 {
 		s.systemCPU = m.system.advance(busyOf(total[0]))
 	}

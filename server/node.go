@@ -55,6 +55,7 @@ type Node struct {
 	heartbeatRetry      int64 // ms
 	heartbeatDeregister int64 // ms
 	maxOutstanding      int64
+	overflow            delivery // of a subscription that chose none
 
 	// Immutable after Start.
 	reactors []*reactor
@@ -105,6 +106,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
 		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
+		overflow:            parseOverflow(cfg.Connection.OutboundOverflow),
 		registry:            registry{services: make(map[codec.UUID]*service)},
 		empty:               make(chan struct{}, 1),
 	}

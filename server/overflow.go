@@ -6,62 +6,137 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/config"
+	"mbserver/topic"
 )
 
-// gap is what a connection was not given since it last drained. Loop only.
-type gap struct {
-	count        int
-	since, until int64 // Unix ms of the first and the last drop
+// delivery says how a subscription wants its messages when its connection is behind: a policy, and whether only the newest
+// message of each topic matters.
+type delivery uint8
+
+const (
+	deliverDrop       delivery = iota + 1 // the newest is lost
+	deliverDropOldest                     // the oldest is lost
+	deliverDisconnect                     // the connection is cut
+	deliverConflate   delivery = 1 << 7   // with any of the above
+
+	policyMask = deliverConflate - 1
+)
+
+// overflowNames are the values of a subscription's overflow and of connection.outbound.overflow, by policy; 0 in a
+// subscription's topic.Options means the node's.
+var overflowNames = [...]string{deliverDrop: config.OverflowDrop, deliverDropOldest: config.OverflowDropOldest, deliverDisconnect: config.OverflowDisconnect}
+
+// parseOverflow returns the policy of that name, or 0.
+func parseOverflow(name string) delivery {
+	for p := deliverDrop; p <= deliverDisconnect; p++ {
+		if overflowNames[p] == name {
+			return p
+		}
+	}
+	return 0
 }
 
-// offer appends a droppable frame, or drops it and takes note. It reports whether the frame was dropped.
-func (c *conn) offer(f ringbuf.Frame) (dropped bool) {
+// deliveryOf resolves a subscription's options.
+func (n *Node) deliveryOf(o topic.Options) delivery {
+	d := delivery(o.Overflow)
+	if d == 0 {
+		d = n.overflow
+	}
+	if o.Conflate {
+		d |= deliverConflate
+	}
+	return d
+}
+
+// gap is what a connection was not given and has not been told of yet. Loop only.
+type gap struct {
+	lost         int   // dropped; while it is not zero nothing that may be dropped is taken before the notice
+	oldest       int   // dropped from the front of the backlog: told in front of it
+	conflated    int   // replaced by newer ones of their topic
+	since, until int64 // Unix ms of the first and the last of them
+}
+
+// gapOf returns c's gap, opened or extended to now.
+func (c *conn) gapOf() *gap {
 	l := c.service.loop
-	if c.state == stateOpen && c.gap == nil && c.out.Room(f.Size(), l.node.droppable) {
+	if c.gap == nil {
+		c.gap = &gap{since: l.time.unix}
+	}
+	c.gap.until = l.time.unix
+	return c.gap
+}
+
+// offer appends a droppable frame, or lets the policy decide. It reports whether this message was dropped.
+func (c *conn) offer(f ringbuf.Frame, d delivery) (dropped bool) {
+	l := c.service.loop
+	if c.state == stateOpen && c.gap == nil && d&deliverConflate == 0 && c.out.Room(f.Size(), l.node.droppable) {
 		c.out.Append(l.turn, f)
 		c.mark()
 		return false
 	}
-	if !c.makeRoom(f.Size()) {
+	if !c.makeRoom(f.Size(), d) {
 		return c.state == stateOpen
 	}
-	c.out.Append(l.turn, f)
+	if d&deliverConflate != 0 {
+		c.out.AppendNewest(l.turn, f)
+		c.noteReplaced()
+	} else {
+		c.out.Append(l.turn, f)
+	}
 	c.mark()
 	return false
 }
 
 // offerShared is offer for a message whose body is shared.
-func (c *conn) offerShared(prefix ringbuf.Frame, body *ringbuf.Shared) (dropped bool) {
+func (c *conn) offerShared(prefix ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped bool) {
 	l := c.service.loop
-	size := prefix.Size() + len(body.B)
-	if c.state != stateOpen || c.gap != nil || !c.out.Room(size, l.node.droppable) {
-		if !c.makeRoom(size) {
-			return c.state == stateOpen
-		}
+	if !c.makeRoom(prefix.Size()+len(body.B), d) {
+		return c.state == stateOpen
 	}
-	c.out.AppendShared(l.turn, prefix, body, false)
+	c.out.AppendShared(l.turn, prefix, body, d&deliverConflate != 0)
+	c.noteReplaced()
 	c.mark()
 	return false
 }
 
-// makeRoom decides about a droppable message for which the ring had no room at first sight: a ring that only this turn
-// filled is written early; one that its peer does not drain loses the message, and so does one that has told of no end of
-// its last gap yet. False means: dropped, counted and noted (or the connection is leaving).
-func (c *conn) makeRoom(size int) bool {
+// makeRoom finds room for a droppable message of size bytes. A ring that only this turn filled is written early; one that
+// its peer does not drain is the policy's. False means that the message is not taken: it was counted and noted, or the
+// connection is leaving.
+func (c *conn) makeRoom(size int, d delivery) bool {
 	l := c.service.loop
+	limits := l.node.droppable
 	if c.state != stateOpen {
 		return false
 	}
-	if c.gap == nil && !c.out.Stalled() {
+	told := c.gap == nil || c.gap.lost == 0
+	if told && c.out.Room(size, limits) {
+		return true
+	}
+	if told && !c.out.Stalled() {
 		c.flush(false)
 	}
-	if c.gap != nil {
-		c.tellGap()
+	policy := d & policyMask
+	if !told {
+		c.tellGap(policy == deliverDropOldest)
+		told = c.gap == nil || c.gap.lost == 0
 	}
-	if c.state == stateOpen && c.gap == nil && c.out.Room(size, l.node.droppable) {
+	if c.state != stateOpen {
+		return false
+	}
+	if told && policy == deliverDropOldest {
+		for !c.out.Room(size, limits) && c.out.DropOldest() {
+			c.noteOldest()
+		}
+	}
+	if told && c.out.Room(size, limits) {
 		return true
 	}
 	c.noteLoss(1)
+	if policy == deliverDisconnect && c.state == stateOpen {
+		l.warn(c, "slow subscriber: disconnected")
+		c.doomNow()
+	}
 	return false
 }
 
@@ -72,34 +147,95 @@ func (c *conn) noteLoss(n int) {
 	}
 	l := c.service.loop
 	l.tally[countOutboundDropped] += uint64(n)
-	if c.gap == nil {
-		c.gap = &gap{since: l.time.unix}
-		if !l.quiet {
-			l.node.noise.log(l.log, slog.LevelWarn, "slow subscriber: messages are dropped",
-				"serviceId", c.id.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
-		}
-	}
-	c.gap.count += n
-	c.gap.until = l.time.unix
+	c.warnSlow()
+	c.gapOf().lost += n
 	c.mark() // the end of the turn tells of it if there is room by then
 }
 
-// tellGap ends a gap once the ring has drained to half: the notice comes before the next message. The wait for half keeps
-// a subscriber that is just too slow from getting a notice between any two messages.
-func (c *conn) tellGap() {
+// noteOldest counts a message that was taken out of the front of the backlog.
+func (c *conn) noteOldest() {
 	l := c.service.loop
-	if c.state != stateOpen || c.out.Bytes() > l.node.limits.Bytes/2 || c.out.Messages() > l.node.limits.Messages/2 {
+	l.tally[countOutboundDropped]++
+	c.warnSlow()
+	c.gapOf().oldest++
+}
+
+// noteReplaced counts the messages that newer ones of their topic have replaced since it was last asked.
+func (c *conn) noteReplaced() {
+	if n := c.out.Replaced(); n > 0 {
+		c.service.loop.tally[countConflated] += uint64(n)
+		c.gapOf().conflated += n
+	}
+}
+
+func (c *conn) warnSlow() {
+	if c.gap == nil || c.gap.lost+c.gap.oldest == 0 {
+		c.service.loop.warn(c, "slow subscriber: messages are dropped")
+	}
+}
+
+// warn writes a rate-limited line about a connection that does not keep up.
+func (l *loop) warn(c *conn, message string) {
+	if !l.quiet {
+		l.node.noise.log(l.log, slog.LevelWarn, message,
+			"serviceId", c.id.String(), "remote", c.remote, "bytes", c.out.Bytes(), "messages", c.out.Messages())
+	}
+}
+
+// tellGap ends a gap at the end of the ring once that has drained to half: the notice comes before the next message. The
+// wait for half keeps a subscriber that is just too slow from getting a notice between any two messages. With force it
+// does not wait.
+func (c *conn) tellGap(force bool) {
+	l := c.service.loop
+	g := c.gap
+	if c.state != stateOpen || g == nil || g.lost == 0 && g.conflated == 0 {
 		return
 	}
+	if !force && (c.out.Bytes() > l.node.limits.Bytes/2 || c.out.Messages() > l.node.limits.Messages/2) {
+		return
+	}
+	if g.lost == 0 && c.out.Stalled() {
+		return // what was conflated is told when the subscriber has caught up
+	}
+	lost, conflated, since, until := g.lost, g.conflated, g.since, g.until
+	g.lost, g.conflated = 0, 0
+	if g.oldest == 0 {
+		c.gap = nil
+	}
+	l.notice = appendGap(l.notice[:0], lost, conflated, since, until)
+	l.send(c, l.notice, nil, true)
+}
+
+// tellOldest puts the notice about what the front of the backlog lost in front of what is left of it.
+func (c *conn) tellOldest() {
 	g := c.gap
-	c.gap = nil
-	b := append(l.notice[:0], "publish:system.dropped:1.0.0\n{\"count\":"...)
-	b = strconv.AppendInt(b, int64(g.count), 10)
+	if g == nil || g.oldest == 0 || !c.out.Stalled() {
+		return
+	}
+	l := c.service.loop
+	l.notice = appendGap(l.notice[:0], g.oldest, g.conflated, g.since, g.until)
+	g.oldest, g.conflated = 0, 0
+	if g.lost == 0 {
+		c.gap = nil
+	}
+	c.out.PushFront(append(appendFraming(l.framed[:0], c.transport, true, len(l.notice)), l.notice...))
+	l.tally[countSent]++
+	if l.node.audited() {
+		l.auditSent(c, l.notice, nil, "")
+	}
+}
+
+// appendGap writes the notice about a gap (protocol §9).
+func appendGap(b []byte, count, conflated int, since, until int64) []byte {
+	b = append(b, "publish:system.dropped:1.0.0\n{\"count\":"...)
+	b = strconv.AppendInt(b, int64(count), 10)
+	if conflated > 0 {
+		b = append(b, `,"conflated":`...)
+		b = strconv.AppendInt(b, int64(conflated), 10)
+	}
 	b = append(b, `,"since":"`...)
-	b = codec.AppendTimestamp(b, g.since)
+	b = codec.AppendTimestamp(b, since)
 	b = append(b, `","until":"`...)
-	b = codec.AppendTimestamp(b, g.until)
-	b = append(b, `"}`...)
-	l.notice = b
-	l.send(c, b, nil, true)
+	b = codec.AppendTimestamp(b, until)
+	return append(b, `"}`...)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"math"
 	"sync/atomic"
 
@@ -24,6 +25,9 @@ type entry struct {
 	older, newer *entry // the loop's entries by age
 	prev, next   *entry // the target's entries
 }
+
+// key names the request in its target's ring.
+func (e *entry) key() uint64 { return binary.BigEndian.Uint64(e.id[8:]) }
 
 // requestList is the outstanding requests of one target.
 type requestList struct{ head *entry }

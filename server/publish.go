@@ -52,7 +52,7 @@ func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []by
 	if l.node.audited() {
 		before = string(original)
 	}
-	if !text && (len(r.ws) > 0 || len(r.remote) > 0) {
+	if !text && (len(r.ws.conns) > 0 || len(r.remote) > 0) {
 		text = utf8.Valid(payload)
 	}
 	var body *ringbuf.Shared
@@ -61,16 +61,16 @@ func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []by
 		body.B = append(append(body.B, header...), payload...)
 	}
 	if body != nil && len(payload) >= sharedBodyMin {
-		dropped += l.deliverShared(r.tcp, transportTCP, text, body, before)
-		dropped += l.deliverShared(r.ws, transportWS, text, body, before)
+		dropped += l.deliverShared(&r.tcp, transportTCP, text, body, before, r.key)
+		dropped += l.deliverShared(&r.ws, transportWS, text, body, before, r.key)
 	} else {
-		dropped += l.deliver(r.tcp, transportTCP, text, header, payload, before)
-		dropped += l.deliver(r.ws, transportWS, text, header, payload, before)
+		dropped += l.deliver(&r.tcp, transportTCP, text, header, payload, before, r.key)
+		dropped += l.deliver(&r.ws, transportWS, text, header, payload, before, r.key)
 	}
 	for i := range r.remote {
 		g := &r.remote[i]
 		body.Retain(1)
-		e := envelope{kind: envelopePublish, text: text, body: body, targets: g.targets, from: ref.from, slot: ref.slot, gen: ref.gen, original: before}
+		e := envelope{kind: envelopePublish, text: text, body: body, targets: g.targets, deliveries: g.deliveries, key: r.key, from: ref.from, slot: ref.slot, gen: ref.gen, original: before}
 		if !g.loop.postPublish(e) {
 			body.Release()
 			dropped += len(g.targets)
@@ -83,38 +83,38 @@ func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []by
 	return dropped
 }
 
-// deliver encodes the message once in t's wire form and offers it to targets.
-func (l *loop) deliver(targets []*conn, t transport, text bool, header, payload []byte, original string) (dropped int) {
-	if len(targets) == 0 {
+// deliver encodes the message once in t's wire form and offers it to them.
+func (l *loop) deliver(to *ownTargets, t transport, text bool, header, payload []byte, original string, key uint64) (dropped int) {
+	if len(to.conns) == 0 {
 		return 0
 	}
-	f := l.encode(t, t.fanLog(), text, header, payload, ringbuf.Droppable)
+	f := l.encode(t, t.fanLog(), text, header, payload, ringbuf.Droppable, key)
 	audited := l.node.audited()
-	for _, c := range targets {
-		if c.offer(f) {
+	for i, c := range to.conns {
+		if c.offer(f, to.deliveries[i]) {
 			dropped++
 		} else if audited {
 			l.auditSent(c, header, payload, original)
 		}
 	}
-	l.tally[countSent] += uint64(len(targets) - dropped)
+	l.tally[countSent] += uint64(len(to.conns) - dropped)
 	return dropped
 }
 
-func (l *loop) deliverShared(targets []*conn, t transport, text bool, body *ringbuf.Shared, original string) (dropped int) {
-	if len(targets) == 0 {
+func (l *loop) deliverShared(to *ownTargets, t transport, text bool, body *ringbuf.Shared, original string, key uint64) (dropped int) {
+	if len(to.conns) == 0 {
 		return 0
 	}
-	f := l.encodePrefix(t, t.fanLog(), text, len(body.B), ringbuf.Droppable)
+	f := l.encodePrefix(t, t.fanLog(), text, len(body.B), ringbuf.Droppable, key)
 	audited := l.node.audited()
-	for _, c := range targets {
-		if c.offerShared(f, body) {
+	for i, c := range to.conns {
+		if c.offerShared(f, body, to.deliveries[i]) {
 			dropped++
 		} else if audited {
 			l.auditSent(c, body.B, nil, original)
 		}
 	}
-	l.tally[countSent] += uint64(len(targets) - dropped)
+	l.tally[countSent] += uint64(len(to.conns) - dropped)
 	return dropped
 }
 
@@ -124,7 +124,7 @@ func (l *loop) receivePublish(e *envelope) {
 	var made [2]bool
 	shared := len(e.body.B) >= sharedBodyMin
 	dropped := uint32(0)
-	for _, s := range e.targets {
+	for i, s := range e.targets {
 		c := l.connOf(s)
 		if c == nil {
 			continue
@@ -133,16 +133,16 @@ func (l *loop) receivePublish(e *envelope) {
 		if !made[t] {
 			made[t] = true
 			if shared {
-				frames[t] = l.encodePrefix(t, t.fanLog(), e.text, len(e.body.B), ringbuf.Droppable)
+				frames[t] = l.encodePrefix(t, t.fanLog(), e.text, len(e.body.B), ringbuf.Droppable, e.key)
 			} else {
-				frames[t] = l.encode(t, t.fanLog(), e.text, nil, e.body.B, ringbuf.Droppable)
+				frames[t] = l.encode(t, t.fanLog(), e.text, nil, e.body.B, ringbuf.Droppable, e.key)
 			}
 		}
 		lost := false
 		if shared {
-			lost = c.offerShared(frames[t], e.body)
+			lost = c.offerShared(frames[t], e.body, e.deliveries[i])
 		} else {
-			lost = c.offer(frames[t])
+			lost = c.offer(frames[t], e.deliveries[i])
 		}
 		if lost {
 			dropped++

@@ -12,6 +12,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
+	"github.com/panjf2000/gnet/v2/pkg/pool/goroutine"
 )
 
 // reactor drives one loop with one gnet event loop, and is the loop's host. gnet's own engine is a client without
@@ -36,6 +37,9 @@ type reactor struct {
 // streakMax is how many turns in a row may follow one another for the inbox's sake before the sockets are looked at: gnet
 // runs tasks that are queued while tasks run without polling in between.
 const streakMax = 8
+
+// gnet starts a pool of workers for calls that this node never makes; its two tickers would be work at idle.
+func init() { goroutine.DefaultWorkerPool.Release() }
 
 func newReactor(l *loop) (*reactor, error) {
 	r := &reactor{loop: l}

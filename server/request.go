@@ -121,7 +121,7 @@ func (l *loop) deliverRequest(q *inquiry, c *conn) {
 	if c.transport == transportWS && !text {
 		text = utf8.Valid(q.payload)
 	}
-	l.sendMasked(c, header, q.payload, text, q.id)
+	l.sendMasked(c, header, q.payload, text, q.id, e.key())
 	if l.node.outstanding.Add(1) > l.node.maxOutstanding {
 		l.evictOldest(e)
 	}
@@ -176,6 +176,9 @@ func (l *loop) failInquiry(q *inquiry, code codec.Code, message string, details 
 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without an ID.
 func (l *loop) failEntry(e *entry, code codec.Code, message string, details ...detail) {
+	if out := &e.target.out; out.Stalled() {
+		out.Cancel(e.key()) // an expired request is never delivered
+	}
 	l.pending.drop(e)
 	if e.hasID {
 		l.failTo(e.requester, l.entryHeader(e), code, message, details)

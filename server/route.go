@@ -1,6 +1,7 @@
 package server
 
 import (
+	"hash/maphash"
 	"sort"
 
 	"mbserver/topic"
@@ -10,43 +11,58 @@ import (
 // services in one group per loop. Immutable; valid while the trie's version stands, and therefore never names an own
 // connection that has left.
 type route struct {
-	tcp, ws []*conn
+	tcp, ws ownTargets
 	remote  []remoteGroup
 	total   int
+	key     uint64 // names the topic in backlogs where some target conflates; 0 where none does
 }
 
+// ownTargets are this loop's connections of one transport, and how each wants its messages: two slices of one length.
+type ownTargets struct {
+	conns      []*conn
+	deliveries []delivery
+}
+
+// remoteGroup are the services of another loop; deliveries is as long as targets.
 type remoteGroup struct {
-	loop    *loop
-	targets []*service
+	loop       *loop
+	targets    []*service
+	deliveries []delivery
 }
 
-func (l *loop) buildRoute(_ []byte, matches []topic.Match[*service]) *route {
+// topicSeed makes keys of topics unguessable, so that nobody can have two topics conflated into one.
+var topicSeed = maphash.MakeSeed()
+
+func (l *loop) buildRoute(name []byte, matches []topic.Match[*service]) *route {
 	r := &route{total: len(matches)}
 	for _, m := range matches {
-		s := m.Sub
-		if s.loop != l {
-			r.remote = addTarget(r.remote, s)
+		s, d := m.Sub, l.node.deliveryOf(m.Options)
+		if d&deliverConflate != 0 {
+			r.key = maphash.Bytes(topicSeed, name) | 1
+		}
+		own := &r.tcp
+		switch {
+		case s.loop != l:
+			r.remote = addTarget(r.remote, s, d)
 			continue
+		case s.transport == transportWS:
+			own = &r.ws
 		}
-		c := l.conns[s.slot]
-		if s.transport == transportWS {
-			r.ws = append(r.ws, c)
-		} else {
-			r.tcp = append(r.tcp, c)
-		}
+		own.conns = append(own.conns, l.conns[s.slot])
+		own.deliveries = append(own.deliveries, d)
 	}
 	return r
 }
 
 // addTarget puts s into the group of its loop.
-func addTarget(groups []remoteGroup, s *service) []remoteGroup {
+func addTarget(groups []remoteGroup, s *service, d delivery) []remoteGroup {
 	for i := range groups {
-		if groups[i].loop == s.loop {
-			groups[i].targets = append(groups[i].targets, s)
+		if g := &groups[i]; g.loop == s.loop {
+			g.targets, g.deliveries = append(g.targets, s), append(g.deliveries, d)
 			return groups
 		}
 	}
-	return append(groups, remoteGroup{loop: s.loop, targets: []*service{s}})
+	return append(groups, remoteGroup{loop: s.loop, targets: []*service{s}, deliveries: []delivery{d}})
 }
 
 // candidates are the services that may get a request on one topic, highest priority first. Immutable.

@@ -1,29 +1,28 @@
 package server
 
 import (
-	"log/slog"
 	"unicode/utf8"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
 )
 
-// encode writes one message into a log of the turn, in the wire form of transport t.
-func (l *loop) encode(t transport, log int, text bool, header, payload []byte, flags ringbuf.Flags) ringbuf.Frame {
+// encode writes one message into a log of the turn, in the wire form of transport t. key is ringbuf.Log.Commit's.
+func (l *loop) encode(t transport, log int, text bool, header, payload []byte, flags ringbuf.Flags, key uint64) ringbuf.Frame {
 	g := &l.turn.Logs[log]
 	start := len(g.B)
 	g.B = appendFraming(g.B, t, text, len(header)+len(payload))
 	g.B = append(g.B, header...)
 	g.B = append(g.B, payload...)
-	return g.Commit(start, flags, 0)
+	return g.Commit(start, flags, key)
 }
 
 // encodePrefix writes only the framing of a message of n bytes, whose body is shared.
-func (l *loop) encodePrefix(t transport, log int, text bool, n int, flags ringbuf.Flags) ringbuf.Frame {
+func (l *loop) encodePrefix(t transport, log int, text bool, n int, flags ringbuf.Flags, key uint64) ringbuf.Frame {
 	g := &l.turn.Logs[log]
 	start := len(g.B)
 	g.B = appendFraming(g.B, t, text, n)
-	return g.Commit(start, flags, 0)
+	return g.Commit(start, flags, key)
 }
 
 func appendFraming(dst []byte, t transport, text bool, n int) []byte {
@@ -41,16 +40,17 @@ func (l *loop) send(c *conn, header, payload []byte, text bool) {
 	if c.state != stateOpen {
 		return
 	}
-	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0))
+	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0, 0))
 	l.tally[countSent]++
 	if l.node.audited() {
 		l.auditSent(c, header, payload, "")
 	}
 }
 
-// sendMasked is send for a request whose own ID, original, was replaced by a masked one.
-func (l *loop) sendMasked(c *conn, header, payload []byte, text bool, original []byte) {
-	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0))
+// sendMasked is send for a request whose own ID, original, was replaced by a masked one. key lets it be
+// cancelled while it waits in the ring.
+func (l *loop) sendMasked(c *conn, header, payload []byte, text bool, original []byte, key uint64) {
+	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0, key))
 	l.tally[countSent]++
 	if l.node.audited() {
 		l.auditSent(c, header, payload, string(original))
@@ -67,8 +67,7 @@ func (c *conn) push(f ringbuf.Frame) {
 		}
 		if c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
 			if c.state == stateOpen {
-				l.node.noise.log(l.log, slog.LevelWarn, "closed: it does not read its answers",
-					"serviceId", c.id.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
+				l.warn(c, "closed: it does not read its answers")
 				c.doomNow()
 			}
 			return
@@ -103,10 +102,10 @@ func (l *loop) sendBody(c *conn, e *envelope) {
 	if e.droppable {
 		flags = ringbuf.Droppable
 	}
-	f := l.encode(c.transport, log, e.text, nil, e.body.B, flags)
+	f := l.encode(c.transport, log, e.text, nil, e.body.B, flags, 0)
 	if !e.droppable {
 		c.push(f)
-	} else if c.offer(f) {
+	} else if c.offer(f, l.node.overflow) {
 		return
 	}
 	l.tally[countSent]++

@@ -22,6 +22,7 @@ const (
 	countResponseError
 	countSent
 	countOutboundDropped
+	countConflated
 	countLimited
 	countDiscovery
 	countRegistration

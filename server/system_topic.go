@@ -22,9 +22,6 @@ var subscribable = map[string]bool{
 	"system.topic.unsubscribe": true,
 }
 
-// overflowNames are the values of a subscription's overflow, in the order of topic.Options.Overflow; 0 is the node's.
-var overflowNames = []string{"", "drop", "drop-oldest", "disconnect"}
-
 // kinds reads the field action: which kinds of subscription are meant.
 func (s *systemCall) kinds(needed bool) ([]topic.Kind, *callError) {
 	action, ok, err := s.text("action")
@@ -74,12 +71,7 @@ func (s *systemCall) options() (o topic.Options, err *callError) {
 		return o, err
 	}
 	if ok {
-		for i, n := range overflowNames {
-			if i > 0 && n == name {
-				o.Overflow = uint8(i)
-			}
-		}
-		if o.Overflow == 0 {
+		if o.Overflow = uint8(parseOverflow(name)); o.Overflow == 0 {
 			return o, invalid("overflow", "must be drop, drop-oldest or disconnect")
 		}
 	}

@@ -1,0 +1,35 @@
+package limit
+
+// Local is a token bucket of one loop. The zero value is full. Loop only.
+type Local struct {
+	// Owned by the loop.
+	due int64 // theoretical arrival time of the next message in units of the rate
+}
+
+// Take takes one message at nowMs. When it may not pass, ok is false, nothing is taken, and retryAfterMs >= 1 is how
+// long to wait, rounded up, until one passes.
+func (l *Local) Take(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
+	if r.Off() {
+		return 0, true
+	}
+	next, over := r.pass(l.due, nowMs)
+	if over > 0 {
+		return r.wait(over), false
+	}
+	l.due = next
+	return 0, true
+}
+
+// Check returns what Take would, and takes nothing. A Take at the same nowMs after a good Check succeeds.
+func (l *Local) Check(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
+	if r.Off() {
+		return 0, true
+	}
+	if _, over := r.pass(l.due, nowMs); over > 0 {
+		return r.wait(over), false
+	}
+	return 0, true
+}
+
+// Full tells whether the bucket is as good as new at nowMs, so that it may be forgotten.
+func (l *Local) Full(r Rate, nowMs int64) bool { return r.full(l.due, nowMs) }
