@@ -217,6 +217,9 @@ func (a *app) stay(ctx context.Context, c *client.Client, out *output, done <-ch
 	case <-c.Closing():
 		return errors.Join(c.Err(), out.close())
 	}
+	if !c.Connected() {
+		return out.close() // Between two connections there is nothing to drain.
+	}
 	drained, cancel := a.ask(ctx)
 	defer cancel()
 	err := c.Drain(drained)

@@ -144,6 +144,13 @@ func (p *publication) refused(e *client.Error) {
 	}
 }
 
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // report says what became of the messages; err is what ended the work early.
 func (p *publication) report(err error, took time.Duration, summary bool) error {
 	p.mu.Lock()
@@ -158,9 +165,9 @@ func (p *publication) report(err error, took time.Duration, summary bool) error 
 			err = werr
 		}
 	} else if summary || p.ack {
-		text := fmt.Sprintf("published %d messages in %v", p.published, took.Round(time.Millisecond))
+		text := fmt.Sprintf("published %s in %v", plural(p.published, "message"), took.Round(time.Millisecond))
 		if p.ack {
-			text += fmt.Sprintf(", %d deliveries", p.subscribers)
+			text += fmt.Sprintf(", deliveries: %d", p.subscribers)
 		}
 		if p.dropped > 0 {
 			text += fmt.Sprintf(", %d dropped for slow subscribers", p.dropped)

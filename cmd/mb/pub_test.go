@@ -132,7 +132,7 @@ func TestPubAck(t *testing.T) {
 	sub := start(t, "", "sub", "a", "--count", "5000")
 	subscribed(t, b, "publish a")
 	lines := strings.Repeat("x\n", 5000) // more than may wait for acknowledgement
-	start(t, lines, "pub", "a", "--ack").wait(exitOK).wantErr("5000 deliveries")
+	start(t, lines, "pub", "a", "--ack").wait(exitOK).wantErr("published 5000 messages", "deliveries: 5000")
 	if got := len(sub.wait(exitOK).stdout.lines()); got != 5000 {
 		t.Errorf("%d lines", got)
 	}

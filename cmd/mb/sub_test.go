@@ -93,6 +93,18 @@ func TestSubGapAndReconnect(t *testing.T) {
 	i.wait(exitOK)
 }
 
+// A signal between two connections: there is nothing to drain and no error.
+func TestSubSignalWhileDisconnected(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	i := start(t, "", "sub", "a")
+	subscribed(t, b, "publish a")
+	b.StopListening()
+	b.Disconnect()
+	eventually(t, "disconnected", func() bool { return strings.Contains(i.stderr.String(), "disconnected") })
+	i.stop()
+	i.wait(exitOK)
+}
+
 // Whoever reads the output leaves: a quiet end.
 func TestSubClosedPipe(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
