@@ -56,7 +56,7 @@ func ExampleClient_Handle() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // It never fails.
 	_, err = c.Handle(ctx, "greet", func(_ context.Context, r client.Request) ([]byte, error) {
 		if len(r.Payload) == 0 {
 			return nil, errors.New("who are you?")
@@ -85,7 +85,7 @@ func ExampleClient_PublishAck() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // It never fails.
 	_, err = c.PublishAck(ctx, "nobody.listens", []byte("x"))
 	fmt.Println(errors.Is(err, client.ErrNoRoute))
 	// Output: true
