@@ -60,4 +60,4 @@ func (r Rate) pass(due, nowMs int64) (next, over int64) {
 func (r Rate) full(due, nowMs int64) bool { return due <= nowMs*r.perMs }
 
 // wait returns the milliseconds, rounded up, in which over > 0 units pass.
-func (r Rate) wait(over int64) int64 { return over / r.perMs }
+func (r Rate) wait(over int64) int64 { return (over + r.perMs - 1) / r.perMs }

@@ -94,6 +94,8 @@ func TestLongRunsDoNotDrift(t *testing.T) {
 				}
 				if ok {
 					passed++
+				} else if wait < 1 {
+					t.Fatalf("at %d: refused with a wait of %d", now, wait)
 				}
 				now += wait
 			}
