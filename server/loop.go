@@ -25,6 +25,7 @@ type loop struct {
 	inbox inbox
 	stats stats
 	load  atomic.Int64 // connections here or on their way here
+	serve atomic.Bool  // services may have room for what waits here
 
 	// Owned by the loop.
 	conns  []*conn // by slot
@@ -38,6 +39,7 @@ type loop struct {
 	publishes *topic.Cache[*service, *route]
 	requests  *topic.Cache[*service, candidates]
 	pending   pending
+	queues    queues
 	acks      acks
 
 	// Owned by the loop: the running turn.
@@ -95,8 +97,10 @@ func (l *loop) run() {
 	l.drainInbox()
 	l.wheel.Advance(l.time.ms)
 	l.stats.publish(l.time.unix/1000, &l.tally) // before an answer leaves: who has seen one finds it counted
-	l.flush()
-	for len(l.closing) > 0 || len(l.dirty) > 0 {
+	for again := true; again; again = len(l.closing) > 0 || len(l.dirty) > 0 || l.serve.Load() && len(l.queues.busy) > 0 {
+		if l.serve.Swap(false) {
+			l.serveQueues()
+		}
 		l.closeAll()
 		l.flush()
 	}
@@ -113,13 +117,14 @@ func (l *loop) guardedRun() {
 }
 
 // armTimer asks for a turn when the wheel's next timer is due. A call that comes too early costs one empty turn, so an
-// armed earlier time is left alone.
+// armed earlier time is left alone, unless it has passed since the turn began: its call has then come while this turn's
+// end was already asked for, and nobody calls again.
 func (l *loop) armTimer() {
 	at, ok := l.wheel.Next()
 	if !ok {
 		return
 	}
-	if l.armed > l.time.ms && l.armed <= at {
+	if l.armed > l.time.ms && l.armed <= at && l.armed > l.host.now().ms {
 		return
 	}
 	l.armed = at
@@ -151,7 +156,7 @@ func (l *loop) receiveEnvelope(e *envelope) {
 		l.receiveLog(e)
 	case envelopeTaken:
 		l.acks.taken(l, e)
-	case envelopeRequest:
+	case envelopeRequest, envelopeQueue:
 		l.receiveRequest(e)
 	case envelopeDirect:
 		if c := l.connOf(e.to); c != nil {
@@ -245,6 +250,7 @@ func (l *loop) open(a *arrival, sock socket) *conn {
 	c.service.transport = a.transport
 	c.service.connectedAt = l.time.unix
 	c.service.remote = a.remote
+	c.capacity.Store(l.node.perService)
 	c.lastSeen.Store(l.time.unix)
 	c.heard = l.time.ms
 	if a.transport == transportWS {

@@ -101,9 +101,7 @@ func (r *reactor) Run(context.Context) error {
 	r.streak = 0
 	l.guardedRun()
 	r.armed.Store(false)
-	if l.inbox.box.Len() > 0 {
-		r.yield.Reset(0)
-	}
+	r.yield.Reset(0) // whoever called during the turn, the timer or another loop, was not heard
 	return nil
 }
 
