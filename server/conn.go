@@ -39,7 +39,7 @@ type conn struct {
 	state connState
 	dirty bool
 	abort bool // close without waiting for the peer
-	full  bool // waits for its socket to take bytes
+	full  bool // waits for its socket to take bytes; told to others as stalled
 }
 
 // subscription is one entry of a connection in the trie.
@@ -108,11 +108,11 @@ func (c *conn) flush(writable bool) {
 		c.doomNow()
 	case full:
 		if !c.full || writable {
-			c.full = true
+			c.setFull(true)
 			c.sock.awaitWritable(&c.service)
 		}
 	default:
-		c.full = false
+		c.setFull(false)
 		if c.state == stateLinger {
 			c.sock.closeWrite()
 		}
@@ -120,6 +120,18 @@ func (c *conn) flush(writable bool) {
 	if err == nil {
 		c.noteReplaced()
 		c.tellGap(false)
+	}
+}
+
+// setFull notes whether the socket takes nothing at the moment: then c gets no requests.
+func (c *conn) setFull(full bool) {
+	if c.full == full {
+		return
+	}
+	c.full = full
+	c.stalled.Store(full)
+	if !full {
+		c.service.loop.node.wakeQueues()
 	}
 }
 
@@ -189,6 +201,7 @@ func (c *conn) leave() {
 	l.node.registry.remove(&c.service)
 	l.tally[countUnregistration]++
 	l.failRequestsOf(c)
+	l.node.discardQueuedOf(&c.service)
 	c.gap = nil
 	c.dec.Release()
 	l.wheel.Cancel(&c.timer)

@@ -15,6 +15,7 @@ const (
 	envelopeLog                          // a publish that is a line of the log
 	envelopeTaken                        // a loop has delivered a publish: count dropped into slot of the waiting acknowledgement
 	envelopeRequest                      // deliver a request to service `to`
+	envelopeQueue                        // let a request wait on this loop for a service with room
 	envelopeDirect                       // deliver body to service `to`
 	envelopeWritable                     // the socket in slot/gen takes bytes again
 	envelopeCall                         // run call on the loop: rare operations only

@@ -55,6 +55,7 @@ type Node struct {
 	heartbeatRetry      int64 // ms
 	heartbeatDeregister int64 // ms
 	maxOutstanding      int64
+	perService          int32    // requests one service may have that registered no maxConcurrent; 0 = any number
 	overflow            delivery // of a subscription that chose none
 
 	// Immutable after Start.
@@ -106,6 +107,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
 		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
+		perService:          int32(cfg.Max.OutstandingPerService),
 		overflow:            parseOverflow(cfg.Connection.OutboundOverflow),
 		registry:            registry{services: make(map[codec.UUID]*service)},
 		empty:               make(chan struct{}, 1),

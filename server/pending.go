@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"mbserver/codec"
+	"mbserver/ringbuf"
 	"mbserver/server/wheel"
 )
 
@@ -17,13 +18,21 @@ type entry struct {
 
 	id        codec.UUID // the masked ID; its low bits hold loop and slot
 	requester *service
-	target    *conn
+	target    *conn  // nil while it waits in a queue
 	header    []byte // "topic:version", and ":requestId" when it has one
 	hasID     bool
 	arrived   int64 // loop ms
 
 	older, newer *entry // the loop's entries by age
-	prev, next   *entry // the target's entries
+	prev, next   *entry // the target's entries, or its lane's
+
+	// While it waits in a queue.
+	queue    *topicQueue
+	body     *ringbuf.Shared // as in an envelope
+	idLen    uint8
+	topicLen uint16
+	text     bool
+	deadline int64 // loop ms
 }
 
 // key names the request in its target's ring.
@@ -106,13 +115,10 @@ func (p *pending) bind(e *entry, c *conn) {
 func (p *pending) drop(e *entry) {
 	l := p.loop
 	l.wheel.Cancel(&e.timer)
-	if e.prev != nil {
-		e.prev.next = e.next
+	if e.queue != nil {
+		p.unqueue(e)
 	} else {
-		e.target.requests.head = e.next
-	}
-	if e.next != nil {
-		e.next.prev = e.prev
+		p.unbind(e)
 	}
 	if e.older != nil {
 		e.older.newer = e.newer
@@ -124,11 +130,45 @@ func (p *pending) drop(e *entry) {
 	} else {
 		p.newest = e.older
 	}
-	e.target.outstanding.Add(-1)
 	l.node.outstanding.Add(-1)
-	e.target, e.prev, e.next, e.older, e.newer = nil, nil, nil, nil, nil
+	e.older, e.newer = nil, nil
 	p.count--
 	p.free = append(p.free, e)
+}
+
+// unbind ends e's hold on its target: that has room for another.
+func (p *pending) unbind(e *entry) {
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		e.target.requests.head = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	e.target.outstanding.Add(-1)
+	e.target, e.prev, e.next = nil, nil, nil
+	p.loop.node.wakeQueues()
+}
+
+// unqueue takes e out of its queue.
+func (p *pending) unqueue(e *entry) {
+	l := p.loop
+	l.queues.unlink(e)
+	e.requester.queued.Add(-1)
+	l.node.queued.Add(-1)
+	e.body.Release()
+	e.body = nil
+}
+
+// describe fills in whose request e is and how it will be answered.
+func (e *entry) describe(q *inquiry) {
+	e.requester, e.hasID, e.arrived = q.requester, len(q.id) > 0, q.arrived
+	e.header = append(e.header[:0], q.topic...)
+	e.header = append(append(e.header, ':'), q.version...)
+	if e.hasID {
+		e.header = append(append(e.header, ':'), q.id...)
+	}
 }
 
 // publishOldest tells other loops how old this loop's oldest request is.

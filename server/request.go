@@ -41,77 +41,126 @@ func (l *loop) request(c *conn, h *codec.Header, name, payload []byte, text bool
 	l.route(&q, name)
 }
 
-// route chooses the target and hands q to its loop.
+// route finds q a service, or a place to wait for one. While requests wait anywhere, the topic's own loop decides, so that
+// none overtakes those that wait.
 func (l *loop) route(q *inquiry, name []byte) {
-	s := l.choose(l.requests.Lookup(name))
-	if s == nil || q.hops > rerouteMax {
+	cs := l.requests.Lookup(name)
+	switch {
+	case len(cs) == 0:
 		l.tally[countRequestUnrouted]++
 		l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic")
 		return
+	case q.hops > rerouteMax:
+		l.failInquiry(q, codec.ServiceUnavailable, "the services on this topic come and go", textDetail("reason", "busy"))
+		return
+	case l.node.queued.Load() == 0:
+		if s := l.reserve(cs); s != nil {
+			l.dispatchTo(s, q)
+			return
+		}
 	}
-	s.outstanding.Add(1)
-	if s.loop == l {
-		l.deliverRequest(q, l.conns[s.slot])
+	if home := l.node.homeOf(name); home != l {
+		e := q.envelope(envelopeQueue)
+		home.post(e)
 		return
 	}
+	l.routeAtHome(q, name)
+}
+
+// routeAtHome is route on the loop where requests on this topic wait.
+func (l *loop) routeAtHome(q *inquiry, name []byte) {
+	if l.queues.byTopic[string(name)] == nil {
+		cs := l.requests.Lookup(name)
+		if len(cs) == 0 {
+			l.tally[countRequestUnrouted]++
+			l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic")
+			return
+		}
+		if s := l.reserve(cs); s != nil {
+			l.dispatchTo(s, q)
+			return
+		}
+	}
+	l.enqueue(q, name)
+}
+
+// dispatchTo hands q to the loop of s, which has been reserved for it.
+func (l *loop) dispatchTo(s *service, q *inquiry) {
+	if s.loop == l {
+		l.deliverRequest(q, s)
+		return
+	}
+	e := q.envelope(envelopeRequest)
+	e.to = s
+	s.loop.post(e)
+}
+
+// envelope packs q for another loop, or for a wait.
+func (q *inquiry) envelope(kind envelopeKind) envelope {
 	body := ringbuf.NewShared()
 	body.B = append(body.B, q.id...)
 	body.B = append(body.B, q.topic...)
 	body.B = append(append(body.B, ':'), q.version...)
 	body.B = append(append(body.B, '\n'), q.payload...)
-	s.loop.post(envelope{
-		kind: envelopeRequest, to: s, from: q.requester, body: body, text: q.text, hops: q.hops,
+	return envelope{
+		kind: kind, from: q.requester, body: body, text: q.text, hops: q.hops,
 		idLen: uint8(len(q.id)), topicLen: uint16(len(q.topic)), arrived: q.arrived, deadline: q.deadline,
-	})
+	}
 }
 
-// receiveRequest takes another loop's request for one of this loop's services.
-func (l *loop) receiveRequest(e *envelope) {
-	b := e.body.B
-	rest := b[int(e.idLen)+int(e.topicLen)+1:]
+// unpack is the inverse of envelope. The inquiry aliases body.
+func unpack(body []byte, idLen uint8, topicLen uint16) inquiry {
+	rest := body[int(idLen)+int(topicLen)+1:]
 	newline := bytes.IndexByte(rest, '\n')
-	q := inquiry{
-		requester: e.from, id: b[:e.idLen], topic: b[e.idLen : int(e.idLen)+int(e.topicLen)],
-		version: rest[:newline], payload: rest[newline+1:], text: e.text,
-		arrived: e.arrived, deadline: e.deadline, hops: e.hops,
+	return inquiry{
+		id: body[:idLen], topic: body[idLen : int(idLen)+int(topicLen)],
+		version: rest[:newline], payload: rest[newline+1:],
 	}
-	if c := l.connOf(e.to); c != nil {
-		l.deliverRequest(&q, c)
-	} else {
-		// It left while the request was on its way: whoever else serves the topic gets it.
-		e.to.outstanding.Add(-1)
-		q.hops++
+}
+
+// receiveRequest takes a request from another loop: for one of this loop's services, or to wait here.
+func (l *loop) receiveRequest(e *envelope) {
+	q := unpack(e.body.B, e.idLen, e.topicLen)
+	q.requester, q.text, q.arrived, q.deadline, q.hops = e.from, e.text, e.arrived, e.deadline, e.hops
+	if e.kind == envelopeQueue {
 		l.lower = topic.Lower(l.lower[:0], q.topic)
-		l.route(&q, l.lower)
+		l.routeAtHome(&q, l.lower)
+	} else {
+		l.deliverRequest(&q, e.to)
 	}
 	e.body.Release()
 }
 
-// deliverRequest sends q to c, a service of this loop that was chosen for it, and keeps its entry.
-func (l *loop) deliverRequest(q *inquiry, c *conn) {
-	p := &l.pending
-	e := p.take()
-	if e == nil || c.state != stateOpen || c.out.Bytes()+len(q.payload) >= l.node.limits.Bytes {
-		if e != nil {
-			p.bind(e, c)
-			l.node.outstanding.Add(1)
-			p.drop(e)
-		} else {
-			c.outstanding.Add(-1)
-		}
-		l.failInquiry(q, codec.ServiceUnavailable, "the service cannot take the request now",
-			textDetail("reason", "busy"), textDetail("targetServiceId", c.id.String()))
+// deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its entry. If s has left or
+// stalled since, q is routed again.
+func (l *loop) deliverRequest(q *inquiry, s *service) {
+	c := l.connOf(s)
+	if c != nil && !c.out.Stalled() && c.out.Bytes()+len(q.payload) > l.node.limits.Bytes {
+		c.flush(false)
+	}
+	if c == nil || c.out.Stalled() || c.state != stateOpen {
+		s.outstanding.Add(-1)
+		q.hops++
+		l.lower = topic.Lower(l.lower[:0], q.topic)
+		l.route(q, l.lower)
 		return
 	}
-	e.requester, e.hasID, e.arrived = q.requester, len(q.id) > 0, q.arrived
-	e.header = append(e.header[:0], q.topic...)
-	e.header = append(append(e.header, ':'), q.version...)
-	if e.hasID {
-		e.header = append(append(e.header, ':'), q.id...)
+	if l.time.ms >= q.deadline {
+		s.outstanding.Add(-1)
+		l.node.wakeQueues()
+		l.expireInquiry(q)
+		return
 	}
+	p := &l.pending
+	e := p.take()
+	if e == nil {
+		s.outstanding.Add(-1)
+		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
+		return
+	}
+	e.describe(q)
 	p.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
-
 	header := append(l.header[:0], "request:"...)
 	header = append(append(header, q.topic...), ':')
 	header = append(append(header, q.version...), ':')
@@ -124,6 +173,14 @@ func (l *loop) deliverRequest(q *inquiry, c *conn) {
 	l.sendMasked(c, header, q.payload, text, q.id, e.key())
 	if l.node.outstanding.Add(1) > l.node.maxOutstanding {
 		l.evictOldest(e)
+	}
+}
+
+// expireInquiry answers a request whose deadline came before it could be delivered.
+func (l *loop) expireInquiry(q *inquiry) {
+	if len(q.id) > 0 {
+		l.tally[countRequestTimeout]++
+		l.failInquiry(q, codec.Timeout, "no service had room within the request's timeout")
 	}
 }
 
@@ -176,8 +233,8 @@ func (l *loop) failInquiry(q *inquiry, code codec.Code, message string, details 
 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without an ID.
 func (l *loop) failEntry(e *entry, code codec.Code, message string, details ...detail) {
-	if out := &e.target.out; out.Stalled() {
-		out.Cancel(e.key()) // an expired request is never delivered
+	if e.target != nil && e.target.out.Stalled() {
+		e.target.out.Cancel(e.key()) // an expired request is never delivered
 	}
 	l.pending.drop(e)
 	if e.hasID {
@@ -193,14 +250,18 @@ func (l *loop) failTo(s *service, header []byte, code codec.Code, message string
 }
 
 // Expire implements wheel.Expirer: the deadline of a request has come.
-func (e *entry) Expire(*wheel.Timer, int64) {
+func (e *entry) Expire(*wheel.Timer, int64) { e.loop.guard(nil, e.expire) }
+
+func (e *entry) expire() {
 	l := e.loop
 	if e.hasID {
 		l.tally[countRequestTimeout]++
 	}
-	l.guard(nil, func() {
-		l.failEntry(e, codec.Timeout, "no answer within the request's timeout", textDetail("targetServiceId", e.target.id.String()))
-	})
+	if e.target == nil {
+		l.failEntry(e, codec.Timeout, "no service had room within the request's timeout")
+		return
+	}
+	l.failEntry(e, codec.Timeout, "no answer within the request's timeout", textDetail("targetServiceId", e.target.id.String()))
 }
 
 // failRequestsOf fails every request that c was to answer: c has left.
@@ -232,8 +293,13 @@ func (l *loop) evictOldest(latest *entry) {
 
 // evictHead frees this loop's oldest request, unless there is room again by now.
 func (l *loop) evictHead() {
-	if e := l.pending.oldest; e != nil && l.node.outstanding.Load() > l.node.maxOutstanding {
-		l.failEntry(e, codec.ServiceUnavailable, "too many requests are outstanding in this node: the oldest gave way",
-			textDetail("reason", "evicted"), textDetail("targetServiceId", e.target.id.String()))
+	e := l.pending.oldest
+	if e == nil || l.node.outstanding.Load() <= l.node.maxOutstanding {
+		return
 	}
+	details := []detail{textDetail("reason", "evicted")}
+	if e.target != nil {
+		details = append(details, textDetail("targetServiceId", e.target.id.String()))
+	}
+	l.failEntry(e, codec.ServiceUnavailable, "too many requests are outstanding in this node: the oldest gave way", details...)
 }

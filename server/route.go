@@ -87,17 +87,28 @@ func buildCandidates(_ []byte, matches []topic.Match[*service]) candidates {
 	return cs
 }
 
-// choose returns the service of the highest priority with the fewest outstanding requests, a random one of those that
-// tie, or nil when there is none (protocol §6).
-func (l *loop) choose(cs candidates) *service {
-	if len(cs) == 0 {
-		return nil
+// reserve returns a service that has room for one more request and counts that request as outstanding there: of the
+// highest priority that has room the one with the fewest outstanding, a random one of those that tie (protocol §6). nil
+// means that none has room.
+func (l *loop) reserve(cs candidates) *service {
+	for i := range cs {
+		for s := l.choose(cs[i].services); s != nil; s = l.choose(cs[i].services) {
+			if s.take() {
+				return s
+			} // another loop was faster
+		}
 	}
-	services := cs[0].services
-	best, fewest, ties := services[0], services[0].outstanding.Load(), uint64(1)
-	for _, s := range services[1:] {
-		switch n := s.outstanding.Load(); {
-		case n < fewest:
+	return nil
+}
+
+// choose returns the service with room that has the fewest outstanding requests, or nil.
+func (l *loop) choose(services []*service) (best *service) {
+	fewest, ties := int32(0), uint64(0)
+	for _, s := range services {
+		n := s.outstanding.Load()
+		switch {
+		case !s.hasRoom(n):
+		case best == nil || n < fewest:
 			best, fewest, ties = s, n, 1
 		case n == fewest:
 			ties++

@@ -21,7 +21,29 @@ type service struct {
 	profile     atomic.Pointer[profile] // nil until registered
 	lastSeen    atomic.Int64            // Unix ms of the last message
 	outstanding atomic.Int32            // requests it was chosen for and has not answered
+	capacity    atomic.Int32            // how many of those it may have; 0 = any number
+	stalled     atomic.Bool             // its socket takes nothing: it gets no requests
+	queued      atomic.Int32            // its own requests that wait for a service with room
 	errors      errorWindow             // written by its loop only
+}
+
+// hasRoom says whether one more request may go to s, of which it has n.
+func (s *service) hasRoom(n int32) bool {
+	limit := s.capacity.Load()
+	return (limit == 0 || n < limit) && !s.stalled.Load()
+}
+
+// take counts one more outstanding request, unless there is no room for it. Any goroutine.
+func (s *service) take() bool {
+	for {
+		n := s.outstanding.Load()
+		if !s.hasRoom(n) {
+			return false
+		}
+		if s.outstanding.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 // profile is what a service registered. Immutable.

@@ -33,6 +33,7 @@ func init() { // a literal would be an initialisation loop: handlers reach dispa
 		"system.log.subscribe":         (*systemCall).subscribeLog,
 		"system.log.unsubscribe":       (*systemCall).unsubscribeLog,
 		"system.metrics":               (*systemCall).metrics,
+		"system.auth":                  (*systemCall).auth,
 	}
 }
 

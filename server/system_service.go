@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"math"
 	"sort"
 	"strconv"
 	"strings"
@@ -42,6 +43,13 @@ func (s *systemCall) register() *callError {
 		}
 	}
 	s.c.profile.Store(p)
+	limit := s.l.node.perService
+	if p.maxConcurrent > 0 {
+		limit = int32(min(p.maxConcurrent, math.MaxInt32))
+	}
+	if s.c.capacity.Swap(limit) != limit {
+		s.l.node.wakeQueues()
+	}
 	s.l.tally[countRegistration]++
 	s.l.log.Info("registered", "serviceId", s.c.id.String(), "name", p.name)
 	s.success()
@@ -95,8 +103,9 @@ func (s *service) appendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"outstanding":`...)
 	b = strconv.AppendInt(b, int64(s.outstanding.Load()), 10)
-	b = append(b, `,"queued":0}`...)
-	return b
+	b = append(b, `,"queued":`...)
+	b = strconv.AppendInt(b, int64(s.queued.Load()), 10)
+	return append(b, '}')
 }
 
 // serviceSubscriptions answers with what one service is subscribed to.

@@ -243,7 +243,11 @@ func (r reply) send(payload []byte) {
 
 // interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1).
 func (n *Node) interestChanged(s *service, p topic.Pattern, k topic.Kind, by int32) {
-	if k != topic.Publish || !p.System() {
+	if k == topic.Request {
+		n.wakeQueues() // somebody more may serve what waits, or nobody any more
+		return
+	}
+	if !p.System() {
 		return
 	}
 	switch p.String() {

@@ -58,6 +58,7 @@ type node struct {
 	admin   string
 	out     *output
 	exited  chan struct{} // closed when the process is gone
+	asked   bool          // SIGTERM was sent; a second one would cut the drain short
 	stopped bool          // stop was called
 }
 
@@ -178,9 +179,13 @@ func (n *node) probe(path string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// terminate sends SIGTERM and does not wait.
+// terminate sends SIGTERM, once, and does not wait.
 func (n *node) terminate() {
 	n.t.Helper()
+	if n.asked {
+		return
+	}
+	n.asked = true
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		n.t.Errorf("SIGTERM: %v", err)
 	}

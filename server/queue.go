@@ -1,0 +1,205 @@
+package server
+
+import (
+	"hash/maphash"
+
+	"mbserver/codec"
+)
+
+// queues are the requests that wait on one loop for a service with room: a queue per topic, on the loop that the topic
+// hashes to. Loop only.
+type queues struct {
+	byTopic map[string]*topicQueue
+	busy    []*topicQueue // those that hold a request, in the order in which they are served
+}
+
+// topicQueue is the requests waiting on one topic: a lane per requester, served in turn; first in first out within one
+// (protocol §9).
+type topicQueue struct {
+	topic string // canonical
+	lanes map[*service]*lane
+	next  *lane // the lane to be served next; a ring through lane.next
+	count int
+	at    int // index in queues.busy
+}
+
+// lane is one requester's requests on one topic.
+type lane struct {
+	requester  *service
+	head, tail *entry
+	prev, next *lane
+}
+
+// homeOf returns the loop on which requests on a topic wait.
+func (n *Node) homeOf(name []byte) *loop {
+	return n.loops[maphash.Bytes(topicSeed, name)%uint64(len(n.loops))]
+}
+
+// enqueue makes q wait, or refuses it: the queue of its topic is bounded.
+func (l *loop) enqueue(q *inquiry, name []byte) {
+	qs := &l.queues
+	t := qs.byTopic[string(name)]
+	if t != nil && t.count >= l.node.cfg.Max.QueuedPerTopic || l.node.cfg.Max.QueuedPerTopic == 0 {
+		l.failInquiry(q, codec.ServiceUnavailable, "no service has room, and as many requests wait on this topic as may", textDetail("reason", "queue_full"))
+		return
+	}
+	e := l.pending.take()
+	if e == nil {
+		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
+		return
+	}
+	if t == nil {
+		t = &topicQueue{topic: string(name), lanes: make(map[*service]*lane), at: len(qs.busy)}
+		if qs.byTopic == nil {
+			qs.byTopic = make(map[string]*topicQueue)
+		}
+		qs.byTopic[t.topic] = t
+		qs.busy = append(qs.busy, t)
+	}
+	e.describe(q)
+	packed := q.envelope(envelopeQueue)
+	e.body, e.idLen, e.topicLen, e.text, e.deadline = packed.body, packed.idLen, packed.topicLen, q.text, q.deadline
+	t.append(e)
+	q.requester.queued.Add(1)
+	l.node.queued.Add(1)
+	l.serve.Store(true) // room that came before it was counted as waiting woke nobody
+	l.wheel.Add(&e.timer, q.deadline)
+	if l.node.outstanding.Add(1) > l.node.maxOutstanding {
+		l.evictOldest(e)
+	}
+}
+
+func (t *topicQueue) append(e *entry) {
+	e.queue = t
+	t.count++
+	ln := t.lanes[e.requester]
+	if ln == nil {
+		ln = &lane{requester: e.requester}
+		t.lanes[e.requester] = ln
+		if t.next == nil {
+			ln.prev, ln.next, t.next = ln, ln, ln
+		} else { // behind all that wait: its first turn comes last
+			ln.prev, ln.next = t.next.prev, t.next
+			ln.prev.next, ln.next.prev = ln, ln
+		}
+	}
+	if ln.tail == nil {
+		ln.head = e
+	} else {
+		ln.tail.next, e.prev = e, ln.tail
+	}
+	ln.tail = e
+}
+
+// unlink takes e out of its queue.
+func (qs *queues) unlink(e *entry) {
+	t := e.queue
+	ln := t.lanes[e.requester]
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		ln.head = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		ln.tail = e.prev
+	}
+	e.prev, e.next, e.queue = nil, nil, nil
+	if ln.head == nil {
+		delete(t.lanes, ln.requester)
+		if ln.next == ln {
+			t.next = nil
+		} else {
+			ln.prev.next, ln.next.prev = ln.next, ln.prev
+			if t.next == ln {
+				t.next = ln.next
+			}
+		}
+	}
+	if t.count--; t.count == 0 {
+		last := len(qs.busy) - 1
+		qs.busy[t.at] = qs.busy[last]
+		qs.busy[t.at].at = t.at
+		qs.busy[last] = nil
+		qs.busy = qs.busy[:last]
+		delete(qs.byTopic, t.topic)
+	}
+}
+
+// wakeQueues has every loop on which requests wait look for room again at the end of its turn.
+func (n *Node) wakeQueues() {
+	if n.queued.Load() == 0 {
+		return
+	}
+	for _, l := range n.loops {
+		if !l.serve.Swap(true) {
+			l.host.schedule()
+		}
+	}
+}
+
+// serveQueues delivers waiting requests for as long as services have room: one from each topic in turn, and from each
+// requester of a topic in turn.
+func (l *loop) serveQueues() {
+	qs := &l.queues
+	for progress := true; progress && len(qs.busy) > 0; {
+		progress = false
+		for i := len(qs.busy) - 1; i >= 0; i-- {
+			if i < len(qs.busy) && l.serveOne(qs.busy[i]) {
+				progress = true
+			}
+		}
+	}
+}
+
+// serveOne takes the next request of t to a service, or fails it when its deadline has come or nobody serves the topic any
+// more. It reports whether one left the queue.
+func (l *loop) serveOne(t *topicQueue) bool {
+	e := t.next.head
+	if l.time.ms >= e.deadline {
+		e.expire()
+		return true
+	}
+	l.lower = append(l.lower[:0], t.topic...)
+	cs := l.requests.Lookup(l.lower)
+	if len(cs) == 0 {
+		l.failEntry(e, codec.NoRouteFound, "the last service subscribed to this topic has left")
+		return true
+	}
+	s := l.reserve(cs)
+	if s == nil {
+		return false
+	}
+	t.next = t.next.next
+	body := e.body
+	body.Retain(1)
+	q := unpack(body.B, e.idLen, e.topicLen)
+	q.requester, q.text, q.arrived, q.deadline = e.requester, e.text, e.arrived, e.deadline
+	l.pending.drop(e)
+	l.dispatchTo(s, &q)
+	body.Release()
+	return true
+}
+
+// discardQueuedOf drops, on every loop, the requests of a service that has left and that still wait.
+func (n *Node) discardQueuedOf(s *service) {
+	if s.queued.Load() == 0 {
+		return
+	}
+	for _, l := range n.loops {
+		l.post(envelope{kind: envelopeCall, call: func(l *loop) { l.discardQueued(s) }})
+	}
+}
+
+func (l *loop) discardQueued(s *service) {
+	for i := len(l.queues.busy) - 1; i >= 0; i-- {
+		if ln := l.queues.busy[i].lanes[s]; ln != nil {
+			for e := ln.head; e != nil; {
+				next := e.next
+				l.pending.drop(e)
+				e = next
+			}
+		}
+	}
+}
