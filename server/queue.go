@@ -1,10 +1,6 @@
 package server
 
-import (
-	"hash/maphash"
-
-	"mbserver/codec"
-)
+import "mbserver/codec"
 
 // queues are the requests that wait on one loop for a service with room: a queue per topic, on the loop that the topic
 // hashes to. Loop only.
@@ -30,9 +26,14 @@ type lane struct {
 	prev, next *lane
 }
 
-// homeOf returns the loop on which requests on a topic wait.
+// homeOf returns the loop on which requests on a topic wait. The hash (FNV-1a) is not keyed, so that a simulation goes the
+// same way in every run: topics chosen to collide share a loop, nothing more.
 func (n *Node) homeOf(name []byte) *loop {
-	return n.loops[maphash.Bytes(topicSeed, name)%uint64(len(n.loops))]
+	h := uint32(2166136261)
+	for _, b := range name {
+		h = (h ^ uint32(b)) * 16777619
+	}
+	return n.loops[(h^h>>16)%uint32(len(n.loops))]
 }
 
 // enqueue makes q wait, or refuses it: the queue of its topic is bounded.
