@@ -35,6 +35,7 @@ type conn struct {
 	subs     []subscription
 	requests requestList // outstanding requests it is the target of
 	gap      *gap        // what was dropped and has not been told yet
+	rates    serviceRates
 
 	state connState
 	dirty bool

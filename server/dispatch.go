@@ -36,6 +36,9 @@ func (l *loop) dispatch(c *conn, data []byte, text bool) {
 		l.lower = topic.Lower(l.lower[:0], h.Topic)
 		name = l.lower
 	}
+	if n.rates != nil && !l.admit(c, &h, name) {
+		return
+	}
 	if isSystem(name) {
 		l.system(c, &h, name, payload)
 		return

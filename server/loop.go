@@ -41,6 +41,7 @@ type loop struct {
 	pending   pending
 	queues    queues
 	acks      acks
+	rates     map[string]*topicRates // by canonical topic; empty while no limit is set
 
 	// Owned by the loop: the running turn.
 	inTurn     bool

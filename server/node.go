@@ -57,6 +57,7 @@ type Node struct {
 	maxOutstanding      int64
 	perService          int32    // requests one service may have that registered no maxConcurrent; 0 = any number
 	overflow            delivery // of a subscription that chose none
+	rates               *rates   // nil when there is no rate limit
 
 	// Immutable after Start.
 	reactors []*reactor
@@ -113,6 +114,10 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		empty:               make(chan struct{}, 1),
 	}
 	n.logStream.logs = o.Logs
+	var err error
+	if n.rates, err = newRates(cfg.RateLimit); err != nil {
+		return nil, err
+	}
 	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
 	n.droppable = ringbuf.Limits{
 		Bytes:    n.limits.Bytes - n.limits.Bytes/protectedReserve,
