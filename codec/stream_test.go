@@ -231,7 +231,9 @@ func BenchmarkTCPNext(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				d.Next(frame[:size/2])
+				if m, _, _ := d.Next(frame[:size/2]); m.Kind != None {
+					b.Fatal()
+				}
 				if m, _, _ := d.Next(frame[size/2:]); len(m.Data) != size {
 					b.Fatal()
 				}
