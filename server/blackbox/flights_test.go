@@ -81,7 +81,7 @@ func TestFlights_FanOut(t *testing.T) {
 	if toolBinary == "" {
 		t.Fatal("there is no cmd/mb")
 	}
-	n := startNode(t)
+	n := startNode(t, patient...)
 	flights := readFlights(t)
 	patterns := flightPatterns(flights)
 	results := make(chan error, len(patterns))
@@ -180,7 +180,7 @@ func summarize(flights []flight) map[route]delays {
 // A service with four instances answers 2,000 questions about delays; every answer is that of its question.
 func TestFlights_DelayLookup(t *testing.T) {
 	t.Parallel()
-	n := startNode(t)
+	n := startNode(t, patient...)
 	flights := readFlights(t)
 	summary := summarize(flights)
 	const questions, requesters, instances = 2000, 8, 4

@@ -62,6 +62,9 @@ type node struct {
 	stopped bool          // stop was called
 }
 
+// patient are settings under which a connection may be silent for as long as a long test takes.
+var patient = []string{"connection.heartbeatRetryTimeout=600000", "connection.heartbeatDeregisterTimeout=1200000"}
+
 // startNode starts a node with the given settings ("key=value", protocol §9) on ports the kernel picked and waits until
 // it is ready. It ends with the test, which fails when the node exits badly, panics or races.
 func startNode(t testing.TB, settings ...string) *node {
@@ -107,7 +110,7 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 		n.cmd = exec.Command("sh", append([]string{"-c", script, serverBinary}, arguments...)...)
 	}
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
-	n.cmd.Env = append(cleanEnvironment(), "GORACE=halt_on_error=0")
+	n.cmd.Env = append(cleanEnvironment(), "GORACE=atexit_sleep_ms=20")
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func TestResilience_SlowSubscriber(t *testing.T) {
 	t.Parallel()
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
-			n := startNode(t)
+			n := startNode(t, patient...)
 			const size, count = 16_000, 300_000_000 / 16_000
 			publisher, slow := n.dial(t, overTCP), n.dial(t, transport)
 			slow.subscribe("publish", "flood.test")
