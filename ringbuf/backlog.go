@@ -39,7 +39,10 @@ func (q *backlog) empty() bool { return q.head == len(q.records) }
 func (q *backlog) push(p []byte, flags Flags, key uint64) {
 	if q.chunk != nil && len(q.chunk.B)+len(p) > chunkSize {
 		q.chunk.Release()
-		q.chunk = nil
+		q.chunk = NewShared()
+		if cap(q.chunk.B) < chunkSize { // more will come: the first chunk was filled
+			q.chunk.B = make([]byte, 0, chunkSize)
+		}
 	}
 	if q.chunk == nil {
 		q.chunk = NewShared()

@@ -104,8 +104,8 @@ func (m *evictModel) pushFront(p []byte) {
 // Whatever is dropped, replaced, cancelled or pushed in front of a stalled queue, the bytes on the wire are whole messages
 // in the model's order, and the counts agree.
 func TestEvictionAgainstModel(t *testing.T) {
-	before := live()
 	rapid.Check(t, func(t *rapid.T) {
+		before := live()
 		turn := NewTurn()
 		var o Outbound
 		var m evictModel

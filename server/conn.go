@@ -36,6 +36,7 @@ type conn struct {
 	requests requestList // outstanding requests it is the target of
 	gap      *gap        // what was dropped and has not been told yet
 	rates    serviceRates
+	charge   int64 // bytes of the node's memory budget
 
 	state connState
 	dirty bool
@@ -121,6 +122,9 @@ func (c *conn) flush(writable bool) {
 	if err == nil {
 		c.noteReplaced()
 		c.tellGap(false)
+	}
+	if full || c.charge != 0 {
+		c.recharge()
 	}
 }
 
@@ -233,6 +237,7 @@ func (c *conn) gone() {
 	c.state = stateGone
 	l.wheel.Cancel(&c.timer)
 	c.out.Release(l.turn)
+	c.recharge()
 	l.conns[c.slot] = nil
 	l.gens[c.slot]++
 	l.free = append(l.free, c.slot)

@@ -186,22 +186,28 @@ func (d *door) forget(c net.Conn) {
 func (d *door) handle(c net.Conn, t transport) {
 	n := d.node
 	_ = c.SetDeadline(time.Now().Add(n.cfg.Connection.HandshakeTimeout))
-	over := n.connections.Add(1) > int64(n.cfg.Connection.MaxConcurrent)
-	if over {
+	why := ""
+	switch {
+	case n.connections.Add(1) > int64(n.cfg.Connection.MaxConcurrent):
+		why = "connection_limit"
+	case n.overBudget():
+		why = "memory"
+	}
+	if why != "" {
 		n.release() // a refused connection takes nobody's place
 	}
 	a := &arrival{transport: t, remote: c.RemoteAddr().String()}
 	ok := true
 	if t == transportWS {
-		a.rest, ok = d.upgrade(c, over)
+		a.rest, ok = d.upgrade(c, why != "")
 	}
 	d.forget(c)
 	switch {
-	case over:
+	case why != "":
 		n.stats.rejected.add(time.Now().Unix())
-		n.noise.log(n.log, slog.LevelWarn, "refused a connection: connection.max.concurrent is reached", "module", "door", "remote", a.remote)
+		n.noise.log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.remote, "reason", why)
 		if ok {
-			d.refuse(c, t, codec.ServiceUnavailable, 503, "this node has as many connections as it may", "connection_limit")
+			d.refuse(c, t, codec.ServiceUnavailable, 503, "this node can take no more connections now", why)
 		} else {
 			_ = c.Close()
 		}

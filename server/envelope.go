@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
@@ -53,6 +54,9 @@ type envelope struct {
 type inbox struct {
 	box *ringbuf.Mailbox[envelope]
 
+	// Atomic.
+	waiting atomic.Int64 // bytes of the bodies that wait, as of the last post or take
+
 	// Guarded by mu.
 	mu    sync.Mutex
 	bytes int              // bodies of the publishes that wait
@@ -68,6 +72,7 @@ func (l *loop) postPublish(e envelope) bool {
 	if in.bytes+n <= mailboxBytes {
 		if taken, wake = in.box.Post(e, false); taken {
 			in.bytes += n
+			in.waiting.Store(int64(in.bytes))
 		}
 	}
 	if !taken {
@@ -99,6 +104,7 @@ func (l *loop) takeInbox() (items []envelope, lost map[*service]int) {
 	items = in.box.Take(l.spareInbox)
 	l.spareInbox = nil
 	lost, in.lost, in.bytes = in.lost, nil, 0
+	in.waiting.Store(0)
 	in.mu.Unlock()
 	return items, lost
 }

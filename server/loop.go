@@ -27,6 +27,9 @@ type loop struct {
 	load  atomic.Int64 // connections here or on their way here
 	serve atomic.Bool  // services may have room for what waits here
 
+	memory   atomic.Int64 // bytes charged to the node's budget, as of the last turn
+	shedding atomic.Bool  // shed was asked for
+
 	// Owned by the loop.
 	conns  []*conn // by slot
 	gens   []uint32
@@ -41,6 +44,7 @@ type loop struct {
 	pending   pending
 	queues    queues
 	acks      acks
+	charge    int64                  // bytes charged to the node's budget now
 	rates     map[string]*topicRates // by canonical topic; empty while no limit is set
 
 	// Owned by the loop: the running turn.
@@ -102,6 +106,11 @@ func (l *loop) run() {
 		if l.serve.Swap(false) {
 			l.serveQueues()
 		}
+		l.closeAll()
+		l.flush()
+	}
+	l.settleMemory()
+	for len(l.closing) > 0 {
 		l.closeAll()
 		l.flush()
 	}

@@ -88,6 +88,9 @@ var metricTable = []metric{
 	{"router.limited.count", kindGauge, "mb_messages_limited_total", totalOf(countLimited)},
 	{"router.limited.rate", kindRate, "", rateOf(countLimited)},
 
+	{"", "", "mb_deliveries_conflated_total", totalOf(countConflated)},
+	{"", "", "mb_memory_charged_bytes", func(s *sample) float64 { return float64(s.charged) }},
+	{"", "", "mb_connections_shed_total", func(s *sample) float64 { return float64(s.shed) }},
 	{"", "", "mb_subscriptions", func(s *sample) float64 { return float64(s.subscriptions) }},
 	{"", "", "mb_faults_total", totalOf(countFault)},
 	{"", "", "mb_log_lines_dropped_total", func(s *sample) float64 { return float64(s.logDropped) }},
@@ -109,6 +112,8 @@ type sample struct {
 	connected, disconnected, failed, rejected countAndRate
 
 	active, outstanding, queued int64
+	charged                     int64
+	shed                        uint64
 	services, subscriptions     int
 	logDropped                  uint64
 	machine                     machineSample
@@ -134,6 +139,8 @@ func (n *Node) sample(now time.Time) *sample {
 
 		outstanding:   n.outstanding.Load(),
 		queued:        n.queued.Load(),
+		charged:       n.charged(),
+		shed:          n.memory.shed.Load(),
 		services:      n.registry.count(),
 		subscriptions: n.tree.Count(),
 		machine:       n.machine.read(now),

@@ -73,7 +73,8 @@ type Node struct {
 	audit       audit
 	logStream   logStream
 	machine     machine
-	outstanding atomic.Int64  // requests delivered and not yet answered
+	outstanding atomic.Int64 // requests delivered and not yet answered
+	memory      memory
 	queued      atomic.Int64  // requests that wait for a service with room
 	connections atomic.Int64  // in the door and in the room
 	state       atomic.Int32  // nodeState
@@ -118,6 +119,8 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if n.rates, err = newRates(cfg.RateLimit); err != nil {
 		return nil, err
 	}
+	n.memory.high = cfg.Memory.Limit / 100 * budgetHigh
+	n.memory.low = cfg.Memory.Limit / 100 * budgetLow
 	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
 	n.droppable = ringbuf.Limits{
 		Bytes:    n.limits.Bytes - n.limits.Bytes/protectedReserve,

@@ -157,6 +157,7 @@ func (p *pending) unqueue(e *entry) {
 	l.queues.unlink(e)
 	e.requester.queued.Add(-1)
 	l.node.queued.Add(-1)
+	l.charge -= bodyCharge(e.body)
 	e.body.Release()
 	e.body = nil
 }

@@ -44,6 +44,10 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 		l.failInquiry(q, codec.ServiceUnavailable, "no service has room, and as many requests wait on this topic as may", textDetail("reason", "queue_full"))
 		return
 	}
+	if l.node.overBudget() {
+		l.failInquiry(q, codec.ServiceUnavailable, "no service has room, and this node has no memory to let requests wait", textDetail("reason", "memory"))
+		return
+	}
 	e := l.pending.take()
 	if e == nil {
 		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
@@ -61,6 +65,7 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 	packed := q.envelope(envelopeQueue)
 	e.body, e.idLen, e.topicLen, e.text, e.deadline = packed.body, packed.idLen, packed.topicLen, q.text, q.deadline
 	t.append(e)
+	l.charge += bodyCharge(e.body)
 	q.requester.queued.Add(1)
 	l.node.queued.Add(1)
 	l.serve.Store(true) // room that came before it was counted as waiting woke nobody

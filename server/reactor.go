@@ -137,6 +137,9 @@ func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
 	l := r.loop
 	l.begin()
 	l.guard(c, func() { c.receive(in) })
+	if c.charge != 0 || c.dec.Buffered() != 0 {
+		c.recharge()
+	}
 	_, _ = gc.Discard(-1)
 	return gnet.None
 }

@@ -113,7 +113,7 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.Connection.Backpressure }, Doc: "pause: a publisher that asks for acknowledgement is not read while its subscribers' rings are full; or off"},
 	{Name: "connection.backpressureMax", Pending: true, Env: "CONNECTION_BACKPRESSURE_MAX", Unit: "ms", Default: "2000", kind: kindMillis, min: 1, max: maxMs,
 		at: func(c *Config) any { return &c.Connection.BackpressureMax }, Doc: "longest pause of a publisher; then the overflow policy applies"},
-	{Name: "memory.limit", Pending: true, Env: "MEMORY_LIMIT", Unit: "bytes", kind: kindBytes, min: 16 << 20, max: math.MaxInt64,
+	{Name: "memory.limit", Env: "MEMORY_LIMIT", Unit: "bytes", kind: kindBytes, min: 16 << 20, max: math.MaxInt64,
 		at: func(c *Config) any { return &c.Memory.Limit }, Doc: "for rings, queues, mailboxes and partial frames together"},
 	{Name: "admin.address", Env: "ADMIN_ADDRESS", Default: "127.0.0.1:3002", kind: kindString, at: func(c *Config) any { return &c.Admin.Address },
 		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), empty turns it off"},

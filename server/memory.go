@@ -1,0 +1,110 @@
+package server
+
+import (
+	"log/slog"
+	"sort"
+	"sync/atomic"
+
+	"mbserver/ringbuf"
+)
+
+// The node's memory budget (protocol §9 memory.limit). What clients can make it hold is charged: stalled rings, partial
+// frames, waiting requests, inboxes. The rest of the limit is for what the charge does not see: the connections
+// themselves, buffers that are pooled, and what the collector has not come to yet.
+const (
+	budgetHigh = 50 // per cent of memory.limit that may be charged: beyond it the largest laggards are cut
+	budgetLow  = 40 // per cent down to which they are
+
+	recordCharge  = 40      // bytes charged per waiting message beside its own
+	stalledCharge = 4 << 10 // bytes charged for having a backlog at all
+	laggardMin    = 32 << 10
+)
+
+// memory is the node's budget. Any goroutine.
+type memory struct {
+	high, low int64 // immutable
+
+	// Atomic.
+	shed atomic.Uint64 // connections that were cut for it
+}
+
+// charged is what all loops together hold, in bytes, as of their last turns.
+func (n *Node) charged() int64 {
+	total := int64(0)
+	for _, l := range n.loops {
+		total += l.memory.Load() + l.inbox.waiting.Load()
+	}
+	return total
+}
+
+// overBudget says whether no more may be taken in.
+func (n *Node) overBudget() bool { return n.charged() > n.memory.high }
+
+// recharge notes what c holds now.
+func (c *conn) recharge() {
+	held := int64(0)
+	if c.state != stateGone {
+		held = int64(c.dec.Buffered())
+		if c.out.Stalled() {
+			held += int64(c.out.Bytes()) + int64(c.out.Messages())*recordCharge + stalledCharge
+		}
+	}
+	l := c.service.loop
+	l.charge += held - c.charge
+	c.charge = held
+}
+
+// settleMemory publishes the loop's charge at the end of its turn and, when the node is over its budget, has every loop cut
+// its largest laggards.
+func (l *loop) settleMemory() {
+	if l.charge == l.memory.Load() {
+		return
+	}
+	grown := l.charge > l.memory.Load()
+	l.memory.Store(l.charge)
+	n := l.node
+	if !grown || !n.overBudget() {
+		return
+	}
+	for _, other := range n.loops {
+		if other != l && other.memory.Load() > laggardMin && !other.shedding.Swap(true) {
+			other.post(envelope{kind: envelopeCall, call: (*loop).shed})
+		}
+	}
+	l.shed()
+}
+
+// shed cuts this loop's largest laggards, largest first, until the node is back within its budget or only small ones are
+// left.
+func (l *loop) shed() {
+	l.shedding.Store(false)
+	n := l.node
+	total := n.charged()
+	if total <= n.memory.high {
+		return
+	}
+	var laggards []*conn
+	for _, c := range l.conns {
+		if c != nil && c.charge >= laggardMin {
+			laggards = append(laggards, c)
+		}
+	}
+	sort.Slice(laggards, func(i, j int) bool { return laggards[i].charge > laggards[j].charge })
+	for _, c := range laggards {
+		if total <= n.memory.low {
+			break
+		}
+		total -= c.charge
+		n.memory.shed.Add(1)
+		n.noise.log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
+			"serviceId", c.id.String(), "remote", c.remote, "bytes", c.charge)
+		l.tally[countOutboundDropped] += uint64(c.out.Messages())
+		c.out.Release(l.turn)
+		c.recharge()
+		c.doomNow()
+	}
+	l.memory.Store(l.charge)
+}
+
+// bodyCharge is what a buffer of its own costs.
+func bodyCharge(b *ringbuf.Shared) int64 { return int64(cap(b.B)) + recordCharge }
