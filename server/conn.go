@@ -134,7 +134,7 @@ func (c *conn) setFull(full bool) {
 		return
 	}
 	c.full = full
-	c.stalled.Store(full)
+	c.stalled.Store(full || c.state != stateOpen)
 	if !full {
 		c.service.loop.node.wakeQueues()
 	}
@@ -153,6 +153,7 @@ func (c *conn) doom() {
 		return
 	}
 	c.state = stateClosing
+	c.stalled.Store(true) // no more requests, though the trie knows it until the turn's end
 	l := c.service.loop
 	l.closing = append(l.closing, c)
 }
