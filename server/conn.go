@@ -36,7 +36,9 @@ type conn struct {
 	requests requestList // outstanding requests it is the target of
 	gap      *gap        // what was dropped and has not been told yet
 	rates    serviceRates
-	charge   int64 // bytes of the node's memory budget
+	waiters  []*parked // publishes that wait for room in its ring, in order
+	held     *hold     // it is a paused publisher
+	charge   int64     // bytes of the node's memory budget
 
 	state connState
 	dirty bool
@@ -55,6 +57,10 @@ type subscription struct {
 func (c *conn) receive(in []byte) {
 	l := c.service.loop
 	for c.state == stateOpen {
+		if c.held != nil {
+			c.keepRest(in)
+			return
+		}
 		m, rest, err := c.dec.Next(in)
 		if err != nil {
 			l.framingLost(c, err)
@@ -144,6 +150,7 @@ func (c *conn) setFull(full bool) {
 func (c *conn) resume() {
 	c.tellOldest()
 	c.flush(true)
+	c.serveWaiters()
 }
 
 // doom decides that c will be closed at the end of the turn, after its last messages are written. Until then nothing more
@@ -207,6 +214,8 @@ func (c *conn) leave() {
 	l.node.registry.remove(&c.service)
 	l.tally[countUnregistration]++
 	l.failRequestsOf(c)
+	c.dropWaiters()
+	c.endHold()
 	l.node.discardQueuedOf(&c.service)
 	c.gap = nil
 	c.dec.Release()

@@ -132,6 +132,8 @@ type socket interface {
 	ringbuf.Writer
 	// awaitWritable arranges for one envelopeWritable when the socket takes bytes again.
 	awaitWritable(s *service)
+	// pauseReading stops, or starts again, that bytes of the peer are reported.
+	pauseReading(paused bool)
 	// closeWrite sends the end of the stream and lets the peer's bytes come.
 	closeWrite()
 	// close gives the descriptor back. The reactor reports nothing for this socket afterwards.

@@ -54,6 +54,7 @@ type loop struct {
 	turn       *ringbuf.Turn
 	dirty      []*conn
 	closing    []*conn
+	resuming   []*service // publishers whose pause has ended
 	spareInbox []envelope
 	tally      tally
 
@@ -102,10 +103,11 @@ func (l *loop) run() {
 	l.drainInbox()
 	l.wheel.Advance(l.time.ms)
 	l.stats.publish(l.time.unix/1000, &l.tally) // before an answer leaves: who has seen one finds it counted
-	for again := true; again; again = len(l.closing) > 0 || len(l.dirty) > 0 || l.serve.Load() && len(l.queues.busy) > 0 {
+	for again := true; again; again = len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 || l.serve.Load() && len(l.queues.busy) > 0 {
 		if l.serve.Swap(false) {
 			l.serveQueues()
 		}
+		l.resumePublishers()
 		l.closeAll()
 		l.flush()
 	}
@@ -218,6 +220,7 @@ func (l *loop) flushOne(c *conn) {
 		}
 	}()
 	c.flush(false)
+	c.serveWaiters()
 }
 
 // closeAll carries out the closes that were decided during the turn.

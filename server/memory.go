@@ -45,6 +45,9 @@ func (c *conn) recharge() {
 	held := int64(0)
 	if c.state != stateGone {
 		held = int64(c.dec.Buffered())
+		if c.held != nil && c.held.rest != nil {
+			held += bodyCharge(c.held.rest)
+		}
 		if c.out.Stalled() {
 			held += int64(c.out.Bytes()) + int64(c.out.Messages())*recordCharge + stalledCharge
 		}

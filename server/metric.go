@@ -89,6 +89,8 @@ var metricTable = []metric{
 	{"router.limited.rate", kindRate, "", rateOf(countLimited)},
 
 	{"", "", "mb_deliveries_conflated_total", totalOf(countConflated)},
+	{"", "", "mb_publishers_paused", func(s *sample) float64 { return float64(s.paused) }},
+	{"", "", "mb_publisher_pauses_total", totalOf(countPaused)},
 	{"", "", "mb_memory_charged_bytes", func(s *sample) float64 { return float64(s.charged) }},
 	{"", "", "mb_connections_shed_total", func(s *sample) float64 { return float64(s.shed) }},
 	{"", "", "mb_subscriptions", func(s *sample) float64 { return float64(s.subscriptions) }},
@@ -112,7 +114,7 @@ type sample struct {
 	connected, disconnected, failed, rejected countAndRate
 
 	active, outstanding, queued int64
-	charged                     int64
+	charged, paused             int64
 	shed                        uint64
 	services, subscriptions     int
 	logDropped                  uint64
@@ -140,6 +142,7 @@ func (n *Node) sample(now time.Time) *sample {
 		outstanding:   n.outstanding.Load(),
 		queued:        n.queued.Load(),
 		charged:       n.charged(),
+		paused:        n.paused.Load(),
 		shed:          n.memory.shed.Load(),
 		services:      n.registry.count(),
 		subscriptions: n.tree.Count(),

@@ -57,6 +57,7 @@ type Node struct {
 	maxOutstanding      int64
 	perService          int32    // requests one service may have that registered no maxConcurrent; 0 = any number
 	overflow            delivery // of a subscription that chose none
+	pause               bool     // acknowledged publishes wait for room
 	rates               *rates   // nil when there is no rate limit
 
 	// Immutable after Start.
@@ -75,6 +76,7 @@ type Node struct {
 	machine     machine
 	outstanding atomic.Int64 // requests delivered and not yet answered
 	memory      memory
+	paused      atomic.Int64  // publishers whose sockets are not read
 	queued      atomic.Int64  // requests that wait for a service with room
 	connections atomic.Int64  // in the door and in the room
 	state       atomic.Int32  // nodeState
@@ -119,6 +121,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if n.rates, err = newRates(cfg.RateLimit); err != nil {
 		return nil, err
 	}
+	n.pause = pauseSupported && cfg.Connection.Backpressure == config.BackpressurePause
 	n.memory.high = cfg.Memory.Limit / 100 * budgetHigh
 	n.memory.low = cfg.Memory.Limit / 100 * budgetLow
 	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)

@@ -35,6 +35,10 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 // publishAcked fans out and answers the publisher: at once when all subscribers are this loop's, else when the last of
 // the other loops has said what it dropped.
 func (l *loop) publishAcked(c *conn, h *codec.Header, r *route, header, payload []byte, text bool) {
+	if l.node.pause {
+		l.publishWaiting(c, h, r, header, payload, text || utf8.Valid(payload))
+		return
+	}
 	if len(r.remote) == 0 {
 		dropped := l.fanOut(r, header, payload, text, h.RequestID, ackRef{})
 		l.acknowledge(c, h.Topic, h.Version, h.RequestID, r.total, dropped)
@@ -120,6 +124,10 @@ func (l *loop) deliverShared(to *ownTargets, t transport, text bool, body *ringb
 
 // receivePublish delivers another loop's publish to this loop's targets.
 func (l *loop) receivePublish(e *envelope) {
+	if e.from != nil && l.node.pause {
+		l.receiveWaiting(e)
+		return
+	}
 	var frames [2]ringbuf.Frame
 	var made [2]bool
 	shared := len(e.body.B) >= sharedBodyMin

@@ -31,6 +31,7 @@ type reactor struct {
 	armed  atomic.Bool                    // a turn's end is queued
 
 	// Owned by the loop.
+	epoll  int // gnet's epoll descriptor; 0 = not looked for, -1 = not found
 	streak int // turns in a row that ended with a full inbox
 }
 

@@ -24,6 +24,7 @@ const (
 	countOutboundDropped
 	countConflated
 	countLimited
+	countPaused
 	countDiscovery
 	countRegistration
 	countUnregistration

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"mbserver/server"
@@ -28,6 +29,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	log := slog.New(logs).With("module", "daemon")
 
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
+	debug.SetMemoryLimit(cfg.Memory.Limit) // the collector works harder before the limit is reached
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{Logger: slog.New(logs), Logs: logs, Version: version})
 	if err != nil {
