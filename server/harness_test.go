@@ -38,7 +38,14 @@ type testHost struct {
 
 func (h *testHost) now() clock          { return clock{ms: h.node.ms, unix: testEpoch + h.node.ms} }
 func (h *testHost) schedule()           { h.scheduled = true }
-func (h *testHost) scheduleAt(ms int64) { h.at = ms }
+func (h *testHost) scheduleAt(ms int64) { h.at = ms; h.ring() }
+
+// ring asks for the turn that is due.
+func (h *testHost) ring() {
+	if h.at != 0 && h.at <= h.node.ms {
+		h.at, h.scheduled = 0, true
+	}
+}
 
 // newTestNode makes a node whose randomness comes from seed alone.
 func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Config)) *testNode {
@@ -109,10 +116,7 @@ func (n *testNode) deskJob() bool {
 func (n *testNode) advance(ms int64) {
 	n.ms += ms
 	for _, h := range n.hosts {
-		if h.at != 0 && h.at <= n.ms {
-			h.at = 0
-			h.scheduled = true
-		}
+		h.ring()
 	}
 }
 
@@ -187,8 +191,6 @@ func (s *testSocket) awaitWritable(to *service) {
 	}
 	s.waiting = to
 }
-
-func (s *testSocket) pauseReading(bool) {}
 
 func (s *testSocket) closeWrite() { s.writeClosed = true }
 
