@@ -192,6 +192,8 @@ func (s *testSocket) awaitWritable(to *service) {
 	s.waiting = to
 }
 
+func (s *testSocket) pauseReading(bool) {}
+
 func (s *testSocket) closeWrite() { s.writeClosed = true }
 
 func (s *testSocket) close() {
