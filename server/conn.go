@@ -216,6 +216,7 @@ func (c *conn) leave() {
 	l.failRequestsOf(c)
 	c.dropWaiters()
 	c.endHold()
+	c.left.Store(true)
 	l.node.discardQueuedOf(&c.service)
 	c.gap = nil
 	c.dec.Release()

@@ -151,6 +151,7 @@ func (d *door) admit(c net.Conn, t transport) {
 		_ = c.Close()
 		return
 	}
+	_ = c.SetDeadline(time.Now().Add(d.node.cfg.Connection.HandshakeTimeout)) // before close() may shorten it
 	d.mu.Lock()
 	closed := d.inside == nil
 	if !closed {
@@ -185,7 +186,6 @@ func (d *door) forget(c net.Conn) {
 // handle takes one connection through the door. It owns c: enrolling closes it (the loop has a duplicate).
 func (d *door) handle(c net.Conn, t transport) {
 	n := d.node
-	_ = c.SetDeadline(time.Now().Add(n.cfg.Connection.HandshakeTimeout))
 	why := ""
 	switch {
 	case n.connections.Add(1) > int64(n.cfg.Connection.MaxConcurrent):

@@ -70,7 +70,12 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 	l.node.queued.Add(1)
 	l.serve.Store(true) // room that came before it was counted as waiting woke nobody
 	l.wheel.Add(&e.timer, q.deadline)
-	if l.node.outstanding.Add(1) > l.node.maxOutstanding {
+	count := l.node.outstanding.Add(1)
+	if q.requester.left.Load() { // it left while this was on its way, and may have seen nothing to discard
+		l.pending.drop(e)
+		return
+	}
+	if count > l.node.maxOutstanding {
 		l.evictOldest(e)
 	}
 }
