@@ -114,8 +114,8 @@ func (s *simulation) checkAtRest() {
 		if !k.alive() {
 			continue
 		}
-		if !k.out.Empty() || k.gap != nil {
-			s.fail("%s: %d messages never left, gap %v", k.name, k.out.Messages(), k.gap)
+		if !k.out.Empty() || k.out.Bytes() != 0 || k.gap != nil {
+			s.fail("%s: %d messages, %d bytes never left, gap %v", k.name, k.out.Messages(), k.out.Bytes(), k.gap)
 		}
 		if k.got+k.gaps != k.owed {
 			s.fail("%s received %d, was told of %d lost, and was owed %d", k.name, k.got, k.gaps, k.owed)

@@ -25,6 +25,8 @@ type simClient struct {
 	loose     bool // what it was given may be taken out again
 	unsteady  bool // its socket has not always taken everything
 	withdrawn bool // it has ended a subscription for requests
+	gone      bool // the trie has forgotten it
+	goneAt    int64
 	ended     bool // its descriptor is closed
 	greeted   bool
 	subs      [2][]simSub // by topic.Kind: of now

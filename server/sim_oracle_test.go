@@ -197,6 +197,9 @@ func (s *simulation) observePlace(i int) {
 	if k == nil {
 		return
 	}
+	if !k.gone && !k.listed() {
+		k.gone, k.goneAt = true, s.n.ms
+	}
 	messages, err := k.take()
 	if err != nil {
 		s.fail("%s received what is no message: %v", k.name, err)
@@ -430,6 +433,8 @@ func (s *simulation) answered(k *simClient, r *simRequest, m *testMessage, code,
 			wrong = fmt.Sprintf("the deadline is %d", r.deadline)
 		} else if r.right != "" && r.rightAt < r.deadline {
 			wrong = fmt.Sprintf("answered at %d, the deadline is %d", r.rightAt, r.deadline)
+		} else if r.target != nil && r.target.gone && r.target.goneAt < r.deadline {
+			wrong = "its target had left before"
 		}
 	case "NO_ROUTE_FOUND":
 		for _, c := range r.candidates {

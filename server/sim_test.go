@@ -23,6 +23,9 @@ var (
 	simSteps = flag.Int("sim.steps", 800, "steps of one simulation")
 )
 
+// simPatience is how long one simulation may take; it takes milliseconds.
+const simPatience = time.Minute
+
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
 		s := newSimulation(t, *simSeed)
@@ -154,6 +157,8 @@ func (s *simulation) fail(format string, args ...any) {
 }
 
 func (s *simulation) run(steps int) {
+	watch := time.AfterFunc(simPatience, func() { panic(fmt.Sprintf("simulation: seed %d does not end", s.seed)) })
+	defer watch.Stop()
 	defer func() {
 		if v := recover(); v != nil {
 			s.fail("panic: %v\n%s", v, debug.Stack())
@@ -234,15 +239,25 @@ func (s *simulation) rest() {
 				again = again || k != nil && len(k.outbox) > 0 // it has answered something
 			}
 		}
-		s.checkAlways()
 		s.n.advance(100)
 	}
 	s.settle()
 }
 
+// settle runs whatever was asked for until nothing is, and looks after every turn.
 func (s *simulation) settle() {
-	s.n.settle()
+	for busy := true; busy; {
+		busy = s.n.deskJob()
+		for i, h := range s.n.hosts {
+			if h.scheduled {
+				busy = true
+				s.n.run(i)
+				s.observe()
+			}
+		}
+	}
 	s.observe()
+	s.checkAlways()
 }
 
 // disperse has everybody leave, one way or another.
