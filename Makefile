@@ -4,6 +4,7 @@ GO       ?= go
 BIN      ?= bin
 FUZZTIME ?= 5s
 BENCHTIME ?= 1s
+SEEDS    ?= 5000
 PKG      ?= ./...
 ARGS     ?=
 
@@ -33,6 +34,10 @@ lint: ## golangci-lint with .golangci.yml, the import arrows included
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" bash .ci/fuzz $(PKG)
+
+.PHONY: sim
+sim: ## the seeded simulation of whole nodes over SEEDS (default 5000) seeds
+	$(GO) test ./server -run 'TestSimulation$$' -count 1 -timeout 60m -sim.seeds=$(SEEDS)
 
 bench: ## every Go benchmark for BENCHTIME (default 1s) each, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
