@@ -60,6 +60,7 @@ type inbox struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	bytes int              // bodies of the publishes that wait
+	full  bool             // a publish was refused since the last take: those after it are too, so that the gap stands where it is told
 	lost  map[*service]int // deliveries dropped because the inbox was full; bounded by the loop's connections
 }
 
@@ -69,13 +70,13 @@ func (l *loop) postPublish(e envelope) bool {
 	in := &l.inbox
 	in.mu.Lock()
 	taken, wake := false, false
-	if in.bytes+n <= mailboxBytes {
+	if !in.full && in.bytes+n <= mailboxBytes {
 		if taken, wake = in.box.Post(e, false); taken {
 			in.bytes += n
 			in.waiting.Store(int64(in.bytes))
 		}
 	}
-	if !taken {
+	if in.full = !taken; in.full {
 		if in.lost == nil {
 			in.lost = make(map[*service]int)
 		}
@@ -103,7 +104,7 @@ func (l *loop) takeInbox() (items []envelope, lost map[*service]int) {
 	in.mu.Lock()
 	items = in.box.Take(l.spareInbox)
 	l.spareInbox = nil
-	lost, in.lost, in.bytes = in.lost, nil, 0
+	lost, in.lost, in.bytes, in.full = in.lost, nil, 0, false
 	in.waiting.Store(0)
 	in.mu.Unlock()
 	return items, lost

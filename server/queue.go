@@ -175,7 +175,7 @@ func (l *loop) serveOne(t *topicQueue) bool {
 	l.lower = append(l.lower[:0], t.topic...)
 	cs := l.requests.Lookup(l.lower)
 	if len(cs) == 0 {
-		l.failEntry(e, codec.NoRouteFound, "the last service subscribed to this topic has left")
+		l.failUnrouted(e)
 		return true
 	}
 	s := l.reserve(cs)

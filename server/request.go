@@ -242,6 +242,14 @@ func (l *loop) failEntry(e *entry, code codec.Code, message string, details ...d
 	}
 }
 
+// failUnrouted tells the requester of a waiting request that nobody serves its topic any more. That one is told even when
+// it gave no ID (protocol §6).
+func (l *loop) failUnrouted(e *entry) {
+	l.tally[countRequestUnrouted]++
+	l.pending.drop(e)
+	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left", nil)
+}
+
 func (l *loop) failTo(s *service, header []byte, code codec.Code, message string, details []detail) {
 	l.tally[countMessageError]++
 	l.tally[countRequestError]++
