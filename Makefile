@@ -12,7 +12,7 @@ ARGS     ?=
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test lint fuzz bench clean
+.PHONY: help build run demo test lint fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -23,6 +23,9 @@ build: ## build every command into bin/
 
 run: build ## build and run a node; ARGS="--log-format text" passes flags
 	$(BIN)/mb-server $(ARGS)
+
+demo: build ## watch a node at work for 20 seconds; DEMO_COUNT and DEMO_RATE change how much
+	@BIN="$(BIN)" bash docs/demo/demo.sh
 
 test: ## go vet, then all tests under the race detector; PKG=./topic/... narrows it
 	@command -v $${CC:-gcc} >/dev/null || { echo "make test: the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
