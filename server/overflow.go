@@ -75,8 +75,8 @@ func (c *conn) offer(f ringbuf.Frame, d delivery) (dropped bool) {
 		c.mark()
 		return false
 	}
-	if !c.makeRoom(f.Size(), d) {
-		return c.state == stateOpen
+	if room, lost := c.makeRoom(f.Size(), d); !room {
+		return lost
 	}
 	if d&deliverConflate != 0 {
 		c.out.AppendNewest(l.turn, f)
@@ -91,8 +91,8 @@ func (c *conn) offer(f ringbuf.Frame, d delivery) (dropped bool) {
 // offerShared is offer for a message whose body is shared.
 func (c *conn) offerShared(prefix ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped bool) {
 	l := c.service.loop
-	if !c.makeRoom(prefix.Size()+len(body.B), d) {
-		return c.state == stateOpen
+	if room, lost := c.makeRoom(prefix.Size()+len(body.B), d); !room {
+		return lost
 	}
 	c.out.AppendShared(l.turn, prefix, body, d&deliverConflate != 0)
 	c.noteReplaced()
@@ -101,17 +101,17 @@ func (c *conn) offerShared(prefix ringbuf.Frame, body *ringbuf.Shared, d deliver
 }
 
 // makeRoom finds room for a droppable message of size bytes. A ring that only this turn filled is written early; one that
-// its peer does not drain is the policy's. False means that the message is not taken: it was counted and noted, or the
-// connection is leaving.
-func (c *conn) makeRoom(size int, d delivery) bool {
+// its peer does not drain is the policy's. Without room the message is not taken: it is lost, which was counted and noted,
+// or the connection is leaving anyway.
+func (c *conn) makeRoom(size int, d delivery) (room, lost bool) {
 	l := c.service.loop
 	limits := l.node.droppable
 	if c.state != stateOpen {
-		return false
+		return false, false
 	}
 	told := c.gap == nil || c.gap.lost == 0
 	if told && c.out.Room(size, limits) {
-		return true
+		return true, false
 	}
 	if told && !c.out.Stalled() {
 		c.flush(false)
@@ -122,7 +122,7 @@ func (c *conn) makeRoom(size int, d delivery) bool {
 		told = c.gap == nil || c.gap.lost == 0
 	}
 	if c.state != stateOpen {
-		return false
+		return false, false
 	}
 	if told && policy == deliverDropOldest {
 		for !c.out.Room(size, limits) && c.out.DropOldest() {
@@ -130,14 +130,15 @@ func (c *conn) makeRoom(size int, d delivery) bool {
 		}
 	}
 	if told && c.out.Room(size, limits) {
-		return true
+		return true, false
 	}
 	c.noteLoss(1)
 	if policy == deliverDisconnect && c.state == stateOpen {
 		l.warn(c, "slow subscriber: disconnected")
+		l.tally[countOutboundDropped] += uint64(c.out.Messages()) // what waits goes with it
 		c.doomNow()
 	}
-	return false
+	return false, true
 }
 
 // noteLoss counts n deliveries that c did not get.
