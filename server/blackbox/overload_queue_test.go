@@ -1,0 +1,209 @@
+package blackbox
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Waiting requests are served round robin between requesters, first in first out within one, one at a time.
+func TestOverload_QueueOrder(t *testing.T) {
+	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
+		requesters := []*client{n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)}
+		target, held := busy(t, n, transport, "order.test", requesters[0])
+		for i, count := range []int{4, 2, 1} {
+			for j := range count {
+				requesters[i].send("request:order.test:1.0.0:"+uuid.NewString()+"::600000", fmt.Sprintf("%c%d", 'a'+i, j))
+			}
+			requesters[i].none() // they wait, in this order
+		}
+		var order []string
+		for range 7 {
+			target.send("response:order.test:1.0.0:"+held.ID, "done")
+			held = target.expect("request:order.test:1.0.0:*")
+			order = append(order, string(held.Payload))
+		}
+		target.none()
+		if got := strings.Join(order, " "); got != "a0 b0 c0 a1 b1 a2 a3" {
+			t.Errorf("served in the order %s", got)
+		}
+	})
+}
+
+// Each instance takes as many as it registered, at once; the rest wait until any of them has room again.
+func TestOverload_CapacityOfInstances(t *testing.T) {
+	perTransport(t, []string{"max.outstanding.perService=2"}, func(t *testing.T, n *node, transport string) {
+		requester := n.dial(t, transport)
+		capacity := map[*client]int{}
+		var targets []*client
+		for i, most := range []int{1, 3, 2} { // the last one registers nothing: the node's limit
+			target := n.dial(t, []string{transport, overTCP, overWS}[i])
+			if i < 2 {
+				target.ok("system.service.register", fmt.Sprintf(`{"name":"t%d","description":"d","maxConcurrent":%d}`, i, most))
+			}
+			target.subscribe("request", "capacity.test")
+			capacity[target] = most
+			targets = append(targets, target)
+		}
+		const count = 30
+		waiting := map[string]bool{}
+		for range count {
+			id := uuid.NewString()
+			waiting[id] = true
+			requester.send("request:capacity.test:1.0.0:"+id+"::600000", "")
+		}
+		requester.none()
+		held := map[*client][]message{}
+		for done := 0; ; done++ {
+			for _, target := range targets {
+				target.settle()
+				for _, m := range target.backlog {
+					m.mustHead(t, "request:capacity.test:1.0.0:"+m.ID)
+					held[target] = append(held[target], m)
+				}
+				target.backlog = nil
+				if len(held[target]) > capacity[target] || done+6 <= count && len(held[target]) != capacity[target] {
+					t.Fatalf("after %d answers one that may have %d has %d", done, capacity[target], len(held[target]))
+				}
+			}
+			if done == count {
+				break
+			}
+			by := targets[slices.IndexFunc(targets, func(c *client) bool { return len(held[c]) > 0 })]
+			m := held[by][0]
+			held[by] = held[by][1:]
+			by.send("response:capacity.test:1.0.0:"+m.ID, "done")
+			m = requester.recv()
+			if !waiting[m.ID] || string(m.Payload) != "done" {
+				t.Fatalf("answered twice or wrong: %v", m)
+			}
+			delete(waiting, m.ID)
+		}
+		requester.none()
+	})
+}
+
+// The deadline counts from arrival: a request that waited has what is left of it. One that came later, did not wait and has
+// 100 ms more must still be there when it ends.
+func TestOverload_DeadlineCountsWaiting(t *testing.T) {
+	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
+		requester := n.dial(t, transport)
+		silent := n.dial(t, transport)
+		silent.subscribe("request", "control.test")
+		target, held := busy(t, n, transport, "deadline.test", requester)
+		start := time.Now()
+		requester.send("request:deadline.test:1.0.0:"+idA+"::1000", "waits")
+		requester.send("request:control.test:1.0.0:"+idB+"::1100", "does not")
+		silent.expect("request:control.test:1.0.0:*")
+		for time.Since(start) < 400*time.Millisecond { // it waits for longer than the two are apart
+			requester.settle()
+		}
+		target.send("response:deadline.test:1.0.0:"+held.ID, "done")
+		requester.expect("response:deadline.test:1.0.0:" + held0(requester))
+		late := target.expectPayload("request:deadline.test:1.0.0:*", "waits")
+		e := requester.expectFault("response:deadline.test:1.0.0:"+idA, "TIMEOUT")
+		if passed := time.Since(start); passed < time.Second {
+			t.Errorf("its second ended after %v", passed)
+		}
+		if e.Details["targetServiceId"] != target.id {
+			t.Errorf("details %v", e.Details)
+		}
+		requester.expectFault("response:control.test:1.0.0:"+idB, "TIMEOUT")
+		target.send("response:deadline.test:1.0.0:"+late.ID, "too late")
+		target.expectFault("response:deadline.test:1.0.0:"+late.ID, "INVALID_REQUEST_ID")
+		requester.none()
+	})
+}
+
+// A storm of requests with short deadlines on services that take two at a time and answer some: each gets exactly one
+// answer, and none that was told to have expired while it waited was ever delivered.
+func TestOverload_RequestStorm(t *testing.T) {
+	perTransport(t, []string{"max.queued.perTopic=150"}, func(t *testing.T, n *node, transport string) {
+		const requesters, count = 3, 200
+		random := rand.New(rand.NewPCG(1, 2))
+		delivered := make(chan map[string]bool, 2)
+		for i := range 2 {
+			target := n.dial(t, []string{transport, overTCP}[i])
+			target.ok("system.service.register", `{"name":"storm","description":"two at a time","maxConcurrent":2}`)
+			target.subscribe("request", "storm.#", fmt.Sprintf(`,"priority":%d`, i))
+			go func() {
+				seen := map[string]bool{}
+				for k := 0; ; k++ {
+					f, err := target.peer.Recv(time.Now().Add(patience))
+					if err != nil {
+						break
+					}
+					m, err := parseMessage(f)
+					if err != nil || m.Action != "request" {
+						continue
+					}
+					if string(m.Payload) == "end" {
+						break
+					}
+					seen[string(m.Payload)] = true
+					if k%5 != 0 { // one of five is never answered
+						_ = target.peer.Send([]byte("response:" + m.Topic + ":1.0.0:" + m.ID + "\ndone"))
+					}
+				}
+				delivered <- seen
+			}()
+		}
+		clients := make([]*client, requesters)
+		for i := range clients {
+			clients[i] = n.dial(t, transport)
+			for range count {
+				id := uuid.NewString()
+				clients[i].send(fmt.Sprintf("request:storm.t%d:1.0.0:%s::%d", random.IntN(2), id, 20+random.IntN(400)), id)
+			}
+		}
+		outcomes, expired := map[string]int{}, map[string]bool{}
+		for _, c := range clients {
+			answered := map[string]bool{}
+			for range count {
+				m := c.recv()
+				if answered[m.ID] {
+					t.Fatalf("answered twice: %v", m)
+				}
+				answered[m.ID] = true
+				if string(m.Payload) == "done" {
+					outcomes["done"]++
+					continue
+				}
+				e := m.fault(t)
+				reason, _ := e.Details["reason"].(string)
+				if e.Code == "TIMEOUT" && e.Details["targetServiceId"] == nil {
+					expired[m.ID], reason = true, "waiting"
+				}
+				outcomes[e.Code+" "+reason]++
+			}
+		}
+		for _, c := range clients {
+			c.none()
+		}
+		for range 4 { // two fill one of them, the others go to the next
+			clients[0].send("request:storm.end:1.0.0:"+uuid.NewString()+"::60000", "end")
+		}
+		for range 2 {
+			for id := range <-delivered {
+				if expired[id] {
+					t.Errorf("%s expired while it waited, and was delivered", id)
+				}
+			}
+		}
+		t.Log(outcomes)
+		for _, what := range []string{"done", "TIMEOUT waiting", "TIMEOUT ", "SERVICE_UNAVAILABLE queue_full"} {
+			if outcomes[what] == 0 {
+				t.Errorf("it never came to %q: %v", what, outcomes)
+			}
+			delete(outcomes, what)
+		}
+		if len(outcomes) > 0 {
+			t.Errorf("unexpected: %v", outcomes)
+		}
+	})
+}
