@@ -100,14 +100,16 @@ func appendError(b []byte, code codec.Code, message string, unix int64, details 
 
 // fail answers a message of c that was not taken with an error; the topic, version and request ID are its own.
 func (l *loop) fail(c *conn, h *codec.Header, code codec.Code, message string, details ...detail) {
-	l.tally[countMessageError]++
-	switch h.Action {
-	case codec.Publish:
-		l.tally[countPublishError]++
-	case codec.Request:
-		l.tally[countRequestError]++
-	case codec.Response:
-		l.tally[countResponseError]++
+	if code != codec.NoRouteFound { // that has a counter of its own
+		l.tally[countMessageError]++
+		switch h.Action {
+		case codec.Publish:
+			l.tally[countPublishError]++
+		case codec.Request:
+			l.tally[countRequestError]++
+		case codec.Response:
+			l.tally[countResponseError]++
+		}
 	}
 	l.refuse(c, l.responseHeader(h), code, message, details)
 }

@@ -251,8 +251,10 @@ func (l *loop) failUnrouted(e *entry) {
 }
 
 func (l *loop) failTo(s *service, header []byte, code codec.Code, message string, details []detail) {
-	l.tally[countMessageError]++
-	l.tally[countRequestError]++
+	if code != codec.NoRouteFound { // that has a counter of its own
+		l.tally[countMessageError]++
+		l.tally[countRequestError]++
+	}
 	l.answer = appendError(l.answer[:0], code, message, l.time.unix, details...)
 	l.sendTo(s, header, l.answer, true, true)
 }
