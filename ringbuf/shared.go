@@ -27,11 +27,21 @@ func TrackShared() (live func() int64) {
 	return tracked.Load
 }
 
+// fresh says that no buffer is used twice; false outside of tests.
+var fresh bool
+
+// FreshShared makes every buffer anew, or pools them again: for simulations, in which what a run does must depend on
+// nothing that ran before it, the capacity of a pooled buffer included. Buffers that are given back are overwritten
+// meanwhile, so that a use after release is seen. Not while another goroutine makes or releases one.
+func FreshShared(on bool) { fresh = on }
+
 // NewShared returns an empty pooled buffer with one reference, owned by the caller.
 func NewShared() *Shared {
 	s := sharedPool.Get().(*Shared)
-	s.buf = bytebufferpool.Get()
-	s.B = s.buf.B[:0]
+	if s.buf = nil; !fresh {
+		s.buf = bytebufferpool.Get()
+		s.B = s.buf.B[:0]
+	}
 	s.refs.Store(1)
 	if tracked != nil {
 		tracked.Add(1)
@@ -53,6 +63,13 @@ func (s *Shared) Release() {
 	}
 	if tracked != nil {
 		tracked.Add(-1)
+	}
+	if s.buf == nil {
+		b := s.B[:cap(s.B)]
+		for i := range b {
+			b[i] = 0xdb
+		}
+		return
 	}
 	s.buf.B = s.B
 	bytebufferpool.Put(s.buf)
