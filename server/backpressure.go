@@ -22,6 +22,8 @@ type parked struct {
 	key   uint64
 	ref   ackRef // whose acknowledgement waits for it
 
+	original string // the publisher's request ID, only while there is an audit
+
 	waits   []parkedTarget // one for each subscriber without room
 	left    int            // those that are not settled
 	dropped int
@@ -49,10 +51,10 @@ func (l *loop) publishWaiting(c *conn, h *codec.Header, r *route, header, payloa
 		original = string(h.RequestID)
 	}
 	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
-	p := &parked{loop: l, body: body, text: text, key: r.key, ref: ref}
+	p := &parked{loop: l, body: body, text: text, key: r.key, ref: ref, original: original}
 	for _, own := range []*ownTargets{&r.tcp, &r.ws} {
 		for i, s := range own.conns {
-			l.deliverOrPark(p, s, own.deliveries[i], original)
+			l.deliverOrPark(p, s, own.deliveries[i])
 		}
 	}
 	for i := range r.remote {
@@ -72,17 +74,17 @@ func (l *loop) publishWaiting(c *conn, h *codec.Header, r *route, header, payloa
 // receiveWaiting is receivePublish when back pressure is on and the publisher waits for its acknowledgement. It takes over
 // e's body.
 func (l *loop) receiveWaiting(e *envelope) {
-	p := &parked{loop: l, body: e.body, text: e.text, key: e.key, ref: ackRef{from: e.from, slot: e.slot, gen: e.gen}}
+	p := &parked{loop: l, body: e.body, text: e.text, key: e.key, ref: ackRef{from: e.from, slot: e.slot, gen: e.gen}, original: e.original}
 	for i, s := range e.targets {
 		if c := l.connOf(s); c != nil {
-			l.deliverOrPark(p, c, e.deliveries[i], e.original)
+			l.deliverOrPark(p, c, e.deliveries[i])
 		}
 	}
 	l.park(p)
 }
 
 // deliverOrPark offers p's message to one subscriber, or notes that it has to wait for it.
-func (l *loop) deliverOrPark(p *parked, c *conn, d delivery, original string) {
+func (l *loop) deliverOrPark(p *parked, c *conn, d delivery) {
 	patient := d&(deliverConflate|policyMask) != deliverDropOldest && d&deliverConflate == 0
 	if patient && c.state == stateOpen && (len(c.waiters) > 0 || !c.hasRoom(len(p.body.B))) {
 		c.waiters = append(c.waiters, p)
@@ -90,7 +92,7 @@ func (l *loop) deliverOrPark(p *parked, c *conn, d delivery, original string) {
 		p.left++
 		return
 	}
-	l.deliverParked(p, c, d, original)
+	l.deliverParked(p, c, d)
 }
 
 // hasRoom says whether c's ring takes n more bytes, without any policy.
@@ -105,7 +107,7 @@ func (c *conn) hasRoom(n int) bool {
 // maxFraming is the longest framing of a message in bytes, of any transport.
 const maxFraming = 10
 
-func (l *loop) deliverParked(p *parked, c *conn, d delivery, original string) {
+func (l *loop) deliverParked(p *parked, c *conn, d delivery) {
 	t := c.transport
 	var lost bool
 	if len(p.body.B) >= sharedBodyMin {
@@ -119,7 +121,7 @@ func (l *loop) deliverParked(p *parked, c *conn, d delivery, original string) {
 	}
 	l.tally[countSent]++
 	if l.node.audited() {
-		l.auditSent(c, p.body.B, nil, original)
+		l.auditSent(c, p.body.B, nil, p.original)
 	}
 }
 
@@ -173,7 +175,7 @@ func (c *conn) settleWaiter(p *parked, deliver bool) {
 		}
 		w.done = true
 		if deliver {
-			l.deliverParked(p, c, w.d, "")
+			l.deliverParked(p, c, w.d)
 		}
 		if p.left--; p.left == 0 {
 			l.unpark(p, true)
@@ -262,8 +264,8 @@ func (l *loop) resumePublishers() {
 		}
 		if c.held == nil && c.state == stateOpen {
 			c.sock.pauseReading(false)
-			c.recharge()
 		}
+		c.recharge()
 	}
 	clear(l.resuming)
 	l.resuming = l.resuming[:0]
@@ -295,6 +297,7 @@ func (c *conn) keepRest(in []byte) {
 		c.held.rest = ringbuf.NewShared()
 	}
 	c.held.rest.B = append(c.held.rest.B, in...)
+	c.recharge()
 }
 
 func (l *loop) sendFlow(c *conn, state, topic string) {
