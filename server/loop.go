@@ -112,9 +112,10 @@ func (l *loop) run() {
 		l.flush()
 	}
 	l.settleMemory()
-	for len(l.closing) > 0 {
+	for len(l.closing) > 0 { // laggards were cut for the sake of memory
 		l.closeAll()
 		l.flush()
+		l.memory.Store(l.charge)
 	}
 	l.pending.publishOldest()
 	l.stats.publish(l.time.unix/1000, &l.tally)
