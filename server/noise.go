@@ -14,6 +14,8 @@ import (
 // noise keeps events that clients can cause at will from flooding the log: per message text one line a second, with the
 // number of those that were left out. Any goroutine.
 type noise struct {
+	now func() time.Time // immutable; nil means time.Now
+
 	// Guarded by mu.
 	mu   sync.Mutex
 	last map[string]*noisyLine
@@ -35,7 +37,11 @@ func (n *noise) log(to *slog.Logger, level slog.Level, message string, attrs ...
 	if !to.Enabled(context.Background(), level) {
 		return
 	}
-	now := time.Now()
+	now := time.Now
+	if n.now != nil {
+		now = n.now
+	}
+	at := now()
 	n.mu.Lock()
 	if n.last == nil {
 		n.last = make(map[string]*noisyLine)
@@ -45,13 +51,13 @@ func (n *noise) log(to *slog.Logger, level slog.Level, message string, attrs ...
 		line = &noisyLine{}
 		n.last[message] = line
 	}
-	if now.Sub(line.at) < noisePeriod {
+	if at.Sub(line.at) < noisePeriod {
 		line.skipped++
 		n.mu.Unlock()
 		return
 	}
 	skipped := line.skipped
-	line.at, line.skipped = now, 0
+	line.at, line.skipped = at, 0
 	n.mu.Unlock()
 	if skipped > 0 {
 		attrs = append(attrs, "leftOut", skipped)
