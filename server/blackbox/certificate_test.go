@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,4 +50,22 @@ func selfSigned(t testing.TB) (key, certificate string, roots *x509.CertPool) {
 	roots = x509.NewCertPool()
 	roots.AddCert(parsed)
 	return write("key.pem", "PRIVATE KEY", keyDER), write("cert.pem", "CERTIFICATE", der), roots
+}
+
+// A node starts with a key and the certificate of it, and refuses another's, naming the setting.
+func TestS9_Certificate(t *testing.T) {
+	t.Parallel()
+	key, certificate, _ := selfSigned(t)
+	n := launchNode(t, launch{secure: true, settings: []string{"ssl.key=" + key, "ssl.cert=" + certificate}})
+	n.dial(t, overTCP).none()
+
+	other, _, _ := selfSigned(t)
+	wrong, err := tryNode(t, launch{secure: true, settings: []string{"ssl.key=" + other, "ssl.cert=" + certificate}})
+	if err == nil {
+		t.Cleanup(wrong.finish)
+		t.Fatal("it starts with a key that is not the certificate's")
+	}
+	if code := wrong.cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(err.Error(), "ssl.") {
+		t.Errorf("exit code %d: %v", code, err)
+	}
 }
