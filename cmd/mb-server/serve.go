@@ -29,7 +29,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	log := slog.New(logs).With("module", "daemon")
 
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
-	debug.SetMemoryLimit(cfg.Memory.Limit) // the collector works harder before the limit is reached
+	debug.SetMemoryLimit(cfg.Memory.Limit / 8 * 7) // the rest is for what the collector does not see, and for its being late
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{Logger: slog.New(logs), Logs: logs, Version: version})
 	if err != nil {
