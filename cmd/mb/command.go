@@ -120,7 +120,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no notices and no progress on standard error")
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "longest `WAIT` for the connection and for one answer")
-	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(), a.services(), a.topics(), a.metrics(), a.log())
+	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(), a.services(), a.topics(), a.metrics(), a.log(), a.bench())
 	return root
 }
 

@@ -1,0 +1,154 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// idle measures resident memory per subscribed connection, and CPU time while all of them do nothing.
+func (t *try) idle() error {
+	if t.server.pid == 0 {
+		return fmt.Errorf("%w: the server's process", errAbsent)
+	}
+	open := func(n int) error {
+		for range n {
+			c, err := t.dial(idler, []string{"bench.idle"})
+			if err != nil {
+				return err
+			}
+			if err := t.loop.add(c, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	const first = 200 // what the first connections cost is not theirs
+	if err := open(first); err != nil {
+		return err
+	}
+	before := t.server.resident()
+	if err := open(t.s.clients); err != nil {
+		return err
+	}
+	t.figure(metricPerConn, "B", false, float64(t.server.resident()-before)/float64(t.s.clients))
+	if err := rest(t.loop.ctx, t.Warmup); err != nil { // a collection that the connections caused ends
+		return err
+	}
+	cpu, began := t.server.cpu(), time.Now()
+	if err := rest(t.loop.ctx, t.Duration); err != nil {
+		return err
+	}
+	t.figure(metricIdle, "%", false, 100*float64(t.server.cpu()-cpu)/float64(time.Since(began)))
+	t.memory()
+	return nil
+}
+
+// rest lets time pass: that nothing happens in it is what is measured.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begin measures the time from starting the process to its first welcome.
+func (t *try) begin() error {
+	if t.server.cmd == nil {
+		return fmt.Errorf("%w: a server of our own", errAbsent)
+	}
+	t.figure(metricStart, "ms", false, float64(t.server.up)/float64(time.Millisecond))
+	t.memory()
+	return nil
+}
+
+// atOnce is how many connections of a storm are being opened at the same time.
+const atOnce = 64
+
+// newcomer is a connection that waits for its welcome.
+type newcomer struct {
+	fd int
+	in []byte
+}
+
+// storm opens connections, many at once, and counts those that were welcomed.
+func (t *try) storm() error {
+	hello := t.wire.hello(idler, "bench.storm", 0, minPayload)
+	waiting := make(map[int32]*newcomer, atOnce)
+	defer func() {
+		for _, c := range waiting {
+			_ = unix.Close(c.fd) // The run has failed.
+		}
+	}()
+	cpu, began := t.server.cpu(), time.Now()
+	opened, welcomed := 0, 0
+	var dog watchdog
+	for welcomed < t.s.clients {
+		for ; opened < t.s.clients && len(waiting) < atOnce; opened++ {
+			c, err := t.knock(hello)
+			if err != nil {
+				return err
+			}
+			waiting[int32(c.fd)] = c
+		}
+		n, errno := sysWait(t.loop.epoll, t.loop.events, waitMs)
+		if errno != 0 {
+			return fmt.Errorf("epoll: %w", errno)
+		}
+		if err := dog.saw(t.loop.ctx, n); err != nil {
+			return fmt.Errorf("%d of %d connections: %w", welcomed, t.s.clients, err)
+		}
+		for _, ev := range t.loop.events[:n] {
+			c := waiting[ev.Fd]
+			m, errno := sysRead(c.fd, t.loop.buf)
+			if errno == unix.EAGAIN {
+				continue
+			}
+			if errno != 0 || m == 0 {
+				return fmt.Errorf("connection %d of %d was refused: %w", welcomed+1, t.s.clients, errEnded)
+			}
+			if c.in = append(c.in, t.loop.buf[:m]...); !t.wire.welcomed(c.in) {
+				continue
+			}
+			welcomed++
+			delete(waiting, ev.Fd)
+			_ = unix.EpollCtl(t.loop.epoll, unix.EPOLL_CTL_DEL, c.fd, nil) // It is in there.
+			t.loop.conns = append(t.loop.conns, &conn{fd: c.fd, role: idler})
+		}
+	}
+	took := time.Since(began)
+	t.figure(metricAccept, "/s", true, float64(welcomed)/took.Seconds())
+	if t.server.pid != 0 {
+		t.figure(metricCPU, "ns", false, float64(t.server.cpu()-cpu)/float64(welcomed))
+	}
+	t.memory()
+	return nil
+}
+
+// knock connects and says hello, without waiting for the answer.
+func (t *try) knock(hello []byte) (*newcomer, error) {
+	fd, err := connect(t.address)
+	if err != nil {
+		return nil, err
+	}
+	if len(hello) > 0 {
+		if n, errno := sysWrite(fd, hello); errno != 0 || n < len(hello) {
+			_ = unix.Close(fd) // The write's error is the one to tell.
+			return nil, fmt.Errorf("saying hello: %w", errno)
+		}
+	}
+	err = unix.EpollCtl(t.loop.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	if err != nil {
+		_ = unix.Close(fd) // As above.
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return &newcomer{fd: fd}, nil
+}

@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Options say what is measured. Zero values are not defaults: see DefaultOptions.
+type Options struct {
+	Scenarios  []string // names or beginnings of names; empty: all
+	Targets    []string // see Targets
+	Transports []string // tcp, ws
+	Payloads   []int    // bytes
+	Duration   time.Duration
+	Warmup     time.Duration
+	Repeat     int
+	ServerCore int // processor of the server, -1: not pinned
+	LoadCore   int // processor of the generator, -1: not pinned
+
+	Node    string   // binary of the node, mb-server
+	Hub     []string // command line that runs package raw; the port is appended
+	Traffic string   // file of flights, one JSON object a line, for the scenario traffic
+
+	Address map[string]string // a running node instead of Node: transport to host:port
+	PID     int               // of the running node, for its CPU time and memory; 0: not known
+
+	Version string // of the harness, for the results
+	// Progress is told of each measurement before it begins, and of what is left out.
+	Progress func(line string)
+}
+
+// Bounds of Options.
+const (
+	minPayload  = 16
+	maxPayload  = 64 << 10
+	maxRepeat   = 100
+	maxDuration = 10 * time.Minute
+)
+
+// DefaultOptions returns the settings of a full run against the node and the floor.
+func DefaultOptions() Options {
+	return Options{
+		Targets: []string{"raw", "mb"}, Transports: []string{"tcp", "ws"}, Payloads: []int{128},
+		Duration: 2 * time.Second, Warmup: 500 * time.Millisecond, Repeat: 5, ServerCore: 0, LoadCore: 1,
+		Traffic: "server/blackbox/testdata/flights.ndjson",
+	}
+}
+
+func (o *Options) validate() error {
+	for _, t := range o.Targets {
+		if !slices.Contains(Targets(), t) {
+			return fmt.Errorf("unknown target %q: one of %v", t, Targets())
+		}
+	}
+	for _, t := range o.Transports {
+		if t != "tcp" && t != "ws" {
+			return fmt.Errorf("unknown transport %q: tcp or ws", t)
+		}
+	}
+	for _, n := range o.Payloads {
+		if n < minPayload || n > maxPayload {
+			return fmt.Errorf("payload of %d bytes: %d to %d", n, minPayload, maxPayload)
+		}
+	}
+	switch {
+	case len(o.Targets) == 0 || len(o.Transports) == 0 || len(o.Payloads) == 0:
+		return errors.New("no target, transport or payload to measure")
+	case o.Repeat < 1 || o.Repeat > maxRepeat:
+		return fmt.Errorf("%d repetitions: 1 to %d", o.Repeat, maxRepeat)
+	case o.Duration <= 0 || o.Duration > maxDuration || o.Warmup <= 0 || o.Warmup > maxDuration:
+		return fmt.Errorf("duration %v, warm-up %v: over 0 up to %v", o.Duration, o.Warmup, maxDuration)
+	}
+	return nil
+}
+
+// Targets lists what can be measured: the node and the floor.
+func Targets() []string { return []string{"mb", "raw"} }
+
+func (o *Options) say(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
+}

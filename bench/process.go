@@ -1,0 +1,196 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is the server under measurement. One that was started elsewhere has no cmd and maybe no pid.
+type process struct {
+	cmd     *exec.Cmd
+	pid     int
+	address map[string]string // transport to host:port
+	cleanup func()
+	exited  chan struct{} // closed when cmd has ended
+	said    *tail
+	started time.Time     // just before cmd was
+	up      time.Duration // from then to the first welcome
+}
+
+// tail keeps the end of what a server says, for the error message when it fails.
+type tail struct{ b bytes.Buffer }
+
+func (t *tail) Write(p []byte) (int, error) {
+	if t.b.Len() > 16<<10 {
+		t.b.Reset()
+	}
+	return t.b.Write(p)
+}
+
+// launch starts cmd with all of its threads pinned to core.
+func launch(cmd *exec.Cmd, core int) (*process, error) {
+	p := &process{cmd: cmd, exited: make(chan struct{}), said: &tail{}, cleanup: func() {}}
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Stdout, cmd.Stderr = p.said, p.said
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true} // an interrupt is the harness's to handle
+	// A child inherits the mask of the thread that starts it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before unix.CPUSet
+	if core >= 0 {
+		if err := unix.SchedGetaffinity(0, &before); err != nil {
+			return nil, fmt.Errorf("affinity: %w", err)
+		}
+		if err := pin(0, core); err != nil {
+			return nil, err
+		}
+	}
+	p.started = time.Now()
+	err := cmd.Start()
+	if core >= 0 {
+		err = errors.Join(err, unix.SchedSetaffinity(0, &before))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
+	}
+	p.pid = cmd.Process.Pid
+	go func() {
+		_ = cmd.Wait() // How it ended is said by whoever misses it.
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// pin binds thread (0: the calling one) to a core.
+func pin(thread, core int) error {
+	var set unix.CPUSet
+	set.Set(core)
+	if err := unix.SchedSetaffinity(thread, &set); err != nil {
+		return fmt.Errorf("pinning to core %d: %w", core, err)
+	}
+	return nil
+}
+
+// pinSelf binds all threads of this process to a core and returns what undoes it. Later threads inherit.
+func pinSelf(core int) (undo func(), err error) {
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, fmt.Errorf("affinity: %w", err)
+	}
+	each := func(set *unix.CPUSet) {
+		tasks, _ := filepath.Glob("/proc/self/task/*") // The pattern is good.
+		for _, t := range tasks {
+			if id, err := strconv.Atoi(filepath.Base(t)); err == nil {
+				_ = unix.SchedSetaffinity(id, set) // The thread may be gone.
+			}
+		}
+	}
+	if err := pin(0, core); err != nil {
+		return nil, err
+	}
+	var set unix.CPUSet
+	set.Set(core)
+	each(&set)
+	return func() { each(&before) }, nil
+}
+
+// ready waits until the server at address welcomes a client.
+func (p *process) ready(ctx context.Context, w wire, transport string) error {
+	deadline := time.Now().Add(patience)
+	for {
+		c, err := dial(p.address[transport], w, idler, "bench.start", 0, minPayload)
+		if err == nil {
+			p.up = time.Since(p.started)
+			c.close()
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("%s ended at once: %s", p.cmd.Path, strings.TrimSpace(p.said.b.String()))
+		case <-ctx.Done():
+			return ctx.Err()
+		default:
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s accepts nobody: %w", p.cmd.Path, err)
+		}
+		time.Sleep(200 * time.Microsecond) // Between two attempts: the server has the other core.
+	}
+}
+
+// stop ends a server that was started here.
+func (p *process) stop() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(unix.SIGTERM) // It may be gone.
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		_ = p.cmd.Process.Kill() // As above.
+		<-p.exited
+	}
+	p.cleanup()
+}
+
+// cpu is the server's CPU time in ns as the scheduler counts it, all threads together; 0 when the process is not known.
+func (p *process) cpu() int64 {
+	if p.pid == 0 {
+		return 0
+	}
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.pid)) // The pattern is good.
+	total := int64(0)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // The thread is gone.
+		}
+		total += parseSchedstat(b)
+	}
+	return total
+}
+
+// parseSchedstat returns the time on the CPU in ns, the first of three numbers.
+func parseSchedstat(b []byte) int64 {
+	field, _, _ := bytes.Cut(b, []byte{' '})
+	ns, _ := strconv.ParseInt(string(field), 10, 64) // The kernel writes numbers.
+	return ns
+}
+
+// resident is the server's resident memory in bytes; 0 when the process is not known.
+func (p *process) resident() int64 {
+	if p.pid == 0 {
+		return 0
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
+	fields := strings.Fields(string(b))
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64) // The kernel writes numbers.
+	return pages * int64(os.Getpagesize())
+}
+
+// freePort asks the kernel for a port that nobody has.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

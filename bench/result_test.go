@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func sample() *Results {
+	r := &Results{
+		Format: resultFormat, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Machine:  Machine{CPU: "a <cpu>", Cores: 2, Memory: 1 << 30, Kernel: "6.1", Go: "go1.26", Version: "dev"},
+		Settings: Settings{DurationMs: 2000, WarmupMs: 500, Repeat: 3, ServerCore: 0, LoadCore: 1, Servers: map[string]string{"mb": "mb-server"}},
+		Notes:    []string{"redis tcp: not there"},
+	}
+	for i, v := range []float64{50, 40, 60} {
+		r.add(Measure{Scenario: "fan-out/100", Target: "raw", Transport: "tcp", Payload: 128, Metric: metricCPU, Unit: "ns"}, 20+float64(i))
+		r.add(Measure{Scenario: "fan-out/100", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricCPU, Unit: "ns"}, v)
+		r.add(Measure{Scenario: "fan-out/100", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricRate, Unit: "/s", Higher: true}, 1e6*v)
+	}
+	return r
+}
+
+func TestJSONRoundTrip(t *testing.T) {
+	var b bytes.Buffer
+	want := sample()
+	if err := want.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadJSON(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, wrote %+v", got, want)
+	}
+	if len(got.Measures) != 3 || len(got.Measures[1].Values) != 3 {
+		t.Errorf("measures %+v", got.Measures)
+	}
+}
+
+func TestReadJSONRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":       "",
+		"no JSON":       "hello",
+		"other format":  `{"format":2}`,
+		"unknown field": `{"format":1,"colour":"red"}`,
+		"no values":     `{"format":1,"measures":[{"scenario":"a","metric":"b","values":[]}]}`,
+		"no scenario":   `{"format":1,"measures":[{"metric":"b","values":[1]}]}`,
+	} {
+		if _, err := ReadJSON(strings.NewReader(text)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestMedianAndRange(t *testing.T) {
+	for _, c := range []struct {
+		values                []float64
+		median, least, grtest float64
+	}{
+		{nil, 0, 0, 0}, {[]float64{3}, 3, 3, 3}, {[]float64{3, 1}, 2, 1, 3}, {[]float64{9, 1, 5}, 5, 1, 9},
+	} {
+		m := Measure{Values: c.values}
+		least, greatest := m.Range()
+		if m.Median() != c.median || least != c.least || greatest != c.grtest {
+			t.Errorf("%v: median %v, range %v to %v", c.values, m.Median(), least, greatest)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	var b strings.Builder
+	if err := sample().WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"server CPU, ns", "raw tcp", "50.0 ±20% ×2.38", "50000000 ±20%", "note: redis tcp: not there"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestSelected(t *testing.T) {
+	all, err := selected(nil)
+	if err != nil || len(all) != len(Scenarios()) {
+		t.Fatalf("all: %d, %v", len(all), err)
+	}
+	for _, c := range []struct {
+		names []string
+		want  int
+	}{{[]string{"fan-out"}, 5}, {[]string{"fan-out/100"}, 1}, {[]string{"start", "request", "request/1x1"}, 4}} {
+		got, err := selected(c.names)
+		if err != nil || len(got) != c.want {
+			t.Errorf("%v: %d scenarios, %v", c.names, len(got), err)
+		}
+	}
+	for _, name := range []string{"fan", "fan-out/2", ""} {
+		if _, err := selected([]string{name}); err == nil {
+			t.Errorf("%q is a scenario", name)
+		}
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	good := DefaultOptions()
+	if err := good.validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*Options){
+		"target":     func(o *Options) { o.Targets = []string{"kafka"} },
+		"no target":  func(o *Options) { o.Targets = nil },
+		"transport":  func(o *Options) { o.Transports = []string{"udp"} },
+		"small":      func(o *Options) { o.Payloads = []int{minPayload - 1} },
+		"large":      func(o *Options) { o.Payloads = []int{maxPayload + 1} },
+		"repeat":     func(o *Options) { o.Repeat = 0 },
+		"duration":   func(o *Options) { o.Duration = 0 },
+		"no warm-up": func(o *Options) { o.Warmup = -1 },
+	} {
+		o := DefaultOptions()
+		if spoil(&o); o.validate() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,285 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/cpu"
+	"github.com/shirou/gopsutil/v4/mem"
+	"golang.org/x/sys/unix"
+)
+
+// runner is one run of the harness.
+type runner struct {
+	Options
+	results *Results
+}
+
+// Run measures what o says, each repetition against a fresh server. The targets of one scenario take turns, so that a
+// machine that grows slower burdens all of them. The results so far are returned with an error.
+func Run(ctx context.Context, o Options) (*Results, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	scenarios, err := selected(o.Scenarios)
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{Options: o, results: &Results{Format: resultFormat, Started: time.Now().UTC().Truncate(time.Second), Machine: machine(o.Version)}}
+	r.results.Settings = Settings{
+		DurationMs: o.Duration.Milliseconds(), WarmupMs: o.Warmup.Milliseconds(), Repeat: o.Repeat,
+		ServerCore: o.ServerCore, LoadCore: o.LoadCore, Servers: map[string]string{},
+	}
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	if r.LoadCore >= 0 {
+		undo, err := pinSelf(r.LoadCore)
+		if err != nil {
+			return nil, err
+		}
+		defer undo()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	for _, s := range scenarios {
+		for _, payload := range r.Payloads {
+			if s.oneSize && payload != r.Payloads[0] {
+				continue
+			}
+			if err := r.scenario(ctx, s, payload); err != nil {
+				return r.results, err
+			}
+		}
+	}
+	return r.results, nil
+}
+
+// prepare finds the cores, descriptors and programs that the run needs.
+func (r *runner) prepare() error {
+	if r.Address != nil {
+		r.ServerCore = -1
+	}
+	if n := runtime.NumCPU(); r.ServerCore >= n || r.LoadCore >= n {
+		r.note("fewer than %d cores: nothing is pinned", max(r.ServerCore, r.LoadCore)+1)
+		r.ServerCore, r.LoadCore = -1, -1
+		r.results.Settings.ServerCore, r.results.Settings.LoadCore = -1, -1
+	}
+	// Set by hand, so that it is handed down to the servers.
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("file descriptors: %w", err)
+	}
+	limit.Cur = limit.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("file descriptors: %w", err)
+	}
+	if limit.Cur < 6000 {
+		r.note("%d file descriptors: scenarios with 5000 connections fail (ulimit -n)", limit.Cur)
+	}
+	if r.Node == "" && r.Address == nil {
+		node, err := findNode()
+		if err != nil {
+			return err
+		}
+		r.Node = node
+	}
+	if len(r.Hub) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("the raw hub: %w", err)
+		}
+		r.Hub = []string{self, "bench", "hub"}
+	}
+	return nil
+}
+
+// findNode looks beside this program, then in PATH.
+func findNode() (string, error) {
+	const name = "mb-server"
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), name)
+		if _, err := os.Stat(beside); err == nil {
+			return beside, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is neither beside this program nor in PATH: name it with --node", name)
+	}
+	return path, nil
+}
+
+// scenario measures one scenario against every target that has it.
+func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
+	type turn struct {
+		target, transport string
+		left              bool
+	}
+	var turns []turn
+	for _, target := range r.Targets {
+		for _, transport := range r.Transports {
+			if w := wireFor(target, transport); w != nil && fits(s, target, w) {
+				turns = append(turns, turn{target: target, transport: transport})
+			}
+		}
+	}
+	for repetition := range r.Repeat {
+		for i := range turns {
+			t := &turns[i]
+			if t.left {
+				continue
+			}
+			r.say("%s: %s %s, %d bytes, %d of %d", s.Name, t.target, t.transport, payload, repetition+1, r.Repeat)
+			err := r.once(ctx, s, t.target, t.transport, payload)
+			switch {
+			case err == nil:
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, errAbsent):
+				r.note("%s %s, %s: %v", s.Name, t.target, t.transport, err)
+				t.left = true
+			case t.target != "mb":
+				// A peer that cannot do it is a finding, not the end of the run.
+				r.note("%s %s, %s: failed: %v", s.Name, t.target, t.transport, err)
+				t.left = true
+			default:
+				return fmt.Errorf("%s over %s: %w", s.Name, t.transport, err)
+			}
+		}
+	}
+	return nil
+}
+
+func fits(s Scenario, target string, w wire) bool {
+	if _, asks := w.(asker); s.kind == kindRequest && !asks {
+		return false
+	}
+	return !s.mbOnly || target == "mb"
+}
+
+func (r *runner) note(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	r.results.Notes = append(r.results.Notes, line)
+	r.say("%s", line)
+}
+
+// once is one repetition of a scenario against one target.
+func (r *runner) once(ctx context.Context, s Scenario, target, transport string, payload int) error {
+	server, err := r.start(ctx, target, transport)
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+	runtime.GC() // What the last repetition left.
+	w := wireFor(target, transport)
+	l, err := newLoop(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t := &try{
+		runner: r, s: s, server: server, loop: l, wire: w, payload: payload, address: server.address[transport],
+		into: Measure{Scenario: s.Name, Target: target, Transport: transport, Payload: payload},
+	}
+	return t.run()
+}
+
+// try is one repetition.
+type try struct {
+	*runner
+	s       Scenario
+	server  *process
+	loop    *loop
+	wire    wire
+	payload int
+	address string
+	into    Measure
+}
+
+func (t *try) run() error {
+	switch t.s.kind {
+	case kindFan, kindLone, kindPairs, kindFanIn, kindWild, kindTraffic:
+		return t.fan()
+	case kindRequest:
+		return t.requests()
+	case kindLatency:
+		return t.latency()
+	case kindSlow:
+		return t.slow()
+	case kindIdle:
+		return t.idle()
+	case kindStorm:
+		return t.storm()
+	case kindStart:
+		return t.begin()
+	}
+	return fmt.Errorf("scenario %s has no kind", t.s.Name)
+}
+
+// figure keeps one value.
+func (t *try) figure(metric, unit string, higher bool, value float64) {
+	m := t.into
+	m.Metric, m.Unit, m.Higher = metric, unit, higher
+	t.results.add(m, value)
+}
+
+// meter reads clocks around a measurement.
+type meter struct {
+	t      *try
+	began  time.Time
+	server int64
+	load   int64
+}
+
+func (t *try) meter() meter {
+	return meter{t: t, server: t.server.cpu(), load: threadCPU(), began: time.Now()}
+}
+
+// stop keeps the figures of count messages.
+func (m meter) stop(count int) error {
+	took := time.Since(m.began)
+	load := threadCPU() - m.load
+	server := m.t.server.cpu() - m.server
+	if count == 0 {
+		return errors.New("nothing was delivered in the whole measurement: it is too short")
+	}
+	if m.t.server.pid != 0 {
+		m.t.figure(metricCPU, "ns", false, float64(server)/float64(count))
+	}
+	m.t.figure(metricRate, "/s", true, float64(count)/took.Seconds())
+	m.t.figure(metricLoad, "ns", false, float64(load)/float64(count))
+	m.t.memory()
+	return nil
+}
+
+func (t *try) memory() {
+	if n := t.server.resident(); n > 0 {
+		t.figure(metricMemory, "MiB", false, float64(n)/(1<<20))
+	}
+}
+
+func machine(version string) Machine {
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Version: version}
+	if info, err := cpu.Info(); err == nil && len(info) > 0 {
+		m.CPU = info[0].ModelName
+	}
+	if v, err := mem.VirtualMemory(); err == nil {
+		m.Memory = v.Total
+	}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		m.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return m
+}

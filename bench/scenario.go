@@ -1,0 +1,88 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kind is how a scenario is run.
+type kind uint8
+
+const (
+	kindFan kind = iota + 1
+	kindLone
+	kindPairs
+	kindFanIn
+	kindRequest
+	kindIdle
+	kindStorm
+	kindStart
+	kindWild
+	kindSlow
+	kindTraffic
+	kindLatency
+)
+
+// Scenario is one situation that is measured.
+type Scenario struct {
+	Name  string
+	About string
+
+	kind        kind
+	subscribers int  // or pairs, publishers, services
+	clients     int  // of requests, or all connections
+	flight      int  // requests of one client
+	oneSize     bool // the payload plays no part: only the first one is measured
+	mbOnly      bool // what no other target has
+}
+
+// Scenarios returns all of them in the order they are run in.
+func Scenarios() []Scenario {
+	var all []Scenario
+	for _, n := range []int{1, 10, 100, 1000, 5000} {
+		all = append(all, Scenario{Name: fmt.Sprintf("fan-out/%d", n), kind: kindFan, subscribers: n,
+			About: fmt.Sprintf("1 publisher to %d subscribers, saturated", n)})
+	}
+	return append(all,
+		Scenario{Name: "lone/100", kind: kindLone, subscribers: 100, About: "1 publisher to 100 subscribers, one message at a time"},
+		Scenario{Name: "pairs/50", kind: kindPairs, subscribers: 50, About: "50 publishers, each to a subscriber of its own"},
+		Scenario{Name: "fan-in/50", kind: kindFanIn, subscribers: 50, About: "50 publishers to 1 subscriber"},
+		Scenario{Name: "request/1x1", kind: kindRequest, subscribers: 1, clients: 1, flight: 1, About: "1 client, 1 request in flight, 1 service"},
+		Scenario{Name: "request/64x1", kind: kindRequest, subscribers: 1, clients: 64, flight: 1, About: "64 clients, 1 request each in flight, 1 service"},
+		Scenario{Name: "request/1x256", kind: kindRequest, subscribers: 1, clients: 1, flight: 256, About: "1 client, 256 requests in flight, 1 service"},
+		Scenario{Name: "services/16", kind: kindRequest, subscribers: 16, clients: 16, flight: 16, About: "16 clients, 16 requests each in flight, a service for each"},
+		Scenario{Name: "latency/100", kind: kindLatency, subscribers: 100, About: "20,000 deliveries a second to 100 subscribers, open loop"},
+		Scenario{Name: "wildcards/100", kind: kindWild, subscribers: 100, mbOnly: true, About: "100 subscribers with 200 patterns each, 1000 topics, 2 deliveries a message"},
+		Scenario{Name: "traffic/50", kind: kindTraffic, subscribers: 50, oneSize: true, mbOnly: true, About: "real messages with wildcard subscribers: flights of 2001"},
+		Scenario{Name: "slow/100", kind: kindSlow, subscribers: 100, About: "1,000,000 deliveries a second to 100 subscribers, one of which reads nothing"},
+		Scenario{Name: "idle/5000", kind: kindIdle, clients: 5000, oneSize: true, About: "5000 subscribed connections that do nothing"},
+		Scenario{Name: "storm/5000", kind: kindStorm, clients: 5000, oneSize: true, About: "5000 connections as fast as they are welcomed"},
+		Scenario{Name: "start", kind: kindStart, oneSize: true, About: "from starting the process to the first welcome"},
+	)
+}
+
+// selected returns the scenarios whose names are in names or begin with one of them; all when names is empty.
+func selected(names []string) ([]Scenario, error) {
+	if len(names) == 0 {
+		return Scenarios(), nil
+	}
+	var out []Scenario
+	used := make([]bool, len(names))
+	for _, s := range Scenarios() {
+		hit := false
+		for i, n := range names {
+			if s.Name == n || strings.HasPrefix(s.Name, n+"/") {
+				hit, used[i] = true, true
+			}
+		}
+		if hit {
+			out = append(out, s)
+		}
+	}
+	for i, n := range names {
+		if !used[i] {
+			return nil, fmt.Errorf("unknown scenario %q", n)
+		}
+	}
+	return out, nil
+}

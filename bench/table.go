@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+)
+
+// column is a target over a transport.
+type column struct{ target, transport string }
+
+func (c column) String() string { return c.target + " " + c.transport }
+
+// row is a scenario with a payload.
+type row struct {
+	scenario string
+	payload  int
+}
+
+// grid is one metric of a run: its rows and columns in the order of measurement.
+type grid struct {
+	metric, unit string
+	higher       bool
+	columns      []column
+	rows         []row
+}
+
+// grids arranges a run by metric.
+func (r *Results) grids() []grid {
+	var all []grid
+	for i := range r.Measures {
+		m := &r.Measures[i]
+		at := slices.IndexFunc(all, func(g grid) bool { return g.metric == m.Metric && g.unit == m.Unit })
+		if at < 0 {
+			at = len(all)
+			all = append(all, grid{metric: m.Metric, unit: m.Unit, higher: m.Higher})
+		}
+		g := &all[at]
+		if c := (column{m.Target, m.Transport}); !slices.Contains(g.columns, c) {
+			g.columns = append(g.columns, c)
+		}
+		if w := (row{m.Scenario, m.Payload}); !slices.Contains(g.rows, w) {
+			g.rows = append(g.rows, w)
+		}
+	}
+	return all
+}
+
+func (r *Results) severalPayloads() bool {
+	for i := range r.Measures {
+		if r.Measures[i].Payload != r.Measures[0].Payload {
+			return true
+		}
+	}
+	return false
+}
+
+func (w row) label(withPayload bool) string {
+	if withPayload {
+		return w.scenario + ", " + strconv.Itoa(w.payload) + " B"
+	}
+	return w.scenario
+}
+
+// WriteTable prints the medians, one table for each metric, with how far the repetitions lie apart and, where the floor was
+// measured too, the ratio to it.
+func (r *Results) WriteTable(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	payloads := r.severalPayloads()
+	for _, g := range r.grids() {
+		fmt.Fprintf(w, "%s, %s\t", g.metric, g.unit)
+		for _, c := range g.columns {
+			fmt.Fprintf(w, "%s\t", c)
+		}
+		fmt.Fprintln(w)
+		for _, line := range g.rows {
+			fmt.Fprintf(w, "%s\t", line.label(payloads))
+			for _, c := range g.columns {
+				fmt.Fprintf(w, "%s\t", r.cell(g, line, c))
+			}
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	return w.Flush()
+}
+
+// cell is the median, the half of the spread in percent, and the ratio to the floor.
+func (r *Results) cell(g grid, line row, c column) string {
+	m := r.find(line.scenario, c.target, c.transport, line.payload, g.metric)
+	if m == nil {
+		return "-"
+	}
+	text := number(m.Median())
+	if least, greatest := m.Range(); len(m.Values) > 1 && m.Median() != 0 {
+		text += fmt.Sprintf(" ±%.0f%%", 50*(greatest-least)/m.Median())
+	}
+	if floor := r.find(line.scenario, "raw", "tcp", line.payload, g.metric); g.metric == metricCPU && floor != nil && floor != m && floor.Median() > 0 {
+		text += fmt.Sprintf(" ×%.2f", m.Median()/floor.Median())
+	}
+	return text
+}
+
+// number has three or four digits that mean something.
+func number(v float64) string {
+	switch {
+	case v >= 1000 || v <= -1000 || v == 0:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10 || v <= -10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}

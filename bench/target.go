@@ -1,0 +1,67 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+)
+
+// errAbsent says that a target cannot be measured here.
+var errAbsent = errors.New("not there")
+
+// start starts a fresh server of target for one repetition, or returns the running one, and waits until it accepts.
+func (r *runner) start(ctx context.Context, target, transport string) (*process, error) {
+	w := wireFor(target, transport)
+	if target == "mb" && r.Address != nil {
+		address := r.Address[transport]
+		if address == "" {
+			return nil, fmt.Errorf("%w: the running node's address for %s", errAbsent, transport)
+		}
+		return &process{pid: r.PID, address: map[string]string{transport: address}}, nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	cmd, cleanup, err := r.command(target, transport, port)
+	if err != nil {
+		return nil, err
+	}
+	r.results.Settings.Servers[target] = filepath.Base(cmd.Path)
+	p, err := launch(cmd, r.ServerCore)
+	if err != nil {
+		cleanup()
+		return nil, err
+	}
+	p.cleanup = cleanup
+	p.address = map[string]string{transport: fmt.Sprintf("127.0.0.1:%d", port)}
+	if err := p.ready(ctx, w, transport); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// command is the command line of a target that serves transport on port. What it needs on disk is removed by cleanup.
+func (r *runner) command(target, transport string, port int) (cmd *exec.Cmd, cleanup func(), err error) {
+	cleanup = func() {}
+	switch target {
+	case "mb":
+		other := "ws"
+		if transport == "ws" {
+			other = "tcp"
+		}
+		return exec.Command(r.Node, "--host", "127.0.0.1", "--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
+			"--log-level", "error", "--set", "loops=1", "--set", "admin.address=", "--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),
+			// Subscribers say nothing for as long as a run takes: a heartbeat would be a foreign message.
+			"--set", "connection.heartbeatRetryTimeout=3600000", "--set", "connection.heartbeatDeregisterTimeout=7200000"), cleanup, nil
+	case "raw":
+		return exec.Command(r.Hub[0], append(r.Hub[1:len(r.Hub):len(r.Hub)], strconv.Itoa(port))...), cleanup, nil
+	}
+	return nil, nil, fmt.Errorf("%w: a server for %s", errAbsent, target)
+}

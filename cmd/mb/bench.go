@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mbserver/bench"
+	"mbserver/bench/raw"
+)
+
+func (a *app) bench() *cobra.Command {
+	o := bench.DefaultOptions()
+	o.Version = buildVersion()
+	var out string
+	var quick bool
+	cmd := &cobra.Command{
+		Use:   "bench [SCENARIO...]",
+		Short: "Measure what a node costs",
+		Long: "Measure what a node costs: CPU time per message, latency, memory (Linux).\n\n" +
+			"Starts a fresh mb-server for each repetition, pinned to one core, and loads it from another. With --server it\n" +
+			"measures a node that runs already; its CPU time and memory need --pid. SCENARIO is a name or its beginning\n" +
+			"(see mb bench list); without one everything is measured, which takes minutes.",
+		Example: "  mb bench fan-out request/1x1 --repeat 3\n" +
+			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 --out results.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Scenarios = args
+			if quick {
+				o.Repeat, o.Duration, o.Warmup = 1, 300*time.Millisecond, 100*time.Millisecond
+			}
+			if cmd.Flags().Changed("server") {
+				u, err := url.Parse(a.server)
+				if err != nil || u.Port() == "" || u.Scheme != "tcp" && u.Scheme != "ws" {
+					return usageError(fmt.Sprintf("--server %q: tcp or ws, with a port", a.server))
+				}
+				o.Address, o.Transports = map[string]string{u.Scheme: u.Host}, []string{u.Scheme}
+			}
+			return work(func(ctx context.Context, _ []string) error { return a.measure(ctx, o, out) })(cmd, args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Targets, "targets", o.Targets, "`NAMES` of what is measured: mb, and raw (the floor)")
+	f.StringSliceVar(&o.Transports, "transports", o.Transports, "`NAMES` of transports: tcp, ws")
+	f.IntSliceVar(&o.Payloads, "payload", o.Payloads, "payloads in `BYTES`, 16 to 65536")
+	f.DurationVar(&o.Duration, "duration", o.Duration, "`TIME` of one measurement")
+	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "`TIME` before it that does not count")
+	f.IntVar(&o.Repeat, "repeat", o.Repeat, "`N` repetitions, each against a fresh server")
+	f.BoolVar(&quick, "quick", false, "one short repetition of each")
+	f.IntVar(&o.ServerCore, "server-core", o.ServerCore, "processor `N` of the server, -1: not pinned")
+	f.IntVar(&o.LoadCore, "load-core", o.LoadCore, "processor `N` of the load, -1: not pinned")
+	f.StringVar(&o.Node, "node", "", "mb-server `FILE` (beside mb, or in PATH)")
+	f.StringVar(&o.Traffic, "traffic", o.Traffic, "`FILE` of flights for the scenario traffic")
+	f.IntVar(&o.PID, "pid", 0, "with --server: `PID` of the node")
+	f.StringVarP(&out, "out", "o", "", "write the results as JSON to `FILE` (- is standard output)")
+	cmd.AddCommand(a.benchList(), a.benchHub())
+	return cmd
+}
+
+// measure runs and shows. Results of a run that was cut short are shown too.
+func (a *app) measure(ctx context.Context, o bench.Options, out string) error {
+	o.Progress = func(line string) { a.notice("%s", line) }
+	r, err := bench.Run(ctx, o)
+	if r == nil {
+		return err
+	}
+	if out != "-" {
+		if shown := a.show(r); shown != nil {
+			return errors.Join(err, shown)
+		}
+	}
+	switch out {
+	case "":
+		return err
+	case "-":
+		return errors.Join(err, r.WriteJSON(a.stdout))
+	}
+	return errors.Join(err, toFile(out, r.WriteJSON))
+}
+
+func (a *app) show(r *bench.Results) error {
+	if a.json {
+		return r.WriteJSON(a.stdout)
+	}
+	return r.WriteTable(a.stdout)
+}
+
+// toFile writes a file whole or says why not.
+func toFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+func (a *app) benchList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the scenarios",
+		Args:  cobra.NoArgs,
+		RunE: work(func(context.Context, []string) error {
+			w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+			for _, s := range bench.Scenarios() {
+				_, _ = fmt.Fprintf(w, "%s\t%s\n", s.Name, s.About) // Flush tells.
+			}
+			return w.Flush()
+		}),
+	}
+}
+
+// benchHub is the floor as a process of its own.
+func (a *app) benchHub() *cobra.Command {
+	return &cobra.Command{
+		Use:    "hub PORT",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: work(func(ctx context.Context, args []string) error {
+			port, err := strconv.ParseUint(args[0], 10, 16)
+			if err != nil {
+				return usageError(fmt.Sprintf("port %q", args[0]))
+			}
+			h, err := raw.Listen(int(port))
+			if err != nil {
+				return err
+			}
+			return h.Serve(ctx)
+		}),
+	}
+}
