@@ -11,7 +11,7 @@ import (
 // Back pressure (protocol §9 connection.backpressure: pause). A publish that asks for an acknowledgement waits, on the
 // loop of each subscriber whose ring has no room for it, until that drains; meanwhile its publisher's socket is not read.
 // The wait is bounded by connection.backpressureMax, then the overflow policy decides: two connections that wait for each
-// other come free, whatever they do. Subscriptions that chose to lose the oldest or to conflate never make anybody wait.
+// other come free, whatever they do. A subscription that chose to lose the oldest or to conflate never makes anybody wait.
 
 // parked is one publish that waits on one loop. Loop only.
 type parked struct {
@@ -85,14 +85,35 @@ func (l *loop) receiveWaiting(e *envelope) {
 
 // deliverOrPark offers p's message to one subscriber, or notes that it has to wait for it.
 func (l *loop) deliverOrPark(p *parked, c *conn, d delivery) {
-	patient := d&(deliverConflate|policyMask) != deliverDropOldest && d&deliverConflate == 0
-	if patient && c.state == stateOpen && (len(c.waiters) > 0 || !c.hasRoom(len(p.body.B))) {
+	patient := d&deliverLossy == 0
+	if c.state == stateOpen && (patient && (len(c.waiters) > 0 || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
 		c.waiters = append(c.waiters, p)
 		p.waits = append(p.waits, parkedTarget{c: c, d: d})
 		p.left++
 		return
 	}
 	l.deliverParked(p, c, d)
+}
+
+// awaits says whether a publish with the key waits for c. Nothing of its topic may overtake it: what asks for no
+// acknowledgement is lost in the meantime, because it may come from the same publisher, whom the word of its pause reaches
+// only at the end of a turn.
+func (c *conn) awaits(key uint64) bool {
+	for _, p := range c.waiters {
+		if p.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// overtakes is awaits for a message that is lost then.
+func (c *conn) overtakes(key uint64) bool {
+	if len(c.waiters) == 0 || c.state != stateOpen || !c.awaits(key) {
+		return false
+	}
+	c.noteLoss(1)
+	return true
 }
 
 // hasRoom says whether c's ring takes n more bytes, without any policy.

@@ -62,11 +62,13 @@ func isSystem(name []byte) bool {
 type detail struct {
 	key    string
 	text   string
+	raw    []byte // text that is not copied; valid while the call runs
 	number int64
 	isText bool
 }
 
 func textDetail(key, value string) detail       { return detail{key: key, text: value, isText: true} }
+func rawDetail(key string, value []byte) detail { return detail{key: key, raw: value, isText: true} }
 func numberDetail(key string, value int) detail { return detail{key: key, number: int64(value)} }
 
 // appendError writes the payload of an error answer (protocol §7).
@@ -87,7 +89,9 @@ func appendError(b []byte, code codec.Code, message string, unix int64, details 
 			}
 			b = codec.AppendJSONQuoted(b, d.key)
 			b = append(b, ':')
-			if d.isText {
+			if d.raw != nil {
+				b = codec.AppendJSONString(b, d.raw)
+			} else if d.isText {
 				b = codec.AppendJSONQuoted(b, d.text)
 			} else {
 				b = strconv.AppendInt(b, d.number, 10)

@@ -70,7 +70,7 @@ func (l *loop) postPublish(e envelope) bool {
 	in := &l.inbox
 	in.mu.Lock()
 	taken, wake := false, false
-	if !in.full && in.bytes+n <= mailboxBytes {
+	if !in.full && in.bytes+n <= l.node.mailboxBytes {
 		if taken, wake = in.box.Post(e, false); taken {
 			in.bytes += n
 			in.waiting.Store(int64(in.bytes))

@@ -8,10 +8,12 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/config"
+	"mbserver/server/logging"
 )
 
 // liveShared counts the shared buffers that nobody has given back yet.
@@ -24,6 +26,8 @@ type testNode struct {
 	ms     int64 // the clock of all loops
 	hosts  []*testHost
 	faults []string // what the node logged as its own faults
+
+	onLine func(line logging.Line, to []logTarget) // what the log stream is given; nil: there is no stream
 }
 
 // testEpoch is the wall clock (Unix ms) at which a test node starts.
@@ -60,6 +64,7 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
+	node.noise.now = func() time.Time { return time.UnixMilli(testEpoch + n.ms) }
 	n.Node = node
 	random := rand.New(rand.NewPCG(seed, 1))
 	n.id = codec.NewUUID(random.Uint64(), random.Uint64())
@@ -78,20 +83,56 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 	return n
 }
 
-// faultLog fails nothing by itself: it keeps what is logged as an error.
-type faultLog struct{ node *testNode }
+// faultLog keeps what is logged as an error, and hands lines to those who listen, in place of a logging.Handler with its
+// goroutine. It fails nothing by itself.
+type faultLog struct {
+	node   *testNode
+	module string
+}
 
-func (f *faultLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
-func (f *faultLog) WithAttrs([]slog.Attr) slog.Handler               { return f }
-func (f *faultLog) WithGroup(string) slog.Handler                    { return f }
+func (f *faultLog) WithGroup(string) slog.Handler { return f }
+func (f *faultLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	g := *f
+	for _, a := range attrs {
+		if a.Key == "module" {
+			g.module = a.Value.String()
+		}
+	}
+	return &g
+}
+
+// listeners are those who may want a line of the level.
+func (f *faultLog) listeners(level slog.Level) (to []logTarget) {
+	if f.node.onLine == nil || f.node.logStream.targets.Load() == nil {
+		return nil
+	}
+	for _, t := range *f.node.logStream.targets.Load() {
+		if t.filter.levels&(1<<logLevelIndex(level)) != 0 {
+			to = append(to, t)
+		}
+	}
+	return to
+}
+
+func (f *faultLog) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelError || len(f.listeners(level)) > 0
+}
+
 func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
-	var b strings.Builder
-	b.WriteString(r.Message)
-	r.Attrs(func(a slog.Attr) bool {
-		b.WriteString("\n" + a.String())
-		return true
-	})
-	f.node.faults = append(f.node.faults, b.String())
+	if r.Level >= slog.LevelError {
+		var b strings.Builder
+		b.WriteString(r.Message)
+		r.Attrs(func(a slog.Attr) bool {
+			b.WriteString("\n" + a.String())
+			return true
+		})
+		f.node.faults = append(f.node.faults, b.String())
+	}
+	if to := f.listeners(r.Level); len(to) > 0 {
+		line := logging.Line{Level: r.Level, Time: time.UnixMilli(testEpoch + f.node.ms), Message: r.Message, Module: f.module}
+		f.node.onLine(line, to)
+		f.node.logStream.deliver(line)
+	}
 	return nil
 }
 
@@ -151,6 +192,7 @@ type testSocket struct {
 	err         error
 	out         []byte
 	waiting     *service // asked for word of room
+	paused      bool     // the node does not read it
 	writeClosed bool
 	closed      bool
 	violation   string // a call that must not happen
@@ -192,7 +234,7 @@ func (s *testSocket) awaitWritable(to *service) {
 	s.waiting = to
 }
 
-func (s *testSocket) pauseReading(bool) {}
+func (s *testSocket) pauseReading(paused bool) { s.paused = paused }
 
 func (s *testSocket) closeWrite() { s.writeClosed = true }
 
@@ -252,6 +294,9 @@ func (k *testClient) arrive(b []byte) {
 	l := k.service.loop
 	l.begin()
 	l.guard(k.conn, func() { k.conn.receive(b) })
+	if k.conn.charge != 0 || k.conn.dec.Buffered() != 0 {
+		k.conn.recharge()
+	}
 }
 
 // send hands one whole text message to the connection.

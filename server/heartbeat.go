@@ -17,6 +17,9 @@ func (c *conn) armHeartbeat() {
 // checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it (protocol §8).
 func (c *conn) checkHeartbeat(now int64) {
 	l := c.service.loop
+	if c.held != nil {
+		c.heard = now // nobody listens to it: it is a paused publisher
+	}
 	silent := now - c.heard
 	switch {
 	case silent >= l.node.heartbeatDeregister:

@@ -16,8 +16,10 @@ const (
 	// for that loop's subscribers, counted, and told to each of them.
 	mailboxLimit = 1 << 16
 
-	// mailboxBytes bounds the bodies of the publishes that wait for one loop.
+	// mailboxBytes bounds the bodies of the publishes that wait for one loop; the inboxes of all loops together hold at
+	// most 1/mailboxShare of memory.limit. Two of the largest messages always have room.
 	mailboxBytes = 64 << 20
+	mailboxShare = 8
 
 	// matchCacheLimit is how many topics' routes one loop remembers.
 	matchCacheLimit = 1 << 14
@@ -28,6 +30,11 @@ const (
 	// protectedReserve is the share (1/n) of a ring that only responses, errors and notices may fill, so that a
 	// connection whose subscriptions overflow still gets its answers.
 	protectedReserve = 16
+
+	// protectedBytes and protectedMessages are the least of that share, in a small ring. The messages come on top of
+	// connection.outbound.messages, the bytes are part of connection.outbound.bytes.
+	protectedBytes    = 16 << 10
+	protectedMessages = 64
 
 	// rerouteMax is how often a request is offered to another service because the chosen one left before it arrived.
 	rerouteMax = 4

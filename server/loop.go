@@ -29,6 +29,7 @@ type loop struct {
 
 	memory   atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	shedding atomic.Bool  // shed was asked for
+	largest  atomic.Int64 // the largest charge of a connection, or more: exact after shed
 
 	// Owned by the loop.
 	conns  []*conn // by slot

@@ -10,10 +10,11 @@ import (
 
 // The node's memory budget (protocol §9 memory.limit). What clients can make it hold is charged: stalled rings, partial
 // frames, waiting requests, inboxes. The rest of the limit is for what the charge does not see: the connections
-// themselves, buffers that are pooled, and what the collector has not come to yet.
+// themselves, buffers that are pooled or larger than what is in them (measured: half as much again), and what the
+// collector has not come to yet.
 const (
-	budgetHigh = 50 // per cent of memory.limit that may be charged: beyond it the largest laggards are cut
-	budgetLow  = 40 // per cent down to which they are
+	budgetHigh = 40 // per cent of memory.limit that may be charged: beyond it the largest laggards are cut
+	budgetLow  = 32 // per cent down to which they are
 
 	recordCharge  = 40      // bytes charged per waiting message beside its own
 	stalledCharge = 4 << 10 // bytes charged for having a backlog at all
@@ -55,6 +56,9 @@ func (c *conn) recharge() {
 	l := c.service.loop
 	l.charge += held - c.charge
 	c.charge = held
+	if held > l.largest.Load() {
+		l.largest.Store(held)
+	}
 }
 
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its budget, has every loop cut
@@ -86,6 +90,7 @@ func (l *loop) shed() {
 	if total <= n.memory.high {
 		return
 	}
+	l.largest.Store(0)
 	var laggards []*conn
 	for _, c := range l.conns {
 		if c != nil && c.charge >= laggardMin {
@@ -93,9 +98,13 @@ func (l *loop) shed() {
 		}
 	}
 	sort.Slice(laggards, func(i, j int) bool { return laggards[i].charge > laggards[j].charge })
-	for _, c := range laggards {
-		if total <= n.memory.low {
-			break
+	for i, c := range laggards {
+		l.largest.Store(c.charge)
+		if total <= n.memory.low || c.charge < n.largest()/2 {
+			break // enough, or larger ones are another loop's
+		}
+		if i == len(laggards)-1 {
+			l.largest.Store(0)
 		}
 		total -= c.charge
 		n.memory.shed.Add(1)
@@ -107,6 +116,14 @@ func (l *loop) shed() {
 		c.doomNow()
 	}
 	l.memory.Store(l.charge)
+}
+
+// largest is the largest charge of any connection, as far as the loops have told.
+func (n *Node) largest() (most int64) {
+	for _, l := range n.loops {
+		most = max(most, l.largest.Load())
+	}
+	return most
 }
 
 // bodyCharge is what a buffer of its own costs.

@@ -49,6 +49,7 @@ type Node struct {
 	limits              ringbuf.Limits // of a ring
 	droppable           ringbuf.Limits // the part of it that publishes may fill
 	maxFrame            int            // bytes
+	mailboxBytes        int            // bodies that may wait for one loop
 	payloadMax          int            // bytes
 	timeoutMaxMs        uint64
 	timeoutDefaultMs    int64
@@ -125,10 +126,12 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	n.memory.high = cfg.Memory.Limit / 100 * budgetHigh
 	n.memory.low = cfg.Memory.Limit / 100 * budgetLow
 	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
+	n.mailboxBytes = max(min(mailboxBytes, int(cfg.Memory.Limit)/mailboxShare/count), 2*n.maxFrame)
 	n.droppable = ringbuf.Limits{
-		Bytes:    n.limits.Bytes - n.limits.Bytes/protectedReserve,
-		Messages: n.limits.Messages - n.limits.Messages/protectedReserve,
+		Bytes:    n.limits.Bytes - max(n.limits.Bytes/protectedReserve, min(protectedBytes, n.limits.Bytes/4)),
+		Messages: n.limits.Messages,
 	}
+	n.limits.Messages += max(n.limits.Messages/protectedReserve, protectedMessages)
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails (crypto/rand)
 	n.id = codec.NewUUID(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))

@@ -18,9 +18,10 @@ const (
 	deliverDrop       delivery = iota + 1 // the newest is lost
 	deliverDropOldest                     // the oldest is lost
 	deliverDisconnect                     // the connection is cut
+	deliverLossy      delivery = 1 << 6   // the subscriber chose to lose: nobody waits for it
 	deliverConflate   delivery = 1 << 7   // with any of the above
 
-	policyMask = deliverConflate - 1
+	policyMask = deliverLossy - 1
 )
 
 // overflowNames are the values of a subscription's overflow and of connection.outbound.overflow, by policy; 0 in a
@@ -40,11 +41,14 @@ func parseOverflow(name string) delivery {
 // deliveryOf resolves a subscription's options.
 func (n *Node) deliveryOf(o topic.Options) delivery {
 	d := delivery(o.Overflow)
-	if d == 0 {
-		d = n.overflow
-	}
 	if o.Conflate {
-		d |= deliverConflate
+		d |= deliverConflate | deliverLossy
+	}
+	switch d & policyMask {
+	case 0:
+		d |= n.overflow
+	case deliverDropOldest:
+		d |= deliverLossy
 	}
 	return d
 }

@@ -58,8 +58,9 @@ func (p *pending) init(l *loop) {
 	p.oldestAt.Store(math.MaxInt64)
 }
 
-// take returns a fresh entry with a masked ID that carries its address, or nil when the table is full.
-func (p *pending) take() *entry {
+// take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that carries its address, or
+// nil when the table is full.
+func (p *pending) take(arrived int64) *entry {
 	var e *entry
 	if n := len(p.free); n > 0 {
 		e = p.free[n-1]
@@ -76,14 +77,35 @@ func (p *pending) take() *entry {
 	address := uint64(e.slot)<<8 | uint64(l.index)
 	e.id = codec.NewUUID(l.random.Uint64(), l.random.Uint64()&^math.MaxUint32|address)
 	p.count++
-	e.older = p.newest
-	if p.newest != nil {
-		p.newest.newer = e
+	e.arrived = arrived
+	p.insertByAge(e)
+	return e
+}
+
+// insertByAge puts e into the list of entries by age. Most are the newest; one that has waited in a queue is among the
+// oldest: the search goes from both ends.
+func (p *pending) insertByAge(e *entry) {
+	after, before := p.newest, p.oldest
+	for after != nil && after.arrived > e.arrived {
+		if before.arrived > e.arrived {
+			after = before.older
+			break
+		}
+		after, before = after.older, before.newer
+	}
+	e.older = after
+	if after != nil {
+		e.newer = after.newer
+		after.newer = e
 	} else {
+		e.newer = p.oldest
 		p.oldest = e
 	}
-	p.newest = e
-	return e
+	if e.newer != nil {
+		e.newer.older = e
+	} else {
+		p.newest = e
+	}
 }
 
 // find returns the entry that the masked ID names, if it is outstanding here.
@@ -164,7 +186,7 @@ func (p *pending) unqueue(e *entry) {
 
 // describe fills in whose request e is and how it will be answered.
 func (e *entry) describe(q *inquiry) {
-	e.requester, e.hasID, e.arrived = q.requester, len(q.id) > 0, q.arrived
+	e.requester, e.hasID = q.requester, len(q.id) > 0
 	e.header = append(e.header[:0], q.topic...)
 	e.header = append(append(e.header, ':'), q.version...)
 	if e.hasID {

@@ -14,7 +14,7 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 	r := l.publishes.Lookup(name)
 	if r.total == 0 {
 		l.tally[countPublishUnrouted]++
-		l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic")
+		l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", rawDetail("topic", h.Topic))
 		return
 	}
 	header := append(l.header[:0], "publish:"...)
@@ -93,9 +93,9 @@ func (l *loop) deliver(to *ownTargets, t transport, text bool, header, payload [
 		return 0
 	}
 	f := l.encode(t, t.fanLog(), text, header, payload, ringbuf.Droppable, key)
-	audited := l.node.audited()
+	audited, pause := l.node.audited(), l.node.pause
 	for i, c := range to.conns {
-		if c.offer(f, to.deliveries[i]) {
+		if pause && c.overtakes(key) || c.offer(f, to.deliveries[i]) {
 			dropped++
 		} else if audited {
 			l.auditSent(c, header, payload, original)
@@ -110,9 +110,9 @@ func (l *loop) deliverShared(to *ownTargets, t transport, text bool, body *ringb
 		return 0
 	}
 	f := l.encodePrefix(t, t.fanLog(), text, len(body.B), ringbuf.Droppable, key)
-	audited := l.node.audited()
+	audited, pause := l.node.audited(), l.node.pause
 	for i, c := range to.conns {
-		if c.offerShared(f, body, to.deliveries[i]) {
+		if pause && c.overtakes(key) || c.offerShared(f, body, to.deliveries[i]) {
 			dropped++
 		} else if audited {
 			l.auditSent(c, body.B, nil, original)
@@ -146,10 +146,12 @@ func (l *loop) receivePublish(e *envelope) {
 				frames[t] = l.encode(t, t.fanLog(), e.text, nil, e.body.B, ringbuf.Droppable, e.key)
 			}
 		}
-		lost := false
-		if shared {
+		lost := l.node.pause && c.overtakes(e.key)
+		switch {
+		case lost:
+		case shared:
 			lost = c.offerShared(frames[t], e.body, e.deliveries[i])
-		} else {
+		default:
 			lost = c.offer(frames[t], e.deliveries[i])
 		}
 		if lost {

@@ -48,7 +48,7 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 		l.failInquiry(q, codec.ServiceUnavailable, "no service has room, and this node has no memory to let requests wait", textDetail("reason", "memory"))
 		return
 	}
-	e := l.pending.take()
+	e := l.pending.take(q.arrived)
 	if e == nil {
 		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
 		return

@@ -48,7 +48,7 @@ func (l *loop) route(q *inquiry, name []byte) {
 	switch {
 	case len(cs) == 0:
 		l.tally[countRequestUnrouted]++
-		l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic")
+		l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic", rawDetail("topic", q.topic))
 		return
 	case q.hops > rerouteMax:
 		l.failInquiry(q, codec.ServiceUnavailable, "the services on this topic come and go", textDetail("reason", "busy"))
@@ -73,7 +73,7 @@ func (l *loop) routeAtHome(q *inquiry, name []byte) {
 		cs := l.requests.Lookup(name)
 		if len(cs) == 0 {
 			l.tally[countRequestUnrouted]++
-			l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic")
+			l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic", rawDetail("topic", q.topic))
 			return
 		}
 		if s := l.reserve(cs); s != nil {
@@ -152,7 +152,7 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 		return
 	}
 	p := &l.pending
-	e := p.take()
+	e := p.take(q.arrived)
 	if e == nil {
 		s.outstanding.Add(-1)
 		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
@@ -180,7 +180,7 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 func (l *loop) expireInquiry(q *inquiry) {
 	if len(q.id) > 0 {
 		l.tally[countRequestTimeout]++
-		l.failInquiry(q, codec.Timeout, "no service had room within the request's timeout")
+		l.failInquiry(q, codec.Timeout, "no service had room within the request's timeout", numberDetail("waitedMs", int(l.time.ms-q.arrived)))
 	}
 }
 
@@ -194,7 +194,7 @@ func (l *loop) response(c *conn, h *codec.Header, payload []byte, text bool) {
 	id, _ := codec.ParseUUID(h.RequestID)
 	e := l.pending.find(id)
 	if e == nil || e.target != c {
-		l.fail(c, h, codec.InvalidRequestID, "no such request is outstanding at this service")
+		l.fail(c, h, codec.InvalidRequestID, "no such request is outstanding at this service", rawDetail("requestId", h.RequestID))
 		return
 	}
 	l.pending.drop(e)
@@ -247,7 +247,9 @@ func (l *loop) failEntry(e *entry, code codec.Code, message string, details ...d
 func (l *loop) failUnrouted(e *entry) {
 	l.tally[countRequestUnrouted]++
 	l.pending.drop(e)
-	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left", nil)
+	name, _, _ := bytes.Cut(e.header, []byte{':'})
+	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left",
+		[]detail{rawDetail("topic", name)})
 }
 
 func (l *loop) failTo(s *service, header []byte, code codec.Code, message string, details []detail) {
@@ -268,7 +270,7 @@ func (e *entry) expire() {
 		l.tally[countRequestTimeout]++
 	}
 	if e.target == nil {
-		l.failEntry(e, codec.Timeout, "no service had room within the request's timeout")
+		l.failEntry(e, codec.Timeout, "no service had room within the request's timeout", numberDetail("waitedMs", int(l.time.ms-e.arrived)))
 		return
 	}
 	l.failEntry(e, codec.Timeout, "no answer within the request's timeout", textDetail("targetServiceId", e.target.id.String()))

@@ -14,7 +14,7 @@ type route struct {
 	tcp, ws ownTargets
 	remote  []remoteGroup
 	total   int
-	key     uint64 // names the topic in backlogs where some target conflates; 0 where none does
+	key     uint64 // names the topic in backlogs and among waiting publishes; 0 where no target conflates or waits
 }
 
 // ownTargets are this loop's connections of one transport, and how each wants its messages: two slices of one length.
@@ -37,7 +37,7 @@ func (l *loop) buildRoute(name []byte, matches []topic.Match[*service]) *route {
 	r := &route{total: len(matches)}
 	for _, m := range matches {
 		s, d := m.Sub, l.node.deliveryOf(m.Options)
-		if d&deliverConflate != 0 {
+		if d&deliverConflate != 0 || l.node.pause {
 			r.key = maphash.Bytes(topicSeed, name) | 1
 		}
 		own := &r.tcp

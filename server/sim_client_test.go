@@ -18,6 +18,8 @@ type simClient struct {
 	// On its way to the node: bytes, and the messages in them.
 	outbox  []byte
 	sending []simSent
+	arrived int  // bytes of the outbox that the node was given
+	said    int  // bytes that were put there
 	silent  bool // it has said what loses its framing, or goodbye
 
 	// Oracle.
@@ -44,6 +46,9 @@ type simClient struct {
 	responses map[string]int // masked ID to how many responses it sent
 	rejected  map[string]int // and how many of them were refused
 	answering []*simRequest  // requests that it has been given
+
+	simFlow
+	simStream
 }
 
 type simSub struct {
@@ -51,9 +56,10 @@ type simSub struct {
 	priority float64
 }
 
-// simSent is one message on its way; end counts bytes from the beginning of the outbox.
+// simSent is one message on its way; end counts the bytes that the client has said by then.
 type simSent struct {
 	end   int
+	msg   string
 	apply func()
 }
 
@@ -63,45 +69,70 @@ func (k *simClient) alive() bool { return k.conn.state == stateOpen }
 // listed says that the trie still knows it.
 func (k *simClient) listed() bool { return k.conn.state == stateOpen || k.conn.state == stateClosing }
 
-// say queues a message to be delivered; apply tells the oracle that the node has taken it.
+// say queues a message to be delivered; apply tells the oracle that the node takes it.
 func (k *simClient) say(msg string, text bool, apply func()) {
 	if k.silent {
 		return
 	}
-	k.outbox = append(k.outbox, k.frame([]byte(msg), text)...)
-	k.sending = append(k.sending, simSent{end: len(k.outbox), apply: apply})
+	frame := k.frame([]byte(msg), text)
+	k.outbox = append(k.outbox, frame...)
+	k.said += len(frame)
+	k.sending = append(k.sending, simSent{end: k.said, msg: msg, apply: apply})
 }
 
-// deliver lets the first n bytes of the outbox arrive.
+// deliver lets the first n bytes of the outbox arrive, unless the node does not read them.
 func (k *simClient) deliver(n int) {
 	n = min(n, len(k.outbox))
-	if n == 0 || k.ended {
+	if n == 0 || k.ended || k.sock.paused {
 		return
 	}
-	l := k.service.loop
 	chunk := append([]byte(nil), k.outbox[:n]...)
 	k.outbox = append(k.outbox[:0], k.outbox[n:]...)
-	whole := 0
-	for i := range k.sending {
-		k.sending[i].end -= n
-		if k.sending[i].end <= 0 {
-			whole++
+	k.arrived += n
+	k.s.say("%s: %d bytes arrive", k.name, n)
+	k.arrive(chunk)
+	k.checkTaken()
+}
+
+// checkTaken holds that a message is taken as soon as it is whole, unless its sender is paused.
+func (k *simClient) checkTaken() {
+	if k.alive() && k.held == nil && len(k.sending) > 0 && k.sending[0].end <= k.arrived {
+		k.s.fail("%s: a whole message was not taken: %.60q", k.name, k.sending[0].msg)
+	}
+}
+
+// simDecoder tells the oracle of each message at the moment at which the node takes it.
+type simDecoder struct {
+	codec.Decoder
+	k *simClient
+}
+
+func (d *simDecoder) Next(in []byte) (codec.Message, []byte, *codec.FrameError) {
+	m, rest, err := d.Decoder.Next(in)
+	if err == nil && (m.Kind == codec.Binary || m.Kind == codec.Text) {
+		d.k.taken()
+	}
+	return m, rest, err
+}
+
+// taken applies the next message, which the node is about to dispatch, or expects it to be refused.
+func (k *simClient) taken() {
+	if len(k.sending) == 0 || k.sending[0].end > k.arrived {
+		k.s.fail("%s: the node takes a message that it was not sent", k.name)
+	}
+	m := k.sending[0]
+	k.sending = k.sending[1:]
+	h, _, bad := codec.ParseHeader([]byte(m.msg), k.s.n.timeoutMaxMs)
+	if bad == nil {
+		k.noteTaken(&h)
+		if scope := k.s.rates.limitedBy(k, &h); scope != "" {
+			k.s.say("%s: a message over the limit of its %s", k.name, scope)
+			k.refused[refusal(scope, string(h.RequestID))]++
+			return
 		}
 	}
-	k.s.say("%s: %d bytes arrive, %d messages end", k.name, n, whole)
-	if k.s.alone = whole == 1; k.s.alone {
-		k.s.before()
-	}
-	before := l.tally[countMessage]
-	k.arrive(chunk)
-	taken := int(l.tally[countMessage] - before)
-	if taken > whole || taken < whole && k.alive() {
-		k.s.fail("%s: %d messages were taken of %d", k.name, taken, whole)
-	}
-	for i := range taken {
-		k.sending[i].apply()
-	}
-	k.sending = append(k.sending[:0], k.sending[whole:]...)
+	k.s.before()
+	m.apply()
 }
 
 var (
@@ -130,6 +161,8 @@ func (k *simClient) speak() {
 		k.respond()
 	case dice < 94:
 		k.register()
+	case dice < 95 && k.s.logs:
+		k.listen()
 	case dice < 96:
 		k.call([]string{"system.heartbeat", "system.topic.list", "system.service.list", "system.topic.subscriptions"}[k.s.random.IntN(4)], "{}", func() {})
 	default:
@@ -140,7 +173,7 @@ func (k *simClient) speak() {
 // body returns a payload that begins with key, with or without text that only a binary frame may carry.
 func (k *simClient) body(key string) (payload string, text bool) {
 	size := k.s.random.IntN(30)
-	if k.s.chance(20) {
+	if k.s.chance(20) || k.s.memory && k.s.chance(60) {
 		size = k.s.random.IntN(k.s.n.payloadMax - 40)
 	}
 	text = k.s.chance(70)
@@ -257,6 +290,7 @@ func (k *simClient) subscribe() {
 		k.s.say("%s subscribes %s %s %g %s conflate=%v", k.name, action, pattern, priority, overflow, conflate)
 		k.excused = k.excused || overflow == config.OverflowDisconnect
 		k.loose = k.loose || conflate || overflow == config.OverflowDropOldest
+		k.conflates = k.conflates || conflate
 		for _, kind := range simKinds(action) {
 			k.drop(kind, pattern)
 			k.subs[kind] = append(k.subs[kind], simSub{strings.ToLower(pattern), priority})
@@ -289,6 +323,9 @@ func (k *simClient) unsubscribe() {
 
 // suffer has something happen to the client's connection.
 func (k *simClient) suffer() {
+	if k.auditor {
+		return
+	}
 	switch dice := k.s.random.IntN(100); {
 	case dice < 35:
 		k.excused = true // it may be closed for not reading its answers
@@ -323,8 +360,8 @@ func (k *simClient) suffer() {
 
 // bye ends the connection from the client's side.
 func (k *simClient) bye(reset bool) {
-	if k.ended {
-		return
+	if k.ended || k.sock.paused && !reset {
+		return // the end of a stream that is not read is not seen; a reset is
 	}
 	k.s.say("%s hangs up, reset = %v", k.name, reset)
 	k.hangUp(reset)

@@ -17,7 +17,6 @@ type oracle struct {
 	evictions  bool
 	smallMail  bool
 	perService int32 // requests at a time of who has not said how many
-	alone      bool  // the message that is being applied arrived alone
 
 	publishes map[string]*simPublish // by key
 	requests  map[string]*simRequest // by key
@@ -26,7 +25,7 @@ type oracle struct {
 	calls     map[string]*simCall
 	masked    map[string]string // masked ID to the key of its message
 	delivered []*simRequest
-	load      map[*simClient]int32 // outstanding requests before the present bytes arrived, of those with room
+	load      map[*simClient]int32 // outstanding requests before the present message, of those with room
 	waiting   int64                // requests that waited then
 }
 
@@ -40,6 +39,8 @@ type simPublish struct {
 	received           int
 	answers            int
 	dropped            int
+	since              int64 // the earliest loop ms at which it may have begun to wait
+	patient            bool  // nobody chose to lose the oldest, or all but the newest
 }
 
 // simRequest is one request that the node has taken.
@@ -123,11 +124,14 @@ func (k *simClient) hasRoom() bool {
 func (o *oracle) published(p *simPublish) {
 	o.publishes[p.key] = p
 	p.targets = make(map[*simClient]bool)
+	p.since, p.patient = o.s.earliest(), true
 	for _, k := range o.s.places {
 		if k != nil && k.listed() {
 			if _, ok := k.wants(0, p.topic); ok {
 				p.targets[k] = true
 				k.owed++
+				k.ledger = append(k.ledger, p.key)
+				p.patient = p.patient && !k.loose
 			}
 		}
 	}
@@ -155,7 +159,7 @@ func (o *oracle) requested(r *simRequest) {
 		}
 		r.candidates = append(r.candidates, k)
 		n, room := o.load[k]
-		if !room || !o.alone || o.waiting > 0 {
+		if !room || o.waiting > 0 {
 			continue
 		}
 		switch {
@@ -197,6 +201,7 @@ func (s *simulation) observePlace(i int) {
 	if k == nil {
 		return
 	}
+	k.choke()
 	if !k.gone && !k.listed() {
 		k.gone, k.goneAt = true, s.n.ms
 	}
@@ -210,7 +215,7 @@ func (s *simulation) observePlace(i int) {
 	switch {
 	case k.sock.violation != "":
 		s.fail("%s: the socket was %s", k.name, k.sock.violation)
-	case !k.alive() && !k.excused:
+	case !k.alive() && !k.excused && !k.shed():
 		s.fail("%s was closed for no reason", k.name)
 	case k.sock.closed:
 		if !k.ended {
@@ -229,9 +234,11 @@ func (s *simulation) observePlace(i int) {
 // received judges one message that a client was given.
 func (s *simulation) received(k *simClient, m *testMessage) {
 	if m.kind != codec.Binary && m.kind != codec.Text {
-		return // a close; nobody pings here
+		k.noteClose(m) // nobody pings here
+		return
 	}
 	name := string(m.Topic)
+	k.noteHeard(m, name)
 	switch {
 	case !k.greeted:
 		if k.greeted = true; m.Action != codec.Publish || name != "system.initialize" {
@@ -244,11 +251,18 @@ func (s *simulation) received(k *simClient, m *testMessage) {
 		}
 		s.say("%s is told of %d dropped", k.name, gap.Count)
 		k.gaps += gap.Count + gap.Conflated
+		k.told += gap.Count
 		s.totals["gap told"]++
 		s.totals["delivery dropped"] += gap.Count
 		s.totals["delivery conflated"] += gap.Conflated
 	case m.Action == codec.Request && name == "system.heartbeat":
 		k.say("response:system.heartbeat:1.0.0\n{}", true, func() {})
+	case name == "system.flow":
+		k.noteFlow(m)
+	case name == "system.message":
+		s.audited(k, m)
+	case m.Action == codec.Response && name == "system.log":
+		k.noteLine(m)
 	case m.Action == codec.Publish:
 		s.receivedPublish(k, m)
 	case m.Action == codec.Request:
@@ -293,6 +307,7 @@ func (s *simulation) receivedPublish(k *simClient, m *testMessage) {
 		s.fail("%s received %s after number %d of %s", k.name, p.key, k.last[stream], stream)
 	}
 	k.last[stream] = p.number
+	k.checkHole(p)
 	k.got++
 	p.received++
 	s.totals["publish delivered"]++
@@ -361,6 +376,8 @@ func (s *simulation) receivedResponse(k *simClient, m *testMessage) {
 	switch {
 	case string(m.Topic) == "error":
 		k.errorsGot++
+	case code == string(codec.RateLimitExceeded):
+		k.noteLimited(id, m)
 	case s.acks[id] != nil:
 		s.acknowledged(k, s.acks[id], m, code)
 	case s.byID[id] != nil:
@@ -406,6 +423,7 @@ func (s *simulation) acknowledged(k *simClient, p *simPublish, m *testMessage, c
 		s.fail("%s: acknowledged as %s, subscribers are %d", p.key, m.payload, len(p.targets))
 	}
 	p.dropped = ack.Dropped
+	s.checkPatience(p)
 	s.totals["publish acknowledged"]++
 }
 
@@ -447,7 +465,14 @@ func (s *simulation) answered(k *simClient, r *simRequest, m *testMessage, code,
 		if r.target != nil && r.target.alive() {
 			wrong = "it is still there"
 		}
-	case "SERVICE_UNAVAILABLE busy", "SERVICE_UNAVAILABLE queue_full":
+	case "SERVICE_UNAVAILABLE draining":
+		if !s.draining {
+			wrong = "the node is not going away"
+		}
+	case "SERVICE_UNAVAILABLE busy", "SERVICE_UNAVAILABLE queue_full", "SERVICE_UNAVAILABLE memory":
+		if reason == "memory" && !s.memory {
+			wrong = "there is memory"
+		}
 		s.totals["request "+reason]++
 		if r.target != nil {
 			wrong = "it was delivered"

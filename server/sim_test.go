@@ -74,6 +74,8 @@ var simEvents = []string{
 	"request answered", "request timed out", "target left", "request queue_full", "request evicted", "request waited",
 	"timed out waiting", "response refused",
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read", "lost in the mail",
+	"publisher paused", "pause ran out", "laggard cut", "request memory", "limited by service", "limited by pattern",
+	"limited by topic", "limited by node", "audited", "log line", "hole told in place", "went away with 1001",
 }
 
 // simulation is one run.
@@ -90,6 +92,7 @@ type simulation struct {
 	places   []*simClient // the sessions of now, by client; nil while it is away
 	sessions []*simClient // all there ever were
 	oracle
+	simSettings
 
 	step   int
 	trace  []string // the last steps
@@ -103,6 +106,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		shared: liveShared(), sum: fnv.New64a(), totals: make(simTotals),
 	}
 	s.oracle.init(s)
+	s.choose()
 	payload := []int{100, 6000}[s.random.IntN(2)] // the larger is past sharedBodyMin
 	s.n = newTestNode(t, seed, 1+s.random.IntN(3), func(cfg *config.Config) {
 		cfg.Message.PayloadMaxLength = payload
@@ -124,7 +128,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		if s.evictions = s.chance(30); s.evictions {
 			cfg.Max.OutstandingRequests = 1 + s.random.IntN(6)
 		}
+		s.adjust(cfg)
 	})
+	s.arrange()
 	if s.smallMail = s.chance(30); s.smallMail {
 		for _, l := range s.n.loops {
 			l.inbox.box = ringbuf.NewMailbox[envelope](1 + s.random.IntN(4))
@@ -157,6 +163,8 @@ func (s *simulation) fail(format string, args ...any) {
 }
 
 func (s *simulation) run(steps int) {
+	ringbuf.FreshShared(true)
+	defer ringbuf.FreshShared(false)
 	watch := time.AfterFunc(simPatience, func() { panic(fmt.Sprintf("simulation: seed %d does not end", s.seed)) })
 	defer watch.Stop()
 	defer func() {
@@ -164,15 +172,22 @@ func (s *simulation) run(steps int) {
 			s.fail("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
+	s.greetAuditor()
 	for s.step = 1; s.step <= steps; s.step++ {
 		s.act()
 		s.observe()
 		s.checkAlways()
 	}
+	s.drain()
 	s.rest()
 	s.checkAtRest()
-	s.disperse()
+	if s.draining {
+		s.goAway()
+	} else {
+		s.disperse()
+	}
 	s.checkEmpty()
+	s.totals["laggard cut"] += int(s.n.memory.shed.Load())
 }
 
 // chance is true p times of a hundred.
@@ -186,7 +201,7 @@ func (s *simulation) act() {
 	case dice < 30:
 		if j := s.random.IntN(len(s.n.loops)); s.n.hosts[j].scheduled {
 			s.say("loop %d runs", j)
-			s.n.run(j)
+			s.runLoop(j)
 		}
 	case dice < 34:
 		by := []int64{1, 10, 100, 700}[s.random.IntN(4)]
@@ -195,7 +210,9 @@ func (s *simulation) act() {
 	case dice < 36:
 		s.n.deskJob()
 	case k == nil:
-		s.connect(i)
+		if !s.draining { // the door refuses it
+			s.connect(i)
+		}
 	case dice < 56:
 		k.deliver(1 + s.random.IntN(len(k.outbox)+1))
 	case dice < 70:
@@ -217,6 +234,8 @@ func (s *simulation) connect(i int) {
 		last: make(map[string]int), rejected: make(map[string]int), responses: make(map[string]int),
 		excused: s.heartbeats, // it may not be given its turn in time
 	}
+	k.conn.dec = &simDecoder{k.conn.dec, k}
+	k.startFlow()
 	s.places[i] = k
 	s.sessions = append(s.sessions, k)
 	s.say("%s connects by %s to loop %d", k.name, tr, k.service.loop.index)
@@ -225,18 +244,21 @@ func (s *simulation) connect(i int) {
 // rest lets everybody catch up, until nothing moves and every deadline has passed.
 func (s *simulation) rest() {
 	s.say("everybody catches up")
-	for range 40 {
+	for round := 0; round < 40 || s.blocked(); round++ {
+		if round == simRounds {
+			s.fail("there are paused publishers for ever: %d", s.n.paused.Load())
+		}
 		for again := true; again; {
 			again = false
 			for _, k := range s.places {
 				if k != nil {
 					k.deliver(len(k.outbox))
-					k.unblock(0, true)
+					k.readOn()
 				}
 			}
 			s.settle()
 			for _, k := range s.places {
-				again = again || k != nil && len(k.outbox) > 0 // it has answered something
+				again = again || k != nil && len(k.outbox) > 0 && !k.sock.paused // it has answered something
 			}
 		}
 		s.n.advance(100)
@@ -251,7 +273,7 @@ func (s *simulation) settle() {
 		for i, h := range s.n.hosts {
 			if h.scheduled {
 				busy = true
-				s.n.run(i)
+				s.runLoop(i)
 				s.observe()
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"mbserver/codec"
 )
@@ -53,35 +55,37 @@ const heartbeatTopic = "system.heartbeat"
 
 // system takes a message on a system topic: the action is checked before the topic is looked up (protocol §8).
 func (l *loop) system(c *conn, h *codec.Header, name, payload []byte) {
-	switch {
-	case h.Action == codec.Request:
+	heartbeat := string(name) == heartbeatTopic
+	switch h.Action {
+	case codec.Request:
 		l.tally[countRequest]++
-	case h.Action == codec.Response:
+	case codec.Response:
 		l.tally[countResponse]++
-		if string(name) == heartbeatTopic {
-			return // a sign of life, which every message is
-		}
 	default:
 		l.tally[countPublish]++
 	}
-	if h.Action != codec.Request {
+	if h.Action != codec.Request && !(heartbeat && h.Action == codec.Response) {
 		l.fail(c, h, codec.InvalidRequest, "system topics take requests only", textDetail("action", h.Action.String()))
-		return
-	}
-	handler := systemTopics[string(name)]
-	if handler == nil {
-		l.fail(c, h, codec.TopicNotSupported, "no such system topic", textDetail("topic", string(name)))
 		return
 	}
 	if h.MajorVersion() != 1 {
 		l.fail(c, h, codec.VersionNotSupported, "system topics are served in version 1", textDetail("version", string(h.Version)), textDetail("supported", "1"))
 		return
 	}
+	if h.Action == codec.Response {
+		return // a heartbeat's: a sign of life, which every message is
+	}
+	handler := systemTopics[string(name)]
+	if handler == nil {
+		l.fail(c, h, codec.TopicNotSupported, "no such system topic", textDetail("topic", string(name)))
+		return
+	}
 	call := &l.call
 	*call = systemCall{l: l, c: c, h: *h}
 	defer func() { *call = systemCall{} }()
 	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
-		if err := json.Unmarshal(payload, &call.fields); err != nil || call.fields == nil {
+		// JSON is UTF-8 (RFC 8259 §8.1), and what is passed on in a notice goes out as text.
+		if !utf8.Valid(payload) || json.Unmarshal(payload, &call.fields) != nil || call.fields == nil {
 			l.fail(c, h, codec.MalformedMessage, "the payload of a system request must be a JSON object", textDetail("field", "payload"))
 			return
 		}
@@ -151,7 +155,11 @@ func (s *systemCall) notify(name string) {
 	if r.total == 0 {
 		return
 	}
-	delete(s.fields, "serviceId")
+	for key := range s.fields {
+		if strings.EqualFold(key, "serviceId") { // in no spelling may a client say who it is
+			delete(s.fields, key)
+		}
+	}
 	b := append([]byte(`{"serviceId":"`), s.c.id.String()...)
 	b = append(b, '"')
 	if len(s.fields) > 0 {
