@@ -1,0 +1,257 @@
+package blackbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// peakResident is the most resident memory the node ever had, in bytes (proc_pid_status(5), VmHWM).
+func (n *node) peakResident() int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.pid))
+	if err != nil {
+		n.t.Errorf("reading the node's memory: %v", err)
+		return 0
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text)
+	if m == nil {
+		n.t.Error("the node's memory has no peak")
+		return 0
+	}
+	kib, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		n.t.Error(err)
+	}
+	return kib << 10
+}
+
+// 200 greedy publishers fill the rings of 200 subscribers that do not read, four times what the node may use. The node
+// stays under its limit and cuts laggards, and a well-behaved pair goes on as if nothing were.
+func TestOverload_Memory(t *testing.T) {
+	t.Parallel()
+	const pairs, limit = 200, 256 << 20
+	n := startNode(t, append(patient[:2:2], fmt.Sprintf("memory.limit=%d", limit), "logging.level=error")...)
+	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
+	service.subscribe("request", "polite.ask")
+
+	crowd := greedyCrowd{n: n, stop: make(chan struct{})}
+	crowd.start(pairs)
+
+	answered := make(chan error, 1)
+	go func() {
+		for {
+			f, err := service.peer.Recv(time.Now().Add(patience))
+			if err != nil {
+				answered <- err
+				return
+			}
+			m, err := parseMessage(f)
+			if err != nil || m.Action != "request" {
+				answered <- fmt.Errorf("the service got %v: %w", m, err)
+				return
+			}
+			if string(m.Payload) == "end" {
+				answered <- nil
+				return
+			}
+			if err := service.peer.Send([]byte("response:polite.ask:1.0.0:" + m.ID + "\nhere")); err != nil {
+				answered <- err
+				return
+			}
+		}
+	}()
+	trips, slowest := 0, time.Duration(0)
+	for start := time.Now(); time.Since(start) < 20*time.Second && (time.Since(start) < 4*time.Second || n.counter(t, "mb_connections_shed_total") < 20); trips++ {
+		id := uuid.NewString()
+		began := time.Now()
+		caller.send("request:polite.ask:1.0.0:"+id+"::15000", "please")
+		caller.expectPayload("response:polite.ask:1.0.0:"+id, "here")
+		slowest = max(slowest, time.Since(began))
+	}
+	shed, peak := n.counter(t, "mb_connections_shed_total"), n.peakResident()
+	crowd.end()
+	caller.send("request:polite.ask:1.0.0", "end")
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	caller.none()
+	t.Logf("peak of resident memory %d MiB of %d (%.1f %%); %d MiB published, %d connections cut, %d newcomers refused, %d round trips meanwhile, the slowest took %v",
+		peak>>20, limit>>20, 100*float64(peak)/limit, crowd.sent.Load()>>20, shed, crowd.refused.Load(), trips, slowest.Round(time.Millisecond))
+	if peak > limit && !raceEnabled { // the race detector's shadow memory multiplies it
+		t.Errorf("resident memory came to %d MiB of %d", peak>>20, limit>>20)
+	}
+
+	if shed == 0 {
+		t.Error("nobody was cut")
+	}
+	if fault := crowd.fault.Load(); fault != nil {
+		t.Error(*fault)
+	}
+	eventually(t, "all of it is given back", func() bool {
+		return n.counter(t, "mb_connections") == 2 && n.counter(t, "mb_memory_charged_bytes") == 0
+	})
+}
+
+// greedyCrowd is pairs of a publisher that never reads and a subscriber that never reads. Who is cut comes back.
+type greedyCrowd struct {
+	n    *node // Immutable.
+	stop chan struct{}
+	wait sync.WaitGroup
+	once sync.Once
+
+	// Atomic.
+	sent    atomic.Int64 // bytes of payloads
+	refused atomic.Int64 // connections that were answered reason "memory"
+	fault   atomic.Pointer[string]
+}
+
+func (g *greedyCrowd) start(pairs int) {
+	g.n.t.Cleanup(g.end)
+	for i := range pairs {
+		g.wait.Add(1)
+		go func() {
+			defer g.wait.Done()
+			for !g.stopped() {
+				if err := g.pair(i); err != nil {
+					if !strings.Contains(err.Error(), "503") && !strings.Contains(err.Error(), `"reason":"memory"`) {
+						fault := err.Error()
+						g.fault.Store(&fault)
+					}
+					g.refused.Add(1)
+					time.Sleep(50 * time.Millisecond) // before it tries again
+				}
+			}
+		}()
+	}
+}
+
+func (g *greedyCrowd) end() {
+	g.once.Do(func() { close(g.stop) })
+	g.wait.Wait()
+}
+
+func (g *greedyCrowd) stopped() bool {
+	select {
+	case <-g.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// pair connects pair i and publishes until one of them is cut; an error says that a newcomer was refused.
+func (g *greedyCrowd) pair(i int) error {
+	topic := fmt.Sprintf("greedy.t%d", i)
+	subscriber, err := g.n.laggard(transports[i%2], topic)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = abort(subscriber) }()
+	publisher, err := g.n.laggard(transports[i/2%2], "greedy.other")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = abort(publisher) }()
+	message := []byte("publish:" + topic + ":1.0.0\n" + strings.Repeat("m", []int{200, 1000, 6000, 16000}[i%4]))
+	for !g.stopped() {
+		if publisher.Send(message) != nil {
+			return nil // it does not read that nobody is subscribed any more, and was cut
+		}
+		g.sent.Add(int64(len(message)))
+	}
+	return nil
+}
+
+// laggard connects a subscriber that reads nothing after it has subscribed.
+func (n *node) laggard(transport, topic string) (peer, error) {
+	p, err := n.connect(transport)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Send([]byte("request:system.topic.subscribe:1.0.0:" + idA + "\n" + fmt.Sprintf(`{"action":"publish","topic":%q}`, topic))); err != nil {
+		return nil, err
+	}
+	for range 2 { // the greeting and the answer
+		f, err := p.Recv(time.Now().Add(patience))
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(string(f.data), `"error"`) {
+			return nil, errors.New(string(f.data))
+		}
+	}
+	return p, nil
+}
+
+// Over its budget the node lets nobody else in and nothing more wait, says why, and goes on for who is there; when it is
+// within again, everything is as before.
+func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
+	perTransport(t, []string{"memory.limit=16777216", "max.queued.perTopic=10000"}, func(t *testing.T, n *node, transport string) {
+		hoarder, other := n.dial(t, transport), n.dial(t, transport)
+		target, held := busy(t, n, transport, "hoard.test", hoarder)
+		large := strings.Repeat("h", 16000)
+		const count = 700 // of 16 KB each, 8 MiB may be charged
+		for range count {
+			hoarder.send("request:hoard.test:1.0.0:"+uuid.NewString()+"::600000", large)
+		}
+		hoarder.settle()
+		refused := len(hoarder.backlog)
+		for _, m := range hoarder.backlog {
+			if e := m.fault(t); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "memory" {
+				t.Fatalf("got %v", m)
+			}
+		}
+		if waiting := n.counter(t, "mb_requests_queued"); refused == 0 || waiting+refused != count || waiting < count/3 {
+			t.Errorf("%d wait, %d were refused, of %d", waiting, refused, count)
+		}
+		// Newcomers are answered.
+		raw, err := n.connect(overTCP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := raw.Recv(time.Now().Add(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := parseMessage(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.mustHead(t, "response:error:1.0.0")
+		if e := m.fault(t); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "memory" {
+			t.Errorf("got %v", m)
+		}
+		if _, err := raw.Recv(time.Now().Add(patience)); err == nil || isTimeout(err) {
+			t.Errorf("a refused connection stays: %v", err)
+		}
+		_, resp, err := dialWS("ws://"+n.ws+"/", nil)
+		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("over WebSocket: %v, %v", resp, err)
+		} else if body, _ := io.ReadAll(resp.Body); !strings.Contains(string(body), `"reason":"memory"`) {
+			t.Errorf("over WebSocket: %s", body)
+		}
+		// Who is there is served.
+		other.subscribe("publish", "still.here")
+		other.send("publish:still.here:1.0.0:"+idA, "yes")
+		other.expectPayload("publish:still.here:1.0.0:*", "yes")
+		other.expect("response:still.here:1.0.0:" + idA)
+		target.send("response:hoard.test:1.0.0:"+held.ID, "done")
+		target.expectPayload("request:hoard.test:1.0.0:*", large)
+		// The hoarder leaves, and newcomers enter.
+		_ = hoarder.peer.Close()
+		eventually(t, "its requests are gone", func() bool { return n.counter(t, "mb_requests_queued") == 0 })
+		eventually(t, "there is room", func() bool { return n.counter(t, "mb_memory_charged_bytes") < 1<<20 })
+		n.dial(t, transport).none()
+	})
+}
