@@ -138,8 +138,11 @@ const (
 	closeInternalError = 1011
 )
 
-// closeWS answers or starts the closing handshake; a TCP connection is only closed.
+// closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost until now is told before:
+// the peer may still read its last messages.
 func (l *loop) closeWS(c *conn, code uint16, reason string) {
+	c.tellOldest()
+	c.tellGap(true)
 	if c.transport == transportWS {
 		l.answer = codec.AppendClosePayload(l.answer[:0], code, reason)
 		l.sendControl(c, codec.Close, l.answer)
