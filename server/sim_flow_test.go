@@ -22,6 +22,7 @@ type simSettings struct {
 	auditor  *simClient
 	drains   bool // it ends by going away
 	draining bool
+	ranAt    []int64 // by loop: its idea of the time in its last turn
 
 	auditFrom map[string][]string // service ID to the messages that the audit says were taken from it
 	auditTo   map[string]int      // and to how many it was sent
@@ -51,6 +52,7 @@ func (s *simulation) adjust(cfg *config.Config) {
 }
 
 func (s *simulation) arrange() {
+	s.ranAt = make([]int64, len(s.n.loops))
 	s.pausing = s.n.pause // not every system can
 	if s.memory {
 		s.n.memory.high = int64(20_000 + s.random.IntN(60_000)) // less than a configuration may ask for
@@ -64,6 +66,7 @@ func (s *simulation) arrange() {
 // runLoop gives loop i one turn.
 func (s *simulation) runLoop(i int) {
 	s.n.run(i)
+	s.ranAt[i] = s.n.loops[i].time.ms
 	for _, k := range s.places {
 		if k != nil {
 			k.checkTaken()
@@ -149,7 +152,7 @@ func (s *simulation) earliest() int64 {
 // checkPatience holds that an acknowledged publish is lost to a patient subscriber only when it has waited as long as it
 // may.
 func (s *simulation) checkPatience(p *simPublish) {
-	if !s.pausing || p.dropped == 0 || !p.patient || !p.steady() || s.smallMail {
+	if !s.pausing || p.dropped == 0 || !p.patient || !p.steady() {
 		return
 	}
 	s.totals["pause ran out"]++

@@ -40,7 +40,7 @@ type simPublish struct {
 	answers            int
 	dropped            int
 	since              int64 // the earliest loop ms at which it may have begun to wait
-	patient            bool  // nobody chose to lose the oldest, or all but the newest
+	patient            bool  // nobody chose to lose the oldest or all but the newest, or had lost something already
 }
 
 // simRequest is one request that the node has taken.
@@ -124,14 +124,14 @@ func (k *simClient) hasRoom() bool {
 func (o *oracle) published(p *simPublish) {
 	o.publishes[p.key] = p
 	p.targets = make(map[*simClient]bool)
-	p.since, p.patient = o.s.earliest(), true
+	p.since, p.patient = o.s.earliest(), len(o.s.n.loops) == 1 // what other loops know by then is not known
 	for _, k := range o.s.places {
 		if k != nil && k.listed() {
 			if _, ok := k.wants(0, p.topic); ok {
 				p.targets[k] = true
 				k.owed++
 				k.ledger = append(k.ledger, p.key)
-				p.patient = p.patient && !k.loose
+				p.patient = p.patient && !k.loose && k.gap == nil
 			}
 		}
 	}
@@ -328,8 +328,8 @@ func (s *simulation) receivedRequest(k *simClient, m *testMessage) {
 	if r.chosen != nil && !among(r.chosen, k) {
 		s.fail("%s received %s, but others came first", k.name, r.key)
 	}
-	if !k.unsteady && k.service.loop.time.ms >= r.deadline {
-		s.fail("%s received %s after its deadline", k.name, r.key)
+	if !k.unsteady && s.ranAt[k.service.loop.index] >= r.deadline {
+		s.fail("%s received %s at %d after its deadline %d", k.name, r.key, s.ranAt[k.service.loop.index], r.deadline)
 	}
 	s.content(k, m, r.topic, r.version, r.key, r.payload)
 	r.target, r.masked = k, string(m.RequestID)
