@@ -24,10 +24,7 @@ func (c *conn) checkHeartbeat(now int64) {
 	switch {
 	case silent >= l.node.heartbeatDeregister:
 		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
-		if c.transport == transportWS {
-			l.closeWS(c, closeGoingAway, "no heartbeat")
-		}
-		c.doom()
+		l.closeWS(c, closeGoingAway, "no heartbeat")
 		return
 	case silent >= l.node.heartbeatRetry && now-c.beat >= l.node.heartbeatRetry:
 		c.beat = now
