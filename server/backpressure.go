@@ -263,6 +263,9 @@ func (l *loop) unpause(s *service) {
 	if c == nil || c.held == nil {
 		return
 	}
+	if simFault && strikes(faultForgottenResume) {
+		return
+	}
 	if c.held.pauses--; c.held.pauses == 0 {
 		l.resuming = append(l.resuming, s)
 	}

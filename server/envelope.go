@@ -93,6 +93,10 @@ func (l *loop) postPublish(e envelope) bool {
 
 // post hands e over whatever waits: for envelopes whose number is bounded by what they answer.
 func (l *loop) post(e envelope) {
+	if simFault && e.kind == envelopeDirect && strikes(faultLostEnvelope) {
+		e.body.Release()
+		return
+	}
 	if _, wake := l.inbox.box.Post(e, true); wake {
 		l.host.schedule()
 	}

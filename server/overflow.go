@@ -122,16 +122,19 @@ func (c *conn) makeRoom(size int, d delivery) (room, lost bool) {
 	}
 	policy := d & policyMask
 	if !told {
-		c.tellGap(policy == deliverDropOldest)
+		if policy == deliverDropOldest { // only a message that is taken needs the notice now
+			c.dropOldest(size + gapNoticeMax)
+			c.tellGap(c.out.Room(size+gapNoticeMax, limits))
+		} else {
+			c.tellGap(false)
+		}
 		told = c.gap == nil || c.gap.lost == 0
 	}
 	if c.state != stateOpen {
 		return false, false
 	}
 	if told && policy == deliverDropOldest {
-		for !c.out.Room(size, limits) && c.out.DropOldest() {
-			c.noteOldest()
-		}
+		c.dropOldest(size)
 	}
 	if told && c.out.Room(size, limits) {
 		return true, false
@@ -145,6 +148,13 @@ func (c *conn) makeRoom(size int, d delivery) (room, lost bool) {
 	return false, true
 }
 
+// dropOldest makes room for size bytes as far as what may be dropped goes.
+func (c *conn) dropOldest(size int) {
+	for !c.out.Room(size, c.service.loop.node.droppable) && c.out.DropOldest() {
+		c.noteOldest()
+	}
+}
+
 // noteLoss counts n deliveries that c did not get.
 func (c *conn) noteLoss(n int) {
 	if c.state != stateOpen {
@@ -154,6 +164,9 @@ func (c *conn) noteLoss(n int) {
 	l.tally[countOutboundDropped] += uint64(n)
 	c.warnSlow()
 	c.gapOf().lost += n
+	if simFault && strikes(faultMiscountedGap) {
+		c.gap.lost++
+	}
 	c.mark() // the end of the turn tells of it if there is room by then
 }
 
@@ -218,6 +231,10 @@ func (c *conn) tellOldest() {
 		return
 	}
 	l := c.service.loop
+	if simFault && strikes(faultMisplacedNotice) {
+		g.lost, g.oldest = g.lost+g.oldest, 0
+		return
+	}
 	l.notice = appendGap(l.notice[:0], g.oldest, g.conflated, g.since, g.until)
 	g.oldest, g.conflated = 0, 0
 	if g.lost == 0 {
@@ -229,6 +246,9 @@ func (c *conn) tellOldest() {
 		l.auditSent(c, l.notice, nil, "")
 	}
 }
+
+// gapNoticeMax is more than the longest notice about a gap, framing included, in bytes.
+const gapNoticeMax = 192
 
 // appendGap writes the notice about a gap (protocol §9).
 func appendGap(b []byte, count, conflated int, since, until int64) []byte {

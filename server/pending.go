@@ -179,7 +179,9 @@ func (p *pending) unqueue(e *entry) {
 	l.queues.unlink(e)
 	e.requester.queued.Add(-1)
 	l.node.queued.Add(-1)
-	l.charge -= bodyCharge(e.body)
+	if !simFault || !strikes(faultLeakedCharge) {
+		l.charge -= bodyCharge(e.body)
+	}
 	e.body.Release()
 	e.body = nil
 }

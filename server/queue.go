@@ -182,7 +182,9 @@ func (l *loop) serveOne(t *topicQueue) bool {
 	if s == nil {
 		return false
 	}
-	t.next = t.next.next
+	if !simFault || !strikes(faultUnfairLane) {
+		t.next = t.next.next
+	}
 	body := e.body
 	body.Retain(1)
 	q := unpack(body.B, e.idLen, e.topicLen)

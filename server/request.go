@@ -200,6 +200,9 @@ func (l *loop) response(c *conn, h *codec.Header, payload []byte, text bool) {
 	l.pending.drop(e)
 	if e.hasID || bytes.HasPrefix(payload, errorPrefix) {
 		l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
+		if simFault && strikes(faultDoubleAnswer) {
+			l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
+		}
 	}
 }
 

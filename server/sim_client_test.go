@@ -278,9 +278,12 @@ func (k *simClient) subscribe() {
 	action, pattern := k.pick([]string{"publish", "request", "both"}), k.pick(simPatterns)
 	priority := float64(k.s.random.IntN(3) - 1)
 	payload := fmt.Sprintf(`{"action":%q,"topic":%q,"priority":%g`, action, pattern, priority)
-	overflow, conflate := "", k.s.chance(15)
+	overflow, conflate := "", k.s.chance(15) && !k.s.holes
 	if k.s.chance(40) {
-		overflow = k.pick(overflowNames[1:])
+		overflow = k.pick(overflowNames[deliverDrop:])
+		if k.s.holes {
+			overflow = config.OverflowDropOldest
+		}
 		payload += fmt.Sprintf(`,"overflow":%q`, overflow)
 	}
 	if conflate {

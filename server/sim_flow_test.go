@@ -20,6 +20,7 @@ type simSettings struct {
 	logs     bool
 	audits   bool
 	auditor  *simClient
+	holes    bool // much is dropped where the order in which clients receive is known
 	drains   bool // it ends by going away
 	draining bool
 	ranAt    []int64 // by loop: its idea of the time in its last turn
@@ -31,6 +32,9 @@ type simSettings struct {
 func (s *simulation) choose() {
 	s.pausing, s.memory, s.logs = s.chance(35), s.chance(15), s.chance(15)
 	s.audits, s.drains = s.chance(20), s.chance(25)
+	if s.holes = s.chance(25); s.holes {
+		s.pausing, s.logs, s.audits = false, false, false
+	}
 	s.auditFrom, s.auditTo = make(map[string][]string), make(map[string]int)
 	if s.chance(25) {
 		s.rates = s.newRates()
@@ -42,6 +46,9 @@ func (s *simulation) adjust(cfg *config.Config) {
 		s.pauseMax = []int64{20, 100, 300}[s.random.IntN(3)]
 		cfg.Connection.Backpressure = config.BackpressurePause
 		cfg.Connection.BackpressureMax = time.Duration(s.pauseMax) * time.Millisecond
+	}
+	if s.holes {
+		cfg.Connection.OutboundMessages = 8
 	}
 	if s.memory {
 		cfg.Message.PayloadMaxLength, cfg.Connection.OutboundBytes, cfg.Connection.OutboundMessages = 6000, 96<<10, 1000

@@ -108,7 +108,11 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	s.oracle.init(s)
 	s.choose()
 	payload := []int{100, 6000}[s.random.IntN(2)] // the larger is past sharedBodyMin
-	s.n = newTestNode(t, seed, 1+s.random.IntN(3), func(cfg *config.Config) {
+	loops := 1 + s.random.IntN(3)
+	if s.holes {
+		loops = 1
+	}
+	s.n = newTestNode(t, seed, loops, func(cfg *config.Config) {
 		cfg.Message.PayloadMaxLength = payload
 		cfg.Connection.OutboundBytes = 2*cfg.MaxFrame() + s.random.IntN(4)*payload
 		cfg.Connection.OutboundMessages = []int{4, 16, 1000}[s.random.IntN(3)]
@@ -136,7 +140,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 			l.inbox.box = ringbuf.NewMailbox[envelope](1 + s.random.IntN(4))
 		}
 	}
-	s.calm = s.chance(40)
+	s.calm = s.chance(40) && !s.holes
 	s.places = make([]*simClient, 3+s.random.IntN(6))
 	return s
 }
@@ -163,6 +167,7 @@ func (s *simulation) fail(format string, args ...any) {
 }
 
 func (s *simulation) run(steps int) {
+	resetFault()
 	ringbuf.FreshShared(true)
 	defer ringbuf.FreshShared(false)
 	watch := time.AfterFunc(simPatience, func() { panic(fmt.Sprintf("simulation: seed %d does not end", s.seed)) })
