@@ -307,7 +307,7 @@ func (s *simulation) goAway() {
 		if !k.sock.closed {
 			s.fail("%s is still connected", k.name)
 		}
-		if k.transport == transportWS {
+		if k.transport == transportWS && k.sock.err == nil {
 			s.totals["went away with 1001"]++
 			if k.closeCode != closeGoingAway {
 				s.fail("%s was closed with %d", k.name, k.closeCode)
