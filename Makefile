@@ -15,7 +15,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 .PHONY: help build run demo test lint fuzz bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
 build: ## build every command into bin/
 	@mkdir -p $(BIN)
@@ -45,6 +45,12 @@ sim: ## the seeded simulation of whole nodes over SEEDS (default 5000) seeds
 
 bench: ## every Go benchmark for BENCHTIME (default 1s) each, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+.PHONY: bench-peers
+bench-peers: ## what the harness compares with: redis-server, mosquitto (Debian), NATS and Centrifuge (built into bin/peers)
+	@command -v redis-server mosquitto >/dev/null || apt-get install -y --no-install-recommends redis-server mosquitto
+	@mkdir -p $(BIN)/peers
+	cd bench/peers && $(GO) build -trimpath -o $(abspath $(BIN))/peers/ ./...
 
 clean: ## remove what was built
 	rm -rf $(BIN)

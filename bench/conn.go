@@ -28,6 +28,10 @@ type conn struct {
 	share  int64   // of a subscriber: what it receives in one round of the stream
 	goal   int64   // of a subscriber: value of in at which it is done with the current round
 	asking *asking // of a requester
+
+	// Of a wire that tallies.
+	skip int    // bytes of the current frame that have not arrived
+	head []byte // part of a frame's head
 }
 
 // dial connects, says hello and waits for the welcome.
@@ -37,6 +41,12 @@ func dial(address string, w wire, r role, topic string, slot, frame int) (*conn,
 		return nil, err
 	}
 	c := &conn{fd: fd, role: r}
+	if u, ok := w.(upgrader); ok {
+		if err := c.exchange(u.upgrade(), u.upgraded); err != nil {
+			c.close()
+			return nil, fmt.Errorf("upgrading at %s: %w", address, err)
+		}
+	}
 	if err := c.exchange(w.hello(r, topic, slot, frame), w.welcomed); err != nil {
 		c.close()
 		return nil, fmt.Errorf("connecting to %s: %w", address, err)
@@ -122,7 +132,7 @@ func (c *conn) exchange(m []byte, done func(in []byte) bool) error {
 	buf := make([]byte, 16<<10)
 	for !done(in) {
 		if err := await(c.fd, unix.POLLIN, deadline); err != nil {
-			return fmt.Errorf("%w; so far %q", err, in[:min(len(in), 200)])
+			return fmt.Errorf("%w; so far %q", err, in[:min(len(in), 80)])
 		}
 		n, err := unix.Read(c.fd, buf)
 		switch {
@@ -130,7 +140,7 @@ func (c *conn) exchange(m []byte, done func(in []byte) bool) error {
 		case err != nil:
 			return err
 		case n == 0:
-			return fmt.Errorf("the server closed the connection after %q", in[:min(len(in), 200)])
+			return fmt.Errorf("the server closed the connection after %q", in[:min(len(in), 80)])
 		default:
 			in = append(in, buf[:n]...)
 		}

@@ -75,13 +75,19 @@ const atOnce = 64
 
 // newcomer is a connection that waits for its welcome.
 type newcomer struct {
-	fd int
-	in []byte
+	fd       int
+	in       []byte
+	upgraded bool
 }
 
 // storm opens connections, many at once, and counts those that were welcomed.
 func (t *try) storm() error {
-	hello := t.wire.hello(idler, "bench.storm", 0, minPayload)
+	first := t.wire.hello(idler, "bench.storm", 0, minPayload)
+	u, upgrades := t.wire.(upgrader)
+	hello := first
+	if upgrades {
+		first = u.upgrade()
+	}
 	waiting := make(map[int32]*newcomer, atOnce)
 	defer func() {
 		for _, c := range waiting {
@@ -93,7 +99,7 @@ func (t *try) storm() error {
 	var dog watchdog
 	for welcomed < t.s.clients {
 		for ; opened < t.s.clients && len(waiting) < atOnce; opened++ {
-			c, err := t.knock(hello)
+			c, err := t.knock(first)
 			if err != nil {
 				return err
 			}
@@ -115,7 +121,17 @@ func (t *try) storm() error {
 			if errno != 0 || m == 0 {
 				return fmt.Errorf("connection %d of %d was refused: %w", welcomed+1, t.s.clients, errEnded)
 			}
-			if c.in = append(c.in, t.loop.buf[:m]...); !t.wire.welcomed(c.in) {
+			c.in = append(c.in, t.loop.buf[:m]...)
+			if upgrades && !c.upgraded {
+				if c.upgraded = u.upgraded(c.in); c.upgraded {
+					c.in = c.in[:0]
+					if err := say(c.fd, hello); err != nil {
+						return err
+					}
+				}
+				continue
+			}
+			if !t.wire.welcomed(c.in) {
 				continue
 			}
 			welcomed++
@@ -139,11 +155,9 @@ func (t *try) knock(hello []byte) (*newcomer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(hello) > 0 {
-		if n, errno := sysWrite(fd, hello); errno != 0 || n < len(hello) {
-			_ = unix.Close(fd) // The write's error is the one to tell.
-			return nil, fmt.Errorf("saying hello: %w", errno)
-		}
+	if err := say(fd, hello); err != nil {
+		_ = unix.Close(fd) // The write's error is the one to tell.
+		return nil, err
 	}
 	err = unix.EpollCtl(t.loop.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 	if err != nil {
@@ -151,4 +165,15 @@ func (t *try) knock(hello []byte) (*newcomer, error) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	return &newcomer{fd: fd}, nil
+}
+
+// say writes the few bytes of a greeting, for which a new connection has room.
+func say(fd int, m []byte) error {
+	if len(m) == 0 {
+		return nil
+	}
+	if n, errno := sysWrite(fd, m); errno != 0 || n < len(m) {
+		return fmt.Errorf("saying hello: %d of %d bytes: %w", n, len(m), errno)
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ type Options struct {
 
 	Node    string   // binary of the node, mb-server
 	Hub     []string // command line that runs package raw; the port is appended
+	Peers   string   // folder with the peers built by make bench-peers; the others are looked for in PATH
 	Traffic string   // file of flights, one JSON object a line, for the scenario traffic
 
 	Address map[string]string // a running node instead of Node: transport to host:port
@@ -75,8 +76,10 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// Targets lists what can be measured: the node and the floor.
-func Targets() []string { return []string{"mb", "raw"} }
+const mqttBroker = "mosquitto" //nolint:misspell // the broker is called so
+
+// Targets lists what can be measured: the node, the floor and the peers.
+func Targets() []string { return []string{"mb", "raw", "nats", "redis", mqttBroker, "centrifuge"} }
 
 func (o *Options) say(format string, args ...any) {
 	if o.Progress != nil {

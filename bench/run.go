@@ -22,6 +22,7 @@ import (
 type runner struct {
 	Options
 	results *Results
+	gone    map[string]bool // targets over transports that did not start
 }
 
 // Run measures what o says, each repetition against a fresh server. The targets of one scenario take turns, so that a
@@ -34,7 +35,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{Options: o, results: &Results{Format: resultFormat, Started: time.Now().UTC().Truncate(time.Second), Machine: machine(o.Version)}}
+	r := &runner{Options: o, gone: make(map[string]bool), results: &Results{Format: resultFormat, Started: time.Now().UTC().Truncate(time.Second), Machine: machine(o.Version)}}
 	r.results.Settings = Settings{
 		DurationMs: o.Duration.Milliseconds(), WarmupMs: o.Warmup.Milliseconds(), Repeat: o.Repeat,
 		ServerCore: o.ServerCore, LoadCore: o.LoadCore, Servers: map[string]string{},
@@ -129,7 +130,7 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	var turns []turn
 	for _, target := range r.Targets {
 		for _, transport := range r.Transports {
-			if w := wireFor(target, transport); w != nil && fits(s, target, w) {
+			if w := wireFor(target, transport); w != nil && fits(s, target, w) && !r.gone[target+transport] {
 				turns = append(turns, turn{target: target, transport: transport})
 			}
 		}
@@ -147,11 +148,11 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case errors.Is(err, errAbsent):
-				r.note("%s %s, %s: %v", s.Name, t.target, t.transport, err)
+				r.note("%s, %s over %s: %v", s.Name, t.target, t.transport, err)
 				t.left = true
 			case t.target != "mb":
 				// A peer that cannot do it is a finding, not the end of the run.
-				r.note("%s %s, %s: failed: %v", s.Name, t.target, t.transport, err)
+				r.note("%s, %s over %s failed: %v", s.Name, t.target, t.transport, err)
 				t.left = true
 			default:
 				return fmt.Errorf("%s over %s: %w", s.Name, t.transport, err)
@@ -178,6 +179,7 @@ func (r *runner) note(format string, args ...any) {
 func (r *runner) once(ctx context.Context, s Scenario, target, transport string, payload int) error {
 	server, err := r.start(ctx, target, transport)
 	if err != nil {
+		r.gone[target+transport] = true
 		return err
 	}
 	defer server.stop()

@@ -63,5 +63,5 @@ func (r *runner) command(target, transport string, port int) (cmd *exec.Cmd, cle
 	case "raw":
 		return exec.Command(r.Hub[0], append(r.Hub[1:len(r.Hub):len(r.Hub)], strconv.Itoa(port))...), cleanup, nil
 	}
-	return nil, nil, fmt.Errorf("%w: a server for %s", errAbsent, target)
+	return r.peer(target, transport, port)
 }

@@ -60,6 +60,16 @@ func wireFor(target, transport string) wire {
 		return mbWire{ws: true}
 	case "raw/tcp":
 		return rawWire{}
+	case "nats/tcp":
+		return natsWire{}
+	case "nats/ws":
+		return framedWire{inner: natsWire{}, binary: true}
+	case "redis/tcp":
+		return redisWire{}
+	case mqttBroker + "/tcp":
+		return mqttWire{}
+	case "centrifuge/ws":
+		return framedWire{inner: centrifugeWire{}, perFrame: 1}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -47,7 +48,7 @@ func (a *app) bench() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Targets, "targets", o.Targets, "`NAMES` of what is measured: mb, and raw (the floor)")
+	f.StringSliceVar(&o.Targets, "targets", o.Targets, "`NAMES` of what is measured: "+strings.Join(bench.Targets(), ", ")+" (raw is the floor)")
 	f.StringSliceVar(&o.Transports, "transports", o.Transports, "`NAMES` of transports: tcp, ws")
 	f.IntSliceVar(&o.Payloads, "payload", o.Payloads, "payloads in `BYTES`, 16 to 65536")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "`TIME` of one measurement")
@@ -57,6 +58,7 @@ func (a *app) bench() *cobra.Command {
 	f.IntVar(&o.ServerCore, "server-core", o.ServerCore, "processor `N` of the server, -1: not pinned")
 	f.IntVar(&o.LoadCore, "load-core", o.LoadCore, "processor `N` of the load, -1: not pinned")
 	f.StringVar(&o.Node, "node", "", "mb-server `FILE` (beside mb, or in PATH)")
+	f.StringVar(&o.Peers, "peers", "bin/peers", "`FOLDER` of the peers that make bench-peers has built")
 	f.StringVar(&o.Traffic, "traffic", o.Traffic, "`FILE` of flights for the scenario traffic")
 	f.IntVar(&o.PID, "pid", 0, "with --server: `PID` of the node")
 	f.StringVarP(&out, "out", "o", "", "write the results as JSON to `FILE` (- is standard output)")

@@ -1,0 +1,61 @@
+// Command centrifuge runs a server made with the Centrifuge library for the benchmark: JSON over WebSocket, anybody may
+// subscribe and publish, no pings, which the generator would have to tell from messages.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/centrifugal/centrifuge"
+)
+
+func main() {
+	port := flag.Int("ws", 8000, "WebSocket port")
+	flag.Parse()
+	if err := run(*port); err != nil {
+		fmt.Fprintln(os.Stderr, "centrifuge:", err)
+		os.Exit(1)
+	}
+}
+
+func run(port int) error {
+	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: 64 << 20})
+	if err != nil {
+		return err
+	}
+	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
+		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
+	})
+	node.OnConnect(func(c *centrifuge.Client) {
+		c.OnSubscribe(func(_ centrifuge.SubscribeEvent, cb centrifuge.SubscribeCallback) {
+			cb(centrifuge.SubscribeReply{}, nil)
+		})
+		c.OnPublish(func(e centrifuge.PublishEvent, cb centrifuge.PublishCallback) {
+			// Without the publisher's identity, so that all frames have one length.
+			result, err := node.Publish(e.Channel, e.Data)
+			cb(centrifuge.PublishReply{Result: &result}, err)
+		})
+	})
+	if err := node.Run(); err != nil {
+		return err
+	}
+	http.Handle("/", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
+		CheckOrigin: func(*http.Request) bool { return true }, MessageSizeLimit: 1 << 20,
+		PingPongConfig: centrifuge.PingPongConfig{PingInterval: 24 * time.Hour, PongTimeout: time.Minute},
+	}))
+	s := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), ReadHeaderTimeout: time.Minute}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() { _ = s.Close() }) // The process ends.
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+// Command nats runs a NATS server for the benchmark: the server as it is, with no pings, which the generator would have to
+// tell from messages.
+//
+//	nats -port 4222 | nats -ws 8080
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+func main() {
+	port := flag.Int("port", -1, "TCP port, -1: any")
+	ws := flag.Int("ws", 0, "WebSocket port, 0: none")
+	flag.Parse()
+	o := &server.Options{
+		Host: "127.0.0.1", Port: *port, NoLog: true, NoSigs: true, MaxConn: 100_000, MaxPayload: 1 << 20,
+		PingInterval: time.Hour, DisableShortFirstPing: true,
+	}
+	if *ws > 0 {
+		o.Websocket = server.WebsocketOpts{Host: "127.0.0.1", Port: *ws, NoTLS: true}
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nats:", err)
+		os.Exit(1)
+	}
+	s.Start()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	<-stop
+	s.Shutdown()
+}
