@@ -236,6 +236,8 @@ func (c *conn) peerClosed(reset bool) {
 	}
 	if !reset && !c.out.Empty() {
 		// A peer that has only shut its sending side still gets what this turn has for it.
+		c.tellOldest()
+		c.tellGap(true)
 		_, _ = c.out.Flush(l.turn, c.sock, true)
 	}
 	c.leave()
