@@ -31,11 +31,16 @@ func (a *app) bench() *cobra.Command {
 			"measures a node that runs already; its CPU time and memory need --pid. SCENARIO is a name or its beginning\n" +
 			"(see mb bench list); without one everything is measured, which takes minutes.",
 		Example: "  mb bench fan-out request/1x1 --repeat 3\n" +
-			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 --out results.json",
+			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 --out results.json\n" +
+			"  mb bench report results.json && mb bench compare old.json new.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Scenarios = args
 			if quick {
-				o.Repeat, o.Duration, o.Warmup = 1, 300*time.Millisecond, 100*time.Millisecond
+				for name, value := range map[string]string{"repeat": "1", "duration": "300ms", "warmup": "100ms"} {
+					if !cmd.Flags().Changed(name) {
+						_ = cmd.Flags().Set(name, value) // The value is good.
+					}
+				}
 			}
 			if cmd.Flags().Changed("server") {
 				u, err := url.Parse(a.server)
@@ -54,7 +59,7 @@ func (a *app) bench() *cobra.Command {
 	f.DurationVar(&o.Duration, "duration", o.Duration, "`TIME` of one measurement")
 	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "`TIME` before it that does not count")
 	f.IntVar(&o.Repeat, "repeat", o.Repeat, "`N` repetitions, each against a fresh server")
-	f.BoolVar(&quick, "quick", false, "one short repetition of each")
+	f.BoolVar(&quick, "quick", false, "one short repetition of each, unless said otherwise")
 	f.IntVar(&o.ServerCore, "server-core", o.ServerCore, "processor `N` of the server, -1: not pinned")
 	f.IntVar(&o.LoadCore, "load-core", o.LoadCore, "processor `N` of the load, -1: not pinned")
 	f.StringVar(&o.Node, "node", "", "mb-server `FILE` (beside mb, or in PATH)")
@@ -62,7 +67,7 @@ func (a *app) bench() *cobra.Command {
 	f.StringVar(&o.Traffic, "traffic", o.Traffic, "`FILE` of flights for the scenario traffic")
 	f.IntVar(&o.PID, "pid", 0, "with --server: `PID` of the node")
 	f.StringVarP(&out, "out", "o", "", "write the results as JSON to `FILE` (- is standard output)")
-	cmd.AddCommand(a.benchList(), a.benchHub())
+	cmd.AddCommand(a.benchList(), a.benchCompare(), a.benchReport(), a.benchHub())
 	return cmd
 }
 

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mbserver/bench"
+)
+
+func writeResults(t *testing.T, values ...float64) string {
+	t.Helper()
+	r := &bench.Results{Format: 1, Measures: []bench.Measure{{
+		Scenario: "fan-out/1", Target: "mb", Transport: "tcp", Payload: 128, Metric: "server CPU", Unit: "ns", Values: values,
+	}}}
+	path := filepath.Join(t.TempDir(), "results.json")
+	if err := toFile(path, r.WriteJSON); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBenchCompare(t *testing.T) {
+	older, newer := writeResults(t, 50, 51, 52, 53), writeResults(t, 60, 61, 62, 63)
+	i := start(t, "", "bench", "compare", older, newer)
+	i.wait(exitOK)
+	if text := i.stdout.String(); !strings.Contains(text, "worse") || !strings.Contains(text, "+19.4%") {
+		t.Errorf("%s", text)
+	}
+	start(t, "", "bench", "compare", "--max-worse", "10", older, newer).wait(exitError)
+	start(t, "", "bench", "compare", "--max-worse", "30", older, newer).wait(exitOK)
+	start(t, "", "bench", "compare", "--max-worse", "10", newer, older).wait(exitOK)
+	start(t, "", "bench", "compare", older, filepath.Join(t.TempDir(), "none.json")).wait(exitError)
+	start(t, "", "bench", "compare", older).wait(exitUsage)
+}
+
+func TestBenchReport(t *testing.T) {
+	dir := t.TempDir()
+	page, svg := filepath.Join(dir, "page.html"), filepath.Join(dir, "cpu.svg")
+	start(t, "", "bench", "report", writeResults(t, 1, 2, 3), "--out", page, "--svg", svg).wait(exitOK)
+	for path, want := range map[string]string{page: "<h1>Benchmark", svg: "<svg"} {
+		b, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s: %v, %d bytes", path, err, len(b))
+		}
+	}
+	start(t, "", "bench", "report", writeResults(t, 1), "--out", page, "--svg", svg, "--metric", "colour").wait(exitError)
+}
+
+func TestBenchUsage(t *testing.T) {
+	start(t, "", "bench", "start", "--server", "tls://127.0.0.1:1").wait(exitUsage)
+	start(t, "", "bench", "nonsense").wait(exitError).wantErr("unknown scenario")
+	i := start(t, "", "bench", "list")
+	i.wait(exitOK)
+	if n := strings.Count(i.stdout.String(), "\n"); n != len(bench.Scenarios()) {
+		t.Errorf("%d lines for %d scenarios", n, len(bench.Scenarios()))
+	}
+}
