@@ -23,6 +23,7 @@ type topicQueue struct {
 type lane struct {
 	requester  *service
 	head, tail *entry
+	count      int
 	prev, next *lane
 }
 
@@ -40,7 +41,7 @@ func (n *Node) homeOf(name []byte) *loop {
 func (l *loop) enqueue(q *inquiry, name []byte) {
 	qs := &l.queues
 	t := qs.byTopic[string(name)]
-	if t != nil && t.count >= l.node.cfg.Max.QueuedPerTopic || l.node.cfg.Max.QueuedPerTopic == 0 {
+	if l.node.cfg.Max.QueuedPerTopic == 0 || t != nil && t.count >= l.node.cfg.Max.QueuedPerTopic && !l.displace(t, q.requester) {
 		l.failInquiry(q, codec.ServiceUnavailable, "no service has room, and as many requests wait on this topic as may", textDetail("reason", "queue_full"))
 		return
 	}
@@ -80,6 +81,26 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 	}
 }
 
+// displace makes room in a full queue for a requester that has less than its share of it: the newest request of one that
+// has more gives way. So nobody can keep the others out by filling the queue.
+func (l *loop) displace(t *topicQueue, s *service) bool {
+	own, lanes := 0, len(t.lanes)
+	if ln := t.lanes[s]; ln != nil {
+		own = ln.count
+	} else {
+		lanes++
+	}
+	if (own+1)*lanes >= t.count {
+		return false
+	}
+	greedy := t.next
+	for greedy.count <= own+1 { // the mean is more than that
+		greedy = greedy.next
+	}
+	l.failEntry(greedy.tail, codec.ServiceUnavailable, "no service has room, and others have fewer requests waiting on this topic", textDetail("reason", "queue_full"))
+	return true
+}
+
 func (t *topicQueue) append(e *entry) {
 	e.queue = t
 	t.count++
@@ -100,6 +121,7 @@ func (t *topicQueue) append(e *entry) {
 		ln.tail.next, e.prev = e, ln.tail
 	}
 	ln.tail = e
+	ln.count++
 }
 
 // unlink takes e out of its queue.
@@ -117,6 +139,7 @@ func (qs *queues) unlink(e *entry) {
 		ln.tail = e.prev
 	}
 	e.prev, e.next, e.queue = nil, nil, nil
+	ln.count--
 	if ln.head == nil {
 		delete(t.lanes, ln.requester)
 		if ln.next == ln {
