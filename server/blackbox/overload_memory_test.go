@@ -38,8 +38,7 @@ func (n *node) peakResident() int {
 
 // 200 greedy publishers fill the rings of 200 subscribers that do not read, four times what the node may use. The node
 // stays under its limit and cuts laggards, and a well-behaved pair goes on as if nothing were.
-func TestOverload_Memory(t *testing.T) {
-	t.Parallel()
+func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	const pairs, limit = 200, 256 << 20
 	n := startNode(t, append(patient[:2:2], fmt.Sprintf("memory.limit=%d", limit), "logging.level=error")...)
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)

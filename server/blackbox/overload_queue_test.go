@@ -207,3 +207,47 @@ func TestOverload_RequestStorm(t *testing.T) {
 		}
 	})
 }
+
+// Who fills the queue does not keep others out: the newest request of who has more than a fair share gives way.
+func TestOverload_QueueFullIsFair(t *testing.T) {
+	perTransport(t, []string{"max.queued.perTopic=6"}, func(t *testing.T, n *node, transport string) {
+		greedy, polite, third := n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)
+		target, held := busy(t, n, transport, "share.test", greedy)
+		ids := make([]string, 8)
+		for i := range ids {
+			ids[i] = uuid.NewString()
+			greedy.send("request:share.test:1.0.0:"+ids[i]+"::600000", fmt.Sprint("g", i))
+		}
+		full := func(c *client, id string) {
+			t.Helper()
+			if e := c.expectFault("response:share.test:1.0.0:"+id, "SERVICE_UNAVAILABLE"); e.Details["reason"] != "queue_full" {
+				t.Errorf("details %v", e.Details)
+			}
+		}
+		full(greedy, ids[6])
+		full(greedy, ids[7])
+		greedy.none()
+		for i := range 2 {
+			polite.send("request:share.test:1.0.0:"+uuid.NewString()+"::600000", fmt.Sprint("p", i))
+			full(greedy, ids[5-i])
+			polite.none()
+		}
+		third.send("request:share.test:1.0.0:"+uuid.NewString()+"::600000", "t0")
+		full(greedy, ids[3])
+		polite.send("request:share.test:1.0.0:"+idA+"::600000", "p2")
+		full(polite, idA) // two, two and two would be fair; it has two
+		for _, c := range []*client{greedy, polite, third} {
+			c.none()
+		}
+		var order []string
+		for range 6 {
+			target.send("response:share.test:1.0.0:"+held.ID, "done")
+			held = target.expect("request:share.test:1.0.0:*")
+			order = append(order, string(held.Payload))
+		}
+		target.none()
+		if got := strings.Join(order, " "); got != "g0 p0 t0 g1 p1 g2" {
+			t.Errorf("served in the order %s", got)
+		}
+	})
+}
