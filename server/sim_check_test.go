@@ -127,6 +127,11 @@ func (s *simulation) checkAtRest() {
 	s.checkAlways()
 	n := s.n
 	if n.outstanding.Load() != 0 {
+		for _, l := range n.loops {
+			for e := l.pending.oldest; e != nil; e = e.newer {
+				s.say("outstanding: %s of %s, arrived at %d, deadline %d, queued = %v, armed = %v", e.header, e.requester.id, e.arrived, e.deadline, e.queue != nil, e.timer.Armed())
+			}
+		}
 		s.fail("%d requests are outstanding for ever", n.outstanding.Load())
 	}
 	for _, l := range n.loops {

@@ -249,7 +249,10 @@ func (s *simulation) connect(i int) {
 // rest lets everybody catch up, until nothing moves and every deadline has passed.
 func (s *simulation) rest() {
 	s.say("everybody catches up")
-	for round := 0; round < 40 || s.blocked(); round++ {
+	for round, free := 0, 0; free < 40; round++ { // 40: the longest deadline, and some
+		if free++; s.blocked() {
+			free = 0
+		}
 		if round == simRounds {
 			s.fail("there are paused publishers for ever: %d", s.n.paused.Load())
 		}
