@@ -66,7 +66,7 @@ func (a *app) bench() *cobra.Command {
 	f.StringVar(&o.Traffic, "traffic", o.Traffic, "`FILE` of flights for the scenario traffic")
 	f.IntVar(&o.PID, "pid", 0, "with --server: `PID` of the node")
 	f.StringVarP(&out, "out", "o", "", "write the results as JSON to `FILE` (- is standard output)")
-	cmd.AddCommand(a.benchList(), a.benchCompare(), a.benchReport(), a.benchHub())
+	cmd.AddCommand(a.benchList(), a.benchCompare(), a.benchReport(), a.benchGuard(), a.benchHub())
 	return cmd
 }
 

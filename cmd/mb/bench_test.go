@@ -57,3 +57,22 @@ func TestBenchUsage(t *testing.T) {
 		t.Errorf("%d lines for %d scenarios", n, len(bench.Scenarios()))
 	}
 }
+
+func TestBenchGuard(t *testing.T) {
+	dir := t.TempDir()
+	limits, micro := filepath.Join(dir, "limits.json"), filepath.Join(dir, "micro.txt")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(limits, `{"band":0.2,"micro":{"mbserver/codec.Parse":2},"macro":{}}`)
+	write(micro, "pkg: mbserver/bench\nBenchmarkYardstick-2 10 100 ns/op\npkg: mbserver/codec\nBenchmarkParse-2 10 230 ns/op\n")
+	results := writeResults(t, 1)
+	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitOK)
+	write(micro, "pkg: mbserver/bench\nBenchmarkYardstick-2 10 100 ns/op\npkg: mbserver/codec\nBenchmarkParse-2 10 250 ns/op\n")
+	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitError).wantErr("a limit is exceeded")
+	start(t, "", "bench", "guard", micro, results, "--limits", limits, "--renew").wait(exitOK)
+	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitOK)
+}

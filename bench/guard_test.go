@@ -1,0 +1,91 @@
+package bench
+
+import (
+	"bytes"
+	"hash/fnv"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Plain work: hashing, copying and a map, as brokers do.
+func BenchmarkYardstick(b *testing.B) {
+	text, to := payloadText(64), make([]byte, 64)
+	names := map[string]int{}
+	for i := range 56 {
+		names[string(text[i:i+8])+string(rune('a'+i%26))] = i
+	}
+	key, sum := string(text[:8])+"a", 0
+	for b.Loop() {
+		h := fnv.New64a()
+		_, _ = h.Write(text) // It never fails.
+		copy(to, text)
+		sum += names[key] + int(h.Sum64()&1)
+	}
+	if sum < 0 {
+		b.Fatal("overflow")
+	}
+}
+
+func payloadText(n int) []byte { return bytes.Repeat([]byte("abcdefghijklmnopqrstuvwxyz012345"), n/32) }
+
+const benchOutput = `goos: linux
+pkg: mbserver/bench
+BenchmarkYardstick-2   	 1000	       200 ns/op
+BenchmarkYardstick-2   	 1000	       220 ns/op
+PASS
+pkg: mbserver/codec
+BenchmarkParseHeader/short-2 	 1000	       150 ns/op	       0 B/op	       0 allocs/op
+BenchmarkParseHeader/short-2 	 1000	       100 ns/op	       0 B/op	       0 allocs/op
+PASS
+`
+
+func TestLimits(t *testing.T) {
+	const name = "mbserver/codec.ParseHeader/short"
+	l := &Limits{Band: 0.2, Micro: map[string]float64{name: 0.45}, Macro: map[string]float64{"fan-out/100": 2}}
+	check := func() []Held {
+		t.Helper()
+		held, err := l.Check(strings.NewReader(benchOutput), sample())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	want := []Held{{Name: name, Ratio: 0.5, Limit: 0.45}, {Name: "fan-out/100", Ratio: 50.0 / 21, Limit: 2}}
+	if got := check(); !reflect.DeepEqual(got, want) {
+		t.Errorf("within the band: %+v, want %+v", got, want)
+	}
+	l.Band = 0.1
+	if got := check(); !got[1].Exceeded || !got[0].Exceeded == (0.5 > 0.45*1.1) {
+		t.Errorf("past the band: %+v", got)
+	}
+	l.Macro["fan-out/1"] = 3
+	var b strings.Builder
+	held := check()
+	if err := l.WriteHeld(&b, held); err != nil || !strings.Contains(b.String(), "NOT MEASURED") || !strings.Contains(b.String(), "EXCEEDED") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+	l.Renew(held)
+	if l.Micro[name] != 0.5 || l.Macro["fan-out/100"] != 2.381 || l.Macro["fan-out/1"] != 3 {
+		t.Errorf("renewed: %+v", l)
+	}
+	var file bytes.Buffer
+	if err := l.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := ReadLimits(&file); err != nil || !reflect.DeepEqual(again, l) {
+		t.Errorf("read %+v, %v", again, err)
+	}
+}
+
+func TestLimitsRefuse(t *testing.T) {
+	for _, text := range []string{"", "{}", `{"band":0.1}`, `{"band":0,"macro":{"a":1}}`, `{"band":0.1,"macro":{"a":1},"x":1}`} {
+		if _, err := ReadLimits(strings.NewReader(text)); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+	l := &Limits{Band: 1, Micro: map[string]float64{"a": 1}}
+	if _, err := l.Check(strings.NewReader("PASS\n"), sample()); err == nil {
+		t.Error("no yardstick is no error")
+	}
+}

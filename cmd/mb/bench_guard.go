@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"mbserver/bench"
+)
+
+// benchGuard is what make bench-guard ends with.
+func (a *app) benchGuard() *cobra.Command {
+	var path string
+	var renew bool
+	cmd := &cobra.Command{
+		Use:   "guard BENCHMARKS.txt RESULTS.json",
+		Short: "Hold figures to their limits",
+		Long: "Hold figures to their limits: micro-benchmarks (the output of go test -bench) to multiples of a yardstick among\n" +
+			"them, scenarios to multiples of the floor. The exit code is 1 when one is past the limits' noise band.",
+		Args: cobra.ExactArgs(2),
+		RunE: work(func(_ context.Context, args []string) error { return a.guard(path, renew, args[0], args[1]) }),
+	}
+	cmd.Flags().StringVar(&path, "limits", "bench/guard.json", "`FILE` of the limits")
+	cmd.Flags().BoolVar(&renew, "renew", false, "set the limits to what was measured")
+	return cmd
+}
+
+func (a *app) guard(path string, renew bool, benchmarks, results string) error {
+	limits, err := readLimits(path)
+	if err != nil {
+		return err
+	}
+	macro, err := readResults(results)
+	if err != nil {
+		return err
+	}
+	micro, err := os.Open(benchmarks)
+	if err != nil {
+		return err
+	}
+	defer micro.Close()
+	held, err := limits.Check(micro, macro)
+	if err != nil {
+		return err
+	}
+	if err := limits.WriteHeld(a.stdout, held); err != nil {
+		return err
+	}
+	if renew {
+		limits.Renew(held)
+		return toFile(path, limits.Write)
+	}
+	for _, h := range held {
+		if h.Exceeded {
+			return errors.New("a limit is exceeded: measure again on a quiet machine, then look for the cause")
+		}
+	}
+	return nil
+}
+
+func readLimits(path string) (*bench.Limits, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return bench.ReadLimits(f)
+}
