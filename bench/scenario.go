@@ -40,8 +40,11 @@ type Scenario struct {
 func Scenarios() []Scenario {
 	var all []Scenario
 	for _, n := range []int{1, 10, 100, 1000, 5000} {
-		all = append(all, Scenario{Name: fmt.Sprintf("fan-out/%d", n), kind: kindFan, subscribers: n,
-			About: fmt.Sprintf("1 publisher to %d subscribers, saturated", n)})
+		about := fmt.Sprintf("1 publisher to %d subscribers, saturated", n)
+		if n == 1 {
+			about = "1 publisher to 1 subscriber, saturated"
+		}
+		all = append(all, Scenario{Name: fmt.Sprintf("fan-out/%d", n), kind: kindFan, subscribers: n, About: about})
 	}
 	return append(all,
 		Scenario{Name: "lone/100", kind: kindLone, subscribers: 100, About: "1 publisher to 100 subscribers, one message at a time"},

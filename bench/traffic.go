@@ -26,8 +26,8 @@ func matches(pattern, topic string) bool {
 	return len(p) == len(t)
 }
 
-// wildcards is a large tree: each of the subscribers holds 200 patterns, one in ten with wildcards, of which one level
-// matches its tenth of the topics; another one takes everything.
+// wildcards is a large tree: each subscriber holds 200 patterns, about one in ten with wildcards. Of those only one matches,
+// ten of the 1000 topics. One subscriber more takes everything.
 func (t *try) wildcards() ([]*stream, error) {
 	const topicsEach, patternsEach = 10, 200
 	n := t.s.subscribers
