@@ -42,7 +42,34 @@ type hold struct {
 	topic  string          // of the publish that began the pause
 }
 
-// publishWaiting is publishAcked when back pressure is on.
+// mustWait says whether some subscriber of this loop has, perhaps, no room for a message of n bytes. Mostly all have, and
+// it goes the way of any other, encoded once.
+func (l *loop) mustWait(r *route, n int) bool {
+	for _, own := range [...]*ownTargets{&r.tcp, &r.ws} {
+		for i, c := range own.conns {
+			if c.mustWait(own.deliveries[i], n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mustReceiveWaiting is mustWait for another loop's publish.
+func (l *loop) mustReceiveWaiting(e *envelope) bool {
+	for i, s := range e.targets {
+		if c := l.connOf(s); c != nil && c.mustWait(e.deliveries[i], len(e.body.B)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *conn) mustWait(d delivery, n int) bool {
+	return c.state == stateOpen && (len(c.waiters) > 0 || d&deliverLossy == 0 && !c.hasRoom(n))
+}
+
+// publishWaiting is publishAcked when back pressure is on and somebody may have no room.
 func (l *loop) publishWaiting(c *conn, h *codec.Header, r *route, header, payload []byte, text bool) {
 	body := ringbuf.NewShared()
 	body.B = append(append(body.B, header...), payload...)
@@ -71,8 +98,8 @@ func (l *loop) publishWaiting(c *conn, h *codec.Header, r *route, header, payloa
 	l.park(p)
 }
 
-// receiveWaiting is receivePublish when back pressure is on and the publisher waits for its acknowledgement. It takes over
-// e's body.
+// receiveWaiting is receivePublish when back pressure is on, the publisher waits for its acknowledgement and somebody may
+// have no room. It takes over e's body.
 func (l *loop) receiveWaiting(e *envelope) {
 	p := &parked{loop: l, body: e.body, text: e.text, key: e.key, ref: ackRef{from: e.from, slot: e.slot, gen: e.gen}, original: e.original}
 	for i, s := range e.targets {

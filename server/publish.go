@@ -35,7 +35,7 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 // publishAcked fans out and answers the publisher: at once when all subscribers are this loop's, else when the last of
 // the other loops has said what it dropped.
 func (l *loop) publishAcked(c *conn, h *codec.Header, r *route, header, payload []byte, text bool) {
-	if l.node.pause {
+	if l.node.pause && l.mustWait(r, len(header)+len(payload)) {
 		l.publishWaiting(c, h, r, header, payload, text || utf8.Valid(payload))
 		return
 	}
@@ -124,7 +124,7 @@ func (l *loop) deliverShared(to *ownTargets, t transport, text bool, body *ringb
 
 // receivePublish delivers another loop's publish to this loop's targets.
 func (l *loop) receivePublish(e *envelope) {
-	if e.from != nil && l.node.pause {
+	if e.from != nil && l.node.pause && l.mustReceiveWaiting(e) {
 		l.receiveWaiting(e)
 		return
 	}
