@@ -1,0 +1,111 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// The service that is flooded takes floodRoom requests at a time, 5 to 15 ms each: 1600 a second.
+const (
+	floodRoom   = 16
+	floodTime   = 10 * time.Millisecond
+	floodRate   = 10 * floodRoom * int(time.Second/floodTime) // requests per second
+	politeRate  = 100
+	floodPhase  = 20 * time.Second
+	floodExpiry = time.Second
+)
+
+// flood compares a polite caller's latency with and without a greedy one.
+func flood(o options) error {
+	s, err := startServer(o.server)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	l, err := newLoop()
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	worker, err := l.dial(s.address, false,
+		[2]string{"system.service.register", fmt.Sprintf(`{"name":"worker","description":"takes its time","maxConcurrent":%d}`, floodRoom)},
+		[2]string{"system.topic.subscribe", `{"action":"request","topic":"bench.work"}`})
+	if err != nil {
+		return err
+	}
+	type job struct {
+		due    time.Duration
+		answer []byte
+	}
+	var jobs []job
+	random := rand.New(rand.NewPCG(1, 2))
+	done := 0
+	worker.frame = func(now time.Duration, body []byte) {
+		if i := bytes.IndexByte(body, '\n'); bytes.HasPrefix(body, []byte("request:bench.work:")) {
+			takes := floodTime/2 + time.Duration(random.Int64N(int64(floodTime)))
+			jobs = append(jobs, job{now + takes, appendFrame(nil, "response"+string(body[len("request"):i]), "done")})
+		}
+	}
+	callers := make([]*caller, 2)
+	for i := range callers {
+		connection, err := l.dial(s.address, false)
+		if err != nil {
+			return err
+		}
+		callers[i] = &caller{conn: connection, topic: "bench.work", timeout: floodExpiry}
+		connection.frame = callers[i].answer
+	}
+	polite, greedy := callers[0], callers[1]
+	flooding := false
+	pace := ticker{next: l.now(), every: time.Second / politeRate}
+	rush := ticker{next: l.now(), every: time.Second / time.Duration(floodRate)}
+	each := func(now time.Duration) {
+		pace.due(now, polite.ask)
+		rush.due(now, func(at time.Duration) {
+			if flooding {
+				greedy.ask(at)
+			}
+		})
+		jobs = slices.DeleteFunc(jobs, func(j job) bool {
+			if j.due > now {
+				return false
+			}
+			worker.write(j.answer)
+			done++
+			return true
+		})
+	}
+	fmt.Printf("flood: a service of %d requests at a time, 5 to 15 ms each; one caller sends %d/s, another %d/s\n", floodRoom, floodRate, politeRate)
+	var p99 []float64
+	var spans [][2]time.Duration
+	for _, phase := range []string{"quiet", "flood", "quiet", "flood"} {
+		flooding = phase == "flood"
+		before := done
+		from := l.now()
+		if err := l.drive(from+floodPhase, each); err != nil {
+			return err
+		}
+		to := l.now()
+		flooding = false
+		if err := l.drive(to+floodExpiry+time.Second, each); err != nil { // what waits is done or expires
+			return err
+		}
+		from += time.Second // the queue fills first
+		us := polite.latencies(from, to)
+		spans = append(spans, [2]time.Duration{from, to})
+		p99 = append(p99, quantile(us, .99))
+		fmt.Printf("  %-6s the other caller: p50 %.0f µs, p99 %.0f µs, %s; the service did %.0f/s\n", phase, quantile(us, .5), quantile(us, .99),
+			polite.outcomes(from, to), float64(done-before)/floodPhase.Seconds())
+	}
+	fmt.Printf("  p99 of the other caller, flooded / quiet: %.3f\n", (p99[1]+p99[3])/(p99[0]+p99[2]))
+	fmt.Printf("  the greedy one: %s\n\n", greedy.outcomes(spans[1][0], spans[1][1]))
+	if polite.twice+greedy.twice > 0 {
+		return fmt.Errorf("%d answers too many", polite.twice+greedy.twice)
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+//go:build linux
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// options are the flags.
+type options struct {
+	server      string
+	subscribers int
+	stall       time.Duration
+	repeat      int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.server, "server", "bin/mb-server", "path of the server's binary")
+	scenarios := flag.String("run", "staller,service,flood,limits", "what to measure, separated by commas")
+	flag.IntVar(&o.subscribers, "subscribers", 1000, "subscribers of the staller scenario")
+	flag.DurationVar(&o.stall, "stall", 20*time.Second, "length of a stall; the service's is half as long again")
+	flag.IntVar(&o.repeat, "repeat", 7, "rounds of the limits scenario; the median counts")
+	flag.Parse()
+	runtime.LockOSThread()
+	var set unix.CPUSet
+	set.Set(1)
+	_ = unix.SchedSetaffinity(0, &set) // on one core the figures are worse, and still ratios
+	known := map[string]func(options) error{"staller": staller, "service": service, "flood": flood, "limits": limits}
+	for _, name := range strings.Split(*scenarios, ",") {
+		scenario := known[name]
+		if scenario == nil {
+			fmt.Fprintln(os.Stderr, "overload: there is no scenario", name)
+			os.Exit(2)
+		}
+		if err := scenario(o); err != nil {
+			fmt.Fprintf(os.Stderr, "overload: %s: %v\n", name, err)
+			os.Exit(1)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// What the staller's publisher sends: a burst at fixed times.
+const (
+	stallBurst = 10
+	stallEvery = 20 * time.Millisecond
+	payload    = 128 // bytes
+)
+
+// staller has one of many subscribers stop reading, between two phases in which it reads.
+func staller(o options) error {
+	s, err := startServer(o.server, "connection.outbound.bytes=65536")
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	l, err := newLoop()
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	subscription := [2]string{"system.topic.subscribe", `{"action":"publish","topic":"bench.fan"}`}
+	var times *hdrhistogram.Histogram // of the running phase; nil while nothing is recorded
+	received := 0
+	others := func(now time.Duration, body []byte) {
+		received++
+		if times == nil {
+			return
+		}
+		if at, ok := stamp(body); ok {
+			_ = times.RecordValue(int64(now - at)) // beyond a minute the run has failed anyway
+		}
+	}
+	for range o.subscribers - 1 {
+		c, err := l.dial(s.address, false, subscription)
+		if err != nil {
+			return err
+		}
+		c.frame = others
+	}
+	slow, err := l.dial(s.address, true, subscription)
+	if err != nil {
+		return err
+	}
+	got, lost := 0, 0
+	slow.frame = func(_ time.Duration, body []byte) {
+		if bytes.HasPrefix(body, []byte("publish:system.dropped")) {
+			var gap struct{ Count int }
+			_ = json.Unmarshal(body[bytes.IndexByte(body, '\n')+1:], &gap)
+			lost += gap.Count
+			return
+		}
+		got++
+	}
+	publisher, err := l.dial(s.address, false)
+	if err != nil {
+		return err
+	}
+	sent := 0
+	tick := ticker{next: l.now(), every: stallEvery}
+	each := func(now time.Duration) {
+		tick.due(now, func(at time.Duration) {
+			var b []byte
+			for range stallBurst {
+				b = appendFrame(b, "publish:bench.fan:1.0.0", fmt.Sprintf("%019d", int64(at))+strings.Repeat("x", payload-19))
+				sent++
+			}
+			publisher.write(b)
+		})
+	}
+	if err := l.drive(l.now()+2*time.Second, each); err != nil { // warm-up
+		return err
+	}
+	fmt.Printf("staller: 1 of %d subscribers, %d messages/s in bursts of %d, %d deliveries/s, ring of 64 KiB\n",
+		o.subscribers, int(stallBurst*time.Second/stallEvery), stallBurst, o.subscribers*int(stallBurst*time.Second/stallEvery))
+	fmt.Printf("  %-10s %10s %10s %10s %12s %12s\n", "", "p50 µs", "p99 µs", "max µs", "memory MiB", "lost to it")
+	var p99 []float64
+	for _, phase := range []string{"quiet", "stall", "quiet", "stall", "quiet"} {
+		slow.listen(phase != "stall")
+		times = newHistogram()
+		before := lost
+		if err := l.drive(l.now()+o.stall, each); err != nil {
+			return err
+		}
+		p99 = append(p99, micros(times, 99))
+		fmt.Printf("  %-10s %10.0f %10.0f %10.0f %12.1f %12d\n", phase, micros(times, 50), micros(times, 99), micros(times, 100),
+			float64(s.resident())/(1<<20), lost-before)
+	}
+	if err := l.drive(l.now()+2*time.Second, func(time.Duration) {}); err != nil {
+		return err
+	}
+	quiet, stalled := (p99[0]+p99[2]+p99[4])/3, (p99[1]+p99[3])/2
+	fmt.Printf("  p99 of the others, stalled / quiet: %.3f\n", stalled/quiet)
+	fmt.Printf("  published %d; the others received %d of %d; the staller received %d + was told of %d lost = %d\n\n",
+		sent, received, sent*(o.subscribers-1), got, lost, got+lost)
+	if received != sent*(o.subscribers-1) || got+lost != sent {
+		return fmt.Errorf("something was lost silently")
+	}
+	return nil
+}
+
+// stamp reads the time that a payload begins with.
+func stamp(body []byte) (time.Duration, bool) {
+	i := bytes.IndexByte(body, '\n')
+	if i < 0 || len(body) < i+20 {
+		return 0, false
+	}
+	ns, err := strconv.ParseInt(string(body[i+1:i+20]), 10, 64)
+	return time.Duration(ns), err == nil
+}
