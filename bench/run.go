@@ -166,6 +166,9 @@ func fits(s Scenario, target string, w wire) bool {
 	if _, asks := w.(asker); s.kind == kindRequest && !asks {
 		return false
 	}
+	if s.kind == kindStart && target == "raw" {
+		return false // It starts as a part of this program, plots and all.
+	}
 	return !s.mbOnly || target == "mb"
 }
 
