@@ -59,11 +59,12 @@ func (n *node) narrow(t testing.TB, transport string) *client {
 // counter reads one number of /metrics.
 func (n *node) counter(t testing.TB, name string) int {
 	t.Helper()
-	_, body := n.probe("/metrics")
-	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(body)
-	if m == nil {
-		t.Fatalf("/metrics has no %s", name)
-	}
+	var m []string
+	eventually(t, "/metrics has "+name, func() bool { // a busy machine may cut a probe short
+		_, body := n.probe("/metrics")
+		m = regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(body)
+		return m != nil
+	})
 	v, err := strconv.ParseFloat(m[1], 64)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
