@@ -76,9 +76,8 @@ func TestOverload_PauseLosesNothing(t *testing.T) {
 		for s.paused == 0 {
 			s.take(t, publisher.fresh())
 		}
-		if got := n.counter(t, "mb_publishers_paused"); got != 1 {
-			t.Errorf("%d publishers are paused", got)
-		}
+		// The peer's kernel may open its window once more, late; the publisher is then read on for a moment.
+		eventually(t, "one publisher is paused", func() bool { return n.counter(t, "mb_publishers_paused") == 1 })
 		if s.acks == 0 || s.acks == count {
 			t.Errorf("%d acknowledgements before the pause", s.acks)
 		}
