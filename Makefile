@@ -36,7 +36,7 @@ test: ## go vet, then all tests, under the race detector where that means someth
 	$(GO) vet $(PKG)
 	$(GO) test -run '[Aa]lloc' $(PKG) # what allocates nothing: the race detector allocates
 	$(if $(INSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m $(INSIDE))
-	# As shipped: the memory and load tests mean nothing under the race detector. Then its contract part once more.
+# As shipped: the memory and load tests mean nothing under the race detector. Then its contract part once more.
 	$(if $(OUTSIDE),$(GO) test -timeout 20m $(OUTSIDE))
 	$(if $(OUTSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m -run '^TestS[0-9]|^TestFlights' $(OUTSIDE))
 
