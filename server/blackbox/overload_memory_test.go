@@ -78,13 +78,15 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 		caller.expectPayload("response:polite.ask:1.0.0:"+id, "here")
 		slowest = max(slowest, time.Since(began))
 	}
-	shed, peak := n.counter(t, "mb_connections_shed_total"), n.peakResident()
-	crowd.end()
-	caller.send("request:polite.ask:1.0.0", "end")
+	caller.send("request:polite.ask:1.0.0:::60000", "end")
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
 	caller.none()
+	shed, peak := n.counter(t, "mb_connections_shed_total"), n.peakResident()
+	// A publisher whose own kernel has no room left for answers also drops the acknowledgements they carry: its send may wait
+	// for as long as its deadline.
+	crowd.end()
 	t.Logf("peak of resident memory %d MiB of %d (%.1f %%); %d MiB published, %d connections cut, %d newcomers refused, %d round trips meanwhile, the slowest took %v",
 		peak>>20, limit>>20, 100*float64(peak)/limit, crowd.sent.Load()>>20, shed, crowd.refused.Load(), trips, slowest.Round(time.Millisecond))
 	if peak > limit && !raceEnabled { // the race detector's shadow memory multiplies it
