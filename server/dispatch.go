@@ -115,21 +115,27 @@ func (l *loop) fail(c *conn, h *codec.Header, code codec.Code, message string, d
 			l.tally[countResponseError]++
 		}
 	}
-	l.refuse(c, l.responseHeader(h), code, message, details)
+	l.refuse(c, l.responseHeader(h.Topic, h.Version, h.RequestID), code, message, details)
 }
 
-// responseHeader composes the header line of an answer to h, in the loop's header scratch.
-func (l *loop) responseHeader(h *codec.Header) []byte {
-	b := append(l.header[:0], "response:"...)
-	b = append(append(b, h.Topic...), ':')
-	b = append(append(b, h.Version...), ':')
-	if h.RequestID != nil {
-		b = append(b, h.RequestID...)
-	} else {
-		b = l.newID().Append(b)
-	}
-	l.header = append(b, '\n')
+// headerLine composes a header line in the loop's header scratch.
+func (l *loop) headerLine(action codec.Action, topic, version, id []byte) []byte {
+	l.header = codec.AppendHeader(l.header[:0], &codec.Header{Action: action, Topic: topic, Version: version, RequestID: id})
 	return l.header
+}
+
+// responseHeader composes the header line of an answer; one to a message without a request ID gets a fresh one.
+func (l *loop) responseHeader(topic, version, id []byte) []byte {
+	if len(id) == 0 {
+		id = l.idText(l.newID())
+	}
+	return l.headerLine(codec.Response, topic, version, id)
+}
+
+// idText writes an ID in the loop's scratch for it.
+func (l *loop) idText(id codec.UUID) []byte {
+	l.id = id.Append(l.id[:0])
+	return l.id
 }
 
 func (l *loop) refuse(c *conn, header []byte, code codec.Code, message string, details []detail) {

@@ -62,6 +62,7 @@ type loop struct {
 	// Owned by the loop: scratch space, valid within one call.
 	lower  []byte
 	header []byte
+	id     []byte
 	answer []byte
 	notice []byte // what the broker says in the middle of something else
 	framed []byte

@@ -17,14 +17,7 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 		l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", rawDetail("topic", h.Topic))
 		return
 	}
-	header := append(l.header[:0], "publish:"...)
-	header = append(header, h.Topic...)
-	header = append(header, ':')
-	header = append(header, h.Version...)
-	header = append(header, ':')
-	header = l.newID().Append(header)
-	header = append(header, '\n')
-	l.header = header
+	header := l.headerLine(codec.Publish, h.Topic, h.Version, l.idText(l.newID()))
 	if h.RequestID == nil {
 		l.fanOut(r, header, payload, text, nil, ackRef{})
 		return
@@ -171,11 +164,6 @@ func (l *loop) receivePublish(e *envelope) {
 
 // acknowledge answers a publish that carried a request ID.
 func (l *loop) acknowledge(c *conn, topic, version, id []byte, subscribers, dropped int) {
-	h := append(l.header[:0], "response:"...)
-	h = append(append(h, topic...), ':')
-	h = append(append(h, version...), ':')
-	h = append(append(h, id...), '\n')
-	l.header = h
 	b := append(l.answer[:0], `{"status":"success","subscribers":`...)
 	b = strconv.AppendInt(b, int64(subscribers), 10)
 	if dropped > 0 {
@@ -184,5 +172,5 @@ func (l *loop) acknowledge(c *conn, topic, version, id []byte, subscribers, drop
 	}
 	b = append(b, '}')
 	l.answer = b
-	l.send(c, h, b, true)
+	l.send(c, l.headerLine(codec.Response, topic, version, id), b, true)
 }

@@ -161,11 +161,7 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 	e.describe(q)
 	p.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
-	header := append(l.header[:0], "request:"...)
-	header = append(append(header, q.topic...), ':')
-	header = append(append(header, q.version...), ':')
-	header = append(e.id.Append(header), '\n')
-	l.header = header
+	header := l.headerLine(codec.Request, q.topic, q.version, l.idText(e.id))
 	text := q.text
 	if c.transport == transportWS && !text {
 		text = utf8.Valid(q.payload)
@@ -222,16 +218,7 @@ func (l *loop) entryHeader(e *entry) []byte {
 
 // failInquiry answers a request that was not delivered.
 func (l *loop) failInquiry(q *inquiry, code codec.Code, message string, details ...detail) {
-	b := append(l.header[:0], "response:"...)
-	b = append(append(b, q.topic...), ':')
-	b = append(append(b, q.version...), ':')
-	if len(q.id) > 0 {
-		b = append(b, q.id...)
-	} else {
-		b = l.newID().Append(b)
-	}
-	l.header = append(b, '\n')
-	l.failTo(q.requester, l.header, code, message, details)
+	l.failTo(q.requester, l.responseHeader(q.topic, q.version, q.id), code, message, details)
 }
 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without an ID.

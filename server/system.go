@@ -128,7 +128,9 @@ func (s *systemCall) success() *callError {
 }
 
 // answer sends a complete JSON payload to the requester.
-func (s *systemCall) answer(payload []byte) { s.l.send(s.c, s.l.responseHeader(&s.h), payload, true) }
+func (s *systemCall) answer(payload []byte) {
+	s.l.send(s.c, s.l.responseHeader(s.h.Topic, s.h.Version, s.h.RequestID), payload, true)
+}
 
 // reply is an answer that is composed elsewhere and later.
 type reply struct {
@@ -137,7 +139,7 @@ type reply struct {
 }
 
 func (s *systemCall) later() reply {
-	return reply{to: &s.c.service, header: bytes.Clone(s.l.responseHeader(&s.h))}
+	return reply{to: &s.c.service, header: bytes.Clone(s.l.responseHeader(s.h.Topic, s.h.Version, s.h.RequestID))}
 }
 
 // atDesk has the answer composed off the loop.
