@@ -117,39 +117,8 @@ func appendPayload(b, payload []byte) []byte {
 // auditPublish delivers an audit message and gives body back. It is droppable like any publish, and not audited.
 func (l *loop) auditPublish(body *ringbuf.Shared) {
 	r := l.publishes.Lookup(messageTopicName)
-	l.offerBody(&r.tcp, transportTCP, body)
-	l.offerBody(&r.ws, transportWS, body)
-	for i := range r.remote {
-		g := &r.remote[i]
-		body.Retain(1)
-		if !g.loop.postPublish(envelope{kind: envelopePublish, text: true, unaudited: true, body: body, targets: g.targets, deliveries: g.deliveries}) {
-			body.Release()
-		}
-	}
+	m := outgoingOf(body, true, 0)
+	l.deliver(r, &m)
+	postGroups(r.remote, envelope{kind: envelopePublish, text: true, unaudited: true, body: body})
 	body.Release()
-}
-
-// offerBody offers one text message that the node composed to targets of this loop.
-func (l *loop) offerBody(to *ownTargets, t transport, body *ringbuf.Shared) {
-	if len(to.conns) == 0 {
-		return
-	}
-	shared := len(body.B) >= sharedBodyMin
-	var f ringbuf.Frame
-	if shared {
-		f = l.encodePrefix(t, t.fanLog(), true, len(body.B), ringbuf.Droppable, 0)
-	} else {
-		f = l.encode(t, t.fanLog(), true, nil, body.B, ringbuf.Droppable, 0)
-	}
-	for i, c := range to.conns {
-		dropped := false
-		if shared {
-			dropped = c.offerShared(f, body, to.deliveries[i])
-		} else {
-			dropped = c.offer(f, to.deliveries[i])
-		}
-		if !dropped {
-			l.tally[countSent]++
-		}
-	}
 }

@@ -84,16 +84,13 @@ func (l *loop) publishWaiting(c *conn, h *codec.Header, r *route, header, payloa
 			l.deliverOrPark(p, s, own.deliveries[i])
 		}
 	}
-	for i := range r.remote {
-		g := &r.remote[i]
-		body.Retain(1)
-		e := envelope{kind: envelopePublish, text: text, body: body, targets: g.targets, deliveries: g.deliveries,
-			key: r.key, from: ref.from, slot: ref.slot, gen: ref.gen, original: original}
-		if !g.loop.postPublish(e) {
-			body.Release()
-			p.dropped += len(g.targets)
-			l.acks.settle(l, ref, 0)
-		}
+	refused, lost := postGroups(r.remote, envelope{
+		kind: envelopePublish, text: text, body: body, key: r.key, original: original,
+		from: ref.from, slot: ref.slot, gen: ref.gen,
+	})
+	p.dropped += lost
+	for range refused {
+		l.acks.settle(l, ref, 0)
 	}
 	l.park(p)
 }
@@ -156,14 +153,8 @@ func (c *conn) hasRoom(n int) bool {
 const maxFraming = 10
 
 func (l *loop) deliverParked(p *parked, c *conn, d delivery) {
-	t := c.transport
-	var lost bool
-	if len(p.body.B) >= sharedBodyMin {
-		lost = c.offerShared(l.encodePrefix(t, t.directLog(), p.text, len(p.body.B), ringbuf.Droppable, p.key), p.body, d)
-	} else {
-		lost = c.offer(l.encode(t, t.directLog(), p.text, nil, p.body.B, ringbuf.Droppable, p.key), d)
-	}
-	if lost {
+	m := outgoingOf(p.body, p.text, p.key)
+	if c.offer(l.frame(c.transport, c.transport.directLog(), &m), m.body, d) {
 		p.dropped++
 		return
 	}

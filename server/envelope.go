@@ -26,7 +26,6 @@ const (
 type envelope struct {
 	kind      envelopeKind
 	text      bool // body came as, or is, UTF-8 text
-	droppable bool
 	unaudited bool
 	failure   bool // direct: an error that counts against the receiver
 	hops      uint8
@@ -115,8 +114,8 @@ func (l *loop) takeInbox() (items []envelope, lost map[*service]int) {
 }
 
 // postDirect sends a complete message (header line and payload) to one service from any goroutine; body is taken over.
-func (s *service) postDirect(body *ringbuf.Shared, droppable bool) {
-	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: true, droppable: droppable})
+func (s *service) postDirect(body *ringbuf.Shared) {
+	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: true})
 }
 
 // clock is a loop's idea of time: ms counts from the start of the node and never jumps, unix is the wall's.

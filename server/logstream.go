@@ -159,13 +159,7 @@ func (g *logStream) deliver(line logging.Line) {
 	}
 	body := ringbuf.NewShared()
 	body.B = appendLogLine(body.B, level, &line)
-	for i := range groups {
-		body.Retain(1)
-		e := envelope{kind: envelopeLog, text: true, unaudited: true, body: body, targets: groups[i].targets, deliveries: groups[i].deliveries}
-		if !groups[i].loop.postPublish(e) {
-			body.Release()
-		}
-	}
+	postGroups(groups, envelope{kind: envelopeLog, text: true, unaudited: true, body: body})
 	body.Release()
 }
 

@@ -178,7 +178,7 @@ func (l *loop) receiveEnvelope(e *envelope) {
 			if e.failure {
 				c.errors.add(l.time.unix / 1000)
 			}
-			l.sendBody(c, e)
+			l.send(c, e.body.B, nil, e.text)
 		}
 		e.body.Release()
 	case envelopeWritable:

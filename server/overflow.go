@@ -71,34 +71,30 @@ func (c *conn) gapOf() *gap {
 	return c.gap
 }
 
-// offer appends a droppable frame, or lets the policy decide. It reports whether this message was dropped.
-func (c *conn) offer(f ringbuf.Frame, d delivery) (dropped bool) {
+// offer appends a droppable message, or lets the policy decide. f is the whole message, or what goes before body when that
+// is shared. It reports whether this message was dropped.
+func (c *conn) offer(f ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped bool) {
 	l := c.service.loop
-	if c.state == stateOpen && c.gap == nil && d&deliverConflate == 0 && c.out.Room(f.Size(), l.node.droppable) {
+	if body == nil && c.state == stateOpen && c.gap == nil && d&deliverConflate == 0 && c.out.Room(f.Size(), l.node.droppable) {
 		c.out.Append(l.turn, f)
 		c.mark()
 		return false
 	}
-	if room, lost := c.makeRoom(f.Size(), d); !room {
+	size, newest := f.Size(), d&deliverConflate != 0
+	if body != nil {
+		size += len(body.B)
+	}
+	if room, lost := c.makeRoom(size, d); !room {
 		return lost
 	}
-	if d&deliverConflate != 0 {
+	switch {
+	case body != nil:
+		c.out.AppendShared(l.turn, f, body, newest)
+	case newest:
 		c.out.AppendNewest(l.turn, f)
-		c.noteReplaced()
-	} else {
+	default:
 		c.out.Append(l.turn, f)
 	}
-	c.mark()
-	return false
-}
-
-// offerShared is offer for a message whose body is shared.
-func (c *conn) offerShared(prefix ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped bool) {
-	l := c.service.loop
-	if room, lost := c.makeRoom(prefix.Size()+len(body.B), d); !room {
-		return lost
-	}
-	c.out.AppendShared(l.turn, prefix, body, d&deliverConflate != 0)
 	c.noteReplaced()
 	c.mark()
 	return false

@@ -42,73 +42,99 @@ func (l *loop) publishAcked(c *conn, h *codec.Header, r *route, header, payload 
 	l.acks.settle(l, ref, dropped)
 }
 
+// outgoing is one droppable message on its way to this loop's connections.
+type outgoing struct {
+	header, payload []byte          // the message; header holds all of it when there is a body
+	body            *ringbuf.Shared // the message again when its bytes are shared, nil when they are copied
+	text            bool
+	key             uint64 // the route's
+	audit           bool   // deliveries are audited, with original, the publisher's request ID
+	original        string
+}
+
+// outgoingOf is the outgoing message of a whole one in a buffer, which the caller keeps a reference to. It is not audited.
+func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
+	m := outgoing{header: body.B, text: text, key: key}
+	if len(body.B) >= sharedBodyMin {
+		m.body = body
+	}
+	return m
+}
+
+// frame encodes m once in t's wire form, or only what goes before its shared bytes.
+func (l *loop) frame(t transport, log int, m *outgoing) ringbuf.Frame {
+	g := &l.turn.Logs[log]
+	start := len(g.B)
+	g.B = appendFraming(g.B, t, m.text, len(m.header)+len(m.payload))
+	if m.body == nil {
+		g.B = append(append(g.B, m.header...), m.payload...)
+	}
+	return g.Commit(start, ringbuf.Droppable, m.key)
+}
+
 // fanOut delivers one message to every target of r and returns how many of this loop's deliveries, and of those that
 // other loops' inboxes refused, were dropped. original is the publisher's request ID, for the audit.
 func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []byte, ref ackRef) (dropped int) {
-	before := ""
-	if l.node.audited() {
-		before = string(original)
+	m := outgoing{header: header, payload: payload, text: text, key: r.key, audit: l.node.audited()}
+	if m.audit {
+		m.original = string(original)
 	}
 	if !text && (len(r.ws.conns) > 0 || len(r.remote) > 0) {
-		text = utf8.Valid(payload)
+		m.text = utf8.Valid(payload)
 	}
-	var body *ringbuf.Shared
-	if len(r.remote) > 0 || (len(payload) >= sharedBodyMin && r.total > 1) {
-		body = ringbuf.NewShared()
-		body.B = append(append(body.B, header...), payload...)
+	large := len(payload) >= sharedBodyMin
+	if len(r.remote) == 0 && !(large && r.total > 1) {
+		return l.deliver(r, &m)
 	}
-	if body != nil && len(payload) >= sharedBodyMin {
-		dropped += l.deliverShared(&r.tcp, transportTCP, text, body, before, r.key)
-		dropped += l.deliverShared(&r.ws, transportWS, text, body, before, r.key)
-	} else {
-		dropped += l.deliver(&r.tcp, transportTCP, text, header, payload, before, r.key)
-		dropped += l.deliver(&r.ws, transportWS, text, header, payload, before, r.key)
+	body := ringbuf.NewShared()
+	body.B = append(append(body.B, header...), payload...)
+	if large {
+		m.header, m.payload, m.body = body.B, nil, body
 	}
-	for i := range r.remote {
-		g := &r.remote[i]
-		body.Retain(1)
-		e := envelope{kind: envelopePublish, text: text, body: body, targets: g.targets, deliveries: g.deliveries, key: r.key, from: ref.from, slot: ref.slot, gen: ref.gen, original: before}
+	dropped = l.deliver(r, &m)
+	refused, lost := postGroups(r.remote, envelope{
+		kind: envelopePublish, text: m.text, body: body, key: r.key, original: m.original,
+		from: ref.from, slot: ref.slot, gen: ref.gen,
+	})
+	for range refused {
+		l.acks.settle(l, ref, 0)
+	}
+	body.Release()
+	return dropped + lost
+}
+
+// postGroups posts e to the loop of each group, for its targets, and returns how many loops refused it and how many
+// deliveries that loses. The caller keeps its reference to e's body. Any goroutine.
+func postGroups(groups []remoteGroup, e envelope) (refused, lost int) {
+	for i := range groups {
+		g := &groups[i]
+		e.targets, e.deliveries = g.targets, g.deliveries
+		e.body.Retain(1)
 		if !g.loop.postPublish(e) {
-			body.Release()
-			dropped += len(g.targets)
-			l.acks.settle(l, ref, 0)
+			e.body.Release()
+			refused++
+			lost += len(g.targets)
 		}
 	}
-	if body != nil {
-		body.Release()
-	}
-	return dropped
+	return refused, lost
 }
 
-// deliver encodes the message once in t's wire form and offers it to them.
-func (l *loop) deliver(to *ownTargets, t transport, text bool, header, payload []byte, original string, key uint64) (dropped int) {
+// deliver offers m to this loop's targets of r.
+func (l *loop) deliver(r *route, m *outgoing) (dropped int) {
+	return l.deliverTo(&r.tcp, transportTCP, m) + l.deliverTo(&r.ws, transportWS, m)
+}
+
+func (l *loop) deliverTo(to *ownTargets, t transport, m *outgoing) (dropped int) {
 	if len(to.conns) == 0 {
 		return 0
 	}
-	f := l.encode(t, t.fanLog(), text, header, payload, ringbuf.Droppable, key)
-	audited, pause := l.node.audited(), l.node.pause
+	f := l.frame(t, t.fanLog(), m)
+	pause := l.node.pause
 	for i, c := range to.conns {
-		if pause && c.overtakes(key) || c.offer(f, to.deliveries[i]) {
+		if pause && c.overtakes(m.key) || c.offer(f, m.body, to.deliveries[i]) {
 			dropped++
-		} else if audited {
-			l.auditSent(c, header, payload, original)
-		}
-	}
-	l.tally[countSent] += uint64(len(to.conns) - dropped)
-	return dropped
-}
-
-func (l *loop) deliverShared(to *ownTargets, t transport, text bool, body *ringbuf.Shared, original string, key uint64) (dropped int) {
-	if len(to.conns) == 0 {
-		return 0
-	}
-	f := l.encodePrefix(t, t.fanLog(), text, len(body.B), ringbuf.Droppable, key)
-	audited, pause := l.node.audited(), l.node.pause
-	for i, c := range to.conns {
-		if pause && c.overtakes(key) || c.offerShared(f, body, to.deliveries[i]) {
-			dropped++
-		} else if audited {
-			l.auditSent(c, body.B, nil, original)
+		} else if m.audit {
+			l.auditSent(c, m.header, m.payload, m.original)
 		}
 	}
 	l.tally[countSent] += uint64(len(to.conns) - dropped)
@@ -121,9 +147,10 @@ func (l *loop) receivePublish(e *envelope) {
 		l.receiveWaiting(e)
 		return
 	}
+	m := outgoingOf(e.body, e.text, e.key)
+	m.audit, m.original = !e.unaudited && l.node.audited(), e.original
 	var frames [2]ringbuf.Frame
 	var made [2]bool
-	shared := len(e.body.B) >= sharedBodyMin
 	dropped := uint32(0)
 	for i, s := range e.targets {
 		c := l.connOf(s)
@@ -133,27 +160,15 @@ func (l *loop) receivePublish(e *envelope) {
 		t := s.transport
 		if !made[t] {
 			made[t] = true
-			if shared {
-				frames[t] = l.encodePrefix(t, t.fanLog(), e.text, len(e.body.B), ringbuf.Droppable, e.key)
-			} else {
-				frames[t] = l.encode(t, t.fanLog(), e.text, nil, e.body.B, ringbuf.Droppable, e.key)
-			}
+			frames[t] = l.frame(t, t.fanLog(), &m)
 		}
-		lost := l.node.pause && c.overtakes(e.key)
-		switch {
-		case lost:
-		case shared:
-			lost = c.offerShared(frames[t], e.body, e.deliveries[i])
-		default:
-			lost = c.offer(frames[t], e.deliveries[i])
-		}
-		if lost {
+		if l.node.pause && c.overtakes(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
 			dropped++
 			continue
 		}
 		l.tally[countSent]++
-		if !e.unaudited && l.node.audited() {
-			l.auditSent(c, e.body.B, nil, e.original)
+		if m.audit {
+			l.auditSent(c, m.header, m.payload, m.original)
 		}
 	}
 	e.body.Release()

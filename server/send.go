@@ -7,22 +7,15 @@ import (
 	"mbserver/ringbuf"
 )
 
-// encode writes one message into a log of the turn, in the wire form of transport t. key is ringbuf.Log.Commit's.
-func (l *loop) encode(t transport, log int, text bool, header, payload []byte, flags ringbuf.Flags, key uint64) ringbuf.Frame {
-	g := &l.turn.Logs[log]
+// encode writes one protected message for a single connection into the turn's log for such, in the wire form of its
+// transport. key is ringbuf.Log.Commit's.
+func (l *loop) encode(t transport, text bool, header, payload []byte, key uint64) ringbuf.Frame {
+	g := &l.turn.Logs[t.directLog()]
 	start := len(g.B)
 	g.B = appendFraming(g.B, t, text, len(header)+len(payload))
 	g.B = append(g.B, header...)
 	g.B = append(g.B, payload...)
-	return g.Commit(start, flags, key)
-}
-
-// encodePrefix writes only the framing of a message of n bytes, whose body is shared.
-func (l *loop) encodePrefix(t transport, log int, text bool, n int, flags ringbuf.Flags, key uint64) ringbuf.Frame {
-	g := &l.turn.Logs[log]
-	start := len(g.B)
-	g.B = appendFraming(g.B, t, text, n)
-	return g.Commit(start, flags, key)
+	return g.Commit(start, 0, key)
 }
 
 func appendFraming(dst []byte, t transport, text bool, n int) []byte {
@@ -35,22 +28,17 @@ func appendFraming(dst []byte, t transport, text bool, n int) []byte {
 	return codec.AppendWSHeader(dst, codec.Binary, n)
 }
 
-// send delivers a protected message (a response, an error, a notice, a request that has its room already) to c.
+// send delivers a protected message (a response, an error, a notice) to c.
 func (l *loop) send(c *conn, header, payload []byte, text bool) {
-	if c.state != stateOpen {
-		return
-	}
-	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0, 0))
-	l.tally[countSent]++
-	if l.node.audited() {
-		l.auditSent(c, header, payload, "")
+	if c.state == stateOpen {
+		l.sendMasked(c, header, payload, text, nil, 0)
 	}
 }
 
-// sendMasked is send for a request whose own ID, original, was replaced by a masked one. key lets it be
-// cancelled while it waits in the ring.
+// sendMasked delivers a request that has its room already, and whose own ID, original, was replaced by a masked one. key
+// lets it be cancelled while it waits in the ring.
 func (l *loop) sendMasked(c *conn, header, payload []byte, text bool, original []byte, key uint64) {
-	c.push(l.encode(c.transport, c.transport.directLog(), text, header, payload, 0, key))
+	c.push(l.encode(c.transport, text, header, payload, key))
 	l.tally[countSent]++
 	if l.node.audited() {
 		l.auditSent(c, header, payload, string(original))
@@ -94,24 +82,6 @@ func (l *loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 	body := ringbuf.NewShared()
 	body.B = append(append(body.B, header...), payload...)
 	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: text, failure: failure})
-}
-
-// sendBody delivers a message that another goroutine composed whole.
-func (l *loop) sendBody(c *conn, e *envelope) {
-	log, flags := c.transport.directLog(), ringbuf.Flags(0)
-	if e.droppable {
-		flags = ringbuf.Droppable
-	}
-	f := l.encode(c.transport, log, e.text, nil, e.body.B, flags, 0)
-	if !e.droppable {
-		c.push(f)
-	} else if c.offer(f, l.node.overflow) {
-		return
-	}
-	l.tally[countSent]++
-	if !e.unaudited && l.node.audited() {
-		l.auditSent(c, e.body.B, nil, "")
-	}
 }
 
 // sendNotice delivers what the broker starts by itself; message is the header line and the payload.

@@ -238,7 +238,7 @@ func (e *topicEntry) appendJSON(b []byte) []byte {
 func (r reply) send(payload []byte) {
 	body := ringbuf.NewShared()
 	body.B = append(append(body.B, r.header...), payload...)
-	r.to.postDirect(body, false)
+	r.to.postDirect(body)
 }
 
 // interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1).
