@@ -112,12 +112,7 @@ func (l *loop) run() {
 		l.resumePublishers()
 		l.closeAll()
 		l.flush()
-	}
-	l.settleMemory()
-	for len(l.closing) > 0 { // laggards were cut for the sake of memory
-		l.closeAll()
-		l.flush()
-		l.memory.Store(l.charge)
+		l.settleMemory() // may cut laggards: they are closed in the next round
 	}
 	l.pending.publishOldest()
 	l.stats.publish(l.time.unix/1000, &l.tally)

@@ -90,7 +90,6 @@ func (l *loop) shed() {
 	if total <= n.memory.high {
 		return
 	}
-	l.largest.Store(0)
 	var laggards []*conn
 	for _, c := range l.conns {
 		if c != nil && c.charge >= laggardMin {
@@ -98,13 +97,11 @@ func (l *loop) shed() {
 		}
 	}
 	sort.Slice(laggards, func(i, j int) bool { return laggards[i].charge > laggards[j].charge })
-	for i, c := range laggards {
+	for ; len(laggards) > 0; laggards = laggards[1:] {
+		c := laggards[0]
 		l.largest.Store(c.charge)
 		if total <= n.memory.low || c.charge < n.largest()/2 {
 			break // enough, or larger ones are another loop's
-		}
-		if i == len(laggards)-1 {
-			l.largest.Store(0)
 		}
 		total -= c.charge
 		n.memory.shed.Add(1)
@@ -114,6 +111,9 @@ func (l *loop) shed() {
 		c.out.Release(l.turn)
 		c.recharge()
 		c.doomNow()
+	}
+	if len(laggards) == 0 {
+		l.largest.Store(0)
 	}
 	l.memory.Store(l.charge)
 }

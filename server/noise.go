@@ -26,8 +26,6 @@ type noisyLine struct {
 	skipped int
 }
 
-const levelError = slog.LevelError
-
 // noisePeriod is the least time between two lines with the same text.
 const noisePeriod = time.Second
 
