@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbserver/bench/proc"
 )
 
 // process is the server under measurement. One that was started elsewhere has no cmd and maybe no pid.
@@ -152,23 +153,7 @@ func (p *process) cpu() int64 {
 	if p.pid == 0 {
 		return 0
 	}
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.pid)) // The pattern is good.
-	total := int64(0)
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // The thread is gone.
-		}
-		total += parseSchedstat(b)
-	}
-	return total
-}
-
-// parseSchedstat returns the time on the CPU in ns, the first of three numbers.
-func parseSchedstat(b []byte) int64 {
-	field, _, _ := bytes.Cut(b, []byte{' '})
-	ns, _ := strconv.ParseInt(string(field), 10, 64) // The kernel writes numbers.
-	return ns
+	return proc.CPU(p.pid)
 }
 
 // resident is the server's resident memory in bytes; 0 when the process is not known.
@@ -176,21 +161,5 @@ func (p *process) resident() int64 {
 	if p.pid == 0 {
 		return 0
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
-	fields := strings.Fields(string(b))
-	if err != nil || len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64) // The kernel writes numbers.
-	return pages * int64(os.Getpagesize())
-}
-
-// freePort asks the kernel for a port that nobody has.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return proc.Resident(p.pid)
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+
+	"mbserver/bench/proc"
 )
 
 // errAbsent says that a target cannot be measured here.
@@ -24,7 +26,7 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 		}
 		return &process{pid: r.PID, address: map[string]string{transport: address}}, nil
 	}
-	port, err := freePort()
+	port, err := proc.FreePort()
 	if err != nil {
 		return nil, err
 	}

@@ -150,12 +150,3 @@ func TestMatches(t *testing.T) {
 		}
 	}
 }
-
-func TestSchedstat(t *testing.T) {
-	if got := parseSchedstat([]byte("123456789 55 7\n")); got != 123456789 {
-		t.Errorf("got %d", got)
-	}
-	if got := parseSchedstat(nil); got != 0 {
-		t.Errorf("nothing: got %d", got)
-	}
-}

@@ -22,16 +22,11 @@ const (
 
 // flood compares a polite caller's latency with and without a greedy one.
 func flood(o options) error {
-	s, err := startServer(o.server)
+	s, l, finish, err := begin(o)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	l, err := newLoop()
-	if err != nil {
-		return err
-	}
-	defer l.close()
+	defer finish()
 	worker, err := l.dial(s.address, false,
 		[2]string{"system.service.register", fmt.Sprintf(`{"name":"worker","description":"takes its time","maxConcurrent":%d}`, floodRoom)},
 		[2]string{"system.topic.subscribe", `{"action":"request","topic":"bench.work"}`})

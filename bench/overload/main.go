@@ -46,3 +46,15 @@ func main() {
 		}
 	}
 }
+
+// begin starts a server with the given settings and a generator for it; finish stops both.
+func begin(o options, settings ...string) (s *server, l *loop, finish func(), err error) {
+	if s, err = startServer(o.server, settings...); err != nil {
+		return nil, nil, nil, err
+	}
+	if l, err = newLoop(); err != nil {
+		s.stop()
+		return nil, nil, nil, err
+	}
+	return s, l, func() { l.close(); s.stop() }, nil
+}

@@ -9,10 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbserver/bench/proc"
 )
 
 // server is the process under measurement.
@@ -24,12 +25,10 @@ type server struct {
 
 // startServer starts the binary on a free port with one loop, pinned to core 0, and waits until it accepts.
 func startServer(path string, settings ...string) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := proc.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close() // the server takes it
 	arguments := []string{
 		"--host", "127.0.0.1", "--tcp-port", strconv.Itoa(port), "--ws-port", "0", "--log-level", "error",
 		"--set", "loops=1", "--set", "admin.address=",
@@ -72,26 +71,7 @@ func (s *server) stop() {
 }
 
 // cpu is the process's CPU time as the scheduler counts it, all threads together.
-func (s *server) cpu() time.Duration {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.pid))
-	total := int64(0)
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		ns, _ := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
-		total += ns
-	}
-	return time.Duration(total)
-}
+func (s *server) cpu() time.Duration { return time.Duration(proc.CPU(s.pid)) }
 
 // resident is the process's resident memory in bytes.
-func (s *server) resident() int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.pid))
-	if err != nil {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
-	return pages * int64(os.Getpagesize())
-}
+func (s *server) resident() int64 { return proc.Resident(s.pid) }

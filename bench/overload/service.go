@@ -113,16 +113,11 @@ func service(o options) error {
 }
 
 func stallService(o options, reads bool) error {
-	s, err := startServer(o.server)
+	s, l, finish, err := begin(o)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	l, err := newLoop()
-	if err != nil {
-		return err
-	}
-	defer l.close()
+	defer finish()
 	worker, err := l.dial(s.address, false,
 		[2]string{"system.service.register", fmt.Sprintf(`{"name":"worker","description":"stalls","maxConcurrent":%d}`, serviceRoom)},
 		[2]string{"system.topic.subscribe", `{"action":"request","topic":"bench.work"}`})

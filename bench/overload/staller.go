@@ -22,16 +22,11 @@ const (
 
 // staller has one of many subscribers stop reading, between two phases in which it reads.
 func staller(o options) error {
-	s, err := startServer(o.server, "connection.outbound.bytes=65536")
+	s, l, finish, err := begin(o, "connection.outbound.bytes=65536")
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	l, err := newLoop()
-	if err != nil {
-		return err
-	}
-	defer l.close()
+	defer finish()
 	subscription := [2]string{"system.topic.subscribe", `{"action":"publish","topic":"bench.fan"}`}
 	var times *hdrhistogram.Histogram // of the running phase; nil while nothing is recorded
 	received := 0

@@ -1,0 +1,56 @@
+//go:build linux
+
+// Package proc reads what the kernel knows of a process under measurement.
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// CPU is the process's CPU time in ns as the scheduler counts it, all threads together (proc_pid_schedstat(5)).
+func CPU(pid int) int64 {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // The pattern is good.
+	total := int64(0)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // The thread is gone.
+		}
+		total += number(b, 0)
+	}
+	return total
+}
+
+// Resident is the process's resident memory in bytes (proc_pid_statm(5)); 0 when it is gone.
+func Resident(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	return number(b, 1) * int64(os.Getpagesize())
+}
+
+// number is the field of that index in a line of the kernel's; 0 when there is none.
+func number(line []byte, index int) int64 {
+	fields := bytes.Fields(line)
+	if len(fields) <= index {
+		return 0
+	}
+	n, _ := strconv.ParseInt(string(fields[index]), 10, 64) // The kernel writes numbers.
+	return n
+}
+
+// FreePort asks the kernel for a TCP port on 127.0.0.1 that nobody has.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
