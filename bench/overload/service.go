@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,12 +32,24 @@ type caller struct {
 	topic   string
 	timeout time.Duration
 	asked   []asked
-	twice   int // answers beyond the first
+	twice   int    // answers beyond the first
+	request []byte // the last one; kept for its room
+}
+
+// newCaller is a caller that will not have to grow its books before it has sent that many requests.
+func newCaller(connection *conn, timeout time.Duration, requests int) *caller {
+	c := &caller{conn: connection, topic: "bench.work", timeout: timeout, asked: make([]asked, 0, requests)}
+	connection.frame = c.answer
+	return c
 }
 
 func (c *caller) ask(at time.Duration) {
-	c.send(fmt.Sprintf("request:%s:1.0.0:%s::%d", c.topic, id(len(c.asked)), c.timeout.Milliseconds()),
-		fmt.Sprintf("%019d %s", len(c.asked), strings.Repeat("r", payload-20)))
+	b := append(c.request[:0], 0, 0, 0, 0) // the length
+	b = fmt.Appendf(b, "request:%s:1.0.0:00000000-0000-4000-8000-%012x::%d\n", c.topic, len(c.asked), c.timeout.Milliseconds())
+	b = fmt.Appendf(b, "%0*d", payload, len(c.asked))
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	c.request = b
+	c.write(b)
 	c.asked = append(c.asked, asked{at: at})
 }
 
@@ -128,8 +141,7 @@ func stallService(o options, reads bool) error {
 	if err != nil {
 		return err
 	}
-	c := &caller{conn: connection, topic: "bench.work", timeout: serviceTimeout}
-	connection.frame = c.answer
+	c := newCaller(connection, serviceTimeout, serviceRate*int(2*o.stall/time.Second+15))
 	stalled := false
 	var held [][]byte // what it has read and not answered
 	delivered, late := 0, 0
@@ -139,7 +151,7 @@ func stallService(o options, reads bool) error {
 		}
 		i := bytes.IndexByte(body, '\n')
 		n := 0
-		for _, b := range body[i+1 : i+20] {
+		for _, b := range body[i+1:] {
 			n = n*10 + int(b-'0')
 		}
 		delivered++
