@@ -47,6 +47,7 @@ type loop struct {
 	acks      acks
 	charge    int64                  // bytes charged to the node's budget now
 	rates     map[string]*topicRates // by canonical topic; empty while no limit is set
+	pass      pass
 
 	// Owned by the loop: the running turn.
 	inTurn     bool
@@ -113,6 +114,10 @@ func (l *loop) run() {
 		l.closeAll()
 		l.flush()
 		l.settleMemory() // may cut laggards: they are closed in the next round
+	}
+	if l.pass.c != nil {
+		l.payPass()
+		l.pass.c = nil
 	}
 	l.pending.publishOldest()
 	l.stats.publish(l.time.unix/1000, &l.tally)

@@ -54,10 +54,16 @@ type serviceRates struct {
 // from none. Heartbeats always pass. The limits on topics are on publishes and requests of user topics; a response counts
 // for its service and the node only.
 func (l *loop) admit(c *conn, h *codec.Header, name []byte) bool {
-	r, now := l.node.rates, l.time.ms
+	again := l.pass.covers(c, h, name)
+	if again && l.pass.left > 0 {
+		l.pass.left--
+		return true
+	}
 	if bytes.Equal(name, heartbeatTopicName) || simFault && strikes(faultSkippedLimit) {
 		return true
 	}
+	l.payPass()
+	r, now := l.node.rates, l.time.ms
 	if wait, ok := c.rates.all.Check(r.perService, now); !ok {
 		return l.limited(c, h, "service", r.perService, wait)
 	}
@@ -87,6 +93,11 @@ func (l *loop) admit(c *conn, h *codec.Header, name []byte) bool {
 		for _, i := range t.patterns {
 			c.rates.patterns[i].Take(r.patterns.Rate(i), now)
 		}
+	}
+	if again { // the second like it: there are probably more
+		l.grant(t)
+	} else {
+		l.pass.c, l.pass.response, l.pass.name = c, h.Action == codec.Response, append(l.pass.name[:0], name...)
 	}
 	return true
 }

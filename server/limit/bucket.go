@@ -55,6 +55,34 @@ func (b *Bucket) Check(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
 	return 0, true
 }
 
+// Room returns how many messages Take lets pass at nowMs if no other goroutine takes any: the most there are when r is
+// off, none when the bucket is Gone.
+func (b *Bucket) Room(r Rate, nowMs int64) int64 {
+	if r.Off() {
+		return math.MaxInt64
+	}
+	due := b.due.Load()
+	if due == gone {
+		return 0
+	}
+	return r.room(due, nowMs)
+}
+
+// Pay takes n >= 0 messages that have passed already. More than Room makes later ones wait longer. It reports false when
+// the bucket is Gone, and takes nothing.
+func (b *Bucket) Pay(r Rate, nowMs, n int64) bool {
+	for !r.Off() {
+		due := b.due.Load()
+		if due == gone {
+			return false
+		}
+		if b.due.CompareAndSwap(due, r.after(due, nowMs, n)) {
+			break
+		}
+	}
+	return true
+}
+
 // Give puts back the message of one successful Take. The two belong into the same turn: a message kept until the bucket
 // has filled up without it would come back as one too many.
 func (b *Bucket) Give(r Rate) {

@@ -1,5 +1,7 @@
 package limit
 
+import "math"
+
 // Local is a token bucket of one loop. The zero value is full. Loop only.
 type Local struct {
 	// Owned by the loop.
@@ -29,6 +31,21 @@ func (l *Local) Check(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
 		return r.wait(over), false
 	}
 	return 0, true
+}
+
+// Room returns how many messages Take lets pass at nowMs; the most there are when r is off.
+func (l *Local) Room(r Rate, nowMs int64) int64 {
+	if r.Off() {
+		return math.MaxInt64
+	}
+	return r.room(l.due, nowMs)
+}
+
+// Pay takes n >= 0 messages that have passed already. More than Room makes later ones wait longer.
+func (l *Local) Pay(r Rate, nowMs, n int64) {
+	if !r.Off() {
+		l.due = r.after(l.due, nowMs, n)
+	}
 }
 
 // Full tells whether the bucket is as good as new at nowMs, so that it may be forgotten.

@@ -61,3 +61,11 @@ func (r Rate) full(due, nowMs int64) bool { return due <= nowMs*r.perMs }
 
 // wait returns the milliseconds, rounded up, in which over > 0 units pass.
 func (r Rate) wait(over int64) int64 { return (over + r.perMs - 1) / r.perMs }
+
+// room returns how many messages a bucket with this time lets pass at nowMs before the next one has to wait.
+func (r Rate) room(due, nowMs int64) int64 {
+	return max(0, ((nowMs+burstMs)*r.perMs-max(due, nowMs*r.perMs))/r.message)
+}
+
+// after returns a bucket's time after n more messages at nowMs, whether they may pass or not.
+func (r Rate) after(due, nowMs, n int64) int64 { return max(due, nowMs*r.perMs) + n*r.message }

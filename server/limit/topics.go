@@ -1,6 +1,9 @@
 package limit
 
-import "sync"
+import (
+	"math"
+	"sync"
+)
 
 // sweepSteps is how many buckets a look-up that adds one looks at for full ones: more than one, so that forgetting keeps
 // ahead of adding, and few, so that no look-up stalls its loop.
@@ -57,6 +60,29 @@ func (t *Topics) Take(cached **Bucket, name []byte, nowMs int64) (retryAfterMs i
 	defer t.mu.Unlock()
 	*cached = t.bucket(name, nowMs)
 	return (*cached).Take(t.rate, nowMs) // not Gone: forgetting needs the lock
+}
+
+// Room returns how many messages of the topic Take lets pass at nowMs, cached being as for Take and not nil. Those that
+// share the overflow bucket have to ask for each.
+func (t *Topics) Room(cached **Bucket, nowMs int64) int64 {
+	switch {
+	case t.rate.Off():
+		return math.MaxInt64
+	case *cached == &t.overflow:
+		return 0
+	}
+	return (*cached).Room(t.rate, nowMs)
+}
+
+// Pay is Bucket.Pay for a topic, cached being as for Take.
+func (t *Topics) Pay(cached **Bucket, name []byte, nowMs, n int64) {
+	if t.rate.Off() || (*cached).Pay(t.rate, nowMs, n) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*cached = t.bucket(name, nowMs)
+	(*cached).Pay(t.rate, nowMs, n) // not Gone: forgetting needs the lock
 }
 
 // Bucket returns the bucket of a canonical topic; name is copied when it is new. A caller that keeps the result looks

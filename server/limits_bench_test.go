@@ -1,0 +1,83 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"mbserver/codec"
+	"mbserver/server/config"
+)
+
+// everyLimit sets all limits far above any load.
+func everyLimit(cfg *config.Config) {
+	const much = 1_000_000_000
+	cfg.RateLimit.PerService, cfg.RateLimit.PerTopic, cfg.RateLimit.Total = much, much, much
+	cfg.RateLimit.TopicPerService = map[string]int{"a.#": much, "+.b": much}
+	cfg.Max.OutstandingPerService = 1_000_000
+	cfg.Connection.Backpressure = config.BackpressurePause
+}
+
+// BenchmarkLimits is what limits cost a message: batches of 256 in one read, as under load, or one message in each.
+func BenchmarkLimits(b *testing.B) {
+	for _, batch := range []int{1, 256} {
+		for _, id := range []string{"", ":" + testRequestID} {
+			for _, on := range []bool{false, true} {
+				b.Run(fmt.Sprintf("publish/batch=%d/acked=%v/limits=%v", batch, id != "", on), func(b *testing.B) {
+					set := everyLimit
+					if !on {
+						set = nil
+					}
+					n := newTestNode(b, 1, 1, set)
+					ks := n.subscribers(1, 0, transportTCP, "publish", "a.b")
+					p := n.connect(0, transportTCP)
+					n.settle()
+					quiet(append(ks, p)...)
+					publish := p.again("publish:a.b:1.0.0" + id + "\n" + strings.Repeat("x", 128))
+					for i := 1; b.Loop(); i++ {
+						publish()
+						if i%batch == 0 {
+							n.settle()
+						}
+					}
+					n.settle()
+				})
+			}
+		}
+	}
+	for _, on := range []bool{false, true} {
+		b.Run(fmt.Sprintf("request/limits=%v", on), func(b *testing.B) {
+			set := everyLimit
+			if !on {
+				set = nil
+			}
+			n := newTestNode(b, 1, 1, set)
+			s := n.subscribers(1, 0, transportTCP, "request", "a.b")[0]
+			c := n.connect(0, transportTCP)
+			n.settle()
+			quiet(s, c)
+			const batch = 64
+			request := c.again("request:a.b:1.0.0:" + testRequestID + "\n" + strings.Repeat("x", 128))
+			var frames []byte
+			for i := 1; b.Loop(); i++ {
+				request()
+				if i%batch > 0 {
+					continue
+				}
+				n.settle()
+				frames = frames[:0]
+				for e := s.openEntry(); e != nil; e = e.next {
+					at := len(frames)
+					frames = append(frames, 0, 0, 0, 0)
+					frames = append(frames, "response:a.b:1.0.0:"...)
+					frames = e.id.Append(frames)
+					frames = append(frames, "\nanswer"...)
+					codec.AppendTCPHeader(frames[:at], len(frames)-at-4)
+				}
+				s.service.loop.begin()
+				s.conn.receive(frames)
+				n.settle()
+			}
+		})
+	}
+}
