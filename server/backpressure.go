@@ -66,6 +66,9 @@ func (l *loop) mustReceiveWaiting(e *envelope) bool {
 }
 
 func (c *conn) mustWait(d delivery, n int) bool {
+	if c.service.loop.waits == 0 && c.gap == nil && c.out.Room(n+maxFraming, c.service.loop.node.droppable) {
+		return false
+	}
 	return c.state == stateOpen && (len(c.waiters) > 0 || d&deliverLossy == 0 && !c.hasRoom(n))
 }
 
@@ -112,6 +115,7 @@ func (l *loop) deliverOrPark(p *parked, c *conn, d delivery) {
 	patient := d&deliverLossy == 0
 	if c.state == stateOpen && (patient && (len(c.waiters) > 0 || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
 		c.waiters = append(c.waiters, p)
+		l.waits++
 		p.waits = append(p.waits, parkedTarget{c: c, d: d})
 		p.left++
 		return
@@ -213,6 +217,7 @@ func (c *conn) settleWaiter(p *parked, deliver bool) {
 			continue
 		}
 		w.done = true
+		l.waits--
 		if deliver {
 			l.deliverParked(p, c, w.d)
 		}

@@ -45,6 +45,7 @@ type loop struct {
 	pending   pending
 	queues    queues
 	acks      acks
+	waits     int                    // how often a publish waits for one of this loop's connections
 	charge    int64                  // bytes charged to the node's budget now
 	rates     map[string]*topicRates // by canonical topic; empty while no limit is set
 	pass      pass

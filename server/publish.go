@@ -129,9 +129,9 @@ func (l *loop) deliverTo(to *ownTargets, t transport, m *outgoing) (dropped int)
 		return 0
 	}
 	f := l.frame(t, t.fanLog(), m)
-	pause := l.node.pause
+	waits := l.waits > 0
 	for i, c := range to.conns {
-		if pause && c.overtakes(m.key) || c.offer(f, m.body, to.deliveries[i]) {
+		if waits && c.overtakes(m.key) || c.offer(f, m.body, to.deliveries[i]) {
 			dropped++
 		} else if m.audit {
 			l.auditSent(c, m.header, m.payload, m.original)
@@ -162,7 +162,7 @@ func (l *loop) receivePublish(e *envelope) {
 			made[t] = true
 			frames[t] = l.frame(t, t.fanLog(), &m)
 		}
-		if l.node.pause && c.overtakes(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
+		if l.waits > 0 && c.overtakes(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
 			dropped++
 			continue
 		}

@@ -172,6 +172,7 @@ func (s *simulation) checkPatience(p *simPublish) {
 func (s *simulation) checkFlow() {
 	paused, idle := int64(0), s.idle()
 	for _, l := range s.n.loops {
+		waits := 0
 		for _, c := range l.conns {
 			if c == nil {
 				continue
@@ -181,11 +182,15 @@ func (s *simulation) checkFlow() {
 					s.fail("%s is paused for %d reasons", c.id, c.held.pauses)
 				}
 			}
+			waits += len(c.waiters)
 			for _, p := range c.waiters {
 				if p.left <= 0 || p.body == nil || !p.timer.Armed() || !l.inTurn && c.state != stateOpen {
 					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v", c.id, c.state, p.left, p.timer.Armed())
 				}
 			}
+		}
+		if waits != l.waits {
+			s.fail("%d publishes wait on loop %d, %d are counted", waits, l.index, l.waits)
 		}
 	}
 	if paused != s.n.paused.Load() {
