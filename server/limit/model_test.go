@@ -159,3 +159,73 @@ func TestLaggingClockNeverGains(t *testing.T) {
 		}
 	})
 }
+
+// TestRoomAndPay holds what is asked and paid for many messages at once to as many single ones.
+func TestRoomAndPay(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := PerSecond(rates().Draw(rt, "rate"))
+		var one, many Local
+		var shared Bucket
+		topics := NewTopics(r, 4)
+		var cached *Bucket
+		name := []byte("a.b")
+		if _, ok := topics.Take(&cached, name, 0); !ok {
+			rt.Fatal("the first message has to wait")
+		}
+		for _, l := range []*Local{&one, &many} {
+			l.Take(r, 0)
+		}
+		shared.Take(r, 0)
+		now := int64(0)
+		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
+			now += rapid.Int64Range(0, 400).Draw(rt, "ms")
+			room := many.Room(r, now)
+			if shared.Room(r, now) != room || topics.Room(&cached, now) != room {
+				rt.Fatalf("room for %d, %d and %d", room, shared.Room(r, now), topics.Room(&cached, now))
+			}
+			n := min(room, rapid.Int64Range(0, 100).Draw(rt, "messages"))
+			for range n {
+				if _, ok := one.Take(r, now); !ok {
+					rt.Fatalf("one of %d has to wait, there was room for %d", n, room)
+				}
+			}
+			many.Pay(r, now, n)
+			if !shared.Pay(r, now, n) {
+				rt.Fatal("a bucket of no Topics is gone")
+			}
+			topics.Pay(&cached, name, now, n)
+			if n > 0 && (many != one || shared.due.Load() != one.due || cached.due.Load() != one.due) {
+				rt.Fatalf("after %d at %d ms: %d alone, %d, %d and %d together", n, now, one.due, many.due, shared.due.Load(), cached.due.Load())
+			}
+			if n == room {
+				if _, ok := one.Check(r, now); ok {
+					rt.Fatalf("one more than the room for %d passes", room)
+				}
+			}
+		}
+		if many.Pay(r, now, many.Room(r, now)+5); many.Room(r, now) != 0 {
+			rt.Fatal("there is room after more than there was")
+		}
+		if _, ok := many.Check(r, now); ok {
+			rt.Fatal("one passes after more than there was room for")
+		}
+	})
+}
+
+// TestPayGone pays a bucket that the table has forgotten.
+func TestPayGone(t *testing.T) {
+	r := PerSecond(10)
+	topics := NewTopics(r, 2)
+	var cached *Bucket
+	name := []byte("a")
+	topics.Take(&cached, name, 0)
+	if !cached.forget(r, 5000) || topics.Room(&cached, 5000) != 0 || cached.Pay(r, 5000, 1) {
+		t.Fatal("a forgotten bucket has room, or can be paid")
+	}
+	delete(topics.buckets, "a")
+	topics.order = nil
+	topics.Pay(&cached, name, 5000, 3)
+	if got := topics.Room(&cached, 5000); got != 7 {
+		t.Errorf("room for %d of 10 after 3", got)
+	}
+}
