@@ -223,7 +223,7 @@ func (c *conn) leave() {
 	l.wheel.Cancel(&c.timer)
 	l.node.stats.disconnected.add(l.time.unix / 1000)
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
-		l.log.Info("disconnected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote)
+		l.log.Info("disconnected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
 	}
 }
 

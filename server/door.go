@@ -40,7 +40,7 @@ type doorListener struct {
 // arrival is a connection that passed the door.
 type arrival struct {
 	transport transport
-	remote    string
+	remote    *net.TCPAddr
 	rest      []byte // what came after the handshake
 	opened    bool   // set by the loop; read by the door after the hand-over
 }
@@ -196,7 +196,8 @@ func (d *door) handle(c net.Conn, t transport) {
 	if why != "" {
 		n.release() // a refused connection takes nobody's place
 	}
-	a := &arrival{transport: t, remote: c.RemoteAddr().String()}
+	remote, _ := c.RemoteAddr().(*net.TCPAddr) // text only when a line is written: this one lives with the connection anyway
+	a := &arrival{transport: t, remote: remote}
 	ok := true
 	if t == transportWS {
 		a.rest, ok = d.upgrade(c, why != "")
@@ -205,7 +206,7 @@ func (d *door) handle(c net.Conn, t transport) {
 	switch {
 	case why != "":
 		n.stats.rejected.add(time.Now().Unix())
-		n.noise.log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.remote, "reason", why)
+		n.noise.log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.remote.String(), "reason", why)
 		if ok {
 			d.refuse(c, t, codec.ServiceUnavailable, 503, "this node can take no more connections now", why)
 		} else {
@@ -230,7 +231,7 @@ func (d *door) enroll(c net.Conn, a *arrival) {
 	l.load.Add(-1)
 	n.stats.failed.add(time.Now().Unix())
 	n.release()
-	n.noise.log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door", "remote", a.remote, "error", fmt.Sprint(err))
+	n.noise.log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door", "remote", a.remote.String(), "error", fmt.Sprint(err))
 }
 
 // refusal composes the answer to a connection that may not enter (protocol §4).

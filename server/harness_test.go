@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -268,7 +269,7 @@ func (n *testNode) connect(i int, t transport) *testClient {
 	l.load.Add(1)
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
 	l.begin()
-	k.conn = l.open(&arrival{transport: t, remote: "192.0.2.1:1"}, k.sock)
+	k.conn = l.open(&arrival{transport: t, remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}, k.sock)
 	if t == transportWS {
 		k.in = codec.NewWSDecoder(1<<20, true)
 	} else {

@@ -283,7 +283,7 @@ func (l *loop) open(a *arrival, sock socket) *conn {
 	c.armHeartbeat()
 	l.sendInitialize(c)
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
-		l.log.Info("connected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote)
+		l.log.Info("connected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
 	}
 	return c
 }

@@ -106,7 +106,7 @@ func (l *loop) shed() {
 		total -= c.charge
 		n.memory.shed.Add(1)
 		n.noise.log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
-			"serviceId", c.id.String(), "remote", c.remote, "bytes", c.charge)
+			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.charge)
 		l.tally[countOutboundDropped] += uint64(c.out.Messages())
 		c.out.Release(l.turn)
 		c.recharge()

@@ -192,7 +192,7 @@ func (c *conn) warnSlow() {
 func (l *loop) warn(c *conn, message string) {
 	if !l.quiet {
 		l.node.noise.log(l.log, slog.LevelWarn, message,
-			"serviceId", c.id.String(), "remote", c.remote, "bytes", c.out.Bytes(), "messages", c.out.Messages())
+			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
 	}
 }
 

@@ -33,7 +33,7 @@ func (l *loop) grant(t *topicRates) {
 	if t != nil {
 		shared = min(shared, r.topics.Room(&t.bucket, now))
 		for _, i := range t.patterns {
-			own = min(own, p.c.rates.patterns[i].Room(r.patterns.Rate(i), now))
+			own = min(own, (*p.c.rates.patterns)[i].Room(r.patterns.Rate(i), now))
 		}
 	}
 	p.granted = min(passMax, own/2, shared/int64(2*len(l.node.loops)))
@@ -49,7 +49,7 @@ func (l *loop) payPass() {
 		if t := p.topic; t != nil {
 			r.topics.Pay(&t.bucket, p.name, now, n)
 			for _, i := range t.patterns {
-				p.c.rates.patterns[i].Pay(r.patterns.Rate(i), now, n)
+				(*p.c.rates.patterns)[i].Pay(r.patterns.Rate(i), now, n)
 			}
 		}
 	}

@@ -47,7 +47,7 @@ type topicRates struct {
 // serviceRates are one connection's own buckets. Loop only.
 type serviceRates struct {
 	all      limit.Local
-	patterns []limit.Local // by index in rates.patterns; made when the first pattern matches
+	patterns *[]limit.Local // by index in rates.patterns; made when the first pattern matches
 }
 
 // admit says whether a message may pass the rate limits, and answers its sender when not. A message over any limit takes
@@ -71,10 +71,11 @@ func (l *loop) admit(c *conn, h *codec.Header, name []byte) bool {
 	if h.Action != codec.Response && !isSystem(name) {
 		t = l.topicRatesOf(name)
 		if len(t.patterns) > 0 && c.rates.patterns == nil {
-			c.rates.patterns = make([]limit.Local, r.patterns.Len())
+			buckets := make([]limit.Local, r.patterns.Len())
+			c.rates.patterns = &buckets
 		}
 		for _, i := range t.patterns {
-			if wait, ok := c.rates.patterns[i].Check(r.patterns.Rate(i), now); !ok {
+			if wait, ok := (*c.rates.patterns)[i].Check(r.patterns.Rate(i), now); !ok {
 				return l.limited(c, h, "pattern", r.patterns.Rate(i), wait)
 			}
 		}
@@ -91,7 +92,7 @@ func (l *loop) admit(c *conn, h *codec.Header, name []byte) bool {
 	c.rates.all.Take(r.perService, now)
 	if t != nil {
 		for _, i := range t.patterns {
-			c.rates.patterns[i].Take(r.patterns.Rate(i), now)
+			(*c.rates.patterns)[i].Take(r.patterns.Rate(i), now)
 		}
 	}
 	if again { // the second like it: there are probably more

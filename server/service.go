@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"sync/atomic"
 
 	"mbserver/codec"
@@ -14,8 +15,8 @@ type service struct {
 	loop        *loop
 	slot, gen   uint32
 	transport   transport
-	connectedAt int64 // Unix ms
-	remote      string
+	connectedAt int64        // Unix ms
+	remote      *net.TCPAddr // for the log
 
 	// Atomic.
 	profile     atomic.Pointer[profile] // nil until registered

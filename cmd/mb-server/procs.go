@@ -1,9 +1,6 @@
 package main
 
-import (
-	"runtime"
-	"strings"
-)
+import "runtime"
 
 // setProcs returns how many loops the node runs, and lets the scheduler run twice as many threads: with one thread per
 // loop a loop that sleeps in the kernel keeps its processor from the goroutines beside it, and the round trip of a lone
@@ -14,11 +11,8 @@ func setProcs(loops int, environ []string) int {
 	if loops == 0 {
 		loops = min(procs, runtime.NumCPU())
 	}
-	for _, line := range environ {
-		if value, ok := strings.CutPrefix(line, "GOMAXPROCS="); ok && value != "" {
-			return loops
-		}
+	if !isSet(environ, "GOMAXPROCS") {
+		runtime.GOMAXPROCS(2 * loops)
 	}
-	runtime.GOMAXPROCS(2 * loops)
 	return loops
 }
