@@ -93,41 +93,51 @@ var headerClass = func() (t [256]uint8) {
 // payload. timeoutMaxMs is the largest timeout allowed, in milliseconds. h and
 // payload alias msg. A good header costs no allocation. Any goroutine.
 func ParseHeader(msg []byte, timeoutMaxMs uint64) (h Header, payload []byte, err *HeaderError) {
+	if payload, err = h.Parse(msg, timeoutMaxMs); err != nil {
+		return Header{}, nil, err
+	}
+	return h, payload, nil
+}
+
+// Parse is ParseHeader into h, without the copy of what it returns. After an error
+// h means nothing.
+func (h *Header) Parse(msg []byte, timeoutMaxMs uint64) (payload []byte, err *HeaderError) {
+	*h = Header{}
 	var at int // index of the byte after the current field
 	var field, reason string
 
 	if h.Action, at = parseAction(msg); h.Action == 0 {
-		return Header{}, nil, malformed(msg, timeoutMaxMs, "action", "must be publish, request or response")
+		return nil, malformed(msg, timeoutMaxMs, "action", "must be publish, request or response")
 	}
 	if at >= len(msg) || msg[at] != ':' {
-		return Header{}, nil, malformed(msg, timeoutMaxMs, "topic", "is missing")
+		return nil, malformed(msg, timeoutMaxMs, "topic", "is missing")
 	}
 
 	start := at + 1
 	if at, h.Lower, reason = scanTopic(msg, start); reason != "" {
-		return Header{}, nil, malformed(msg, timeoutMaxMs, "topic", reason)
+		return nil, malformed(msg, timeoutMaxMs, "topic", reason)
 	}
 	h.Topic = msg[start:at:at]
 	if at >= len(msg) || msg[at] != ':' {
-		return Header{}, nil, malformed(msg, timeoutMaxMs, "version", "is missing")
+		return nil, malformed(msg, timeoutMaxMs, "version", "is missing")
 	}
 
 	start = at + 1
 	if at, reason = scanVersion(msg, start); reason != "" {
-		return Header{}, nil, malformed(msg, timeoutMaxMs, "version", reason)
+		return nil, malformed(msg, timeoutMaxMs, "version", reason)
 	}
 	h.Version = msg[start:at:at]
 
 	if at < len(msg) && msg[at] == ':' {
 		if at, field, reason = h.parseOptional(msg, at, timeoutMaxMs); reason != "" {
-			return Header{}, nil, malformed(msg, timeoutMaxMs, field, reason)
+			return nil, malformed(msg, timeoutMaxMs, field, reason)
 		}
 	}
 	// "The header ends at the first \n." "No newline within the maximum header length → MALFORMED_MESSAGE."
 	if at >= len(msg) || (at > fixedHeaderLen && at > MaxHeaderLen(timeoutMaxMs)) {
-		return Header{}, nil, malformed(msg, timeoutMaxMs, "header", "too long")
+		return nil, malformed(msg, timeoutMaxMs, "header", "too long")
 	}
-	return h, msg[at+1:], nil
+	return msg[at+1:], nil
 }
 
 // parseAction reads the first field: "publish, request, response; any letter case in".
@@ -357,14 +367,27 @@ func (h *Header) MajorVersion() int {
 	return -1
 }
 
+// AppendStart appends the three fields that every header line begins with.
+func AppendStart(dst []byte, a Action, topic, version []byte) []byte {
+	switch a {
+	case Publish:
+		dst = append(dst, "publish:"...)
+	case Request:
+		dst = append(dst, "request:"...)
+	case Response:
+		dst = append(dst, "response:"...)
+	default:
+		dst = append(append(dst, a.String()...), ':')
+	}
+	dst = append(dst, topic...)
+	dst = append(dst, ':')
+	return append(dst, version...)
+}
+
 // AppendHeader appends h's line with its newline: the action in lower case, the
 // topic as spelled, trailing empty fields omitted. h is not checked.
 func AppendHeader(dst []byte, h *Header) []byte {
-	dst = append(dst, h.Action.String()...)
-	dst = append(dst, ':')
-	dst = append(dst, h.Topic...)
-	dst = append(dst, ':')
-	dst = append(dst, h.Version...)
+	dst = AppendStart(dst, h.Action, h.Topic, h.Version)
 	if h.TimeoutMs != 0 || len(h.ParentID) != 0 || len(h.RequestID) != 0 {
 		dst = append(dst, ':')
 		dst = append(dst, h.RequestID...)

@@ -1,6 +1,9 @@
 package codec
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // UUID is one in binary, big-endian as RFC 9562 writes it. Comparable.
 type UUID [16]byte
@@ -8,20 +11,15 @@ type UUID [16]byte
 // NewUUID makes a version 4 UUID (RFC 9562 §5.4) of 128 random bits, six of which
 // it replaces by version and variant: bits 12–15 of hi and the top two of lo.
 func NewUUID(hi, lo uint64) (u UUID) {
-	binary.BigEndian.PutUint64(u[:8], hi&^0xf000|0x4000)
-	binary.BigEndian.PutUint64(u[8:], lo&^(0xc0<<56)|0x80<<56)
+	hi, lo = version4(hi, lo)
+	binary.BigEndian.PutUint64(u[:8], hi)
+	binary.BigEndian.PutUint64(u[8:], lo)
 	return u
 }
 
-const hexDigits = "0123456789abcdef"
+func version4(hi, lo uint64) (uint64, uint64) { return hi&^0xf000 | 0x4000, lo&^(0xc0<<56) | 0x80<<56 }
 
-// hexPair holds the two digits of every byte, the first in the low half.
-var hexPair = func() (t [256]uint16) {
-	for i := range t {
-		t[i] = uint16(hexDigits[i>>4]) | uint16(hexDigits[i&15])<<8
-	}
-	return t
-}()
+const hexDigits = "0123456789abcdef"
 
 // hexValue is a digit's value; 0xff for what is none.
 var hexValue = func() (t [256]uint8) {
@@ -79,38 +77,49 @@ func validUUID(b []byte) bool {
 
 // Append appends the 36 lower-case bytes of u. No allocation when dst has room.
 func (u UUID) Append(dst []byte) []byte {
-	var b [uuidLen]byte
-	u.put(&b)
-	return append(dst, b[:]...)
+	be := binary.BigEndian
+	return appendUUID(dst, be.Uint64(u[:8]), be.Uint64(u[8:]))
 }
 
-func (u *UUID) put(b *[uuidLen]byte) {
-	le := binary.LittleEndian
-	le.PutUint16(b[0:], hexPair[u[0]])
-	le.PutUint16(b[2:], hexPair[u[1]])
-	le.PutUint16(b[4:], hexPair[u[2]])
-	le.PutUint16(b[6:], hexPair[u[3]])
+// AppendUUID appends NewUUID(hi, lo), without its detour through memory.
+func AppendUUID(dst []byte, hi, lo uint64) []byte {
+	hi, lo = version4(hi, lo)
+	return appendUUID(dst, hi, lo)
+}
+
+func appendUUID(dst []byte, hi, lo uint64) []byte {
+	n := len(dst)
+	dst = slices.Grow(dst, uuidLen)[:n+uuidLen]
+	b := (*[uuidLen]byte)(dst[n:])
+	be := binary.BigEndian
+	be.PutUint64(b[0:], hexDigits8(uint32(hi>>32)))
+	middle := hexDigits8(uint32(hi))
 	b[8] = '-'
-	le.PutUint16(b[9:], hexPair[u[4]])
-	le.PutUint16(b[11:], hexPair[u[5]])
+	be.PutUint32(b[9:], uint32(middle>>32))
 	b[13] = '-'
-	le.PutUint16(b[14:], hexPair[u[6]])
-	le.PutUint16(b[16:], hexPair[u[7]])
+	be.PutUint32(b[14:], uint32(middle))
+	middle = hexDigits8(uint32(lo >> 32))
 	b[18] = '-'
-	le.PutUint16(b[19:], hexPair[u[8]])
-	le.PutUint16(b[21:], hexPair[u[9]])
+	be.PutUint32(b[19:], uint32(middle>>32))
 	b[23] = '-'
-	le.PutUint16(b[24:], hexPair[u[10]])
-	le.PutUint16(b[26:], hexPair[u[11]])
-	le.PutUint16(b[28:], hexPair[u[12]])
-	le.PutUint16(b[30:], hexPair[u[13]])
-	le.PutUint16(b[32:], hexPair[u[14]])
-	le.PutUint16(b[34:], hexPair[u[15]])
+	be.PutUint32(b[24:], uint32(middle))
+	be.PutUint64(b[28:], hexDigits8(uint32(lo)))
+	return dst
+}
+
+// hexDigits8 returns the 8 lower-case digits of v, the first in the highest byte: all at once, a byte for each.
+func hexDigits8(v uint32) uint64 {
+	const each = 0x0101010101010101
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & (0x0f * each)
+	letters := (x + 6*each) >> 4 & each // 1 where the digit is above 9
+	return x + '0'*each + letters*('a'-'9'-1)
 }
 
 // String returns the 36 lower-case characters of u.
 func (u UUID) String() string {
 	var b [uuidLen]byte
-	u.put(&b)
-	return string(b[:])
+	return string(u.Append(b[:0]))
 }

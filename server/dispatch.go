@@ -18,7 +18,8 @@ func (l *loop) dispatch(c *conn, data []byte, text bool) {
 	if uint64(len(data)) > l.tally[maxMessageBytes] {
 		l.tally[maxMessageBytes] = uint64(len(data))
 	}
-	h, payload, err := codec.ParseHeader(data, n.timeoutMaxMs)
+	var h codec.Header
+	payload, err := h.Parse(data, n.timeoutMaxMs)
 	if err != nil {
 		l.malformedHeader(c, err)
 		return
@@ -118,24 +119,26 @@ func (l *loop) fail(c *conn, h *codec.Header, code codec.Code, message string, d
 	l.refuse(c, l.responseHeader(h.Topic, h.Version, h.RequestID), code, message, details)
 }
 
-// headerLine composes a header line in the loop's header scratch.
+// headerLine composes a header line with an ID, as text, in the loop's header scratch.
 func (l *loop) headerLine(action codec.Action, topic, version, id []byte) []byte {
-	l.header = codec.AppendHeader(l.header[:0], &codec.Header{Action: action, Topic: topic, Version: version, RequestID: id})
+	b := append(codec.AppendStart(l.header[:0], action, topic, version), ':')
+	l.header = append(append(b, id...), '\n')
+	return l.header
+}
+
+// freshHeader is headerLine with an ID of its own.
+func (l *loop) freshHeader(action codec.Action, topic, version []byte) []byte {
+	b := append(codec.AppendStart(l.header[:0], action, topic, version), ':')
+	l.header = append(l.appendMessageID(b), '\n')
 	return l.header
 }
 
 // responseHeader composes the header line of an answer; one to a message without a request ID gets a fresh one.
 func (l *loop) responseHeader(topic, version, id []byte) []byte {
 	if len(id) == 0 {
-		id = l.idText(l.newID())
+		return l.freshHeader(codec.Response, topic, version)
 	}
 	return l.headerLine(codec.Response, topic, version, id)
-}
-
-// idText writes an ID in the loop's scratch for it.
-func (l *loop) idText(id codec.UUID) []byte {
-	l.id = id.Append(l.id[:0])
-	return l.id
 }
 
 func (l *loop) refuse(c *conn, header []byte, code codec.Code, message string, details []detail) {

@@ -39,6 +39,8 @@ type loop struct {
 	armed  int64 // when host.scheduleAt will call; 0 = not armed
 	random *rand.ChaCha8
 
+	messageIDs messageIDs
+
 	// Owned by the loop: routing.
 	publishes *topic.Cache[*service, *route]
 	requests  *topic.Cache[*service, candidates]
@@ -64,7 +66,6 @@ type loop struct {
 	// Owned by the loop: scratch space, valid within one call.
 	lower  []byte
 	header []byte
-	id     []byte
 	answer []byte
 	notice []byte // what the broker says in the middle of something else
 	framed []byte

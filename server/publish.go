@@ -17,7 +17,7 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 		l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", rawDetail("topic", h.Topic))
 		return
 	}
-	header := l.headerLine(codec.Publish, h.Topic, h.Version, l.idText(l.newID()))
+	header := l.freshHeader(codec.Publish, h.Topic, h.Version)
 	if h.RequestID == nil {
 		l.fanOut(r, header, payload, text, nil, ackRef{})
 		return
@@ -75,8 +75,9 @@ func (l *loop) frame(t transport, log int, m *outgoing) ringbuf.Frame {
 // fanOut delivers one message to every target of r and returns how many of this loop's deliveries, and of those that
 // other loops' inboxes refused, were dropped. original is the publisher's request ID, for the audit.
 func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []byte, ref ackRef) (dropped int) {
-	m := outgoing{header: header, payload: payload, text: text, key: r.key, audit: l.node.audited()}
-	if m.audit {
+	var m outgoing // set field by field: the compiler would compose a literal elsewhere and copy it
+	m.header, m.payload, m.text, m.key = header, payload, text, r.key
+	if m.audit = l.node.audited(); m.audit {
 		m.original = string(original)
 	}
 	if !text && (len(r.ws.conns) > 0 || len(r.remote) > 0) {

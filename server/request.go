@@ -161,7 +161,9 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 	e.describe(q)
 	p.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
-	header := l.headerLine(codec.Request, q.topic, q.version, l.idText(e.id))
+	header := append(codec.AppendStart(l.header[:0], codec.Request, q.topic, q.version), ':')
+	header = append(e.id.Append(header), '\n')
+	l.header = header
 	text := q.text
 	if c.transport == transportWS && !text {
 		text = utf8.Valid(q.payload)
@@ -210,7 +212,7 @@ func (l *loop) entryHeader(e *entry) []byte {
 	b := append(l.header[:0], "response:"...)
 	b = append(b, e.header...)
 	if !e.hasID {
-		b = l.newID().Append(append(b, ':'))
+		b = l.appendMessageID(append(b, ':'))
 	}
 	l.header = append(b, '\n')
 	return l.header
