@@ -5,6 +5,8 @@ import (
 	"unsafe"
 )
 
+const hexDigits = "0123456789abcdef"
+
 // AppendJSONString appends s as a JSON string (RFC 8259 §7), quoted and on one
 // line. Bytes that are not UTF-8 become U+FFFD. No allocation when dst has room.
 func AppendJSONString(dst []byte, s []byte) []byte {

@@ -19,60 +19,61 @@ func NewUUID(hi, lo uint64) (u UUID) {
 
 func version4(hi, lo uint64) (uint64, uint64) { return hi&^0xf000 | 0x4000, lo&^(0xc0<<56) | 0x80<<56 }
 
-const hexDigits = "0123456789abcdef"
-
-// hexValue is a digit's value; 0xff for what is none.
-var hexValue = func() (t [256]uint8) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	for i := range 16 {
-		t[hexDigits[i]] = uint8(i)
-	}
-	for c := byte('A'); c <= 'F'; c++ {
-		t[c] = c - 'A' + 10
-	}
-	return t
-}()
-
 // ParseUUID reads 8-4-4-4-12 hexadecimal digits in any case. The version nibble
 // and the variant are not checked (protocol §2).
 func ParseUUID(b []byte) (u UUID, ok bool) {
-	if len(b) != uuidLen || b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
+	w0, w1, w2, w3, ok := uuidWords(b)
+	if !ok {
 		return UUID{}, false
 	}
-	var bad uint8
-	for i, at := range uuidPairs {
-		hi, lo := hexValue[b[at]], hexValue[b[at+1]]
-		bad |= hi | lo
-		u[i] = hi<<4 | lo&15
-	}
-	if bad&0xf0 != 0 {
-		return UUID{}, false
-	}
+	be := binary.BigEndian
+	be.PutUint64(u[:8], uint64(hexValue8(w0))<<32|uint64(hexValue8(w1)))
+	be.PutUint64(u[8:], uint64(hexValue8(w2))<<32|uint64(hexValue8(w3)))
 	return u, true
 }
 
-// uuidPairs is where each byte's two digits stand.
-var uuidPairs = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
-
 // validUUID reports whether ParseUUID takes b.
 func validUUID(b []byte) bool {
-	if len(b) != uuidLen || b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
-		return false
+	_, _, _, _, ok := uuidWords(b)
+	return ok
+}
+
+// uuidWords returns the digits of a UUID's text, eight to a word, the first in the highest byte. ok tells whether they
+// are digits, and its length and hyphens right.
+func uuidWords(text []byte) (w0, w1, w2, w3 uint64, ok bool) {
+	if len(text) != uuidLen {
+		return 0, 0, 0, 0, false
 	}
-	b = b[:uuidLen:uuidLen]
-	var bad uint8
-	for _, c := range b[0:8] {
-		bad |= hexValue[c]
-	}
-	for i := 9; i < 13; i++ {
-		bad |= hexValue[b[i]] | hexValue[b[i+5]] | hexValue[b[i+10]]
-	}
-	for _, c := range b[24:36] {
-		bad |= hexValue[c]
-	}
-	return bad&0xf0 == 0
+	b, be := (*[uuidLen]byte)(text), binary.BigEndian
+	w0 = be.Uint64(b[0:])
+	w1 = uint64(be.Uint32(b[9:]))<<32 | uint64(be.Uint32(b[14:]))
+	w2 = uint64(be.Uint32(b[19:]))<<32 | uint64(be.Uint32(b[24:]))
+	w3 = be.Uint64(b[28:])
+	ok = b[8] == '-' && b[13] == '-' && b[18] == '-' && b[23] == '-' && hexOnly(w0) && hexOnly(w1) && hexOnly(w2) && hexOnly(w3)
+	return w0, w1, w2, w3, ok
+}
+
+// The same byte eight times, times a byte.
+const (
+	each    = 0x0101010101010101
+	highest = 0x80 * each
+)
+
+// hexOnly tells whether the eight bytes of x are hexadecimal digits in any case. A sum's highest bit says that a byte,
+// which has none itself, is at least the digit in question.
+func hexOnly(x uint64) bool {
+	digit := (x + (0x80-'0')*each) &^ (x + (0x80-'9'-1)*each)
+	lower := x | 0x20*each
+	letter := (lower + (0x80-'a')*each) &^ (lower + (0x80-'f'-1)*each)
+	return (digit|letter)&^x&highest == highest
+}
+
+// hexValue8 is the value of eight hexadecimal digits, the first in the highest byte.
+func hexValue8(x uint64) uint32 {
+	x = x&(0x0f*each) + x>>6&each*9 // a letter's low bits begin at 1
+	x = (x | x>>4) & 0x00ff00ff00ff00ff
+	x = (x | x>>8) & 0x0000ffff0000ffff
+	return uint32(x | x>>16)
 }
 
 // Append appends the 36 lower-case bytes of u. No allocation when dst has room.
@@ -109,7 +110,6 @@ func appendUUID(dst []byte, hi, lo uint64) []byte {
 
 // hexDigits8 returns the 8 lower-case digits of v, the first in the highest byte: all at once, a byte for each.
 func hexDigits8(v uint32) uint64 {
-	const each = 0x0101010101010101
 	x := uint64(v)
 	x = (x | x<<16) & 0x0000ffff0000ffff
 	x = (x | x<<8) & 0x00ff00ff00ff00ff
