@@ -5,9 +5,10 @@ import (
 )
 
 // pass lets messages of one connection on one topic go on in one turn without asking every limit for each: when it was
-// granted, all limits had room for far more. What went on is paid to the limits at the end of the turn, or as soon as another
-// connection or topic has its turn; until then other loops do not see it. Since a pass is a small part of what is left of a
-// second's worth, at worst a few messages pass early that the limits then make up for. Loop only.
+// granted, all limits had room for more. What went on is paid to the limits at the end of the turn, or as soon as another
+// connection or topic comes; until then other loops do not see it. The passes of all loops together are at most a
+// passShare-th of what is left of a second's worth: by so much the limits of a topic and of the node may be exceeded within a
+// turn, and what follows waits that much longer. With one loop every limit is exact. Loop only.
 type pass struct {
 	c             *conn // nil when there is none
 	response      bool
@@ -19,13 +20,15 @@ type pass struct {
 // passMax is the most messages of a pass: enough that what granting it costs is nothing to each of them.
 const passMax = 64
 
+const passShare = 32
+
 // covers tells whether a message is like the last one, the only one that a pass could have been granted for.
 func (p *pass) covers(c *conn, h *codec.Header, name []byte) bool {
 	return p.c == c && p.response == (h.Action == codec.Response) && string(p.name) == string(name)
 }
 
-// grant lets messages like the one that has just passed go on, as many as half the room of every limit: a loop's share
-// of that where loops share it.
+// grant lets messages like the one that has just passed go on: as many as half the room of the service's own limits, and
+// this loop's part of the passShare-th of those that loops share.
 func (l *loop) grant(t *topicRates) {
 	r, p, now := l.node.rates, &l.pass, l.time.ms
 	shared := r.node.Room(r.total, now)
@@ -36,7 +39,7 @@ func (l *loop) grant(t *topicRates) {
 			own = min(own, (*p.c.rates.patterns)[i].Room(r.patterns.Rate(i), now))
 		}
 	}
-	p.granted = min(passMax, own/2, shared/int64(2*len(l.node.loops)))
+	p.granted = min(passMax, own/2, shared/int64(passShare*len(l.node.loops)))
 	p.left, p.topic = p.granted, t
 }
 

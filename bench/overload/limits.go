@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ func limits(o options) error {
 		var off, on, ratio []float64
 		for range o.repeat {
 			var cost [2]float64
+			runtime.GC()
 			for i, settings := range [][]string{nil, everyLimit} {
 				s, err := startServer(o.server, settings...)
 				if err != nil {

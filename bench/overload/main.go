@@ -34,7 +34,7 @@ func main() {
 	flag.IntVar(&o.repeat, "repeat", 7, "rounds of the limits scenario; the median counts")
 	flag.Parse()
 	runtime.LockOSThread()
-	debug.SetGCPercent(-1) // a collection would take this core while something is measured; rest says when
+	debug.SetGCPercent(-1) // a collection would take this core while something is measured: there is one between measurements
 	debug.SetMemoryLimit(memoryMax)
 	var set unix.CPUSet
 	set.Set(1)
@@ -55,6 +55,7 @@ func main() {
 
 // begin starts a server with the given settings and a generator for it; finish stops both.
 func begin(o options, settings ...string) (s *server, l *loop, finish func(), err error) {
+	runtime.GC()
 	if s, err = startServer(o.server, settings...); err != nil {
 		return nil, nil, nil, err
 	}

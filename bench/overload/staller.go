@@ -98,10 +98,10 @@ func staller(o options) error {
 			}
 		}
 		times = nil
+		runtime.GC()
 		if err := l.drive(l.now()+2*time.Second, each); err != nil { // not measured
 			return err
 		}
-		runtime.GC()
 		times = newHistogram()
 		if err := l.drive(l.now()+o.stall, each); err != nil {
 			return err

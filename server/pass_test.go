@@ -1,0 +1,43 @@
+package server
+
+import (
+	"testing"
+
+	"mbserver/server/config"
+)
+
+// Loops that have not paid for what they let through exceed a limit they share by a small part of it at most.
+func TestPassesOfSeveralLoops(t *testing.T) {
+	const limit = 1000
+	for _, loops := range []int{1, 2, 8} {
+		n := newTestNode(t, 1, loops, func(cfg *config.Config) { cfg.RateLimit.Total = limit })
+		clients := make([]*testClient, loops)
+		for i := range clients {
+			clients[i] = n.connect(i, transportTCP)
+		}
+		n.settle()
+		n.advance(2000) // the limit is whole again, whatever the clients were told
+		quiet(clients...)
+		passed := func() (total uint64) {
+			for _, l := range n.loops {
+				total += l.tally[countMessage] - l.tally[countLimited]
+			}
+			return total
+		}
+		before := passed()
+		for i, k := range clients {
+			publish, count := k.again("publish:a.b:1.0.0\nx"), passMax+2
+			if i == loops-1 {
+				count = 2 * limit // it floods, while none of the others' turns has ended
+			}
+			for range count {
+				publish()
+			}
+		}
+		got := int(passed() - before)
+		if got < limit || got > limit+limit/passShare || loops == 1 && got != limit {
+			t.Errorf("%d loops: %d messages pass, the limit is %d", loops, got, limit)
+		}
+		n.settle()
+	}
+}
