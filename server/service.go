@@ -12,7 +12,6 @@ import (
 type service struct {
 	// Immutable after open.
 	id          codec.UUID
-	loop        *loop
 	slot, gen   uint32
 	transport   transport
 	connectedAt int64        // Unix ms
@@ -27,6 +26,8 @@ type service struct {
 	left        atomic.Bool             // its connection has left the node
 	queued      atomic.Int32            // its own requests that wait for a service with room
 	errors      errorWindow             // written by its loop only
+
+	loop *loop // immutable; last, beside what a delivery needs of a conn
 }
 
 // hasRoom says whether one more request may go to s, of which it has n.
