@@ -44,7 +44,7 @@ func init() { goroutine.DefaultWorkerPool.Release() }
 
 func newReactor(l *loop) (*reactor, error) {
 	r := &reactor{loop: l}
-	client, err := gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithLogger(gnetLogger{l.log}))
+	client, err := gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithReadBufferCap(readMax), gnet.WithLogger(gnetLogger{l.log}))
 	if err != nil {
 		return nil, err
 	}
