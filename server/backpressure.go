@@ -66,9 +66,6 @@ func (l *loop) mustReceiveWaiting(e *envelope) bool {
 }
 
 func (c *conn) mustWait(d delivery, n int) bool {
-	if c.service.loop.waits == 0 && c.gap == nil && c.out.Room(n+maxFraming, c.service.loop.node.droppable) {
-		return false
-	}
 	return c.state == stateOpen && (len(c.waiters) > 0 || d&deliverLossy == 0 && !c.hasRoom(n))
 }
 
@@ -146,11 +143,16 @@ func (c *conn) overtakes(key uint64) bool {
 
 // hasRoom says whether c's ring takes n more bytes, without any policy.
 func (c *conn) hasRoom(n int) bool {
-	l := c.service.loop
-	if c.gap == nil && !c.out.Stalled() && !c.out.Room(n+maxFraming, l.node.droppable) {
-		c.flush(false)
+	limits := c.service.loop.node.droppable
+	if c.gap == nil {
+		if c.out.Room(n+maxFraming, limits) {
+			return true
+		}
+		if !c.out.Stalled() {
+			c.flush(false)
+		}
 	}
-	return (c.gap == nil || c.gap.lost == 0) && c.out.Room(n+maxFraming, l.node.droppable)
+	return (c.gap == nil || c.gap.lost == 0) && c.out.Room(n+maxFraming, limits)
 }
 
 // maxFraming is the longest framing of a message in bytes, of any transport.

@@ -121,15 +121,22 @@ func (l *loop) fail(c *conn, h *codec.Header, code codec.Code, message string, d
 
 // headerLine composes a header line with an ID, as text, in the loop's header scratch.
 func (l *loop) headerLine(action codec.Action, topic, version, id []byte) []byte {
-	b := append(codec.AppendStart(l.header[:0], action, topic, version), ':')
-	l.header = append(append(b, id...), '\n')
-	return l.header
+	return l.headerEnd(append(l.headerStart(action, topic, version), id...))
 }
 
 // freshHeader is headerLine with an ID of its own.
 func (l *loop) freshHeader(action codec.Action, topic, version []byte) []byte {
-	b := append(codec.AppendStart(l.header[:0], action, topic, version), ':')
-	l.header = append(l.appendMessageID(b), '\n')
+	return l.headerEnd(l.appendMessageID(l.headerStart(action, topic, version)))
+}
+
+// headerStart begins a header line in the loop's scratch for it; its ID is to be appended.
+func (l *loop) headerStart(action codec.Action, topic, version []byte) []byte {
+	return append(codec.AppendStart(l.header[:0], action, topic, version), ':')
+}
+
+// headerEnd ends a header line that was begun in that scratch.
+func (l *loop) headerEnd(line []byte) []byte {
+	l.header = append(line, '\n')
 	return l.header
 }
 

@@ -51,15 +51,22 @@ func BenchmarkRequest(b *testing.B) {
 			for b.Loop() {
 				request()
 				n.settle()
-				frame = append(frame[:0], 0, 0, 0, 0)
-				frame = append(frame, "response:a.b:1.0.0:"...)
-				frame = s.openEntry().id.Append(frame)
-				frame = append(frame, "\nanswer"...)
-				codec.AppendTCPHeader(frame[:0], len(frame)-4)
+				frame = appendAnswer(frame[:0], s.openEntry())
 				s.service.loop.begin()
 				s.conn.receive(frame)
 				n.settle()
 			}
 		})
 	}
+}
+
+// appendAnswer appends the frame in which a service answers e over TCP.
+func appendAnswer(frames []byte, e *entry) []byte {
+	at := len(frames)
+	frames = append(frames, 0, 0, 0, 0)
+	frames = append(frames, "response:a.b:1.0.0:"...)
+	frames = e.id.Append(frames)
+	frames = append(frames, "\nanswer"...)
+	codec.AppendTCPHeader(frames[:at], len(frames)-at-4)
+	return frames
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"mbserver/codec"
 	"mbserver/server/config"
 )
 
@@ -18,17 +17,21 @@ func everyLimit(cfg *config.Config) {
 	cfg.Connection.Backpressure = config.BackpressurePause
 }
 
-// BenchmarkLimits is what limits cost a message: batches of 256 in one read, as under load, or one message in each.
+// limitsIf is everyLimit, or no change to the configuration.
+func limitsIf(on bool) func(*config.Config) {
+	if on {
+		return everyLimit
+	}
+	return nil
+}
+
+// BenchmarkLimits is what limits cost a message: turns of 256, as under load, or of one message.
 func BenchmarkLimits(b *testing.B) {
 	for _, batch := range []int{1, 256} {
 		for _, id := range []string{"", ":" + testRequestID} {
 			for _, on := range []bool{false, true} {
 				b.Run(fmt.Sprintf("publish/batch=%d/acked=%v/limits=%v", batch, id != "", on), func(b *testing.B) {
-					set := everyLimit
-					if !on {
-						set = nil
-					}
-					n := newTestNode(b, 1, 1, set)
+					n := newTestNode(b, 1, 1, limitsIf(on))
 					ks := n.subscribers(1, 0, transportTCP, "publish", "a.b")
 					p := n.connect(0, transportTCP)
 					n.settle()
@@ -47,11 +50,7 @@ func BenchmarkLimits(b *testing.B) {
 	}
 	for _, on := range []bool{false, true} {
 		b.Run(fmt.Sprintf("request/limits=%v", on), func(b *testing.B) {
-			set := everyLimit
-			if !on {
-				set = nil
-			}
-			n := newTestNode(b, 1, 1, set)
+			n := newTestNode(b, 1, 1, limitsIf(on))
 			s := n.subscribers(1, 0, transportTCP, "request", "a.b")[0]
 			c := n.connect(0, transportTCP)
 			n.settle()
@@ -67,12 +66,7 @@ func BenchmarkLimits(b *testing.B) {
 				n.settle()
 				frames = frames[:0]
 				for e := s.openEntry(); e != nil; e = e.next {
-					at := len(frames)
-					frames = append(frames, 0, 0, 0, 0)
-					frames = append(frames, "response:a.b:1.0.0:"...)
-					frames = e.id.Append(frames)
-					frames = append(frames, "\nanswer"...)
-					codec.AppendTCPHeader(frames[:at], len(frames)-at-4)
+					frames = appendAnswer(frames, e)
 				}
 				s.service.loop.begin()
 				s.conn.receive(frames)

@@ -1,8 +1,6 @@
 package server
 
-import (
-	"mbserver/codec"
-)
+import "mbserver/codec"
 
 // pass lets messages of one connection on one topic go on in one turn without asking every limit for each: when it was
 // granted, all limits had room for more. What went on is paid to the limits at the end of the turn, or as soon as another
@@ -20,6 +18,7 @@ type pass struct {
 // passMax is the most messages of a pass: enough that what granting it costs is nothing to each of them.
 const passMax = 64
 
+// passShare is the part (1/n) of what is left of a shared limit that all loops' passes together may take.
 const passShare = 32
 
 // covers tells whether a message is like the last one, the only one that a pass could have been granted for.

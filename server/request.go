@@ -161,9 +161,7 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 	e.describe(q)
 	p.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
-	header := append(codec.AppendStart(l.header[:0], codec.Request, q.topic, q.version), ':')
-	header = append(e.id.Append(header), '\n')
-	l.header = header
+	header := l.headerEnd(e.id.Append(l.headerStart(codec.Request, q.topic, q.version)))
 	text := q.text
 	if c.transport == transportWS && !text {
 		text = utf8.Valid(q.payload)
@@ -214,8 +212,7 @@ func (l *loop) entryHeader(e *entry) []byte {
 	if !e.hasID {
 		b = l.appendMessageID(append(b, ':'))
 	}
-	l.header = append(b, '\n')
-	return l.header
+	return l.headerEnd(b)
 }
 
 // failInquiry answers a request that was not delivered.

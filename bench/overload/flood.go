@@ -20,6 +20,7 @@ const (
 	floodPhase  = 10 * time.Second
 	floodRounds = 5
 	floodExpiry = time.Second
+	floodSettle = floodExpiry + time.Second // after a phase: what waits is done or expires
 )
 
 // flood compares a polite caller's latency with and without a greedy one.
@@ -49,7 +50,11 @@ func flood(o options) error {
 		}
 	}
 	callers := make([]*caller, 2)
-	for i, requests := range [...]int{politeRate * 150, floodRate * 60} {
+	const (
+		flooded = floodRounds * int(floodPhase/time.Second)
+		all     = floodRounds * int(2*(floodPhase+floodSettle)/time.Second)
+	)
+	for i, requests := range [...]int{politeRate * (all + 1), floodRate * (flooded + 1)} {
 		connection, err := l.dial(s.address, false)
 		if err != nil {
 			return err
@@ -89,7 +94,7 @@ func flood(o options) error {
 			}
 			to, worked := l.now(), done-before
 			flooding = false
-			if err := l.drive(to+floodExpiry+time.Second, each); err != nil { // what waits is done or expires
+			if err := l.drive(to+floodSettle, each); err != nil {
 				return err
 			}
 			us := polite.latencies(from+time.Second, to) // the queue fills first

@@ -135,14 +135,8 @@ func appendFrame(b []byte, header, payload string) []byte {
 
 func (c *conn) send(header, payload string) { c.write(appendFrame(nil, header, payload)) }
 
-// write sends what the kernel takes now and keeps the rest. p may be used again.
+// write sends what the kernel takes now and keeps the rest.
 func (c *conn) write(p []byte) {
-	if len(c.out) == 0 {
-		n, _ := unix.Write(c.fd, p)
-		if p = p[max(n, 0):]; len(p) == 0 {
-			return
-		}
-	}
 	c.out = append(c.out, p...)
 	c.flush()
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,8 +31,7 @@ type caller struct {
 	topic   string
 	timeout time.Duration
 	asked   []asked
-	twice   int    // answers beyond the first
-	request []byte // the last one; kept for its room
+	twice   int // answers beyond the first
 }
 
 // newCaller is a caller that will not have to grow its books before it has sent that many requests.
@@ -44,12 +42,7 @@ func newCaller(connection *conn, timeout time.Duration, requests int) *caller {
 }
 
 func (c *caller) ask(at time.Duration) {
-	b := append(c.request[:0], 0, 0, 0, 0) // the length
-	b = fmt.Appendf(b, "request:%s:1.0.0:00000000-0000-4000-8000-%012x::%d\n", c.topic, len(c.asked), c.timeout.Milliseconds())
-	b = fmt.Appendf(b, "%0*d", payload, len(c.asked))
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	c.request = b
-	c.write(b)
+	c.send(fmt.Sprintf("request:%s:1.0.0:%s::%d", c.topic, id(len(c.asked)), c.timeout.Milliseconds()), fmt.Sprintf("%0*d", payload, len(c.asked)))
 	c.asked = append(c.asked, asked{at: at})
 }
 

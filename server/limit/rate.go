@@ -52,7 +52,7 @@ func (r Rate) Off() bool { return r.message == 0 }
 // pass returns a bucket's time after one more message at nowMs, and by how many units that is more than a burst ahead;
 // the message passes when it is not. Off rates have no such time.
 func (r Rate) pass(due, nowMs int64) (next, over int64) {
-	next = max(due, nowMs*r.perMs) + r.message
+	next = r.after(due, nowMs, 1)
 	return next, next - (nowMs+burstMs)*r.perMs
 }
 
