@@ -10,6 +10,9 @@ import (
 // batch is how many messages a publisher writes at once to n subscribers: many, as long as what is on its way stays small
 // beside the buffers of kernel and server.
 func (t *try) batch(n int) int {
+	if t.s.batch > 0 {
+		return t.s.batch
+	}
 	const bytesOnTheWay = 64 << 20
 	frame := t.wire.delivered("bench.fan", t.payload)
 	return min(max(bytesOnTheWay/window/max(n, 1)/frame, 1), 256, max(1<<20/window/frame, 1))

@@ -32,6 +32,7 @@ type Scenario struct {
 	subscribers int  // or pairs, publishers, services
 	clients     int  // of requests, or all connections
 	flight      int  // requests of one client
+	batch       int  // messages that a publisher writes at once; 0: as many as suit the number of subscribers
 	oneSize     bool // the payload plays no part: only the first one is measured
 	mbOnly      bool // what no other target has
 }
@@ -45,6 +46,10 @@ func Scenarios() []Scenario {
 			about = "1 publisher to 1 subscriber, saturated"
 		}
 		all = append(all, Scenario{Name: fmt.Sprintf("fan-out/%d", n), kind: kindFan, subscribers: n, About: about})
+	}
+	for _, n := range []int{100, 5000} {
+		about := fmt.Sprintf("as fan-out/%d, in batches of 20 messages: what the number of subscribers alone costs", n)
+		all = append(all, Scenario{Name: fmt.Sprintf("growth/%d", n), kind: kindFan, subscribers: n, batch: 20, About: about})
 	}
 	return append(all,
 		Scenario{Name: "lone/100", kind: kindLone, subscribers: 100, About: "1 publisher to 100 subscribers, one message at a time"},
