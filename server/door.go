@@ -71,7 +71,7 @@ func (d *door) listen(t transport, host string, port int) error {
 		hosts = []string{"127.0.0.1", "::1"} // every loopback address (protocol §9)
 	}
 	for i, h := range hosts {
-		l, err := net.Listen("tcp", net.JoinHostPort(h, strconv.Itoa(port)))
+		l, err := listenConfig.Listen(context.Background(), "tcp", net.JoinHostPort(h, strconv.Itoa(port)))
 		if err != nil {
 			noIPv6 := errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 			if i > 0 && (noIPv6 || anyPort) {

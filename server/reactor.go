@@ -44,7 +44,8 @@ func init() { goroutine.DefaultWorkerPool.Release() }
 
 func newReactor(l *loop) (*reactor, error) {
 	r := &reactor{loop: l}
-	client, err := gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithReadBufferCap(readMax), gnet.WithLogger(gnetLogger{l.log}))
+	client, err := gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithReadBufferCap(readMax), gnet.WithLogger(gnetLogger{l.log}),
+		gnet.WithTCPNoDelay(gnet.TCPDelay)) // the door's connections have TCP_NODELAY from Go: gnet need not set it again
 	if err != nil {
 		return nil, err
 	}
