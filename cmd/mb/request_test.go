@@ -51,12 +51,39 @@ func TestRequestErrors(t *testing.T) {
 	if !strings.Contains(out, `"error":{"code":"NO_ROUTE_FOUND"`) {
 		t.Errorf("stdout %q", out)
 	}
-	i := start(t, "", "reply", "slow", "--command", "sleep 10", "-n", "1")
+	i := start(t, "", "reply", "slow", "--command", "sleep 10")
 	subscribed(t, b, "request slow")
 	start(t, "", "request", "slow", "x", "--timeout", "100ms").wait(exitError).wantErr("TIMEOUT")
-	b.Disconnect() // ends the command with its connection
+	b.Disconnect() // ends what it works on; the service itself goes on
+	eventually(t, "reconnected", func() bool {
+		said := i.stderr.String()
+		return strings.Contains(said, "signal: terminated") && strings.Contains(said, "mb: reconnected")
+	})
 	i.stop()
-	i.wait(exitError)
+	i.wait(exitOK)
+}
+
+// A connection that is lost while the service drains leaves a request without
+// its answer: an error.
+func TestReplyCutWhileDraining(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	begun := t.TempDir() + "/begun"
+	i := start(t, "", "reply", "slow", "--command", "touch "+begun+"; sleep 10")
+	subscribed(t, b, "request slow")
+	request := start(t, "", "request", "slow", "x")
+	eventually(t, "command", func() bool { return exists(begun) })
+	i.stop()
+	eventually(t, "unsubscribed", func() bool {
+		for _, c := range b.Conns() {
+			if len(c.Subscriptions()) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	b.Disconnect()
+	i.wait(exitError).wantErr("disconnected")
+	request.wait(exitError)
 }
 
 func TestReplyCommand(t *testing.T) {
