@@ -16,11 +16,14 @@ func TestOverload_QueueOrder(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		requesters := []*client{n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)}
 		target, held := busy(t, n, transport, "order.test", requesters[0])
+		waiting := 0
 		for i, count := range []int{4, 2, 1} {
 			for j := range count {
 				requesters[i].send("request:order.test:1.0.0:"+uuid.NewString()+"::600000", fmt.Sprintf("%c%d", 'a'+i, j))
 			}
-			requesters[i].none() // they wait, in this order
+			waiting += count
+			eventually(t, "they wait, in this order", func() bool { return n.counter(t, "mb_requests_queued") == waiting })
+			requesters[i].none()
 		}
 		var order []string
 		for range 7 {
