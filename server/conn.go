@@ -110,6 +110,10 @@ func (c *conn) flush(writable bool) {
 		return
 	}
 	l := c.service.loop
+	if c.abort { // what it still had was counted as lost
+		c.out.Release(l.turn)
+		return
+	}
 	full, err := c.out.Flush(l.turn, c.sock, writable)
 	switch {
 	case err != nil:

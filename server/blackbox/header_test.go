@@ -190,12 +190,8 @@ func TestS2_RequestHeaders(t *testing.T) {
 			{longest, "1.0.1234567890123456", idA + ":" + idB + ":3600000"},
 		} {
 			a.send("REQUEST:"+row.topic+":"+row.version+":"+row.tail, "q")
-			if row.tail == idA+"::1" { // may be late or in time: either answer is one
-				m := b.expect("request:a.b:1.0.0:*")
-				b.send("response:a.b:1.0.0:"+m.ID, "r")
-				if m := a.expect("response:a.b:1.0.0:" + idA); string(m.Payload) != "r" && m.fault(t).Code != "TIMEOUT" {
-					t.Errorf("got %v", m)
-				}
+			if row.tail == idA+"::1" { // it may even be over before it gets there
+				a.expectFault("response:a.b:1.0.0:"+idA, "TIMEOUT")
 				b.settle()
 				b.backlog = nil
 				continue
