@@ -6,6 +6,7 @@ package proc
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -45,12 +46,16 @@ func number(line []byte, index int) int64 {
 	return n
 }
 
-// FreePort asks the kernel for a TCP port on 127.0.0.1 that nobody has.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// FreePort picks a TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives to outgoing connections:
+// one of those may be taken again before a server has opened it.
+func FreePort() (port int, err error) {
+	const first, count, attempts = 12_000, 20_000, 100
+	for range attempts {
+		port = first + rand.IntN(count)
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }

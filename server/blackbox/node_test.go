@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -133,17 +134,23 @@ func cleanEnvironment() []string {
 	return env
 }
 
-// freePorts asks the kernel for n distinct ports that nobody listens on.
+// freePorts picks n distinct ports that nobody listens on, below those that the kernel gives to outgoing connections: with
+// port 0 another test would often be given the same one before the node has opened it.
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	const first, count = 12_000, 20_000
+	var ports []int
+	for attempt := 0; len(ports) < n; attempt++ {
+		if attempt == 1000 {
+			t.Fatalf("%d of %d ports are free", len(ports), n)
+		}
+		port := first + rand.IntN(count)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close() // all are held until all are picked
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		ports = append(ports, port)
 	}
 	return ports
 }
