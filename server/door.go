@@ -151,7 +151,9 @@ func (d *door) admit(c net.Conn, t transport) {
 		_ = c.Close()
 		return
 	}
-	_ = c.SetDeadline(time.Now().Add(d.node.cfg.Connection.HandshakeTimeout)) // before close() may shorten it
+	if t == transportWS { // a TCP connection has nothing to say here that could be waited for
+		_ = c.SetDeadline(time.Now().Add(d.node.cfg.Connection.HandshakeTimeout)) // before close() may shorten it
+	}
 	d.mu.Lock()
 	closed := d.inside == nil
 	if !closed {
