@@ -110,10 +110,6 @@ func (c *conn) flush(writable bool) {
 		return
 	}
 	l := c.service.loop
-	if c.abort { // what it still had was counted as lost
-		c.out.Release(l.turn)
-		return
-	}
 	full, err := c.out.Flush(l.turn, c.sock, writable)
 	switch {
 	case err != nil:
@@ -183,6 +179,15 @@ func (c *conn) doomNow() {
 		l := c.service.loop
 		l.closing = append(l.closing, c)
 	}
+}
+
+// cut is doomNow for a connection that does not keep up: what waits for it is lost, and counted.
+func (c *conn) cut() {
+	l := c.service.loop
+	l.tally[countOutboundDropped] += uint64(c.out.Messages())
+	c.out.Release(l.turn)
+	c.recharge()
+	c.doomNow()
 }
 
 // carryOutClose runs at the end of a turn for a connection that was doomed during it.

@@ -107,10 +107,7 @@ func (l *loop) shed() {
 		n.memory.shed.Add(1)
 		n.noise.log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
 			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.charge)
-		l.tally[countOutboundDropped] += uint64(c.out.Messages())
-		c.out.Release(l.turn)
-		c.recharge()
-		c.doomNow()
+		c.cut()
 	}
 	if len(laggards) == 0 {
 		l.largest.Store(0)

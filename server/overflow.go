@@ -138,8 +138,7 @@ func (c *conn) makeRoom(size int, d delivery) (room, lost bool) {
 	c.noteLoss(1)
 	if policy == deliverDisconnect && c.state == stateOpen {
 		l.warn(c, "slow subscriber: disconnected")
-		l.tally[countOutboundDropped] += uint64(c.out.Messages()) // what waits goes with it
-		c.doomNow()
+		c.cut()
 	}
 	return false, true
 }
