@@ -1,13 +1,10 @@
 //go:build linux
 
-// Package proc reads what the kernel knows of a process under measurement.
 package proc
 
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,18 +41,4 @@ func number(line []byte, index int) int64 {
 	}
 	n, _ := strconv.ParseInt(string(fields[index]), 10, 64) // The kernel writes numbers.
 	return n
-}
-
-// FreePort picks a TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives to outgoing connections:
-// one of those may be taken again before a server has opened it.
-func FreePort() (port int, err error) {
-	const first, count, attempts = 12_000, 20_000, 100
-	for range attempts {
-		port = first + rand.IntN(count)
-		var l net.Listener
-		if l, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, err
 }

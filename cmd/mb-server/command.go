@@ -55,7 +55,7 @@ func (d *daemon) execute(args []string) int {
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetOut(d.stdout)
 	root.SetErr(d.stderr)
-	root.SetArgs(append([]string{}, args...)) // nil would mean the process's own
+	root.SetArgs(args)
 	config.RegisterFlags(root.Flags())
 	root.Flags().SortFlags = false
 	root.Flags().BoolVar(&check, "check", false, "check the configuration, print what is in force and exit")

@@ -69,18 +69,11 @@ func TestReplyCutWhileDraining(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	begun := t.TempDir() + "/begun"
 	i := start(t, "", "reply", "slow", "--command", "touch "+begun+"; sleep 10")
-	subscribed(t, b, "request slow")
+	conn := subscribed(t, b, "request slow")
 	request := start(t, "", "request", "slow", "x")
 	eventually(t, "command", func() bool { return exists(begun) })
 	i.stop()
-	eventually(t, "unsubscribed", func() bool {
-		for _, c := range b.Conns() {
-			if len(c.Subscriptions()) > 0 {
-				return false
-			}
-		}
-		return true
-	})
+	eventually(t, "unsubscribed", func() bool { return len(conn.Subscriptions()) == 0 })
 	b.Disconnect()
 	i.wait(exitError).wantErr("disconnected")
 	request.wait(exitError)

@@ -193,6 +193,9 @@ func TestS2_RequestHeaders(t *testing.T) {
 			if row.tail == idA+"::1" { // it may even be over before it gets there
 				a.expectFault("response:a.b:1.0.0:"+idA, "TIMEOUT")
 				b.settle()
+				for _, m := range b.backlog {
+					m.mustHead(t, "request:a.b:1.0.0:"+m.ID)
+				}
 				b.backlog = nil
 				continue
 			}

@@ -4,18 +4,19 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"mbserver/bench/proc"
 )
 
 // patience bounds every wait for something that must happen. It is long because two cores may be shared by several
@@ -134,23 +135,18 @@ func cleanEnvironment() []string {
 	return env
 }
 
-// freePorts picks n distinct ports that nobody listens on, below those that the kernel gives to outgoing connections: with
-// port 0 another test would often be given the same one before the node has opened it.
+// freePorts picks n distinct ports that nobody listens on.
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
-	const first, count = 12_000, 20_000
 	var ports []int
-	for attempt := 0; len(ports) < n; attempt++ {
-		if attempt == 1000 {
-			t.Fatalf("%d of %d ports are free", len(ports), n)
-		}
-		port := first + rand.IntN(count)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	for len(ports) < n {
+		port, err := proc.FreePort()
 		if err != nil {
-			continue
+			t.Fatal(err)
 		}
-		defer l.Close() // all are held until all are picked
-		ports = append(ports, port)
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
 	}
 	return ports
 }
