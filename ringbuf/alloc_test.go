@@ -21,7 +21,7 @@ func (s *sink) Writev(bufs [][]byte) (total int, err error) {
 }
 
 func (t *Turn) put(log int, p []byte) Frame {
-	g := &t.Logs[log]
+	g := &t.Frames[log]
 	start := len(g.B)
 	g.B = append(g.B, p...)
 	return g.Commit(start, Droppable, 0)
@@ -59,7 +59,7 @@ func TestAllocations(t *testing.T) {
 	})
 	holdAtZero(t, "many runs", func() {
 		for n := range 20 {
-			f := turn.put(n%LogCount, small)
+			f := turn.put(n%FramesCount, small)
 			for i := range out {
 				out[i].Append(turn, f)
 			}

@@ -26,7 +26,7 @@ func BenchmarkOutboundFlush(b *testing.B) {
 			var o Outbound
 			var frames []Frame
 			for n := range runs {
-				frames = append(frames, turn.put(n%LogCount, p))
+				frames = append(frames, turn.put(n%FramesCount, p))
 			}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -140,7 +140,7 @@ func TestEvictionAgainstModel(t *testing.T) {
 					nextKey++
 					w.key = nextKey
 				}
-				g := &turn.Logs[rapid.IntRange(0, 1).Draw(t, "log")]
+				g := &turn.Frames[rapid.IntRange(0, 1).Draw(t, "log")]
 				start := len(g.B)
 				if rapid.IntRange(0, 3).Draw(t, "shared") == 0 {
 					cut := 2

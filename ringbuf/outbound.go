@@ -10,7 +10,7 @@ type Limits struct {
 type span struct {
 	start, end uint32 // range in the log
 	first      uint32 // index of the first frame of the run in its log
-	log        uint8
+	frames     uint8
 	newest     bool    // of each key only the newest message matters while the socket is behind
 	body       *Shared // nil, or the message's body: it follows the prefix
 }
@@ -59,17 +59,17 @@ func (o *Outbound) append(t *Turn, f Frame, newest bool) {
 	size := int(f.end - f.start)
 	o.bytes += size
 	o.messages++
-	if o.last.end == f.start && o.last.log == f.log && o.last.body == nil && o.last.end != 0 && o.last.newest == newest {
+	if o.last.end == f.start && o.last.frames == f.frames && o.last.body == nil && o.last.end != 0 && o.last.newest == newest {
 		o.last.end = f.end // the burst's next frame: the run grows
 		return
 	}
 	if o.backlog != nil {
-		l := &t.Logs[f.log]
-		meta := &l.frames[f.index]
+		l := &t.Frames[f.frames]
+		meta := &l.meta[f.index]
 		o.keep(l.B[f.start:f.end], nil, 0, meta.flags, meta.key, newest)
 		return
 	}
-	o.pushSpan(t, span{start: f.start, end: f.end, first: f.index, log: f.log, newest: newest})
+	o.pushSpan(t, span{start: f.start, end: f.end, first: f.index, frames: f.frames, newest: newest})
 }
 
 // AppendShared takes a message that consists of a prefix encoded in this turn and a shared body. It retains body, unless
@@ -83,12 +83,12 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 	o.bytes += int(prefix.end-prefix.start) + len(body.B)
 	o.messages++
 	if o.backlog != nil {
-		l := &t.Logs[prefix.log]
-		meta := &l.frames[prefix.index]
+		l := &t.Frames[prefix.frames]
+		meta := &l.meta[prefix.index]
 		o.keep(l.B[prefix.start:prefix.end], body, 0, meta.flags, meta.key, newest)
 		return
 	}
-	o.pushSpan(t, span{start: prefix.start, end: prefix.end, first: prefix.index, log: prefix.log, newest: newest, body: body})
+	o.pushSpan(t, span{start: prefix.start, end: prefix.end, first: prefix.index, frames: prefix.frames, newest: newest, body: body})
 }
 
 // keep copies a message into the backlog: p, and then body (whose reference it takes over) without its first skip bytes.
@@ -237,10 +237,10 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 
 // spillSpan moves one run into the backlog, without its first skip bytes, and returns how many of those are left.
 func (o *Outbound) spillSpan(t *Turn, s *span, skip int) int {
-	log := &t.Logs[s.log]
+	log := &t.Frames[s.frames]
 	at := s.start
 	for i := s.first; at < s.end; i++ {
-		meta := log.frames[i]
+		meta := log.meta[i]
 		p := log.B[at:meta.end]
 		at = meta.end
 		body := s.body

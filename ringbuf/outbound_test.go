@@ -111,7 +111,7 @@ func (s *turns) fill(b []byte, n int) []byte {
 var sizes = rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(1, 40), rapid.IntRange(1, 40), rapid.IntRange(1, 2000), rapid.IntRange(chunkSize-10, chunkSize+10))
 
 func (s *turns) frame(t *rapid.T) (Frame, []byte) {
-	g := &s.turn.Logs[rapid.IntRange(0, LogCount-1).Draw(t, "log")]
+	g := &s.turn.Frames[rapid.IntRange(0, FramesCount-1).Draw(t, "log")]
 	start := len(g.B)
 	g.B = s.fill(g.B, sizes.Draw(t, "size"))
 	f := g.Commit(start, Flags(rapid.IntRange(0, 1).Draw(t, "droppable")), 0)
@@ -256,7 +256,7 @@ func TestOutboundAgainstModel(t *testing.T) {
 func TestBegunMessageIsProtected(t *testing.T) {
 	for _, written := range []int{0, 1, 4, 5, 13} {
 		turn := NewTurn()
-		g := &turn.Logs[0]
+		g := &turn.Frames[0]
 		g.B = append(g.B, "head"...)
 		f := g.Commit(0, Droppable, 0)
 		body := NewShared()

@@ -31,7 +31,7 @@ func quiet(clients ...*testClient) {
 func (k *testClient) again(msg string) func() {
 	frame := k.frame([]byte(msg), true)
 	in := make([]byte, len(frame))
-	l := k.service.loop
+	l := k.loop
 	return func() {
 		copy(in, frame)
 		l.begin()
@@ -118,7 +118,7 @@ func TestRequestAllocations(t *testing.T) {
 						} else {
 							in = append(codec.AppendTCPHeader(in[:0], len(frame)), frame...)
 						}
-						s.service.loop.begin()
+						s.loop.begin()
 						s.conn.receive(in)
 						n.settle()
 						runs++

@@ -31,7 +31,7 @@ func (n *Node) audited() bool { return n.audit.subscribers.Load() > 0 }
 func (l *loop) auditStart() *ringbuf.Shared {
 	body := ringbuf.NewShared()
 	b := append(body.B, "publish:system.message:1.0.0\n{\"timestamp\":\""...)
-	b = codec.AppendTimestamp(b, l.time.unix)
+	b = codec.AppendTimestamp(b, l.time.Unix)
 	body.B = append(b, '"')
 	return body
 }

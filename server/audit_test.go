@@ -172,7 +172,7 @@ func TestAuditKeepsScratch(t *testing.T) {
 	l := n.loops[0]
 	l.header, l.answer, l.notice, l.lower = []byte("header"), []byte("answer"), []byte("notice"), []byte("lower")
 	c := &conn{}
-	c.service.loop = l
+	c.loop = l
 	l.auditSent(c, []byte("publish:a.b:1.0.0\n"), []byte("payload"), "")
 	h, payload, err := codec.ParseHeader([]byte("publish:a.b:1.0.0\nx"), 1)
 	if err != nil {

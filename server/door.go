@@ -37,14 +37,6 @@ type doorListener struct {
 	transport transport
 }
 
-// arrival is a connection that passed the door.
-type arrival struct {
-	transport transport
-	remote    *net.TCPAddr
-	rest      []byte // what came after the handshake
-	opened    bool   // set by the loop; read by the door after the hand-over
-}
-
 func newDoor(n *Node) (*door, error) {
 	d := &door{node: n, inside: make(map[net.Conn]struct{})}
 	for _, l := range []struct {
@@ -142,7 +134,7 @@ func (d *door) accept(l *doorListener) {
 
 // admit gives c a place and a goroutine for its handshake, or refuses it.
 func (d *door) admit(c net.Conn, t transport) {
-	if d.arriving.Add(1) > doorMax {
+	if d.arriving.Add(1) > handshakesMax {
 		d.arriving.Add(-1)
 		d.node.stats.rejected.add(time.Now().Unix())
 		d.node.noise.log(d.node.log, slog.LevelWarn, "refused a connection: too many handshakes", "module", "door")

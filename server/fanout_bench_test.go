@@ -52,7 +52,7 @@ func BenchmarkRequest(b *testing.B) {
 				request()
 				n.settle()
 				frame = appendAnswer(frame[:0], s.openEntry())
-				s.service.loop.begin()
+				s.loop.begin()
 				s.conn.receive(frame)
 				n.settle()
 			}

@@ -23,10 +23,10 @@ var liveShared = ringbuf.TrackShared()
 // testNode is a whole node in one goroutine: no sockets, no timers, no threads. Its loops run only when they are told to.
 type testNode struct {
 	*Node
-	t      testing.TB
-	ms     int64 // the clock of all loops
-	hosts  []*testHost
-	faults []string // what the node logged as its own faults
+	t       testing.TB
+	ms      int64 // the clock of all loops
+	drivers []*testDriver
+	faults  []string // what the node logged as its own faults
 
 	onLine func(line logging.Line, to []logTarget) // what the log stream is given; nil: there is no stream
 }
@@ -34,19 +34,19 @@ type testNode struct {
 // testEpoch is the wall clock (Unix ms) at which a test node starts.
 const testEpoch = 1_700_000_000_000
 
-// testHost is one loop's world.
-type testHost struct {
+// testDriver is one loop's world.
+type testDriver struct {
 	node      *testNode
 	scheduled bool
 	at        int64 // when a turn was asked for, 0 = never
 }
 
-func (h *testHost) now() clock          { return clock{ms: h.node.ms, unix: testEpoch + h.node.ms} }
-func (h *testHost) schedule()           { h.scheduled = true }
-func (h *testHost) scheduleAt(ms int64) { h.at = ms; h.ring() }
+func (h *testDriver) Now() Clock          { return Clock{Ms: h.node.ms, Unix: testEpoch + h.node.ms} }
+func (h *testDriver) Schedule()           { h.scheduled = true }
+func (h *testDriver) ScheduleAt(ms int64) { h.at = ms; h.ring() }
 
 // ring asks for the turn that is due.
-func (h *testHost) ring() {
+func (h *testDriver) ring() {
 	if h.at != 0 && h.at <= h.node.ms {
 		h.at, h.scheduled = 0, true
 	}
@@ -75,11 +75,11 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 			binary.LittleEndian.PutUint64(key[i:], random.Uint64())
 		}
 		l.random = rand.NewChaCha8(key)
-		h := &testHost{node: n}
-		l.host = h
-		n.hosts = append(n.hosts, h)
+		h := &testDriver{node: n}
+		l.driver = h
+		n.drivers = append(n.drivers, h)
 	}
-	n.desk.jobs = make(chan func(), deskQueue) // done by step, not by a goroutine
+	n.background.jobs = make(chan func(), backgroundQueue) // done by step, not by a goroutine
 	n.state.Store(int32(nodeAccepting))
 	return n
 }
@@ -139,14 +139,14 @@ func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
 
 // run gives loop i one turn.
 func (n *testNode) run(i int) {
-	n.hosts[i].scheduled = false
+	n.drivers[i].scheduled = false
 	n.loops[i].run()
 }
 
 // desk does the desk's next job, if there is one.
 func (n *testNode) deskJob() bool {
 	select {
-	case job := <-n.desk.jobs:
+	case job := <-n.background.jobs:
 		job()
 		return true
 	default:
@@ -157,7 +157,7 @@ func (n *testNode) deskJob() bool {
 // advance moves the clock and asks for the turns that are due.
 func (n *testNode) advance(ms int64) {
 	n.ms += ms
-	for _, h := range n.hosts {
+	for _, h := range n.drivers {
 		h.ring()
 	}
 }
@@ -167,7 +167,7 @@ func (n *testNode) settle() {
 	n.t.Helper()
 	for range 10000 {
 		busy := n.deskJob()
-		for i, h := range n.hosts {
+		for i, h := range n.drivers {
 			if h.scheduled {
 				busy = true
 				n.run(i)
@@ -228,18 +228,18 @@ func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
 	return total, nil
 }
 
-func (s *testSocket) awaitWritable(to *service) {
+func (s *testSocket) AwaitWritable(to *service) {
 	if s.waiting != nil {
 		s.violation = "asked twice for word of room"
 	}
 	s.waiting = to
 }
 
-func (s *testSocket) pauseReading(paused bool) { s.paused = paused }
+func (s *testSocket) PauseReading(paused bool) { s.paused = paused }
 
-func (s *testSocket) closeWrite() { s.writeClosed = true }
+func (s *testSocket) CloseWrite() { s.writeClosed = true }
 
-func (s *testSocket) close() {
+func (s *testSocket) Close() {
 	if s.closed {
 		s.violation = "closed twice"
 	}
@@ -292,7 +292,7 @@ func (k *testClient) frame(msg []byte, text bool) []byte {
 
 // arrive hands bytes to the connection, as the reactor does. They are overwritten.
 func (k *testClient) arrive(b []byte) {
-	l := k.service.loop
+	l := k.loop
 	l.begin()
 	l.guard(k.conn, func() { k.conn.receive(b) })
 	if k.conn.charge != 0 || k.conn.dec.Buffered() != 0 {
@@ -305,7 +305,7 @@ func (k *testClient) send(msg string) { k.arrive(k.frame([]byte(msg), true)) }
 
 // leave ends the connection from the client's side.
 func (k *testClient) hangUp(reset bool) {
-	l := k.service.loop
+	l := k.loop
 	l.begin()
 	l.guard(nil, func() { k.conn.peerClosed(reset) })
 }

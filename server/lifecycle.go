@@ -36,7 +36,7 @@ func (n *Node) startRoom() (err error) {
 	if n.stall, err = newStallWatcher(n); err != nil {
 		return fmt.Errorf("watching stalled sockets: %w", err)
 	}
-	n.desk.start()
+	n.background.start()
 	for _, l := range n.loops {
 		r, err := newReactor(l)
 		if err != nil {
@@ -51,7 +51,7 @@ func (n *Node) stopRoom() {
 	for _, r := range n.reactors {
 		r.stop()
 	}
-	n.desk.stop() // only loops ask
+	n.background.stop() // only loops ask
 	if n.stall != nil {
 		n.stall.close()
 	}
@@ -109,13 +109,4 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 	n.log.Info("stopped")
 	return nil
-}
-
-// goAway closes every connection of the loop after its last messages.
-func (l *loop) goAway() {
-	for _, c := range l.conns {
-		if c != nil && c.state == stateOpen {
-			l.closeWS(c, closeGoingAway, "the server is going away")
-		}
-	}
 }

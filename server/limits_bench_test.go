@@ -68,7 +68,7 @@ func BenchmarkLimits(b *testing.B) {
 				for e := s.openEntry(); e != nil; e = e.next {
 					frames = appendAnswer(frames, e)
 				}
-				s.service.loop.begin()
+				s.loop.begin()
 				s.conn.receive(frames)
 				n.settle()
 			}

@@ -219,8 +219,8 @@ func (m *overloadModel) quiesce() {
 	lost, conflated, toldMost := 0, 0, 0
 	for i, s := range m.subs {
 		m.read(s)
-		if s.conn.state != stateOpen || s.gap != nil || !s.out.Empty() || len(s.waiters) > 0 {
-			m.rt.Fatalf("subscriber %d is not at rest: state %d, gap %+v, %d messages wait, %d publishes wait for it", i, s.conn.state, s.gap, s.out.Messages(), len(s.waiters))
+		if s.conn.state != stateOpen || s.gap != nil || !s.out.Empty() || len(s.parkedHere) > 0 {
+			m.rt.Fatalf("subscriber %d is not at rest: state %d, gap %+v, %d messages wait, %d publishes wait for it", i, s.conn.state, s.gap, s.out.Messages(), len(s.parkedHere))
 		}
 		if s.received+s.lost+s.conflated != s.owed {
 			m.rt.Fatalf("subscriber %d received %d, lost %d, conflated %d of %d", i, s.received, s.lost, s.conflated, s.owed)

@@ -29,7 +29,7 @@ func (p *pass) covers(c *conn, h *codec.Header, name []byte) bool {
 // grant lets messages like the one that has just passed go on: as many as half the room of the service's own limits, and
 // this loop's part of the passShare-th of those that loops share.
 func (l *loop) grant(t *topicRates) {
-	r, p, now := l.node.rates, &l.pass, l.time.ms
+	r, p, now := l.node.rates, &l.pass, l.time.Ms
 	shared := r.node.Room(r.total, now)
 	own := p.c.rates.all.Room(r.perService, now)
 	if t != nil {
@@ -44,7 +44,7 @@ func (l *loop) grant(t *topicRates) {
 
 // payPass pays what the pass let through, and ends it.
 func (l *loop) payPass() {
-	r, p, now := l.node.rates, &l.pass, l.time.ms
+	r, p, now := l.node.rates, &l.pass, l.time.Ms
 	if n := p.granted - p.left; n > 0 {
 		p.c.rates.all.Pay(r.perService, now, n)
 		r.node.Pay(r.total, now, n)

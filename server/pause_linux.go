@@ -15,9 +15,9 @@ import (
 // pauseSupported says whether the node can stop reading a single socket here.
 const pauseSupported = true
 
-// pauseReading implements socket: a silenced descriptor stays in gnet's epoll with no events asked for. Errors and hang-ups
+// PauseReading implements socket: a silenced descriptor stays in gnet's epoll with no events asked for. Errors and hang-ups
 // are still reported. That is safe only because gnet never writes for this node, and so never changes the events itself.
-func (s *gnetSocket) pauseReading(paused bool) {
+func (s *gnetSocket) PauseReading(paused bool) {
 	r := s.reactor
 	if r.epoll == 0 {
 		var err error

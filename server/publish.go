@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strconv"
 	"unicode/utf8"
 
 	"mbserver/codec"
@@ -28,8 +27,8 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 // publishAcked fans out and answers the publisher: at once when all subscribers are this loop's, else when the last of
 // the other loops has said what it dropped.
 func (l *loop) publishAcked(c *conn, h *codec.Header, r *route, header, payload []byte, text bool) {
-	if l.node.pause && l.mustWait(r, len(header)+len(payload)) {
-		l.publishWaiting(c, h, r, header, payload, text || utf8.Valid(payload))
+	if l.node.pause && l.mayWait(r, len(header)+len(payload)) {
+		l.publishPatiently(c, h, r, header, payload, text || utf8.Valid(payload))
 		return
 	}
 	if len(r.remote) == 0 {
@@ -63,7 +62,7 @@ func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
 
 // frame encodes m once in t's wire form, or only what goes before its shared bytes.
 func (l *loop) frame(t transport, log int, m *outgoing) ringbuf.Frame {
-	g := &l.turn.Logs[log]
+	g := &l.turn.Frames[log]
 	start := len(g.B)
 	g.B = appendFraming(g.B, t, m.text, len(m.header)+len(m.payload))
 	if m.body == nil {
@@ -130,9 +129,9 @@ func (l *loop) deliverTo(to *ownTargets, t transport, m *outgoing) (dropped int)
 		return 0
 	}
 	f := l.frame(t, t.fanLog(), m)
-	waits := l.waits > 0
+	waits := l.parkedCount > 0
 	for i, c := range to.conns {
-		if waits && c.overtakes(m.key) || c.offer(f, m.body, to.deliveries[i]) {
+		if waits && c.dropIfOvertaking(m.key) || c.offer(f, m.body, to.deliveries[i]) {
 			dropped++
 		} else if m.audit {
 			l.auditSent(c, m.header, m.payload, m.original)
@@ -144,8 +143,8 @@ func (l *loop) deliverTo(to *ownTargets, t transport, m *outgoing) (dropped int)
 
 // receivePublish delivers another loop's publish to this loop's targets.
 func (l *loop) receivePublish(e *envelope) {
-	if e.from != nil && l.node.pause && l.mustReceiveWaiting(e) {
-		l.receiveWaiting(e)
+	if e.from != nil && l.node.pause && l.mayWaitHere(e) {
+		l.receivePatiently(e)
 		return
 	}
 	m := outgoingOf(e.body, e.text, e.key)
@@ -163,7 +162,7 @@ func (l *loop) receivePublish(e *envelope) {
 			made[t] = true
 			frames[t] = l.frame(t, t.fanLog(), &m)
 		}
-		if l.waits > 0 && c.overtakes(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
+		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
 			dropped++
 			continue
 		}
@@ -176,17 +175,4 @@ func (l *loop) receivePublish(e *envelope) {
 	if e.from != nil {
 		e.from.loop.post(envelope{kind: envelopeTaken, slot: e.slot, gen: e.gen, dropped: dropped})
 	}
-}
-
-// acknowledge answers a publish that carried a request ID.
-func (l *loop) acknowledge(c *conn, topic, version, id []byte, subscribers, dropped int) {
-	b := append(l.answer[:0], `{"status":"success","subscribers":`...)
-	b = strconv.AppendInt(b, int64(subscribers), 10)
-	if dropped > 0 {
-		b = append(b, `,"dropped":`...)
-		b = strconv.AppendInt(b, int64(dropped), 10)
-	}
-	b = append(b, '}')
-	l.answer = b
-	l.send(c, l.headerLine(codec.Response, topic, version, id), b, true)
 }

@@ -50,11 +50,11 @@ func newReactor(l *loop) (*reactor, error) {
 		return nil, err
 	}
 	r.client = client
-	r.timer = time.AfterFunc(time.Hour, r.schedule)
+	r.timer = time.AfterFunc(time.Hour, r.Schedule)
 	r.timer.Stop()
-	r.yield = time.AfterFunc(time.Hour, r.schedule)
+	r.yield = time.AfterFunc(time.Hour, r.Schedule)
 	r.yield.Stop()
-	l.host = r
+	l.driver = r
 	return r, client.Start()
 }
 
@@ -64,14 +64,14 @@ func (r *reactor) stop() {
 	_ = r.client.Stop()
 }
 
-// now implements host.
-func (r *reactor) now() clock {
+// Now implements host.
+func (r *reactor) Now() Clock {
 	t := time.Now()
-	return clock{ms: t.Sub(r.loop.node.started).Milliseconds(), unix: t.UnixMilli()}
+	return Clock{Ms: t.Sub(r.loop.node.started).Milliseconds(), Unix: t.UnixMilli()}
 }
 
-// schedule implements host.
-func (r *reactor) schedule() {
+// Schedule implements host.
+func (r *reactor) Schedule() {
 	events := r.events.Load()
 	if events == nil || !r.armed.CompareAndSwap(false, true) {
 		return
@@ -81,8 +81,8 @@ func (r *reactor) schedule() {
 	}
 }
 
-// scheduleAt implements host.
-func (r *reactor) scheduleAt(ms int64) {
+// ScheduleAt implements host.
+func (r *reactor) ScheduleAt(ms int64) {
 	r.timer.Reset(time.Until(r.loop.node.started.Add(time.Duration(ms) * time.Millisecond)))
 }
 

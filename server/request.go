@@ -6,12 +6,11 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
-	"mbserver/server/wheel"
 	"mbserver/topic"
 )
 
-// inquiry is a request on its way to its target. Its slices alias the input or an envelope's body.
-type inquiry struct {
+// request is a request on its way to its target. Its slices alias the input or an envelope's body.
+type request struct {
 	requester *service
 	id        []byte // the requester's own ID; empty when it gave none
 	topic     []byte
@@ -34,16 +33,16 @@ func (l *loop) request(c *conn, h *codec.Header, name, payload []byte, text bool
 	if h.TimeoutMs > 0 && h.RequestID != nil {
 		timeout = int64(h.TimeoutMs)
 	}
-	q := inquiry{
+	q := request{
 		requester: &c.service, id: h.RequestID, topic: h.Topic, version: h.Version, payload: payload, text: text,
-		arrived: l.time.ms, deadline: l.time.ms + timeout + 1, // arrival was up to 1 ms after the clock's tick
+		arrived: l.time.Ms, deadline: l.time.Ms + timeout + 1, // arrival was up to 1 ms after the clock's tick
 	}
-	l.route(&q, name)
+	l.assign(&q, name)
 }
 
-// route finds q a service, or a place to wait for one. While requests wait anywhere, the topic's own loop decides, so that
+// assign finds q a service, or a place to wait for one. While requests wait anywhere, the topic's own loop decides, so that
 // none overtakes those that wait.
-func (l *loop) route(q *inquiry, name []byte) {
+func (l *loop) assign(q *request, name []byte) {
 	cs := l.requests.Lookup(name)
 	switch {
 	case len(cs) == 0:
@@ -59,16 +58,16 @@ func (l *loop) route(q *inquiry, name []byte) {
 			return
 		}
 	}
-	if home := l.node.homeOf(name); home != l {
+	if home := l.node.queueLoop(name); home != l {
 		e := q.envelope(envelopeQueue)
 		home.post(e)
 		return
 	}
-	l.routeAtHome(q, name)
+	l.assignOrQueue(q, name)
 }
 
-// routeAtHome is route on the loop where requests on this topic wait.
-func (l *loop) routeAtHome(q *inquiry, name []byte) {
+// assignOrQueue is route on the loop where requests on this topic wait.
+func (l *loop) assignOrQueue(q *request, name []byte) {
 	if l.queues.byTopic[string(name)] == nil {
 		cs := l.requests.Lookup(name)
 		if len(cs) == 0 {
@@ -85,7 +84,7 @@ func (l *loop) routeAtHome(q *inquiry, name []byte) {
 }
 
 // dispatchTo hands q to the loop of s, which has been reserved for it.
-func (l *loop) dispatchTo(s *service, q *inquiry) {
+func (l *loop) dispatchTo(s *service, q *request) {
 	if s.loop == l {
 		l.deliverRequest(q, s)
 		return
@@ -96,7 +95,7 @@ func (l *loop) dispatchTo(s *service, q *inquiry) {
 }
 
 // envelope packs q for another loop, or for a wait.
-func (q *inquiry) envelope(kind envelopeKind) envelope {
+func (q *request) envelope(kind envelopeKind) envelope {
 	body := ringbuf.NewShared()
 	body.B = append(body.B, q.id...)
 	body.B = append(body.B, q.topic...)
@@ -109,10 +108,10 @@ func (q *inquiry) envelope(kind envelopeKind) envelope {
 }
 
 // unpack is the inverse of envelope. The inquiry aliases body.
-func unpack(body []byte, idLen uint8, topicLen uint16) inquiry {
+func unpack(body []byte, idLen uint8, topicLen uint16) request {
 	rest := body[int(idLen)+int(topicLen)+1:]
 	newline := bytes.IndexByte(rest, '\n')
-	return inquiry{
+	return request{
 		id: body[:idLen], topic: body[idLen : int(idLen)+int(topicLen)],
 		version: rest[:newline], payload: rest[newline+1:],
 	}
@@ -124,7 +123,7 @@ func (l *loop) receiveRequest(e *envelope) {
 	q.requester, q.text, q.arrived, q.deadline, q.hops = e.from, e.text, e.arrived, e.deadline, e.hops
 	if e.kind == envelopeQueue {
 		l.lower = topic.Lower(l.lower[:0], q.topic)
-		l.routeAtHome(&q, l.lower)
+		l.assignOrQueue(&q, l.lower)
 	} else {
 		l.deliverRequest(&q, e.to)
 	}
@@ -133,7 +132,7 @@ func (l *loop) receiveRequest(e *envelope) {
 
 // deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its entry. If s has left or
 // stalled since, q is routed again.
-func (l *loop) deliverRequest(q *inquiry, s *service) {
+func (l *loop) deliverRequest(q *request, s *service) {
 	c := l.connOf(s)
 	if c != nil && !c.out.Stalled() && c.out.Bytes()+len(q.payload) > l.node.limits.Bytes {
 		c.flush(false)
@@ -142,16 +141,16 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 		s.outstanding.Add(-1)
 		q.hops++
 		l.lower = topic.Lower(l.lower[:0], q.topic)
-		l.route(q, l.lower)
+		l.assign(q, l.lower)
 		return
 	}
-	if l.time.ms >= q.deadline {
+	if l.time.Ms >= q.deadline {
 		s.outstanding.Add(-1)
 		l.node.wakeQueues()
 		l.expireInquiry(q)
 		return
 	}
-	p := &l.pending
+	p := &l.outstanding
 	e := p.take(q.arrived)
 	if e == nil {
 		s.outstanding.Add(-1)
@@ -166,141 +165,8 @@ func (l *loop) deliverRequest(q *inquiry, s *service) {
 	if c.transport == transportWS && !text {
 		text = utf8.Valid(q.payload)
 	}
-	l.sendMasked(c, header, q.payload, text, q.id, e.key())
+	l.sendProtected(c, header, q.payload, text, q.id, e.key())
 	if l.node.outstanding.Add(1) > l.node.maxOutstanding {
 		l.evictOldest(e)
 	}
-}
-
-// expireInquiry answers a request whose deadline came before it could be delivered.
-func (l *loop) expireInquiry(q *inquiry) {
-	if len(q.id) > 0 {
-		l.tally[countRequestTimeout]++
-		l.failInquiry(q, codec.Timeout, "no service had room within the request's timeout", numberDetail("waitedMs", int(l.time.ms-q.arrived)))
-	}
-}
-
-// response takes one RESPONSE: the answer of the service that a request was sent to (protocol §6).
-func (l *loop) response(c *conn, h *codec.Header, payload []byte, text bool) {
-	l.tally[countResponse]++
-	if h.RequestID == nil {
-		l.fail(c, h, codec.InvalidRequestID, "a response needs the request's ID")
-		return
-	}
-	id, _ := codec.ParseUUID(h.RequestID)
-	e := l.pending.find(id)
-	if e == nil || e.target != c {
-		l.fail(c, h, codec.InvalidRequestID, "no such request is outstanding at this service", rawDetail("requestId", h.RequestID))
-		return
-	}
-	l.pending.drop(e)
-	if e.hasID || bytes.HasPrefix(payload, errorPrefix) {
-		l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
-		if simFault && strikes(faultDoubleAnswer) {
-			l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
-		}
-	}
-}
-
-// errorPrefix marks the answer to a request without ID that its requester still gets.
-var errorPrefix = []byte("error:")
-
-// entryHeader composes the header line of the answer to e: topic, version and ID as the requester wrote them.
-func (l *loop) entryHeader(e *entry) []byte {
-	b := append(l.header[:0], "response:"...)
-	b = append(b, e.header...)
-	if !e.hasID {
-		b = l.appendMessageID(append(b, ':'))
-	}
-	return l.headerEnd(b)
-}
-
-// failInquiry answers a request that was not delivered.
-func (l *loop) failInquiry(q *inquiry, code codec.Code, message string, details ...detail) {
-	l.failTo(q.requester, l.responseHeader(q.topic, q.version, q.id), code, message, details)
-}
-
-// failEntry frees an outstanding request and tells its requester why. Nobody waits for one without an ID.
-func (l *loop) failEntry(e *entry, code codec.Code, message string, details ...detail) {
-	if e.target != nil && e.target.out.Stalled() {
-		e.target.out.Cancel(e.key()) // an expired request is never delivered
-	}
-	l.pending.drop(e)
-	if e.hasID {
-		l.failTo(e.requester, l.entryHeader(e), code, message, details)
-	}
-}
-
-// failUnrouted tells the requester of a waiting request that nobody serves its topic any more. That one is told even when
-// it gave no ID (protocol §6).
-func (l *loop) failUnrouted(e *entry) {
-	l.tally[countRequestUnrouted]++
-	l.pending.drop(e)
-	name, _, _ := bytes.Cut(e.header, []byte{':'})
-	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left",
-		[]detail{rawDetail("topic", name)})
-}
-
-func (l *loop) failTo(s *service, header []byte, code codec.Code, message string, details []detail) {
-	if code != codec.NoRouteFound { // that has a counter of its own
-		l.tally[countMessageError]++
-		l.tally[countRequestError]++
-	}
-	l.answer = appendError(l.answer[:0], code, message, l.time.unix, details...)
-	l.sendTo(s, header, l.answer, true, true)
-}
-
-// Expire implements wheel.Expirer: the deadline of a request has come.
-func (e *entry) Expire(*wheel.Timer, int64) { e.loop.guard(nil, e.expire) }
-
-func (e *entry) expire() {
-	l := e.loop
-	if e.hasID {
-		l.tally[countRequestTimeout]++
-	}
-	if e.target == nil {
-		l.failEntry(e, codec.Timeout, "no service had room within the request's timeout", numberDetail("waitedMs", int(l.time.ms-e.arrived)))
-		return
-	}
-	l.failEntry(e, codec.Timeout, "no answer within the request's timeout", textDetail("targetServiceId", e.target.id.String()))
-}
-
-// failRequestsOf fails every request that c was to answer: c has left.
-func (l *loop) failRequestsOf(c *conn) {
-	for e := c.requests.head; e != nil; e = c.requests.head {
-		l.failEntry(e, codec.ServiceUnavailable, "the service disconnected before it answered",
-			textDetail("targetServiceId", c.id.String()), textDetail("reason", "disconnected"))
-	}
-}
-
-// evictOldest frees the oldest request of the node, but not latest, which has just come (protocol §6).
-func (l *loop) evictOldest(latest *entry) {
-	oldest, holder := int64(0), (*loop)(nil)
-	if e := l.pending.oldest; e != latest {
-		oldest, holder = e.arrived, l
-	}
-	for _, other := range l.node.loops {
-		if at := other.pending.oldestAt.Load(); other != l && (holder == nil && at < 1<<62 || at < oldest) {
-			oldest, holder = at, other
-		}
-	}
-	switch {
-	case holder == l:
-		l.evictHead()
-	case holder != nil:
-		holder.post(envelope{kind: envelopeCall, call: (*loop).evictHead})
-	}
-}
-
-// evictHead frees this loop's oldest request, unless there is room again by now.
-func (l *loop) evictHead() {
-	e := l.pending.oldest
-	if e == nil || l.node.outstanding.Load() <= l.node.maxOutstanding {
-		return
-	}
-	details := []detail{textDetail("reason", "evicted")}
-	if e.target != nil {
-		details = append(details, textDetail("targetServiceId", e.target.id.String()))
-	}
-	l.failEntry(e, codec.ServiceUnavailable, "too many requests are outstanding in this node: the oldest gave way", details...)
 }

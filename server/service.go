@@ -55,35 +55,3 @@ type profile struct {
 	maxConcurrent     int
 	metadata          []byte // canonical JSON object of strings, nil when absent
 }
-
-// errorWindow counts errors per second: the running second, its count and that of the second before, in one word.
-// Written by one goroutine, read by any.
-type errorWindow struct{ word atomic.Uint64 }
-
-func (w *errorWindow) add(sec int64) {
-	old := w.word.Load()
-	s, cur, prev := uint32(old>>32), uint16(old>>16), uint16(old)
-	switch uint32(sec) {
-	case s:
-	case s + 1:
-		prev, cur = cur, 0
-	default:
-		prev, cur = 0, 0
-	}
-	if cur < 1<<16-1 {
-		cur++
-	}
-	w.word.Store(uint64(uint32(sec))<<32 | uint64(cur)<<16 | uint64(prev))
-}
-
-// rate is the number of errors in the last whole second before sec.
-func (w *errorWindow) rate(sec int64) int {
-	old := w.word.Load()
-	switch uint32(sec) {
-	case uint32(old >> 32):
-		return int(uint16(old))
-	case uint32(old>>32) + 1:
-		return int(uint16(old >> 16))
-	}
-	return 0
-}

@@ -11,7 +11,7 @@ func (s *simulation) checkAlways() {
 		if l.inbox.lost != nil {
 			s.totals["lost in the mail"]++
 		}
-		pending += l.pending.count
+		pending += l.outstanding.count
 		load += l.load.Load()
 		for _, c := range l.conns {
 			if c == nil {
@@ -57,15 +57,15 @@ func (s *simulation) checkAlways() {
 			}
 		}
 	}
-	if n.registry.count() != listed || n.tree.Count() != subscriptions {
-		s.fail("%d services of %d, %d subscriptions of %d", n.registry.count(), listed, n.tree.Count(), subscriptions)
+	if n.registry.count() != listed || n.trie.Count() != subscriptions {
+		s.fail("%d services of %d, %d subscriptions of %d", n.registry.count(), listed, n.trie.Count(), subscriptions)
 	}
 }
 
 // idle says that no loop has anything to do before the clock goes on.
 func (s *simulation) idle() bool {
 	for i, l := range s.n.loops {
-		if s.n.hosts[i].scheduled || l.inbox.box.Len() != 0 {
+		if s.n.drivers[i].scheduled || l.inbox.box.Len() != 0 {
 			return false
 		}
 	}
@@ -128,7 +128,7 @@ func (s *simulation) checkAtRest() {
 	n := s.n
 	if n.outstanding.Load() != 0 {
 		for _, l := range n.loops {
-			for e := l.pending.oldest; e != nil; e = e.newer {
+			for e := l.outstanding.oldest; e != nil; e = e.newer {
 				s.say("outstanding: %s of %s, arrived at %d, deadline %d, queued = %v, armed = %v", e.header, e.requester.id, e.arrived, e.deadline, e.queue != nil, e.timer.Armed())
 			}
 		}
@@ -141,7 +141,7 @@ func (s *simulation) checkAtRest() {
 		if len(l.acks.free) != len(l.acks.slots) {
 			s.fail("loop %d: %d acknowledgements wait for ever", l.index, len(l.acks.slots)-len(l.acks.free))
 		}
-		if l.pending.oldest != nil || l.pending.newest != nil || len(l.pending.free) != len(l.pending.slots) {
+		if l.outstanding.oldest != nil || l.outstanding.newest != nil || len(l.outstanding.free) != len(l.outstanding.slots) {
 			s.fail("loop %d: the table of requests is not empty", l.index)
 		}
 	}
@@ -232,8 +232,8 @@ func (p *simPublish) steady() bool {
 func (s *simulation) checkEmpty() {
 	s.checkAlways()
 	n := s.n
-	if n.connections.Load() != 0 || n.registry.count() != 0 || n.tree.Count() != 0 {
-		s.fail("left behind: %d connections, %d services, %d subscriptions", n.connections.Load(), n.registry.count(), n.tree.Count())
+	if n.connections.Load() != 0 || n.registry.count() != 0 || n.trie.Count() != 0 {
+		s.fail("left behind: %d connections, %d services, %d subscriptions", n.connections.Load(), n.registry.count(), n.trie.Count())
 	}
 	if n.charged() != 0 || n.paused.Load() != 0 {
 		s.fail("left behind: a charge of %d bytes, %d paused publishers", n.charged(), n.paused.Load())

@@ -96,7 +96,7 @@ func (k *simClient) deliver(n int) {
 
 // checkTaken holds that a message is taken as soon as it is whole, unless its sender is paused.
 func (k *simClient) checkTaken() {
-	if k.alive() && k.held == nil && len(k.sending) > 0 && k.sending[0].end <= k.arrived {
+	if k.alive() && k.paused == nil && len(k.sending) > 0 && k.sending[0].end <= k.arrived {
 		k.s.fail("%s: a whole message was not taken: %.60q", k.name, k.sending[0].msg)
 	}
 }

@@ -19,7 +19,7 @@ func TestSimulationNotices(t *testing.T) {
 	if out, err := exec.Command("go", "test", "-c", "-tags", "simfault", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building with the tag simfault: %v\n%s", err, out)
 	}
-	simulate := func(f fault, run string, flags ...string) ([]byte, error) {
+	simulate := func(f simfault, run string, flags ...string) ([]byte, error) {
 		c := exec.Command(binary, append(flags, "-test.run", "^("+run+")$")...)
 		c.Env = append(os.Environ(), "SIM_FAULT="+string(f))
 		return c.CombinedOutput()
@@ -28,7 +28,7 @@ func TestSimulationNotices(t *testing.T) {
 	if out, err := simulate("", all, "-sim.seeds=40"); err != nil {
 		t.Fatalf("without a fault: %v\n%s", err, tail(out))
 	}
-	for _, f := range faults {
+	for _, f := range simfaults {
 		out, err := simulate(f, all, "-sim.seeds=200")
 		seed := simReplay.FindSubmatch(out)
 		if err == nil || seed == nil {

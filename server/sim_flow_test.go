@@ -62,8 +62,8 @@ func (s *simulation) arrange() {
 	s.ranAt = make([]int64, len(s.n.loops))
 	s.pausing = s.n.pause // not every system can
 	if s.memory {
-		s.n.memory.high = int64(20_000 + s.random.IntN(60_000)) // less than a configuration may ask for
-		s.n.memory.low = s.n.memory.high * budgetLow / budgetHigh
+		s.n.budget.high = int64(20_000 + s.random.IntN(60_000)) // less than a configuration may ask for
+		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
 	}
 	if s.logs {
 		s.n.onLine = s.logged
@@ -73,7 +73,7 @@ func (s *simulation) arrange() {
 // runLoop gives loop i one turn.
 func (s *simulation) runLoop(i int) {
 	s.n.run(i)
-	s.ranAt[i] = s.n.loops[i].time.ms
+	s.ranAt[i] = s.n.loops[i].time.Ms
 	for _, k := range s.places {
 		if k != nil {
 			k.checkTaken()
@@ -85,7 +85,7 @@ func (s *simulation) runLoop(i int) {
 type simFlow struct {
 	single    bool // it does not read while it cannot write
 	choked    bool // and so it does not now
-	pausedBy  *hold
+	pausedBy  *pauseState
 	pausedAt  int64 // when it was first seen paused while nothing else was to be done
 	toldPause bool
 	refused   map[string]int // scope and request ID to the messages over a limit that it has not been told of
@@ -150,7 +150,7 @@ func (s *simulation) earliest() int64 {
 	at := s.n.ms
 	for _, l := range s.n.loops {
 		if l.inTurn {
-			at = min(at, l.time.ms)
+			at = min(at, l.time.Ms)
 		}
 	}
 	return at
@@ -177,20 +177,20 @@ func (s *simulation) checkFlow() {
 			if c == nil {
 				continue
 			}
-			if c.held != nil {
-				if paused++; !l.inTurn && c.held.pauses <= 0 {
-					s.fail("%s is paused for %d reasons", c.id, c.held.pauses)
+			if c.paused != nil {
+				if paused++; !l.inTurn && c.paused.pauses <= 0 {
+					s.fail("%s is paused for %d reasons", c.id, c.paused.pauses)
 				}
 			}
-			waits += len(c.waiters)
-			for _, p := range c.waiters {
+			waits += len(c.parkedHere)
+			for _, p := range c.parkedHere {
 				if p.left <= 0 || p.body == nil || !p.timer.Armed() || !l.inTurn && c.state != stateOpen {
 					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v", c.id, c.state, p.left, p.timer.Armed())
 				}
 			}
 		}
-		if waits != l.waits {
-			s.fail("%d publishes wait on loop %d, %d are counted", waits, l.index, l.waits)
+		if waits != l.parkedCount {
+			s.fail("%d publishes wait on loop %d, %d are counted", waits, l.index, l.parkedCount)
 		}
 	}
 	if paused != s.n.paused.Load() {
@@ -199,9 +199,9 @@ func (s *simulation) checkFlow() {
 	for _, k := range s.places {
 		switch {
 		case k == nil || !idle:
-		case k.held != k.pausedBy:
-			k.pausedBy, k.pausedAt = k.held, s.n.ms
-		case k.held != nil && s.n.ms-k.pausedAt >= s.pauseMax:
+		case k.paused != k.pausedBy:
+			k.pausedBy, k.pausedAt = k.paused, s.n.ms
+		case k.paused != nil && s.n.ms-k.pausedAt >= s.pauseMax:
 			s.fail("%s is paused for %d ms, the bound is %d", k.name, s.n.ms-k.pausedAt, s.pauseMax)
 		}
 	}
@@ -209,8 +209,8 @@ func (s *simulation) checkFlow() {
 
 // checkFlowAtRest holds that the client has been told everything, and is read.
 func (k *simClient) checkFlowAtRest() {
-	if k.toldPause || k.sock.paused || len(k.waiters) > 0 {
-		k.s.fail("%s was told paused = %v, its socket is paused = %v, %d publishes wait for it", k.name, k.toldPause, k.sock.paused, len(k.waiters))
+	if k.toldPause || k.sock.paused || len(k.parkedHere) > 0 {
+		k.s.fail("%s was told paused = %v, its socket is paused = %v, %d publishes wait for it", k.name, k.toldPause, k.sock.paused, len(k.parkedHere))
 	}
 	for key, n := range k.refused {
 		if n != 0 {
@@ -225,7 +225,7 @@ func (k *simClient) checkFlowAtRest() {
 // shed says that the client may have been cut for the sake of memory.
 func (k *simClient) shed() bool {
 	s := k.s
-	if !s.memory || s.n.memory.shed.Load() <= s.shedSeen {
+	if !s.memory || s.n.budget.shed.Load() <= s.shedSeen {
 		return false
 	}
 	s.shedSeen++
@@ -238,20 +238,20 @@ func (s *simulation) checkCharges() {
 	total := int64(0)
 	for _, l := range s.n.loops {
 		sum := int64(0)
-		waiting := make(map[*parked]bool)
+		waiting := make(map[*parkedPublish]bool)
 		for _, c := range l.conns {
 			if c == nil {
 				continue
 			}
 			sum += c.charge
-			for _, p := range c.waiters {
+			for _, p := range c.parkedHere {
 				if !waiting[p] {
 					waiting[p] = true
 					sum += bodyCharge(p.body)
 				}
 			}
-			if c.held != nil && c.held.rest != nil && c.charge < bodyCharge(c.held.rest) {
-				s.fail("%s keeps %d unread bytes and is charged %d", c.id, len(c.held.rest.B), c.charge)
+			if c.paused != nil && c.paused.rest != nil && c.charge < bodyCharge(c.paused.rest) {
+				s.fail("%s keeps %d unread bytes and is charged %d", c.id, len(c.paused.rest.B), c.charge)
 			}
 		}
 		for _, q := range l.queues.busy {
@@ -264,13 +264,13 @@ func (s *simulation) checkCharges() {
 		if sum != l.charge {
 			s.fail("loop %d holds %d bytes and is charged %d", l.index, sum, l.charge)
 		}
-		if !l.inTurn && l.charge != l.memory.Load() {
-			s.fail("loop %d is charged %d bytes and says %d", l.index, l.charge, l.memory.Load())
+		if !l.inTurn && l.charge != l.charged.Load() {
+			s.fail("loop %d is charged %d bytes and says %d", l.index, l.charge, l.charged.Load())
 		}
 		if l.inbox.box.Len() == 0 && l.inbox.waiting.Load() != 0 {
 			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
 		}
-		total += l.memory.Load() + l.inbox.waiting.Load()
+		total += l.charged.Load() + l.inbox.waiting.Load()
 	}
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())

@@ -147,7 +147,7 @@ func (o *oracle) published(p *simPublish) {
 // requested applies a request that the node has taken.
 func (o *oracle) requested(r *simRequest) {
 	o.requests[r.key] = r
-	r.deadline = r.from.service.loop.time.ms + r.timeout + 1
+	r.deadline = r.from.loop.time.Ms + r.timeout + 1
 	best, least := 0.0, int32(0)
 	for _, k := range o.s.places {
 		if k == nil || !k.listed() {
@@ -185,7 +185,7 @@ func (o *oracle) responded(k *simClient, r *simRequest, masked, payload string) 
 	k.responses[masked]++
 	o.s.say("%s responds to %s", k.name, masked)
 	if r != nil && r.target == k && r.right == "" {
-		r.right, r.rightAt = payload, k.service.loop.time.ms
+		r.right, r.rightAt = payload, k.loop.time.Ms
 	}
 }
 
@@ -328,8 +328,8 @@ func (s *simulation) receivedRequest(k *simClient, m *testMessage) {
 	if r.chosen != nil && !among(r.chosen, k) {
 		s.fail("%s received %s, but others came first", k.name, r.key)
 	}
-	if !k.unsteady && s.ranAt[k.service.loop.index] >= r.deadline {
-		s.fail("%s received %s at %d after its deadline %d", k.name, r.key, s.ranAt[k.service.loop.index], r.deadline)
+	if !k.unsteady && s.ranAt[k.loop.index] >= r.deadline {
+		s.fail("%s received %s at %d after its deadline %d", k.name, r.key, s.ranAt[k.loop.index], r.deadline)
 	}
 	s.content(k, m, r.topic, r.version, r.key, r.payload)
 	r.target, r.masked = k, string(m.RequestID)

@@ -41,7 +41,7 @@ func (r *simRates) pass(bucket string, rate int, now int64) (after int64, ok boo
 // limitedBy returns the scope of the limit that the message is over, or "" and takes it from all. A message over one takes
 // from none.
 func (r *simRates) limitedBy(k *simClient, h *codec.Header) string {
-	name, now := strings.ToLower(string(h.Topic)), k.service.loop.time.ms
+	name, now := strings.ToLower(string(h.Topic)), k.loop.time.Ms
 	if r == nil || name == "system.heartbeat" {
 		return ""
 	}

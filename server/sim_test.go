@@ -192,7 +192,7 @@ func (s *simulation) run(steps int) {
 		s.disperse()
 	}
 	s.checkEmpty()
-	s.totals["laggard cut"] += int(s.n.memory.shed.Load())
+	s.totals["laggard cut"] += int(s.n.budget.shed.Load())
 }
 
 // chance is true p times of a hundred.
@@ -204,7 +204,7 @@ func (s *simulation) act() {
 	k := s.places[i]
 	switch dice := s.random.IntN(100); {
 	case dice < 30:
-		if j := s.random.IntN(len(s.n.loops)); s.n.hosts[j].scheduled {
+		if j := s.random.IntN(len(s.n.loops)); s.n.drivers[j].scheduled {
 			s.say("loop %d runs", j)
 			s.runLoop(j)
 		}
@@ -243,7 +243,7 @@ func (s *simulation) connect(i int) {
 	k.startFlow()
 	s.places[i] = k
 	s.sessions = append(s.sessions, k)
-	s.say("%s connects by %s to loop %d", k.name, tr, k.service.loop.index)
+	s.say("%s connects by %s to loop %d", k.name, tr, k.loop.index)
 }
 
 // rest lets everybody catch up, until nothing moves and every deadline has passed.
@@ -278,7 +278,7 @@ func (s *simulation) rest() {
 func (s *simulation) settle() {
 	for busy := true; busy; {
 		busy = s.n.deskJob()
-		for i, h := range s.n.hosts {
+		for i, h := range s.n.drivers {
 			if h.scheduled {
 				busy = true
 				s.runLoop(i)

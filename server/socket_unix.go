@@ -76,17 +76,17 @@ func retry(err error) (stop bool, _ error) {
 	return true, err
 }
 
-// awaitWritable implements socket.
-func (s *gnetSocket) awaitWritable(to *service) {
+// AwaitWritable implements socket.
+func (s *gnetSocket) AwaitWritable(to *service) {
 	s.reactor.loop.node.stall.watch(s.fd, to, s.watched)
 	s.watched = true
 }
 
-// closeWrite implements socket.
-func (s *gnetSocket) closeWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
+// CloseWrite implements socket.
+func (s *gnetSocket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 
-// close implements socket. OnClose follows within the call and ignores the connection, because it has no context then.
-func (s *gnetSocket) close() {
+// Close implements socket. OnClose follows within the call and ignores the connection, because it has no context then.
+func (s *gnetSocket) Close() {
 	s.conn.SetContext(nil)
 	_ = s.conn.EventLoop().Close(s.conn)
 }

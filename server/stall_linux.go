@@ -53,7 +53,7 @@ func (w *stallWatcher) watch(fd int, s *service, again bool) {
 	if err := unix.EpollCtl(w.epoll, op, fd, &ev); err != nil {
 		w.node.noise.log(s.loop.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
 		if c := s.loop.connOf(s); c != nil {
-			c.doomNow()
+			c.abort()
 		}
 	}
 }

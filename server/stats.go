@@ -101,42 +101,6 @@ func (s *stats) rates(sec int64, into *tally) {
 	}
 }
 
-// window is a count with its rate, for what happens rarely enough to take a lock. Any goroutine.
-type window struct {
-	// Guarded by mu.
-	mu                     sync.Mutex
-	total, current, before uint64
-	second                 int64
-}
-
-func (w *window) roll(sec int64) {
-	if sec == w.second || sec == w.second-1 { // not every caller's clock is as new as the last one's
-		return
-	}
-	w.before = 0
-	if sec == w.second+1 {
-		w.before = w.current
-	}
-	w.current, w.second = 0, sec
-}
-
-// add counts one event in the second sec (Unix s).
-func (w *window) add(sec int64) {
-	w.mu.Lock()
-	w.roll(sec)
-	w.total++
-	w.current++
-	w.mu.Unlock()
-}
-
-// read returns the total and the count of the last whole second before sec.
-func (w *window) read(sec int64) (total, rate uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.roll(sec)
-	return w.total, w.before
-}
-
 // nodeStats is what is counted outside the loops.
 type nodeStats struct {
 	connected, disconnected, failed, rejected window

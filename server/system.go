@@ -142,10 +142,10 @@ func (s *systemCall) later() reply {
 	return reply{to: &s.c.service, header: bytes.Clone(s.l.responseHeader(s.h.Topic, s.h.Version, s.h.RequestID))}
 }
 
-// atDesk has the answer composed off the loop.
-func (s *systemCall) atDesk(compose func(n *Node) []byte) *callError {
+// inBackground has the answer composed off the loop.
+func (s *systemCall) inBackground(compose func(n *Node) []byte) *callError {
 	n, r := s.l.node, s.later()
-	if !n.desk.ask(func() { r.send(compose(n)) }) {
+	if !n.background.run(func() { r.send(compose(n)) }) {
 		return &callError{codec.ServiceUnavailable, "too many such requests wait", []detail{textDetail("reason", "busy")}}
 	}
 	return nil

@@ -60,7 +60,7 @@ func (s *systemCall) register() *callError {
 // listServices answers with every service of the node.
 func (s *systemCall) listServices() *callError {
 	s.l.tally[countDiscovery]++
-	return s.atDesk(func(n *Node) []byte {
+	return s.inBackground(func(n *Node) []byte {
 		services := n.registry.all()
 		sort.Slice(services, func(i, j int) bool {
 			a, b := services[i], services[j]
@@ -138,7 +138,7 @@ func (s *systemCall) serviceSubscriptions() *callError {
 			return
 		}
 		e := unknownService(value)
-		r.send(appendError(nil, e.code, e.message, l.time.unix, e.details...))
+		r.send(appendError(nil, e.code, e.message, l.time.Unix, e.details...))
 	}})
 	return nil
 }

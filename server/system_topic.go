@@ -108,21 +108,6 @@ func (s *systemCall) subscribe() *callError {
 	return nil
 }
 
-func (c *conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
-	n := c.service.loop.node
-	added := n.tree.Subscribe(p, k, &c.service, o)
-	if added {
-		c.subs = append(c.subs, subscription{pattern: p, kind: k, options: o})
-		n.interestChanged(&c.service, p, k, 1)
-		return
-	}
-	for i := range c.subs {
-		if s := &c.subs[i]; s.kind == k && s.pattern.String() == p.String() {
-			s.options = o
-		}
-	}
-}
-
 // unsubscribe removes subscriptions; one that is not there is a success.
 func (s *systemCall) unsubscribe() *callError {
 	kinds, err := s.kinds(false)
@@ -141,28 +126,11 @@ func (s *systemCall) unsubscribe() *callError {
 	return nil
 }
 
-func (c *conn) unsubscribe(p topic.Pattern, k topic.Kind) {
-	n := c.service.loop.node
-	if !n.tree.Unsubscribe(p, k, &c.service) {
-		return
-	}
-	n.interestChanged(&c.service, p, k, -1)
-	for i := range c.subs {
-		if s := &c.subs[i]; s.kind == k && s.pattern.String() == p.String() {
-			last := len(c.subs) - 1
-			c.subs[i] = c.subs[last]
-			c.subs[last] = subscription{}
-			c.subs = c.subs[:last]
-			return
-		}
-	}
-}
-
 // listTopics answers with every pattern somebody is subscribed to.
 func (s *systemCall) listTopics() *callError {
-	return s.atDesk(func(n *Node) []byte {
+	return s.inBackground(func(n *Node) []byte {
 		seen := make(map[string]bool)
-		n.tree.Walk(func(p topic.Pattern, _ topic.Kind, _ []topic.Match[*service]) bool {
+		n.trie.Walk(func(p topic.Pattern, _ topic.Kind, _ []topic.Match[*service]) bool {
 			seen[p.String()] = true
 			return true
 		})
@@ -191,9 +159,9 @@ type topicEntry struct {
 
 // topicSubscriptions answers with every pattern and who is subscribed to it, sorted by topic, then action.
 func (s *systemCall) topicSubscriptions() *callError {
-	return s.atDesk(func(n *Node) []byte {
+	return s.inBackground(func(n *Node) []byte {
 		var entries []topicEntry
-		n.tree.Walk(func(p topic.Pattern, k topic.Kind, subs []topic.Match[*service]) bool {
+		n.trie.Walk(func(p topic.Pattern, k topic.Kind, subs []topic.Match[*service]) bool {
 			entries = append(entries, topicEntry{p.String(), k, append([]topic.Match[*service](nil), subs...)})
 			return true
 		})
@@ -239,21 +207,4 @@ func (r reply) send(payload []byte) {
 	body := ringbuf.NewShared()
 	body.B = append(append(body.B, r.header...), payload...)
 	r.to.postDirect(body)
-}
-
-// interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1).
-func (n *Node) interestChanged(s *service, p topic.Pattern, k topic.Kind, by int32) {
-	if k == topic.Request {
-		n.wakeQueues() // somebody more may serve what waits, or nobody any more
-		return
-	}
-	if !p.System() {
-		return
-	}
-	switch p.String() {
-	case messageTopic:
-		n.audit.subscribers.Add(by)
-	case logTopic:
-		n.logStream.follow(s, by > 0)
-	}
 }

@@ -7,7 +7,7 @@ package topic
 import "testing"
 
 func TestMatchAllocations(t *testing.T) {
-	tree := NewTree[int]()
+	tree := NewTrie[int]()
 	for i := range 5000 {
 		tree.Subscribe(mustPattern(t, "a.b"), Publish, i, Options{})
 		tree.Subscribe(mustPattern(t, "a.+"), Publish, i/2, Options{})

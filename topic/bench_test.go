@@ -42,7 +42,7 @@ func BenchmarkTreeMatch(b *testing.B) {
 		for _, percent := range []int{0, 10, 20} {
 			b.Run(fmt.Sprintf("subscriptions=%d/wildcards=%d%%", n, percent), func(b *testing.B) {
 				patterns, names := population(n, percent)
-				t := NewTree[*int]()
+				t := NewTrie[*int]()
 				for _, p := range patterns {
 					t.Subscribe(p, Publish, new(int), Options{})
 				}
@@ -67,7 +67,7 @@ func BenchmarkCacheHit(b *testing.B) {
 	for _, n := range []int{1, 1000, 100_000} {
 		b.Run(fmt.Sprintf("names=%d", n), func(b *testing.B) {
 			patterns, names := population(n, 10)
-			t := NewTree[int]()
+			t := NewTrie[int]()
 			for i, p := range patterns {
 				t.Subscribe(p, Publish, i, Options{})
 			}
@@ -91,7 +91,7 @@ func BenchmarkSubscribe(b *testing.B) {
 	// A service comes and leaves where others already are.
 	for _, others := range []int{0, 1, 10, 100_000} {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
-			t := NewTree[int]()
+			t := NewTrie[int]()
 			p := mustPattern(b, "news.sport.+")
 			for i := range others {
 				t.Subscribe(p, Publish, i, Options{})
@@ -122,7 +122,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				t := NewTree[*int]()
+				t := NewTrie[*int]()
 				for i, s := range subs {
 					t.Subscribe(patterns[i/c.sharing], Publish, s, Options{})
 				}

@@ -4,7 +4,7 @@ package topic
 // is valid while the tree's Version of its name stands. One goroutine only.
 type Cache[S comparable, R any] struct {
 	// Immutable after NewCache.
-	tree  *Tree[S]
+	trie  *Trie[S]
 	kind  Kind
 	limit int // entries
 	build func(name []byte, m []Match[S]) R
@@ -27,8 +27,8 @@ type entry[S comparable, R any] struct {
 
 // NewCache returns an empty cache of at most limit entries (at least one) over t. build makes a value from the
 // matches of a name; both its arguments are valid until it returns, and it must not call the cache.
-func NewCache[S comparable, R any](t *Tree[S], k Kind, limit int, build func(name []byte, m []Match[S]) R) *Cache[S, R] {
-	return &Cache[S, R]{tree: t, kind: k, limit: max(limit, 1), build: build, index: make(map[string]int32)}
+func NewCache[S comparable, R any](t *Trie[S], k Kind, limit int, build func(name []byte, m []Match[S]) R) *Cache[S, R] {
+	return &Cache[S, R]{trie: t, kind: k, limit: max(limit, 1), build: build, index: make(map[string]int32)}
 }
 
 // Lookup returns the value for a canonical name, building it when there is none or when the subscriptions that
@@ -60,7 +60,7 @@ func (c *Cache[S, R]) value(e *entry[S, R], name []byte) R {
 
 func (c *Cache[S, R]) fill(e *entry[S, R], name []byte) {
 	var m []Match[S]
-	m, e.version = c.tree.matchIn(e.literal, e.wild, name, c.kind, c.scratch[:0])
+	m, e.version = c.trie.matchIn(e.literal, e.wild, name, c.kind, c.scratch[:0])
 	e.value = c.build(name, m)
 	clear(m) // do not keep subscribers alive
 	c.scratch = m
@@ -77,7 +77,7 @@ func (c *Cache[S, R]) miss(name []byte) R {
 	e := &c.entries[i]
 	// A new entry starts unused: names seen once go before those seen again.
 	*e = entry[S, R]{name: string(name)}
-	e.literal, e.wild = c.tree.sources(name)
+	e.literal, e.wild = c.trie.sources(name)
 	c.index[e.name] = int32(i)
 	c.last = i
 	c.fill(e, name)

@@ -10,7 +10,7 @@ import (
 
 func TestCacheAgainstTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tree := NewTree[int]()
+		tree := NewTrie[int]()
 		limit := rapid.IntRange(0, 6).Draw(t, "limit")
 		kind := genKind.Draw(t, "kind")
 		builds := 0
@@ -50,7 +50,7 @@ func TestCacheAgainstTree(t *testing.T) {
 
 // TestCacheKeepsWhatIsUsed: names seen once do not drive out those that are looked up again and again.
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
-	tree := NewTree[int]()
+	tree := NewTrie[int]()
 	var built []string
 	cache := NewCache(tree, Publish, 8, func(name []byte, _ []Match[int]) struct{} {
 		built = append(built, string(name))
@@ -66,7 +66,7 @@ func TestCacheKeepsWhatIsUsed(t *testing.T) {
 }
 
 func TestCacheAllocations(t *testing.T) {
-	tree := NewTree[int]()
+	tree := NewTrie[int]()
 	tree.Subscribe(mustPattern(t, "a.#"), Publish, 1, Options{})
 	cache := NewCache(tree, Publish, 100, func(_ []byte, m []Match[int]) int { return len(m) })
 	names := [][]byte{[]byte("a.b"), []byte("a.c"), []byte("system.log")}

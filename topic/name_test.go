@@ -91,7 +91,7 @@ func TestMatches(t *testing.T) {
 		{"system.+", nil, []string{"system.log"}},
 	} {
 		p := mustPattern(t, c.pattern)
-		tree := NewTree[int]()
+		tree := NewTrie[int]()
 		tree.Subscribe(p, Request, 7, Options{})
 		check := func(name string, want bool) {
 			if got := p.Matches([]byte(name)); got != want {

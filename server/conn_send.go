@@ -10,7 +10,7 @@ import (
 // encode writes one protected message for a single connection into the turn's log for such, in the wire form of its
 // transport. key is ringbuf.Log.Commit's.
 func (l *loop) encode(t transport, text bool, header, payload []byte, key uint64) ringbuf.Frame {
-	g := &l.turn.Logs[t.directLog()]
+	g := &l.turn.Frames[t.directLog()]
 	start := len(g.B)
 	g.B = appendFraming(g.B, t, text, len(header)+len(payload))
 	g.B = append(g.B, header...)
@@ -31,13 +31,13 @@ func appendFraming(dst []byte, t transport, text bool, n int) []byte {
 // send delivers a protected message (a response, an error, a notice) to c.
 func (l *loop) send(c *conn, header, payload []byte, text bool) {
 	if c.state == stateOpen {
-		l.sendMasked(c, header, payload, text, nil, 0)
+		l.sendProtected(c, header, payload, text, nil, 0)
 	}
 }
 
-// sendMasked delivers a request that has its room already, and whose own ID, original, was replaced by a masked one. key
+// sendProtected delivers a request that has its room already, and whose own ID, original, was replaced by a masked one. key
 // lets it be cancelled while it waits in the ring.
-func (l *loop) sendMasked(c *conn, header, payload []byte, text bool, original []byte, key uint64) {
+func (l *loop) sendProtected(c *conn, header, payload []byte, text bool, original []byte, key uint64) {
 	c.push(l.encode(c.transport, text, header, payload, key))
 	l.tally[countSent]++
 	if l.node.audited() {
@@ -48,7 +48,7 @@ func (l *loop) sendMasked(c *conn, header, payload []byte, text bool, original [
 // push appends a protected frame. Those are never dropped: a connection that cannot even take them is closed
 // (protocol §9). The check is made before the frame, so a single large answer always has its chance.
 func (c *conn) push(f ringbuf.Frame) {
-	l := c.service.loop
+	l := c.loop
 	if limits := l.node.limits; c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
 		if !c.out.Stalled() {
 			c.flush(false)
@@ -56,13 +56,13 @@ func (c *conn) push(f ringbuf.Frame) {
 		if c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
 			if c.state == stateOpen {
 				l.warn(c, "closed: it does not read its answers")
-				c.doomNow()
+				c.abort()
 			}
 			return
 		}
 	}
 	c.out.Append(l.turn, f)
-	c.mark()
+	c.queueFlush()
 }
 
 // sendTo is send for a service of any loop. payload is text when it is known to be.
@@ -73,7 +73,7 @@ func (l *loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 	if s.loop == l {
 		if c := l.connOf(s); c != nil {
 			if failure {
-				c.errors.add(l.time.unix / 1000)
+				c.errors.add(l.time.sec())
 			}
 			l.send(c, header, payload, text)
 		}
@@ -95,27 +95,9 @@ func (l *loop) sendControl(c *conn, kind codec.Kind, payload []byte) {
 	if c.state != stateOpen {
 		return
 	}
-	g := &l.turn.Logs[c.transport.directLog()]
+	g := &l.turn.Frames[c.transport.directLog()]
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)
 	c.push(g.Commit(start, 0, 0))
-}
-
-// WebSocket close codes that the node itself chooses (RFC 6455 §7.4.1).
-const (
-	closeGoingAway     = 1001
-	closeInternalError = 1011
-)
-
-// closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost until now is told before:
-// the peer may still read its last messages.
-func (l *loop) closeWS(c *conn, code uint16, reason string) {
-	c.tellOldest()
-	c.tellGap(true)
-	if c.transport == transportWS {
-		l.answer = codec.AppendClosePayload(l.answer[:0], code, reason)
-		l.sendControl(c, codec.Close, l.answer)
-	}
-	c.doom()
 }

@@ -96,7 +96,7 @@ func agree(t *rapid.T, name string, got []Match[int], want map[int][]Options) {
 
 func TestTreeAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tree, twin := NewTree[int](), NewTree[int]()
+		tree, twin := NewTrie[int](), NewTrie[int]()
 		m := &model{subscriptions: map[subscription]Options{}}
 		pattern := rapid.SampledFrom(rapid.SliceOfN(genPattern, 1, 20).Draw(t, "patterns"))
 		sub := rapid.IntRange(0, 60)
@@ -164,7 +164,7 @@ func TestTreeAgainstModel(t *testing.T) {
 }
 
 // empty checks that nothing is left of what was.
-func empty(t interface{ Fatalf(string, ...any) }, tree *Tree[int]) {
+func empty(t interface{ Fatalf(string, ...any) }, tree *Trie[int]) {
 	for i := range tree.shards {
 		if tree.shards[i].stores != [kinds]*store[int]{} || tree.shards[i].size.Load() != 0 {
 			t.Fatalf("shard %d of an empty tree holds something", i)
@@ -178,7 +178,7 @@ func empty(t interface{ Fatalf(string, ...any) }, tree *Tree[int]) {
 // TestManyPatterns grows one shard past the splitting of its table and takes it down again.
 func TestManyPatterns(t *testing.T) {
 	const n = splitAbove + splitAbove/4
-	tree := NewTree[int]()
+	tree := NewTrie[int]()
 	pattern := func(i int) Pattern { return mustPattern(t, fmt.Sprintf("a.b%d.c%d", i%50, i)) }
 	check := func(from, to int) {
 		t.Helper()
@@ -206,7 +206,7 @@ func TestManyPatterns(t *testing.T) {
 
 // TestAllShapes has every pattern that can match one name, the most groups that can be found.
 func TestAllShapes(t *testing.T) {
-	tree, count := NewTree[int](), 0
+	tree, count := NewTrie[int](), 0
 	name := []string{"a", "b", "c", "d", "e"}
 	for plus := range 1 << MaxLevels {
 		for below := range MaxLevels + 1 {
@@ -237,7 +237,7 @@ func TestAllShapes(t *testing.T) {
 // TestPopularPattern has 100,000 subscribers come and leave, oldest first: quadratic work would take minutes.
 func TestPopularPattern(t *testing.T) {
 	const n = 100_000
-	tree, p := NewTree[int](), mustPattern(t, "news.+")
+	tree, p := NewTrie[int](), mustPattern(t, "news.+")
 	for i := range n {
 		tree.Subscribe(p, Publish, i, Options{})
 	}
@@ -253,7 +253,7 @@ func TestPopularPattern(t *testing.T) {
 }
 
 func TestReplacedOptionsChangeTheVersion(t *testing.T) {
-	tree, name := NewTree[int](), []byte("a.b")
+	tree, name := NewTrie[int](), []byte("a.b")
 	for _, p := range []string{"a.b", "a.+", "+.b", "#"} {
 		for _, step := range []func(Pattern){
 			func(p Pattern) { tree.Subscribe(p, Request, 1, Options{}) },
@@ -276,7 +276,7 @@ func TestReplacedOptionsChangeTheVersion(t *testing.T) {
 // TestConcurrent has writers and matchers at once. Each writer's subscriber is in two patterns or in none of its
 // own; one subscriber is always there.
 func TestConcurrent(t *testing.T) {
-	tree := NewTree[int]()
+	tree := NewTrie[int]()
 	tree.Subscribe(mustPattern(t, "a.b"), Publish, -1, Options{Priority: 1})
 	tree.Subscribe(mustPattern(t, "+.b"), Publish, -1, Options{Priority: 2})
 	patterns := []Pattern{mustPattern(t, "a.b"), mustPattern(t, "a.+"), mustPattern(t, "#"), mustPattern(t, "+.b")}
@@ -330,7 +330,7 @@ func TestConcurrent(t *testing.T) {
 	readers.Wait()
 }
 
-func match(tree *Tree[int], name string) []Match[int] {
+func match(tree *Trie[int], name string) []Match[int] {
 	m, _ := tree.Match([]byte(name), Publish, nil)
 	return m
 }

@@ -23,16 +23,6 @@ type Options struct {
 	Version string           // said in system.initialize
 }
 
-// nodeState is where a node stands in its life.
-type nodeState int32
-
-const (
-	nodeNew nodeState = iota
-	nodeAccepting
-	nodeDraining
-	nodeStopped
-)
-
 // Node is one message server. Its methods may be called by any goroutine.
 type Node struct {
 	// Immutable after New.
@@ -42,7 +32,7 @@ type Node struct {
 	version string
 	id      codec.UUID
 	started time.Time
-	tree    *topic.Tree[*service]
+	trie    *topic.Trie[*service]
 	loops   []*loop
 
 	// Immutable after New: limits, in the units the hot path uses.
@@ -71,12 +61,12 @@ type Node struct {
 	registry    registry
 	stats       nodeStats
 	noise       noise
-	desk        desk
+	background  background
 	audit       audit
 	logStream   logStream
 	machine     machine
 	outstanding atomic.Int64 // requests delivered and not yet answered
-	memory      memory
+	budget      budget
 	paused      atomic.Int64  // publishers whose sockets are not read
 	queued      atomic.Int64  // requests that wait for a service with room
 	connections atomic.Int64  // in the door and in the room
@@ -102,7 +92,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: o.Logger, logs: o.Logs, version: o.Version,
 		started: time.Now(),
-		tree:    topic.NewTree[*service](),
+		trie:    topic.NewTrie[*service](),
 		limits: ringbuf.Limits{
 			Bytes: cfg.Connection.OutboundBytes, Messages: cfg.Connection.OutboundMessages,
 		},
@@ -123,8 +113,8 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.pause = pauseSupported && cfg.Connection.Backpressure == config.BackpressurePause
-	n.memory.high = cfg.Memory.Limit / 100 * budgetHigh
-	n.memory.low = cfg.Memory.Limit / 100 * budgetLow
+	n.budget.high = cfg.Memory.Limit / 100 * budgetHigh
+	n.budget.low = cfg.Memory.Limit / 100 * budgetLow
 	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
 	n.mailboxBytes = max(min(mailboxBytes, int(cfg.Memory.Limit)/mailboxShare/count), 2*n.maxFrame)
 	n.droppable = ringbuf.Limits{
@@ -140,29 +130,4 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		n.loops = append(n.loops, newLoop(n, i, seed))
 	}
 	return n, nil
-}
-
-// release gives a connection's place back.
-func (n *Node) release() {
-	if n.connections.Add(-1) == 0 {
-		select {
-		case n.empty <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// accepting says whether new connections and requests are taken.
-func (n *Node) accepting() bool { return nodeState(n.state.Load()) == nodeAccepting }
-
-// loopFor returns the loop with the fewest connections and counts one more for it.
-func (n *Node) loopFor() *loop {
-	best := n.loops[0]
-	for _, l := range n.loops[1:] {
-		if l.load.Load() < best.load.Load() {
-			best = l
-		}
-	}
-	best.load.Add(1)
-	return best
 }

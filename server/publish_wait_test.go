@@ -26,17 +26,17 @@ var largePublish = "\n" + strings.Repeat("x", 4000)
 // A small publish that the ring has room for waits behind a large one that it has none for.
 func TestPauseKeepsOrder(t *testing.T) {
 	n, l, _, publisher, other := pauseNode(t)
-	for i := 0; l.waits == 0 && i < 100; i++ {
+	for i := 0; l.parkedCount == 0 && i < 100; i++ {
 		publisher.send("publish:a.b:1.0.0:" + testRequestID + largePublish)
 		n.settle()
 	}
-	if l.waits != 1 {
-		t.Fatalf("%d publishes wait", l.waits)
+	if l.parkedCount != 1 {
+		t.Fatalf("%d publishes wait", l.parkedCount)
 	}
 	other.send("publish:a.b:1.0.0:" + testRequestID + "\nsmall")
 	n.settle()
-	if l.waits != 2 {
-		t.Errorf("%d publishes wait, want both", l.waits)
+	if l.parkedCount != 2 {
+		t.Errorf("%d publishes wait, want both", l.parkedCount)
 	}
 }
 
@@ -52,7 +52,7 @@ func TestPauseBehindAGap(t *testing.T) {
 	}
 	other.send("publish:a.b:1.0.0:" + testRequestID + "\nsmall")
 	n.settle()
-	if l.waits != 1 {
-		t.Errorf("%d publishes wait, want one", l.waits)
+	if l.parkedCount != 1 {
+		t.Errorf("%d publishes wait, want one", l.parkedCount)
 	}
 }

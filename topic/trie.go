@@ -40,8 +40,8 @@ const kinds = 2
 // bytes each.
 const shardCount = 256
 
-// Tree is the subscriptions of a node: S by pattern and kind. Any goroutine.
-type Tree[S comparable] struct {
+// Trie is the subscriptions of a node: S by pattern and kind. Any goroutine.
+type Trie[S comparable] struct {
 	shards [shardCount]shard[S] // patterns by the hash of their first level
 	wild   shard[S]             // patterns that begin with a wildcard
 	none   shard[S]             // stands for wild where no wildcard matches; always empty
@@ -50,9 +50,9 @@ type Tree[S comparable] struct {
 	count atomic.Int64 // subscriptions
 }
 
-// NewTree returns an empty tree.
-func NewTree[S comparable]() *Tree[S] {
-	t := &Tree[S]{}
+// NewTrie returns an empty tree.
+func NewTrie[S comparable]() *Trie[S] {
+	t := &Trie[S]{}
 	t.seen.New = func() any {
 		m := make(map[S]int32)
 		return &m
@@ -62,7 +62,7 @@ func NewTree[S comparable]() *Tree[S] {
 
 // Subscribe adds s to the subscribers of p for kind k and tells whether it was not one yet. When it was, o
 // replaces its options. O(1) in the number of subscribers.
-func (t *Tree[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
+func (t *Trie[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
 	added = t.home(p).put(p, k, s, o)
 	if added {
 		t.count.Add(1)
@@ -72,7 +72,7 @@ func (t *Tree[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
 
 // Unsubscribe takes s away from the subscribers of p for kind k and tells whether it was one. O(1) in the number
 // of subscribers.
-func (t *Tree[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
+func (t *Trie[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
 	removed = t.home(p).remove(p, k, s)
 	if removed {
 		t.count.Add(-1)
@@ -81,7 +81,7 @@ func (t *Tree[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
 }
 
 // home returns the shard a pattern is kept in.
-func (t *Tree[S]) home(p Pattern) *shard[S] {
+func (t *Trie[S]) home(p Pattern) *shard[S] {
 	first, _, _ := strings.Cut(p.text, ".")
 	if first == "+" || first == "#" {
 		return &t.wild
@@ -90,7 +90,7 @@ func (t *Tree[S]) home(p Pattern) *shard[S] {
 }
 
 // sources returns the two shards a name can match in. No wildcard matches a system topic (protocol §3).
-func (t *Tree[S]) sources(name []byte) (literal, wild *shard[S]) {
+func (t *Trie[S]) sources(name []byte) (literal, wild *shard[S]) {
 	literal = &t.shards[firstHash(name)]
 	if isSystem(name) {
 		return literal, &t.none
@@ -112,12 +112,12 @@ func firstHash[T string | []byte](name T) uint32 {
 // An S that matches through several patterns has the options of the one with the highest priority. The order is
 // the same for the same history of calls. The version is never newer than the result. Nothing is allocated when
 // dst has room.
-func (t *Tree[S]) Match(name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
+func (t *Trie[S]) Match(name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
 	literal, wild := t.sources(name)
 	return t.matchIn(literal, wild, name, k, dst)
 }
 
-func (t *Tree[S]) matchIn(literal, wild *shard[S], name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
+func (t *Trie[S]) matchIn(literal, wild *shard[S], name []byte, k Kind, dst []Match[S]) ([]Match[S], Version) {
 	var f found[S]
 	var v Version
 	var l levels
@@ -147,7 +147,7 @@ func (t *Tree[S]) matchIn(literal, wild *shard[S], name []byte, k Kind, dst []Ma
 }
 
 // Version returns the versions of the shards a canonical name can match in: two atomic loads, no lock.
-func (t *Tree[S]) Version(name []byte) Version {
+func (t *Trie[S]) Version(name []byte) Version {
 	literal, wild := t.sources(name)
 	return Version{literal.version.Load(), wild.version.Load()}
 }
@@ -155,7 +155,7 @@ func (t *Tree[S]) Version(name []byte) Version {
 // Walk calls f for every pattern and kind with its subscribers until f returns false. subs is valid until f
 // returns. It goes shard by shard, each under its lock: f must not call the tree. The order is the same for the
 // same history of calls.
-func (t *Tree[S]) Walk(f func(p Pattern, k Kind, subs []Match[S]) bool) {
+func (t *Trie[S]) Walk(f func(p Pattern, k Kind, subs []Match[S]) bool) {
 	for i := range t.shards {
 		if !t.shards[i].walk(f) {
 			return
@@ -165,4 +165,4 @@ func (t *Tree[S]) Walk(f func(p Pattern, k Kind, subs []Match[S]) bool) {
 }
 
 // Count returns the number of subscriptions.
-func (t *Tree[S]) Count() int { return int(t.count.Load()) }
+func (t *Trie[S]) Count() int { return int(t.count.Load()) }

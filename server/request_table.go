@@ -41,8 +41,8 @@ func (e *entry) key() uint64 { return binary.BigEndian.Uint64(e.id[8:]) }
 // requestList is the outstanding requests of one target.
 type requestList struct{ head *entry }
 
-// pending is a loop's table of outstanding requests. Loop only, but for oldest.
-type pending struct {
+// outstanding is a loop's table of outstanding requests. Loop only, but for oldest.
+type outstanding struct {
 	loop   *loop
 	slots  []*entry
 	free   []*entry
@@ -53,14 +53,14 @@ type pending struct {
 	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn; MaxInt64 when there is none
 }
 
-func (p *pending) init(l *loop) {
+func (p *outstanding) init(l *loop) {
 	p.loop = l
 	p.oldestAt.Store(math.MaxInt64)
 }
 
 // take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that carries its address, or
 // nil when the table is full.
-func (p *pending) take(arrived int64) *entry {
+func (p *outstanding) take(arrived int64) *entry {
 	var e *entry
 	if n := len(p.free); n > 0 {
 		e = p.free[n-1]
@@ -84,7 +84,7 @@ func (p *pending) take(arrived int64) *entry {
 
 // insertByAge puts e into the list of entries by age. Most are the newest; one that has waited in a queue is among the
 // oldest: the search goes from both ends.
-func (p *pending) insertByAge(e *entry) {
+func (p *outstanding) insertByAge(e *entry) {
 	after, before := p.newest, p.oldest
 	for after != nil && after.arrived > e.arrived {
 		if before.arrived > e.arrived {
@@ -109,7 +109,7 @@ func (p *pending) insertByAge(e *entry) {
 }
 
 // find returns the entry that the masked ID names, if it is outstanding here.
-func (p *pending) find(id codec.UUID) *entry {
+func (p *outstanding) find(id codec.UUID) *entry {
 	if int(id[15]) != p.loop.index {
 		return nil
 	}
@@ -124,7 +124,7 @@ func (p *pending) find(id codec.UUID) *entry {
 }
 
 // bind makes c the target of e.
-func (p *pending) bind(e *entry, c *conn) {
+func (p *outstanding) bind(e *entry, c *conn) {
 	e.target = c
 	e.next = c.requests.head
 	if e.next != nil {
@@ -134,7 +134,7 @@ func (p *pending) bind(e *entry, c *conn) {
 }
 
 // drop frees e: its ID is unknown from here on. The requester and the header stay readable until the next take.
-func (p *pending) drop(e *entry) {
+func (p *outstanding) drop(e *entry) {
 	l := p.loop
 	l.wheel.Cancel(&e.timer)
 	if e.queue != nil {
@@ -159,7 +159,7 @@ func (p *pending) drop(e *entry) {
 }
 
 // unbind ends e's hold on its target: that has room for another.
-func (p *pending) unbind(e *entry) {
+func (p *outstanding) unbind(e *entry) {
 	if e.prev != nil {
 		e.prev.next = e.next
 	} else {
@@ -174,12 +174,12 @@ func (p *pending) unbind(e *entry) {
 }
 
 // unqueue takes e out of its queue.
-func (p *pending) unqueue(e *entry) {
+func (p *outstanding) unqueue(e *entry) {
 	l := p.loop
 	l.queues.unlink(e)
 	e.requester.queued.Add(-1)
 	l.node.queued.Add(-1)
-	if !simFault || !strikes(faultLeakedCharge) {
+	if !simfaultBuild || !strikes(simLeakedCharge) {
 		l.charge -= bodyCharge(e.body)
 	}
 	e.body.Release()
@@ -187,7 +187,7 @@ func (p *pending) unqueue(e *entry) {
 }
 
 // describe fills in whose request e is and how it will be answered.
-func (e *entry) describe(q *inquiry) {
+func (e *entry) describe(q *request) {
 	e.requester, e.hasID = q.requester, len(q.id) > 0
 	e.header = append(e.header[:0], q.topic...)
 	e.header = append(append(e.header, ':'), q.version...)
@@ -197,7 +197,7 @@ func (e *entry) describe(q *inquiry) {
 }
 
 // publishOldest tells other loops how old this loop's oldest request is.
-func (p *pending) publishOldest() {
+func (p *outstanding) publishOldest() {
 	at := int64(math.MaxInt64)
 	if p.oldest != nil {
 		at = p.oldest.arrived

@@ -19,20 +19,20 @@ type frameMeta struct {
 	flags Flags
 }
 
-// Log is the turn log of one wire form: an append-only run of encoded frames. It lives for one turn and is empty between
+// Frames is the turn log of one wire form: an append-only run of encoded frames. It lives for one turn and is empty between
 // turns; no Outbound refers to it after its Flush. Loop only.
-type Log struct {
+type Frames struct {
 	// B holds the encoded frames. Encode by appending to it, then Commit.
-	B      []byte
-	id     uint8
-	frames []frameMeta
+	B    []byte
+	id   uint8
+	meta []frameMeta
 }
 
 // Frame is one committed frame of a Log: valid until the end of the turn.
 type Frame struct {
 	start, end uint32
 	index      uint32
-	log        uint8
+	frames     uint8
 }
 
 // Size is the frame's length in bytes.
@@ -40,41 +40,41 @@ func (f Frame) Size() int { return int(f.end - f.start) }
 
 // Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame. A key other than 0
 // lets a backlog find the message again: see AppendNewest and Cancel.
-func (l *Log) Commit(start int, flags Flags, key uint64) Frame {
+func (l *Frames) Commit(start int, flags Flags, key uint64) Frame {
 	end := uint32(len(l.B))
-	l.frames = append(l.frames, frameMeta{key: key, end: end, flags: flags})
-	return Frame{start: uint32(start), end: end, index: uint32(len(l.frames) - 1), log: l.id}
+	l.meta = append(l.meta, frameMeta{key: key, end: end, flags: flags})
+	return Frame{start: uint32(start), end: end, index: uint32(len(l.meta) - 1), frames: l.id}
 }
 
-// logKeep is the capacity, in bytes, that a log keeps from one turn to the next.
-const logKeep = 1 << 20
+// framesKeep is the capacity, in bytes, that a log keeps from one turn to the next.
+const framesKeep = 1 << 20
 
-func (l *Log) reset() {
-	if cap(l.B) > logKeep {
-		l.B, l.frames = nil, nil
+func (l *Frames) reset() {
+	if cap(l.B) > framesKeep {
+		l.B, l.meta = nil, nil
 		return
 	}
-	l.B, l.frames = l.B[:0], l.frames[:0]
+	l.B, l.meta = l.B[:0], l.meta[:0]
 }
 
-// LogCount is the number of logs in a Turn.
-const LogCount = 4
+// FramesCount is the number of logs in a Turn.
+const FramesCount = 4
 
 // Turn is what a loop gathers during one turn: its logs and the scratch space of its flushes. Which log holds what is
 // the caller's choice; frames that the same connections take one after the other belong in the same log, because there
 // they are neighbours and leave as one piece. Loop only.
 type Turn struct {
-	Logs  [LogCount]Log
-	spare [][]span
-	iov   [][]byte
-	flat  []byte
+	Frames [FramesCount]Frames
+	spare  [][]span
+	iov    [][]byte
+	flat   []byte
 }
 
 // NewTurn returns an empty turn.
 func NewTurn() *Turn {
 	t := new(Turn)
-	for i := range t.Logs {
-		t.Logs[i].id = uint8(i)
+	for i := range t.Frames {
+		t.Frames[i].id = uint8(i)
 	}
 	return t
 }
@@ -82,20 +82,20 @@ func NewTurn() *Turn {
 // Len is the number of bytes encoded in this turn so far.
 func (t *Turn) Len() int {
 	n := 0
-	for i := range t.Logs {
-		n += len(t.Logs[i].B)
+	for i := range t.Frames {
+		n += len(t.Frames[i].B)
 	}
 	return n
 }
 
 // Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or released.
 func (t *Turn) Reset() {
-	for i := range t.Logs {
-		t.Logs[i].reset()
+	for i := range t.Frames {
+		t.Frames[i].reset()
 	}
 }
 
-func (t *Turn) bytes(s *span) []byte { return t.Logs[s.log].B[s.start:s.end] }
+func (t *Turn) bytes(s *span) []byte { return t.Frames[s.frames].B[s.start:s.end] }
 
 func (t *Turn) getSpans() []span {
 	if n := len(t.spare); n > 0 {

@@ -4,20 +4,20 @@ package server
 
 import "os"
 
-// simFault says that this build can break itself on purpose: with the tag simfault and the environment variable SIM_FAULT,
+// simfaultBuild says that this build can break itself on purpose: with the tag simfault and the environment variable SIM_FAULT,
 // so that a test can hold that the simulation notices.
-const simFault = true
+const simfaultBuild = true
 
 // faultPeriod is how many times all goes well before the chosen fault strikes.
 const faultPeriod = 5
 
 var (
-	faultChosen = fault(os.Getenv("SIM_FAULT"))
+	faultChosen = simfault(os.Getenv("SIM_FAULT"))
 	faultCount  int // not for more than one goroutine, which a simulation is
 )
 
 // strikes says whether f is to happen now.
-func strikes(f fault) bool {
+func strikes(f simfault) bool {
 	if f != faultChosen {
 		return false
 	}

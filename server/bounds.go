@@ -9,9 +9,9 @@ const (
 	// waiting longer.
 	readMax = 128 << 10
 
-	// turnLogMax is how many encoded bytes a turn gathers before its connections are written early. It keeps the log in
+	// turnMax is how many encoded bytes a turn gathers before its connections are written early. It keeps the log in
 	// the CPU's cache and bounds its memory, however much arrives in one batch.
-	turnLogMax = 256 << 10
+	turnMax = 256 << 10
 
 	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to one body; smaller
 	// frames are copied (measured: copying wins up to about 1 KiB, references from about 4 KiB).
@@ -48,11 +48,11 @@ const (
 	loopsMax = 1 << 8
 	slotsMax = 1 << 24
 
-	// deskQueue is how many answers that need the whole registry may wait to be composed.
-	deskQueue = 256
+	// backgroundQueue is how many answers that need the whole registry may wait to be composed.
+	backgroundQueue = 256
 
-	// doorMax is how many arriving connections may be in their handshake at once.
-	doorMax = 4096
+	// handshakesMax is how many arriving connections may be in their handshake at once.
+	handshakesMax = 4096
 
 	// acceptBackoffMin and acceptBackoffMax pace a listener that has no descriptor left.
 	acceptBackoffMin = 5 * time.Millisecond

@@ -1,7 +1,5 @@
 package server
 
-import "time"
-
 // Kinds of metrics, as system.metrics names them (protocol §8).
 const (
 	kindGauge   = "gauge"
@@ -104,57 +102,4 @@ func totalOf(counter int) func(*sample) float64 {
 
 func rateOf(counter int) func(*sample) float64 {
 	return func(s *sample) float64 { return float64(s.rates[counter]) }
-}
-
-// sample is the node's numbers at one moment.
-type sample struct {
-	at            time.Time
-	totals, rates tally // of all loops; the maximum's rate has no meaning
-
-	connected, disconnected, failed, rejected countAndRate
-
-	active, outstanding, queued int64
-	charged, paused             int64
-	shed                        uint64
-	services, subscriptions     int
-	logDropped                  uint64
-	machine                     machineSample
-}
-
-type countAndRate struct{ total, rate uint64 }
-
-func (w *window) at(sec int64) (c countAndRate) {
-	c.total, c.rate = w.read(sec)
-	return c
-}
-
-// sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that still runs comes later.
-// Any goroutine.
-func (n *Node) sample(now time.Time) *sample {
-	sec := now.Unix()
-	s := &sample{
-		at:           now,
-		connected:    n.stats.connected.at(sec),
-		disconnected: n.stats.disconnected.at(sec),
-		failed:       n.stats.failed.at(sec),
-		rejected:     n.stats.rejected.at(sec),
-
-		outstanding:   n.outstanding.Load(),
-		queued:        n.queued.Load(),
-		charged:       n.charged(),
-		paused:        n.paused.Load(),
-		shed:          n.memory.shed.Load(),
-		services:      n.registry.count(),
-		subscriptions: n.tree.Count(),
-		machine:       n.machine.read(now),
-	}
-	if n.logs != nil {
-		s.logDropped = n.logs.Dropped()
-	}
-	for _, l := range n.loops {
-		s.active += l.load.Load()
-		l.stats.sum(&s.totals)
-		l.stats.rates(sec, &s.rates)
-	}
-	return s
 }

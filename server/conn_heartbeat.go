@@ -5,7 +5,7 @@ const heartbeatMessage = "request:system.heartbeat:1.0.0\n{}"
 // armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched per message: when it
 // fires too early it is set again.
 func (c *conn) armHeartbeat() {
-	l := c.service.loop
+	l := c.loop
 	retry, deregister := l.node.heartbeatRetry, l.node.heartbeatDeregister
 	at := c.heard + retry
 	if c.beat != 0 {
@@ -16,8 +16,8 @@ func (c *conn) armHeartbeat() {
 
 // checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it (protocol §8).
 func (c *conn) checkHeartbeat(now int64) {
-	l := c.service.loop
-	if c.held != nil {
+	l := c.loop
+	if c.paused != nil {
 		c.heard = now // nobody listens to it: it is a paused publisher
 	}
 	silent := now - c.heard

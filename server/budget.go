@@ -21,8 +21,8 @@ const (
 	laggardMin    = 32 << 10
 )
 
-// memory is the node's budget. Any goroutine.
-type memory struct {
+// budget is the node's budget. Any goroutine.
+type budget struct {
 	high, low int64 // immutable
 
 	// Atomic.
@@ -33,27 +33,27 @@ type memory struct {
 func (n *Node) charged() int64 {
 	total := int64(0)
 	for _, l := range n.loops {
-		total += l.memory.Load() + l.inbox.waiting.Load()
+		total += l.charged.Load() + l.inbox.waiting.Load()
 	}
 	return total
 }
 
 // overBudget says whether no more may be taken in.
-func (n *Node) overBudget() bool { return n.charged() > n.memory.high }
+func (n *Node) overBudget() bool { return n.charged() > n.budget.high }
 
 // recharge notes what c holds now.
 func (c *conn) recharge() {
 	held := int64(0)
 	if c.state != stateGone {
 		held = int64(c.dec.Buffered())
-		if c.held != nil && c.held.rest != nil {
-			held += bodyCharge(c.held.rest)
+		if c.paused != nil && c.paused.rest != nil {
+			held += bodyCharge(c.paused.rest)
 		}
 		if c.out.Stalled() {
 			held += int64(c.out.Bytes()) + int64(c.out.Messages())*recordCharge + stalledCharge
 		}
 	}
-	l := c.service.loop
+	l := c.loop
 	l.charge += held - c.charge
 	c.charge = held
 	if held > l.largest.Load() {
@@ -64,17 +64,17 @@ func (c *conn) recharge() {
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its budget, has every loop cut
 // its largest laggards.
 func (l *loop) settleMemory() {
-	if l.charge == l.memory.Load() {
+	if l.charge == l.charged.Load() {
 		return
 	}
-	grown := l.charge > l.memory.Load()
-	l.memory.Store(l.charge)
+	grown := l.charge > l.charged.Load()
+	l.charged.Store(l.charge)
 	n := l.node
 	if !grown || !n.overBudget() {
 		return
 	}
 	for _, other := range n.loops {
-		if other != l && other.memory.Load() > laggardMin && !other.shedding.Swap(true) {
+		if other != l && other.charged.Load() > laggardMin && !other.shedding.Swap(true) {
 			other.post(envelope{kind: envelopeCall, call: (*loop).shed})
 		}
 	}
@@ -87,7 +87,7 @@ func (l *loop) shed() {
 	l.shedding.Store(false)
 	n := l.node
 	total := n.charged()
-	if total <= n.memory.high {
+	if total <= n.budget.high {
 		return
 	}
 	var laggards []*conn
@@ -100,19 +100,19 @@ func (l *loop) shed() {
 	for ; len(laggards) > 0; laggards = laggards[1:] {
 		c := laggards[0]
 		l.largest.Store(c.charge)
-		if total <= n.memory.low || c.charge < n.largest()/2 {
+		if total <= n.budget.low || c.charge < n.largest()/2 {
 			break // enough, or larger ones are another loop's
 		}
 		total -= c.charge
-		n.memory.shed.Add(1)
+		n.budget.shed.Add(1)
 		n.noise.log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
 			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.charge)
-		c.cut()
+		c.abortSlow()
 	}
 	if len(laggards) == 0 {
 		l.largest.Store(0)
 	}
-	l.memory.Store(l.charge)
+	l.charged.Store(l.charge)
 }
 
 // largest is the largest charge of any connection, as far as the loops have told.

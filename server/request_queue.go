@@ -27,9 +27,9 @@ type lane struct {
 	prev, next *lane
 }
 
-// homeOf returns the loop on which requests on a topic wait. The hash (FNV-1a) is not keyed, so that a simulation goes the
+// queueLoop returns the loop on which requests on a topic wait. The hash (FNV-1a) is not keyed, so that a simulation goes the
 // same way in every run: topics chosen to collide share a loop, nothing more.
-func (n *Node) homeOf(name []byte) *loop {
+func (n *Node) queueLoop(name []byte) *loop {
 	h := uint32(2166136261)
 	for _, b := range name {
 		h = (h ^ uint32(b)) * 16777619
@@ -38,7 +38,7 @@ func (n *Node) homeOf(name []byte) *loop {
 }
 
 // enqueue makes q wait, or refuses it: the queue of its topic is bounded.
-func (l *loop) enqueue(q *inquiry, name []byte) {
+func (l *loop) enqueue(q *request, name []byte) {
 	qs := &l.queues
 	t := qs.byTopic[string(name)]
 	if l.node.cfg.Max.QueuedPerTopic == 0 || t != nil && t.count >= l.node.cfg.Max.QueuedPerTopic && !l.displace(t, q.requester) {
@@ -49,7 +49,7 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 		l.failInquiry(q, codec.ServiceUnavailable, "no service has room, and this node has no memory to let requests wait", textDetail("reason", "memory"))
 		return
 	}
-	e := l.pending.take(q.arrived)
+	e := l.outstanding.take(q.arrived)
 	if e == nil {
 		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
 		return
@@ -73,7 +73,7 @@ func (l *loop) enqueue(q *inquiry, name []byte) {
 	l.wheel.Add(&e.timer, q.deadline)
 	count := l.node.outstanding.Add(1)
 	if q.requester.left.Load() { // it left while this was on its way, and may have seen nothing to discard
-		l.pending.drop(e)
+		l.outstanding.drop(e)
 		return
 	}
 	if count > l.node.maxOutstanding {
@@ -168,7 +168,7 @@ func (n *Node) wakeQueues() {
 	}
 	for _, l := range n.loops {
 		if !l.serve.Swap(true) {
-			l.host.schedule()
+			l.driver.Schedule()
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (l *loop) serveQueues() {
 // more. It reports whether one left the queue.
 func (l *loop) serveOne(t *topicQueue) bool {
 	e := t.next.head
-	if l.time.ms >= e.deadline {
+	if l.time.Ms >= e.deadline {
 		e.expire()
 		return true
 	}
@@ -205,14 +205,14 @@ func (l *loop) serveOne(t *topicQueue) bool {
 	if s == nil {
 		return false
 	}
-	if !simFault || !strikes(faultUnfairLane) {
+	if !simfaultBuild || !strikes(simUnfairLane) {
 		t.next = t.next.next
 	}
 	body := e.body
 	body.Retain(1)
 	q := unpack(body.B, e.idLen, e.topicLen)
 	q.requester, q.text, q.arrived, q.deadline = e.requester, e.text, e.arrived, e.deadline
-	l.pending.drop(e)
+	l.outstanding.drop(e)
 	l.dispatchTo(s, &q)
 	body.Release()
 	return true
@@ -233,7 +233,7 @@ func (l *loop) discardQueued(s *service) {
 		if ln := l.queues.busy[i].lanes[s]; ln != nil {
 			for e := ln.head; e != nil; {
 				next := e.next
-				l.pending.drop(e)
+				l.outstanding.drop(e)
 				e = next
 			}
 		}

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+	"mbserver/topic"
+)
+
+// delivery says how a subscription wants its messages when its connection is behind: a policy, and whether only the newest
+// message of each topic matters.
+type delivery uint8
+
+const (
+	deliverDrop       delivery = iota + 1 // the newest is lost
+	deliverDropOldest                     // the oldest is lost
+	deliverDisconnect                     // the connection is cut
+	deliverLossy      delivery = 1 << 6   // the subscriber chose to lose: nobody waits for it
+	deliverConflate   delivery = 1 << 7   // with any of the above
+
+	policyMask = deliverLossy - 1
+)
+
+// overflowNames are the values of a subscription's overflow and of connection.outbound.overflow, by policy; 0 in a
+// subscription's topic.Options means the node's.
+var overflowNames = [...]string{deliverDrop: config.OverflowDrop, deliverDropOldest: config.OverflowDropOldest, deliverDisconnect: config.OverflowDisconnect}
+
+// parseOverflow returns the policy of that name, or 0.
+func parseOverflow(name string) delivery {
+	for p := deliverDrop; p <= deliverDisconnect; p++ {
+		if overflowNames[p] == name {
+			return p
+		}
+	}
+	return 0
+}
+
+// deliveryOf resolves a subscription's options.
+func (n *Node) deliveryOf(o topic.Options) delivery {
+	d := delivery(o.Overflow)
+	if o.Conflate {
+		d |= deliverConflate | deliverLossy
+	}
+	switch d & policyMask {
+	case 0:
+		d |= n.overflow
+	case deliverDropOldest:
+		d |= deliverLossy
+	}
+	return d
+}
+
+// offer appends a droppable message, or lets the policy decide. f is the whole message, or what goes before body when that
+// is shared. It reports whether this message was dropped.
+func (c *conn) offer(f ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped bool) {
+	l := c.loop
+	if body == nil && c.state == stateOpen && c.gap == nil && d&deliverConflate == 0 && c.out.Room(f.Size(), l.node.droppable) {
+		c.out.Append(l.turn, f)
+		c.queueFlush()
+		return false
+	}
+	size, newest := f.Size(), d&deliverConflate != 0
+	if body != nil {
+		size += len(body.B)
+	}
+	if room, lost := c.makeRoom(size, d); !room {
+		return lost
+	}
+	switch {
+	case body != nil:
+		c.out.AppendShared(l.turn, f, body, newest)
+	case newest:
+		c.out.AppendNewest(l.turn, f)
+	default:
+		c.out.Append(l.turn, f)
+	}
+	c.noteReplaced()
+	c.queueFlush()
+	return false
+}
+
+// makeRoom finds room for a droppable message of size bytes. A ring that only this turn filled is written early; one that
+// its peer does not drain is the policy's. Without room the message is not taken: it is lost, which was counted and noted,
+// or the connection is leaving anyway.
+func (c *conn) makeRoom(size int, d delivery) (room, lost bool) {
+	l := c.loop
+	limits := l.node.droppable
+	if c.state != stateOpen {
+		return false, false
+	}
+	told := c.gap == nil || c.gap.lost == 0
+	if told && c.out.Room(size, limits) {
+		return true, false
+	}
+	if told && !c.out.Stalled() {
+		c.flush(false)
+	}
+	policy := d & policyMask
+	if !told {
+		if policy == deliverDropOldest { // only a message that is taken needs the notice now
+			c.dropOldest(size + gapNoticeMax)
+			c.tellGap(c.out.Room(size+gapNoticeMax, limits))
+		} else {
+			c.tellGap(false)
+		}
+		told = c.gap == nil || c.gap.lost == 0
+	}
+	if c.state != stateOpen {
+		return false, false
+	}
+	if told && policy == deliverDropOldest {
+		c.dropOldest(size)
+	}
+	if told && c.out.Room(size, limits) {
+		return true, false
+	}
+	c.noteLoss(1)
+	if policy == deliverDisconnect && c.state == stateOpen {
+		l.warn(c, "slow subscriber: disconnected")
+		c.abortSlow()
+	}
+	return false, true
+}
+
+// dropOldest makes room for size bytes as far as what may be dropped goes.
+func (c *conn) dropOldest(size int) {
+	for !c.out.Room(size, c.loop.node.droppable) && c.out.DropOldest() {
+		c.noteOldest()
+	}
+}

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"mbserver/ringbuf"
+	"sync"
+	"sync/atomic"
+)
+
+// inbox is a loop's mailbox together with what had to be dropped while it was full.
+type inbox struct {
+	box *ringbuf.Mailbox[envelope]
+
+	// Atomic.
+	waiting atomic.Int64 // bytes of the bodies that wait, as of the last post or take
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	bytes int              // bodies of the publishes that wait
+	full  bool             // a publish was refused since the last take: those after it are too, so that the gap stands where it is told
+	lost  map[*service]int // deliveries dropped because the inbox was full; bounded by the loop's connections
+}
+
+// postPublish posts e if there is room and says so; without room each target's loss is noted, for its loop to tell.
+func (l *loop) postPublish(e envelope) bool {
+	n := len(e.body.B)
+	in := &l.inbox
+	in.mu.Lock()
+	taken, wake := false, false
+	if !in.full && in.bytes+n <= l.node.mailboxBytes {
+		if taken, wake = in.box.Post(e, false); taken {
+			in.bytes += n
+			in.waiting.Store(int64(in.bytes))
+		}
+	}
+	if in.full = !taken; in.full {
+		if in.lost == nil {
+			in.lost = make(map[*service]int)
+		}
+		for _, s := range e.targets {
+			in.lost[s]++
+		}
+	}
+	in.mu.Unlock()
+	if wake {
+		l.driver.Schedule()
+	}
+	return taken
+}
+
+// post hands e over whatever waits: for envelopes whose number is bounded by what they answer.
+func (l *loop) post(e envelope) {
+	if simfaultBuild && e.kind == envelopeDirect && strikes(simLostEnvelope) {
+		e.body.Release()
+		return
+	}
+	if _, wake := l.inbox.box.Post(e, true); wake {
+		l.driver.Schedule()
+	}
+}
+
+// takeInbox returns what was posted, in order, and the losses that came after it.
+func (l *loop) takeInbox() (items []envelope, lost map[*service]int) {
+	in := &l.inbox
+	in.mu.Lock()
+	items = in.box.Take(l.spareInbox)
+	l.spareInbox = nil
+	lost, in.lost, in.bytes, in.full = in.lost, nil, 0, false
+	in.waiting.Store(0)
+	in.mu.Unlock()
+	return items, lost
+}
+
+// postDirect sends a complete message (header line and payload) to one service from any goroutine; body is taken over.
+func (s *service) postDirect(body *ringbuf.Shared) {
+	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: true})
+}

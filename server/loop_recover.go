@@ -1,0 +1,38 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"mbserver/codec"
+)
+
+// recovered handles a panic that reached the loop: it is ours. The connection it happened on, if any, is answered and closed.
+func (l *loop) recovered(c *conn, v any) {
+	l.tally[countFault]++
+	l.node.noise.log(l.log, slog.LevelError, "internal fault", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	if c == nil || c.state != stateOpen {
+		return
+	}
+	defer func() {
+		if recover() != nil {
+			c.abort()
+		}
+	}()
+	l.header = append(l.header[:0], errorHeader...)
+	l.answer = appendError(l.answer[:0], codec.InternalError, "internal fault: this connection is closed", l.time.Unix)
+	l.send(c, l.header, l.answer, true)
+	l.closeWS(c, closeInternalError, "internal fault")
+}
+
+// guard runs f; a panic is a fault of ours: it is logged and counted, costs the connection it happened on, and the loop
+// lives.
+func (l *loop) guard(c *conn, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.recovered(c, v)
+		}
+	}()
+	f()
+}
