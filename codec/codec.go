@@ -66,7 +66,7 @@ type FrameError struct {
 
 func (e *FrameError) Error() string { return e.Reason }
 
-// Close codes that a decoder gives (RFC 6455 §7.4.1).
+// Close codes that decoders and nodes give (RFC 6455 §7.4.1).
 const (
 	CloseNormal        = 1000
 	CloseGoingAway     = 1001

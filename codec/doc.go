@@ -19,7 +19,7 @@
 //	header.go     a message's header line
 //	handshake.go  the HTTP upgrade; http_error.go refuses it
 //	ws_out.go     outbound frames
-//	uuid.go, errors.go, json.go  what answers are made of
+//	uuid.go, errors.go, answer.go, json.go  what answers are made of
 //
 // # Two kinds of error
 //

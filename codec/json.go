@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"strconv"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -58,3 +59,7 @@ func AppendJSONQuoted(dst []byte, s string) []byte {
 	dst = append(dst, s[plain:]...)
 	return append(dst, '"')
 }
+
+// AppendJSONNumber appends f, which is finite, as a JSON number that reads back as f. No allocation
+// when dst has room.
+func AppendJSONNumber(dst []byte, f float64) []byte { return strconv.AppendFloat(dst, f, 'g', -1, 64) }

@@ -137,7 +137,12 @@ func TestRequestAllocations(t *testing.T) {
 }
 
 // openEntry returns the newest request that the client is to answer.
-func (k *testClient) openEntry() *entry { return k.conn.requests.head }
+func (k *testClient) openEntry() *entry {
+	if last := k.conn.requests.Last(); last != nil {
+		return last.Item
+	}
+	return nil
+}
 
 func TestHeartbeatAllocations(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)

@@ -56,24 +56,23 @@ func (l *loop) auditTaken(c *conn, h *codec.Header, payload []byte) {
 	l.auditPublish(body)
 }
 
-// auditSent reports a message that c was sent. header may be the whole message when payload is nil. original is the
-// request ID that the header's masked one replaced, "" when there was none.
-func (l *loop) auditSent(c *conn, header, payload []byte, original string) {
-	h, rest, err := codec.ParseHeader(header, l.node.timeoutMaxMs)
+// auditSent reports a message that c was sent.
+func (l *loop) auditSent(c *conn, m *outgoing) {
+	h, payload, err := codec.ParseHeader(m.header, l.node.timeoutMaxMs)
 	if err != nil {
 		return // the node wrote it: it parses
 	}
-	if payload == nil {
-		payload = rest
+	if m.payload != nil {
+		payload = m.payload
 	}
 	body := l.auditStart()
 	b := append(body.B, `,"to":"`...)
 	b = c.id.Append(b)
 	b = append(b, `","message":`...)
 	b = appendMessage(b, &h, payload)
-	if original != "" {
+	if m.original != "" {
 		b = append(b, `,"maskedId":`...)
-		b = codec.AppendJSONQuoted(b, original)
+		b = codec.AppendJSONQuoted(b, m.original)
 	}
 	body.B = append(b, '}')
 	l.auditPublish(body)
@@ -119,6 +118,6 @@ func (l *loop) auditPublish(body *ringbuf.Shared) {
 	r := l.publishes.Lookup(messageTopicName)
 	m := outgoingOf(body, true, 0)
 	l.deliver(r, &m)
-	postGroups(r.remote, envelope{kind: envelopePublish, text: true, unaudited: true, body: body})
+	postGroups(r.remote, envelope{kind: envelopePublish, unaudited: true, packed: whole(body, true)})
 	body.Release()
 }

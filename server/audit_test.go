@@ -173,7 +173,7 @@ func TestAuditKeepsScratch(t *testing.T) {
 	l.header, l.answer, l.notice, l.lower = []byte("header"), []byte("answer"), []byte("notice"), []byte("lower")
 	c := &conn{}
 	c.loop = l
-	l.auditSent(c, []byte("publish:a.b:1.0.0\n"), []byte("payload"), "")
+	l.auditSent(c, &outgoing{header: []byte("publish:a.b:1.0.0\n"), payload: []byte("payload")})
 	h, payload, err := codec.ParseHeader([]byte("publish:a.b:1.0.0\nx"), 1)
 	if err != nil {
 		t.Fatal(err)

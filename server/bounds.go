@@ -1,6 +1,12 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+)
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
@@ -17,14 +23,14 @@ const (
 	// frames are copied (measured: copying wins up to about 1 KiB, references from about 4 KiB).
 	sharedBodyMin = 4 << 10
 
-	// mailboxLimit is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond it are dropped
+	// inboxMax is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond it are dropped
 	// for that loop's subscribers, counted, and told to each of them.
-	mailboxLimit = 1 << 16
+	inboxMax = 1 << 16
 
-	// mailboxBytes bounds the bodies of the publishes that wait for one loop; the inboxes of all loops together hold at
-	// most 1/mailboxShare of memory.limit. Two of the largest messages always have room.
-	mailboxBytes = 64 << 20
-	mailboxShare = 8
+	// inboxBytesMax bounds the bodies of the publishes that wait for one loop; the inboxes of all loops together hold at
+	// most 1/inboxShare of memory.limit. Two of the largest messages always have room.
+	inboxBytesMax = 64 << 20
+	inboxShare    = 8
 
 	// matchCacheLimit is how many topics' routes one loop remembers.
 	matchCacheLimit = 1 << 14
@@ -58,3 +64,50 @@ const (
 	acceptBackoffMin = 5 * time.Millisecond
 	acceptBackoffMax = time.Second
 )
+
+// bounds are the configuration's limits in the units that the hot path uses, and what follows from them. Immutable.
+type bounds struct {
+	limits    ringbuf.Limits // of a ring
+	droppable ringbuf.Limits // the part of it that publishes may fill
+
+	maxFrame   int // bytes
+	payloadMax int // bytes
+	inboxBytes int // bodies that may wait for one loop
+
+	timeoutMaxMs        uint64
+	timeoutDefaultMs    int64
+	heartbeatRetry      int64 // ms
+	heartbeatDeregister int64 // ms
+	backpressureMax     int64 // ms
+
+	maxOutstanding int64
+	queuedPerTopic int
+	perService     int32    // requests one service may have that registered no maxConcurrent; 0 = any number
+	overflow       delivery // of a subscription that chose none
+}
+
+// boundsOf derives the bounds of a node of that many loops from a valid configuration.
+func boundsOf(cfg *config.Config, loops int) bounds {
+	ring := ringbuf.Limits{
+		Bytes: cfg.Connection.OutboundBytes, Messages: cfg.Connection.OutboundMessages,
+	}
+	reserve := max(ring.Bytes/protectedReserve, min(protectedBytes, ring.Bytes/4))
+	b := bounds{
+		droppable:           ringbuf.Limits{Bytes: ring.Bytes - reserve, Messages: ring.Messages},
+		payloadMax:          cfg.Message.PayloadMaxLength,
+		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
+		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
+		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
+		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
+		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
+		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
+		queuedPerTopic:      cfg.Max.QueuedPerTopic,
+		perService:          int32(cfg.Max.OutstandingPerService),
+		overflow:            parseOverflow(cfg.Connection.OutboundOverflow),
+	}
+	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
+	b.limits = ring
+	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
+	b.inboxBytes = max(min(inboxBytesMax, int(cfg.Memory.Limit)/inboxShare/loops), 2*b.maxFrame)
+	return b
+}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"mbserver/codec"
-	"mbserver/ringbuf"
 	"mbserver/server/config"
+	"mbserver/server/limit"
 	"mbserver/server/logging"
 	"mbserver/topic"
 )
@@ -35,21 +35,10 @@ type Node struct {
 	trie    *topic.Trie[*service]
 	loops   []*loop
 
-	// Immutable after New: limits, in the units the hot path uses.
-	limits              ringbuf.Limits // of a ring
-	droppable           ringbuf.Limits // the part of it that publishes may fill
-	maxFrame            int            // bytes
-	mailboxBytes        int            // bodies that may wait for one loop
-	payloadMax          int            // bytes
-	timeoutMaxMs        uint64
-	timeoutDefaultMs    int64
-	heartbeatRetry      int64 // ms
-	heartbeatDeregister int64 // ms
-	maxOutstanding      int64
-	perService          int32    // requests one service may have that registered no maxConcurrent; 0 = any number
-	overflow            delivery // of a subscription that chose none
-	pause               bool     // acknowledged publishes wait for room
-	rates               *rates   // nil when there is no rate limit
+	// Immutable after New.
+	bounds
+	pause bool          // acknowledged publishes wait for room
+	rates *limit.Limits // nil when there is no rate limit
 
 	// Immutable after Start.
 	reactors []*reactor
@@ -91,37 +80,23 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: o.Logger, logs: o.Logs, version: o.Version,
-		started: time.Now(),
-		trie:    topic.NewTrie[*service](),
-		limits: ringbuf.Limits{
-			Bytes: cfg.Connection.OutboundBytes, Messages: cfg.Connection.OutboundMessages,
-		},
-		payloadMax:          cfg.Message.PayloadMaxLength,
-		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
-		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
-		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
-		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
-		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
-		perService:          int32(cfg.Max.OutstandingPerService),
-		overflow:            parseOverflow(cfg.Connection.OutboundOverflow),
-		registry:            registry{services: make(map[codec.UUID]*service)},
-		empty:               make(chan struct{}, 1),
+		started:  time.Now(),
+		trie:     topic.NewTrie[*service](),
+		bounds:   boundsOf(&cfg, count),
+		registry: registry{services: make(map[codec.UUID]*service)},
+		empty:    make(chan struct{}, 1),
 	}
 	n.logStream.logs = o.Logs
 	var err error
-	if n.rates, err = newRates(cfg.RateLimit); err != nil {
+	if n.rates, err = limit.New(limit.Settings{
+		PerService: cfg.RateLimit.PerService, PerTopic: cfg.RateLimit.PerTopic, Total: cfg.RateLimit.Total,
+		TopicPerService: cfg.RateLimit.TopicPerService,
+	}, count); err != nil {
 		return nil, err
 	}
 	n.pause = pauseSupported && cfg.Connection.Backpressure == config.BackpressurePause
 	n.budget.high = cfg.Memory.Limit / 100 * budgetHigh
 	n.budget.low = cfg.Memory.Limit / 100 * budgetLow
-	n.maxFrame = n.payloadMax + codec.MaxHeaderLen(n.timeoutMaxMs)
-	n.mailboxBytes = max(min(mailboxBytes, int(cfg.Memory.Limit)/mailboxShare/count), 2*n.maxFrame)
-	n.droppable = ringbuf.Limits{
-		Bytes:    n.limits.Bytes - max(n.limits.Bytes/protectedReserve, min(protectedBytes, n.limits.Bytes/4)),
-		Messages: n.limits.Messages,
-	}
-	n.limits.Messages += max(n.limits.Messages/protectedReserve, protectedMessages)
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails (crypto/rand)
 	n.id = codec.NewUUID(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))

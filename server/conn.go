@@ -3,6 +3,8 @@ package server
 import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/fair"
+	"mbserver/server/limit"
 	"mbserver/server/wheel"
 )
 
@@ -37,10 +39,10 @@ type conn struct {
 	beat  int64       // loop ms of the last heartbeat sent, 0 = none since it was heard
 
 	subs       []subscription
-	requests   requestList // outstanding requests it is the target of
-	rates      serviceRates
-	parkedHere []*parkedPublish // publishes that wait for room in its ring, in order
-	paused     *pauseState      // it is a paused publisher
+	requests   fair.List[*entry] // outstanding requests it is the target of
+	own        limit.Own         // its buckets of the rate limits
+	parkedHere []*parkedPublish  // publishes that wait for room in its ring, in order
+	paused     *pauseState       // it is a paused publisher
 }
 
 // receive takes the bytes that arrived: it cuts messages and dispatches them. in is overwritten (unmasking) and not kept.

@@ -36,7 +36,7 @@ func (c *conn) abort() {
 // abortSlow is doomNow for a connection that does not keep up: what waits for it is lost, and counted.
 func (c *conn) abortSlow() {
 	l := c.loop
-	l.tally[countOutboundDropped] += uint64(c.out.Messages())
+	l.dropped(c.out.Messages())
 	c.out.Release(l.turn)
 	c.recharge()
 	c.abort()
@@ -131,9 +131,3 @@ func (l *loop) closeWS(c *conn, code uint16, reason string) {
 	}
 	c.closeLater()
 }
-
-// WebSocket close codes that the node itself chooses (RFC 6455 §7.4.1).
-const (
-	closeGoingAway     = 1001
-	closeInternalError = 1011
-)

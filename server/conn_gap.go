@@ -29,8 +29,7 @@ func (c *conn) noteLoss(n int) {
 	if c.state != stateOpen {
 		return
 	}
-	l := c.loop
-	l.tally[countOutboundDropped] += uint64(n)
+	c.loop.dropped(n)
 	c.warnSlow()
 	c.gapOf().lost += n
 	if simfaultBuild && strikes(simMiscountedGap) {
@@ -41,8 +40,7 @@ func (c *conn) noteLoss(n int) {
 
 // noteOldest counts a message that was taken out of the front of the backlog.
 func (c *conn) noteOldest() {
-	l := c.loop
-	l.tally[countOutboundDropped]++
+	c.loop.dropped(1)
 	c.warnSlow()
 	c.gapOf().oldest++
 }
@@ -50,7 +48,7 @@ func (c *conn) noteOldest() {
 // noteReplaced counts the messages that newer ones of their topic have replaced since it was last asked.
 func (c *conn) noteReplaced() {
 	if n := c.out.Replaced(); n > 0 {
-		c.loop.tally[countConflated] += uint64(n)
+		c.loop.conflated(n)
 		c.gapOf().conflated += n
 	}
 }
@@ -110,10 +108,7 @@ func (c *conn) tellOldest() {
 		c.gap = nil
 	}
 	c.out.PushFront(append(appendFraming(l.framed[:0], c.transport, true, len(l.notice)), l.notice...))
-	l.tally[countSent]++
-	if l.node.audited() {
-		l.auditSent(c, l.notice, nil, "")
-	}
+	l.sent(c, &outgoing{header: l.notice, audit: l.node.audited()})
 }
 
 // gapNoticeMax is more than the longest notice about a gap, framing included, in bytes.

@@ -1,5 +1,7 @@
 package server
 
+import "mbserver/codec"
+
 const heartbeatMessage = "request:system.heartbeat:1.0.0\n{}"
 
 // armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched per message: when it
@@ -24,7 +26,7 @@ func (c *conn) checkHeartbeat(now int64) {
 	switch {
 	case silent >= l.node.heartbeatDeregister:
 		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
-		l.closeWS(c, closeGoingAway, "no heartbeat")
+		l.closeWS(c, codec.CloseGoingAway, "no heartbeat")
 		return
 	case silent >= l.node.heartbeatRetry && now-c.beat >= l.node.heartbeatRetry:
 		c.beat = now

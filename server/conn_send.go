@@ -1,21 +1,20 @@
 package server
 
 import (
-	"unicode/utf8"
-
 	"mbserver/codec"
 	"mbserver/ringbuf"
 )
 
-// encode writes one protected message for a single connection into the turn's log for such, in the wire form of its
-// transport. key is ringbuf.Log.Commit's.
-func (l *loop) encode(t transport, text bool, header, payload []byte, key uint64) ringbuf.Frame {
-	g := &l.turn.Frames[t.directLog()]
+// encode writes m once in t's wire form into the turn's frames in, or only what goes before its shared bytes. Without
+// flags it is protected.
+func (l *loop) encode(t transport, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
+	g := &l.turn.Frames[in]
 	start := len(g.B)
-	g.B = appendFraming(g.B, t, text, len(header)+len(payload))
-	g.B = append(g.B, header...)
-	g.B = append(g.B, payload...)
-	return g.Commit(start, 0, key)
+	g.B = appendFraming(g.B, t, m.text, len(m.header)+len(m.payload))
+	if m.body == nil {
+		g.B = append(append(g.B, m.header...), m.payload...)
+	}
+	return g.Commit(start, flags, m.key)
 }
 
 func appendFraming(dst []byte, t transport, text bool, n int) []byte {
@@ -35,14 +34,16 @@ func (l *loop) send(c *conn, header, payload []byte, text bool) {
 	}
 }
 
-// sendProtected delivers a request that has its room already, and whose own ID, original, was replaced by a masked one. key
-// lets it be cancelled while it waits in the ring.
+// sendProtected queues a message that is never dropped. original is the requester's ID that the header's masked one stands
+// for, for the audit. key lets the message be cancelled while it waits; 0: not.
 func (l *loop) sendProtected(c *conn, header, payload []byte, text bool, original []byte, key uint64) {
-	c.push(l.encode(c.transport, text, header, payload, key))
-	l.tally[countSent]++
-	if l.node.audited() {
-		l.auditSent(c, header, payload, string(original))
+	var m outgoing
+	m.header, m.payload, m.text, m.key = header, payload, text, key
+	if m.audit = l.node.audited(); m.audit {
+		m.original = string(original)
 	}
+	c.push(l.encode(c.transport, c.transport.directFrames(), &m, 0))
+	l.sent(c, &m)
 }
 
 // push appends a protected frame. Those are never dropped: a connection that cannot even take them is closed
@@ -67,9 +68,7 @@ func (c *conn) push(f ringbuf.Frame) {
 
 // sendTo is send for a service of any loop. payload is text when it is known to be.
 func (l *loop) sendTo(s *service, header, payload []byte, text, failure bool) {
-	if s.transport == transportWS && !text {
-		text = utf8.Valid(payload)
-	}
+	text = s.textFrame(text, payload)
 	if s.loop == l {
 		if c := l.connOf(s); c != nil {
 			if failure {
@@ -81,7 +80,7 @@ func (l *loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 	}
 	body := ringbuf.NewShared()
 	body.B = append(append(body.B, header...), payload...)
-	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: text, failure: failure})
+	s.loop.post(direct(s, body, text, failure))
 }
 
 // sendNotice delivers what the broker starts by itself; message is the header line and the payload.
@@ -95,7 +94,7 @@ func (l *loop) sendControl(c *conn, kind codec.Kind, payload []byte) {
 	if c.state != stateOpen {
 		return
 	}
-	g := &l.turn.Frames[c.transport.directLog()]
+	g := &l.turn.Frames[c.transport.directFrames()]
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)

@@ -1,13 +1,9 @@
 package server
 
 import (
-	"bytes"
-
 	"mbserver/codec"
 	"mbserver/topic"
 )
-
-var systemPrefix = []byte("system")
 
 // dispatch takes one message of c: header, then by action. data is not kept.
 func (l *loop) dispatch(c *conn, data []byte, text bool) {
@@ -25,21 +21,19 @@ func (l *loop) dispatch(c *conn, data []byte, text bool) {
 	}
 	if len(payload) > n.payloadMax {
 		l.fail(c, &h, codec.MalformedMessage, "the payload is larger than this node takes",
-			numberDetail("length", len(payload)), numberDetail("maxLength", n.payloadMax))
+			codec.NumberDetail("length", len(payload)), codec.NumberDetail("maxLength", n.payloadMax))
 		return
 	}
-	if n.audited() {
-		l.auditTaken(c, &h, payload)
-	}
+	l.taken(c, &h, payload)
 	name := h.Topic
 	if !h.Lower {
 		l.lower = topic.Lower(l.lower[:0], h.Topic)
 		name = l.lower
 	}
-	if n.rates != nil && !l.admit(c, &h, name) {
+	if l.gate != nil && !l.admit(c, &h, name) {
 		return
 	}
-	if isSystem(name) {
+	if topic.IsSystem(name) {
 		l.system(c, &h, name, payload)
 		return
 	}
@@ -51,9 +45,4 @@ func (l *loop) dispatch(c *conn, data []byte, text bool) {
 	case codec.Response:
 		l.response(c, &h, payload, text)
 	}
-}
-
-// isSystem says whether a canonical topic belongs to the broker.
-func isSystem(name []byte) bool {
-	return bytes.HasPrefix(name, systemPrefix) && (len(name) == len(systemPrefix) || name[len(systemPrefix)] == '.')
 }

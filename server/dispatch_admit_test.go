@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"mbserver/server/config"
+	"mbserver/server/limit"
 )
 
 // Loops that have not paid for what they let through exceed a limit they share by a small part of it at most.
 func TestPassesOfSeveralLoops(t *testing.T) {
-	const limit = 1000
+	const perSecond = 1000
 	for _, loops := range []int{1, 2, 8} {
-		n := newTestNode(t, 1, loops, func(cfg *config.Config) { cfg.RateLimit.Total = limit })
+		n := newTestNode(t, 1, loops, func(cfg *config.Config) { cfg.RateLimit.Total = perSecond })
 		clients := make([]*testClient, loops)
 		for i := range clients {
 			clients[i] = n.connect(i, transportTCP)
@@ -26,17 +27,17 @@ func TestPassesOfSeveralLoops(t *testing.T) {
 		}
 		before := passed()
 		for i, k := range clients {
-			publish, count := k.again("publish:a.b:1.0.0\nx"), passMax+2
+			publish, count := k.again("publish:a.b:1.0.0\nx"), limit.CreditMax+2
 			if i == loops-1 {
-				count = 2 * limit // it floods, while none of the others' turns has ended
+				count = 2 * perSecond // it floods, while none of the others' turns has ended
 			}
 			for range count {
 				publish()
 			}
 		}
 		got := int(passed() - before)
-		if got < limit || got > limit+limit/passShare || loops == 1 && got != limit {
-			t.Errorf("%d loops: %d messages pass, the limit is %d", loops, got, limit)
+		if got < perSecond || got > perSecond+perSecond/limit.CreditShare || loops == 1 && got != perSecond {
+			t.Errorf("%d loops: %d messages pass, the limit is %d", loops, got, perSecond)
 		}
 		n.settle()
 	}

@@ -230,12 +230,12 @@ func (d *door) enroll(c net.Conn, a *arrival) {
 
 // refusal composes the answer to a connection that may not enter (protocol §4).
 func (d *door) refusal(t transport, code codec.Code, status int, message, reason string) []byte {
-	payload := appendError(nil, code, message, time.Now().UnixMilli(), textDetail("reason", reason))
+	payload := codec.AppendError(nil, code, message, time.Now().UnixMilli(), codec.TextDetail("reason", reason))
 	if t == transportWS {
 		return codec.AppendHTTPError(nil, status, payload)
 	}
-	b := codec.AppendTCPHeader(nil, len(errorHeader)+len(payload))
-	return append(append(b, errorHeader...), payload...)
+	b := codec.AppendTCPHeader(nil, len(codec.ErrorHeader)+len(payload))
+	return append(append(b, codec.ErrorHeader...), payload...)
 }
 
 func (d *door) refuse(c net.Conn, t transport, code codec.Code, status int, message, reason string) {
@@ -281,7 +281,7 @@ func (d *door) upgrade(c net.Conn, over bool) (rest []byte, ok bool) {
 		hs, size, bad := codec.ParseHandshake(buf)
 		switch {
 		case bad != nil:
-			payload := appendError(nil, codec.MalformedMessage, bad.Reason, time.Now().UnixMilli())
+			payload := codec.AppendError(nil, codec.MalformedMessage, bad.Reason, time.Now().UnixMilli())
 			d.debug(c, bad.Reason)
 			d.sayLast(c, codec.AppendHTTPError(nil, bad.Status, payload))
 			return nil, false

@@ -1,5 +1,7 @@
 package server
 
+import "mbserver/codec"
+
 // nodeState is where a node stands in its life.
 type nodeState int32
 
@@ -39,7 +41,7 @@ func (n *Node) loopFor() *loop {
 func (l *loop) goAway() {
 	for _, c := range l.conns {
 		if c != nil && c.state == stateOpen {
-			l.closeWS(c, closeGoingAway, "the server is going away")
+			l.closeWS(c, codec.CloseGoingAway, "the server is going away")
 		}
 	}
 }

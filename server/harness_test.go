@@ -316,7 +316,7 @@ func (k *testClient) unblock(n int, unlimited bool) {
 	k.sock.unlimited = unlimited
 	if s := k.sock.waiting; s != nil && (n > 0 || unlimited) {
 		k.sock.waiting = nil
-		s.loop.post(envelope{kind: envelopeWritable, slot: s.slot, gen: s.gen})
+		s.loop.post(writable(s.slot, s.gen))
 	}
 }
 

@@ -65,8 +65,8 @@ func BenchmarkLimits(b *testing.B) {
 				}
 				n.settle()
 				frames = frames[:0]
-				for e := s.openEntry(); e != nil; e = e.next {
-					frames = appendAnswer(frames, e)
+				for e := s.conn.requests.First(); e != nil; e = e.Next() {
+					frames = appendAnswer(frames, e.Item)
 				}
 				s.loop.begin()
 				s.conn.receive(frames)

@@ -159,7 +159,7 @@ func (g *logStream) deliver(line logging.Line) {
 	}
 	body := ringbuf.NewShared()
 	body.B = appendLogLine(body.B, level, &line)
-	postGroups(groups, envelope{kind: envelopeLog, text: true, unaudited: true, body: body})
+	postGroups(groups, envelope{kind: envelopeLog, unaudited: true, packed: whole(body, true)})
 	body.Release()
 }
 

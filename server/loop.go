@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"mbserver/ringbuf"
+	"mbserver/server/limit"
 	"mbserver/server/wheel"
 	"mbserver/topic"
 )
@@ -45,10 +46,9 @@ type loop struct {
 	outstanding outstanding
 	queues      queues
 	acks        acks
-	parkedCount int                    // how often a publish waits for one of this loop's connections
-	charge      int64                  // bytes charged to the node's budget now
-	rates       map[string]*topicRates // by canonical topic; empty while no limit is set
-	pass        pass
+	parkedCount int         // how often a publish waits for one of this loop's connections
+	charge      int64       // bytes charged to the node's budget now
+	gate        *limit.Gate // nil while no rate limit is set
 
 	// Owned by the loop: the running turn.
 	inTurn     bool
@@ -79,10 +79,13 @@ func newLoop(n *Node, index int, seed [32]byte) *loop {
 		random: rand.NewChaCha8(seed),
 		wheel:  wheel.New(0),
 	}
-	l.inbox.box = ringbuf.NewMailbox[envelope](mailboxLimit)
+	l.inbox.box = ringbuf.NewMailbox[envelope](inboxMax)
 	l.publishes = topic.NewCache(n.trie, topic.Publish, matchCacheLimit, l.buildRoute)
 	l.requests = topic.NewCache(n.trie, topic.Request, matchCacheLimit, buildCandidates)
 	l.outstanding.init(l)
+	if n.rates != nil {
+		l.gate = n.rates.NewGate()
+	}
 	return l
 }
 

@@ -26,7 +26,7 @@ func (l *loop) postPublish(e envelope) bool {
 	in := &l.inbox
 	in.mu.Lock()
 	taken, wake := false, false
-	if !in.full && in.bytes+n <= l.node.mailboxBytes {
+	if !in.full && in.bytes+n <= l.node.inboxBytes {
 		if taken, wake = in.box.Post(e, false); taken {
 			in.bytes += n
 			in.waiting.Store(int64(in.bytes))
@@ -72,5 +72,5 @@ func (l *loop) takeInbox() (items []envelope, lost map[*service]int) {
 
 // postDirect sends a complete message (header line and payload) to one service from any goroutine; body is taken over.
 func (s *service) postDirect(body *ringbuf.Shared) {
-	s.loop.post(envelope{kind: envelopeDirect, to: s, body: body, text: true})
+	s.loop.post(direct(s, body, true, false))
 }

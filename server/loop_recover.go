@@ -20,10 +20,10 @@ func (l *loop) recovered(c *conn, v any) {
 			c.abort()
 		}
 	}()
-	l.header = append(l.header[:0], errorHeader...)
-	l.answer = appendError(l.answer[:0], codec.InternalError, "internal fault: this connection is closed", l.time.Unix)
+	l.header = append(l.header[:0], codec.ErrorHeader...)
+	l.answer = codec.AppendError(l.answer[:0], codec.InternalError, "internal fault: this connection is closed", l.time.Unix)
 	l.send(c, l.header, l.answer, true)
-	l.closeWS(c, closeInternalError, "internal fault")
+	l.closeWS(c, codec.CloseInternal, "internal fault")
 }
 
 // guard runs f; a panic is a fault of ours: it is logged and counted, costs the connection it happened on, and the loop

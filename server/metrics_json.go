@@ -32,7 +32,7 @@ func (w *metricWriter) add(name, kind string, value float64) {
 	w.b = codec.AppendJSONQuoted(w.b, name)
 	w.b = append(w.b, ':')
 	if !w.full {
-		w.b = appendNumber(w.b, value)
+		w.b = codec.AppendJSONNumber(w.b, value)
 		return
 	}
 	w.b = append(w.b, `{"name":`...)
@@ -42,7 +42,7 @@ func (w *metricWriter) add(name, kind string, value float64) {
 	w.b = append(w.b, `","timestamp":"`...)
 	w.b = append(w.b, w.timestamp...)
 	w.b = append(w.b, `","value":`...)
-	w.b = appendNumber(w.b, value)
+	w.b = codec.AppendJSONNumber(w.b, value)
 	w.b = append(w.b, '}')
 }
 

@@ -213,7 +213,7 @@ func (m *overloadModel) quiesce() {
 			s.unblock(0, true)
 		}
 		m.n.settle()
-		m.n.advance(m.n.cfg.Connection.BackpressureMax.Milliseconds() + 1)
+		m.n.advance(m.n.backpressureMax + 1)
 		m.n.settle()
 	}
 	lost, conflated, toldMost := 0, 0, 0

@@ -12,8 +12,7 @@ func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool
 	l.tally[countPublish]++
 	r := l.publishes.Lookup(name)
 	if r.total == 0 {
-		l.tally[countPublishUnrouted]++
-		l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", rawDetail("topic", h.Topic))
+		l.unroutedPublish(c, h)
 		return
 	}
 	header := l.freshHeader(codec.Publish, h.Topic, h.Version)
@@ -47,8 +46,8 @@ type outgoing struct {
 	body            *ringbuf.Shared // the message again when its bytes are shared, nil when they are copied
 	text            bool
 	key             uint64 // the route's
-	audit           bool   // deliveries are audited, with original, the publisher's request ID
-	original        string
+	audit           bool   // its deliveries are audited
+	original        string // the sender's request ID, which a masked one replaced; only while there is an audit
 }
 
 // outgoingOf is the outgoing message of a whole one in a buffer, which the caller keeps a reference to. It is not audited.
@@ -60,17 +59,6 @@ func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
 	return m
 }
 
-// frame encodes m once in t's wire form, or only what goes before its shared bytes.
-func (l *loop) frame(t transport, log int, m *outgoing) ringbuf.Frame {
-	g := &l.turn.Frames[log]
-	start := len(g.B)
-	g.B = appendFraming(g.B, t, m.text, len(m.header)+len(m.payload))
-	if m.body == nil {
-		g.B = append(append(g.B, m.header...), m.payload...)
-	}
-	return g.Commit(start, ringbuf.Droppable, m.key)
-}
-
 // fanOut delivers one message to every target of r and returns how many of this loop's deliveries, and of those that
 // other loops' inboxes refused, were dropped. original is the publisher's request ID, for the audit.
 func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []byte, ref ackRef) (dropped int) {
@@ -79,8 +67,8 @@ func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []by
 	if m.audit = l.node.audited(); m.audit {
 		m.original = string(original)
 	}
-	if !text && (len(r.ws.conns) > 0 || len(r.remote) > 0) {
-		m.text = utf8.Valid(payload)
+	if len(r.ws.conns) > 0 || len(r.remote) > 0 {
+		m.text = text || utf8.Valid(payload)
 	}
 	large := len(payload) >= sharedBodyMin
 	if len(r.remote) == 0 && !(large && r.total > 1) {
@@ -93,8 +81,7 @@ func (l *loop) fanOut(r *route, header, payload []byte, text bool, original []by
 	}
 	dropped = l.deliver(r, &m)
 	refused, lost := postGroups(r.remote, envelope{
-		kind: envelopePublish, text: m.text, body: body, key: r.key, original: m.original,
-		from: ref.from, slot: ref.slot, gen: ref.gen,
+		kind: envelopePublish, ackRef: ref, packed: whole(body, m.text), key: r.key, original: m.original,
 	})
 	for range refused {
 		l.acks.settle(l, ref, 0)
@@ -128,16 +115,16 @@ func (l *loop) deliverTo(to *ownTargets, t transport, m *outgoing) (dropped int)
 	if len(to.conns) == 0 {
 		return 0
 	}
-	f := l.frame(t, t.fanLog(), m)
+	f := l.encode(t, t.fanFrames(), m, ringbuf.Droppable)
 	waits := l.parkedCount > 0
 	for i, c := range to.conns {
 		if waits && c.dropIfOvertaking(m.key) || c.offer(f, m.body, to.deliveries[i]) {
 			dropped++
 		} else if m.audit {
-			l.auditSent(c, m.header, m.payload, m.original)
+			l.auditSent(c, m)
 		}
 	}
-	l.tally[countSent] += uint64(len(to.conns) - dropped)
+	l.sentMany(len(to.conns) - dropped)
 	return dropped
 }
 
@@ -151,7 +138,7 @@ func (l *loop) receivePublish(e *envelope) {
 	m.audit, m.original = !e.unaudited && l.node.audited(), e.original
 	var frames [2]ringbuf.Frame
 	var made [2]bool
-	dropped := uint32(0)
+	dropped := 0
 	for i, s := range e.targets {
 		c := l.connOf(s)
 		if c == nil {
@@ -160,19 +147,16 @@ func (l *loop) receivePublish(e *envelope) {
 		t := s.transport
 		if !made[t] {
 			made[t] = true
-			frames[t] = l.frame(t, t.fanLog(), &m)
+			frames[t] = l.encode(t, t.fanFrames(), &m, ringbuf.Droppable)
 		}
 		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
 			dropped++
 			continue
 		}
-		l.tally[countSent]++
-		if m.audit {
-			l.auditSent(c, m.header, m.payload, m.original)
-		}
+		l.sent(c, &m)
 	}
 	e.body.Release()
 	if e.from != nil {
-		e.from.loop.post(envelope{kind: envelopeTaken, slot: e.slot, gen: e.gen, dropped: dropped})
+		e.from.loop.post(taken(e.ackRef, dropped))
 	}
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"mbserver/codec"
-	"strconv"
 )
 
 // acks are the acknowledgements of this loop's publishers that wait for other loops to say what they dropped. Every loop
@@ -70,19 +69,12 @@ func (a *acks) settle(l *loop, ref ackRef, dropped int) {
 // taken is settle for an answer that came from another loop.
 func (a *acks) taken(l *loop, e *envelope) {
 	if w := &a.slots[e.slot]; w.gen == e.gen {
-		a.settle(l, ackRef{from: w.publisher, slot: e.slot, gen: e.gen}, int(e.dropped))
+		a.settle(l, e.ackRef, int(e.dropped))
 	}
 }
 
 // acknowledge answers a publish that carried a request ID.
 func (l *loop) acknowledge(c *conn, topic, version, id []byte, subscribers, dropped int) {
-	b := append(l.answer[:0], `{"status":"success","subscribers":`...)
-	b = strconv.AppendInt(b, int64(subscribers), 10)
-	if dropped > 0 {
-		b = append(b, `,"dropped":`...)
-		b = strconv.AppendInt(b, int64(dropped), 10)
-	}
-	b = append(b, '}')
-	l.answer = b
-	l.send(c, l.headerLine(codec.Response, topic, version, id), b, true)
+	l.answer = codec.AppendAck(l.answer[:0], subscribers, dropped)
+	l.send(c, l.headerLine(codec.Response, topic, version, id), l.answer, true)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"slices"
 
 	"mbserver/codec"
@@ -15,12 +16,13 @@ import (
 
 // parkedPublish is one publish that waits on one loop. Loop only.
 type parkedPublish struct {
+	ackRef // whose acknowledgement waits for it
+
 	timer wheel.Timer
 	loop  *loop
 	body  *ringbuf.Shared // header line and payload
 	text  bool
 	key   uint64
-	ref   ackRef // whose acknowledgement waits for it
 
 	original string // the publisher's request ID, only while there is an audit
 
@@ -71,15 +73,14 @@ func (l *loop) publishPatiently(c *conn, h *codec.Header, r *route, header, payl
 		original = string(h.RequestID)
 	}
 	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
-	p := &parkedPublish{loop: l, body: body, text: text, key: r.key, ref: ref, original: original}
+	p := &parkedPublish{ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original}
 	for _, own := range []*ownTargets{&r.tcp, &r.ws} {
 		for i, s := range own.conns {
 			l.deliverOrPark(p, s, own.deliveries[i])
 		}
 	}
 	refused, lost := postGroups(r.remote, envelope{
-		kind: envelopePublish, text: text, body: body, key: r.key, original: original,
-		from: ref.from, slot: ref.slot, gen: ref.gen,
+		kind: envelopePublish, ackRef: ref, packed: whole(body, text), key: r.key, original: original,
 	})
 	p.dropped += lost
 	for range refused {
@@ -91,7 +92,9 @@ func (l *loop) publishPatiently(c *conn, h *codec.Header, r *route, header, payl
 // receivePatiently is receivePublish when back pressure is on, the publisher waits for its acknowledgement and somebody may
 // have no room. It takes over e's body.
 func (l *loop) receivePatiently(e *envelope) {
-	p := &parkedPublish{loop: l, body: e.body, text: e.text, key: e.key, ref: ackRef{from: e.from, slot: e.slot, gen: e.gen}, original: e.original}
+	p := &parkedPublish{
+		ackRef: e.ackRef, loop: l, body: e.body, text: e.text, key: e.key, original: e.original,
+	}
 	for i, s := range e.targets {
 		if c := l.connOf(s); c != nil {
 			l.deliverOrPark(p, c, e.deliveries[i])
@@ -153,14 +156,12 @@ const maxFraming = 10
 
 func (l *loop) deliverParked(p *parkedPublish, c *conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
-	if c.offer(l.frame(c.transport, c.transport.directLog(), &m), m.body, d) {
+	m.audit, m.original = l.node.audited(), p.original
+	if c.offer(l.encode(c.transport, c.transport.directFrames(), &m, ringbuf.Droppable), m.body, d) {
 		p.dropped++
 		return
 	}
-	l.tally[countSent]++
-	if l.node.audited() {
-		l.auditSent(c, p.body.B, nil, p.original)
-	}
+	l.sent(c, &m)
 }
 
 // park makes p wait if it must, and pauses its publisher; else it is done.
@@ -170,13 +171,13 @@ func (l *loop) park(p *parkedPublish) {
 		return
 	}
 	p.timer.Owner = p
-	l.wheel.Add(&p.timer, l.time.Ms+l.node.cfg.Connection.BackpressureMax.Milliseconds())
+	l.wheel.Add(&p.timer, l.time.Ms+l.node.backpressureMax)
 	l.charge += bodyCharge(p.body)
-	h, _, _ := codec.ParseHeader(p.body.B, l.node.timeoutMaxMs)
-	if topic := string(h.Topic); p.ref.from.loop == l {
-		l.pause(p.ref.from, topic)
+	name, _, _ := bytes.Cut(p.body.B[len("publish:"):], []byte{':'})
+	from, topic := p.from, string(name)
+	if from.loop == l {
+		l.pause(from, topic)
 	} else {
-		from := p.ref.from
 		from.loop.post(envelope{kind: envelopeCall, call: func(l *loop) { l.pause(from, topic) }})
 	}
 }
@@ -189,17 +190,17 @@ func (l *loop) unpark(p *parkedPublish, waited bool) {
 	}
 	p.body.Release()
 	p.body = nil
-	ref := p.ref
-	if ref.from.loop == l {
-		l.acks.settle(l, ref, p.dropped)
+	from := p.from
+	if from.loop == l {
+		l.acks.settle(l, p.ackRef, p.dropped)
 		if waited {
-			l.unpause(ref.from)
+			l.unpause(from)
 		}
 		return
 	}
-	ref.from.loop.post(envelope{kind: envelopeTaken, slot: ref.slot, gen: ref.gen, dropped: uint32(p.dropped)})
+	from.loop.post(taken(p.ackRef, p.dropped))
 	if waited {
-		ref.from.loop.post(envelope{kind: envelopeCall, call: func(l *loop) { l.unpause(ref.from) }})
+		from.loop.post(envelope{kind: envelopeCall, call: func(l *loop) { l.unpause(from) }})
 	}
 }
 

@@ -2,40 +2,75 @@ package server
 
 import (
 	"bytes"
-	"unicode/utf8"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/topic"
 )
 
-// request is a request on its way to its target. Its slices alias the input or an envelope's body.
-type request struct {
+// trip is what stays the same of a request wherever it is.
+type trip struct {
 	requester *service
-	id        []byte // the requester's own ID; empty when it gave none
-	topic     []byte
-	version   []byte
-	payload   []byte
-	text      bool
+	text      bool  // its payload came as, or is, UTF-8 text
+	hops      uint8 // services it was offered to that left before it arrived
 	arrived   int64 // loop ms
 	deadline  int64 // loop ms
-	hops      uint8
+}
+
+// request is a request on its way to its target. Its slices alias the input or a packed one's body.
+type request struct {
+	trip
+	id      []byte // the requester's own ID; empty when it gave none
+	topic   []byte
+	version []byte
+	payload []byte
+}
+
+// packed is a request in memory of its own: for another loop, or for a wait. What is in an envelope of another kind has its
+// body and text here too.
+type packed struct {
+	trip
+	body     *ringbuf.Shared // the requester's ID, the topic, ':', the version, '\n', the payload
+	idLen    uint8           // bytes of the ID
+	topicLen uint16          // bytes of the topic
+}
+
+// pack copies q; the receiver releases the body.
+func (q *request) pack() packed {
+	body := ringbuf.NewShared()
+	body.B = append(body.B, q.id...)
+	body.B = append(body.B, q.topic...)
+	body.B = append(append(body.B, ':'), q.version...)
+	body.B = append(append(body.B, '\n'), q.payload...)
+	return packed{trip: q.trip, body: body, idLen: uint8(len(q.id)), topicLen: uint16(len(q.topic))}
+}
+
+// unpack is the inverse of pack. The request aliases the body.
+func (p *packed) unpack() request {
+	b, version := p.body.B, int(p.idLen)+int(p.topicLen)+1
+	newline := version + bytes.IndexByte(b[version:], '\n')
+	return request{
+		trip: p.trip,
+		id:   b[:p.idLen], topic: b[p.idLen : version-1], version: b[version:newline], payload: b[newline+1:],
+	}
 }
 
 // request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
 func (l *loop) request(c *conn, h *codec.Header, name, payload []byte, text bool) {
 	l.tally[countRequest]++
 	if !l.node.accepting() {
-		l.fail(c, h, codec.ServiceUnavailable, "this node is going away", textDetail("reason", "draining"))
+		l.fail(c, h, codec.ServiceUnavailable, "this node is going away", codec.TextDetail("reason", "draining"))
 		return
 	}
 	timeout := l.node.timeoutDefaultMs
 	if h.TimeoutMs > 0 && h.RequestID != nil {
 		timeout = int64(h.TimeoutMs)
 	}
+	now := l.time.Ms
 	q := request{
-		requester: &c.service, id: h.RequestID, topic: h.Topic, version: h.Version, payload: payload, text: text,
-		arrived: l.time.Ms, deadline: l.time.Ms + timeout + 1, // arrival was up to 1 ms after the clock's tick
+		// Arrival was up to 1 ms after the clock's tick.
+		trip: trip{requester: &c.service, text: text, arrived: now, deadline: now + timeout + 1},
+		id:   h.RequestID, topic: h.Topic, version: h.Version, payload: payload,
 	}
 	l.assign(&q, name)
 }
@@ -46,11 +81,10 @@ func (l *loop) assign(q *request, name []byte) {
 	cs := l.requests.Lookup(name)
 	switch {
 	case len(cs) == 0:
-		l.tally[countRequestUnrouted]++
-		l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic", rawDetail("topic", q.topic))
+		l.unroutedRequest(q)
 		return
 	case q.hops > rerouteMax:
-		l.failInquiry(q, codec.ServiceUnavailable, "the services on this topic come and go", textDetail("reason", "busy"))
+		l.failRequest(q, codec.ServiceUnavailable, "the services on this topic come and go", codec.TextDetail("reason", "busy"))
 		return
 	case l.node.queued.Load() == 0:
 		if s := l.reserve(cs); s != nil {
@@ -59,8 +93,7 @@ func (l *loop) assign(q *request, name []byte) {
 		}
 	}
 	if home := l.node.queueLoop(name); home != l {
-		e := q.envelope(envelopeQueue)
-		home.post(e)
+		home.post(envelope{kind: envelopeQueue, packed: q.pack()})
 		return
 	}
 	l.assignOrQueue(q, name)
@@ -71,8 +104,7 @@ func (l *loop) assignOrQueue(q *request, name []byte) {
 	if l.queues.byTopic[string(name)] == nil {
 		cs := l.requests.Lookup(name)
 		if len(cs) == 0 {
-			l.tally[countRequestUnrouted]++
-			l.failInquiry(q, codec.NoRouteFound, "no service is subscribed to this topic", rawDetail("topic", q.topic))
+			l.unroutedRequest(q)
 			return
 		}
 		if s := l.reserve(cs); s != nil {
@@ -89,38 +121,12 @@ func (l *loop) dispatchTo(s *service, q *request) {
 		l.deliverRequest(q, s)
 		return
 	}
-	e := q.envelope(envelopeRequest)
-	e.to = s
-	s.loop.post(e)
-}
-
-// envelope packs q for another loop, or for a wait.
-func (q *request) envelope(kind envelopeKind) envelope {
-	body := ringbuf.NewShared()
-	body.B = append(body.B, q.id...)
-	body.B = append(body.B, q.topic...)
-	body.B = append(append(body.B, ':'), q.version...)
-	body.B = append(append(body.B, '\n'), q.payload...)
-	return envelope{
-		kind: kind, from: q.requester, body: body, text: q.text, hops: q.hops,
-		idLen: uint8(len(q.id)), topicLen: uint16(len(q.topic)), arrived: q.arrived, deadline: q.deadline,
-	}
-}
-
-// unpack is the inverse of envelope. The inquiry aliases body.
-func unpack(body []byte, idLen uint8, topicLen uint16) request {
-	rest := body[int(idLen)+int(topicLen)+1:]
-	newline := bytes.IndexByte(rest, '\n')
-	return request{
-		id: body[:idLen], topic: body[idLen : int(idLen)+int(topicLen)],
-		version: rest[:newline], payload: rest[newline+1:],
-	}
+	s.loop.post(envelope{kind: envelopeRequest, to: s, packed: q.pack()})
 }
 
 // receiveRequest takes a request from another loop: for one of this loop's services, or to wait here.
 func (l *loop) receiveRequest(e *envelope) {
-	q := unpack(e.body.B, e.idLen, e.topicLen)
-	q.requester, q.text, q.arrived, q.deadline, q.hops = e.from, e.text, e.arrived, e.deadline, e.hops
+	q := e.unpack()
 	if e.kind == envelopeQueue {
 		l.lower = topic.Lower(l.lower[:0], q.topic)
 		l.assignOrQueue(&q, l.lower)
@@ -147,25 +153,21 @@ func (l *loop) deliverRequest(q *request, s *service) {
 	if l.time.Ms >= q.deadline {
 		s.outstanding.Add(-1)
 		l.node.wakeQueues()
-		l.expireInquiry(q)
+		l.expiredRequest(q)
 		return
 	}
 	p := &l.outstanding
 	e := p.take(q.arrived)
 	if e == nil {
 		s.outstanding.Add(-1)
-		l.failInquiry(q, codec.ServiceUnavailable, "too many requests are outstanding", textDetail("reason", "busy"))
+		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding", codec.TextDetail("reason", "busy"))
 		return
 	}
 	e.describe(q)
 	p.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
 	header := l.headerEnd(e.id.Append(l.headerStart(codec.Request, q.topic, q.version)))
-	text := q.text
-	if c.transport == transportWS && !text {
-		text = utf8.Valid(q.payload)
-	}
-	l.sendProtected(c, header, q.payload, text, q.id, e.key())
+	l.sendProtected(c, header, q.payload, c.textFrame(q.text, q.payload), q.id, e.key())
 	if l.node.outstanding.Add(1) > l.node.maxOutstanding {
 		l.evictOldest(e)
 	}

@@ -6,42 +6,33 @@ import (
 	"sync/atomic"
 
 	"mbserver/codec"
-	"mbserver/ringbuf"
+	"mbserver/server/fair"
 	"mbserver/server/wheel"
 )
 
 // entry is one outstanding request, on the loop of its target. Entries are reused; their header keeps its memory.
 type entry struct {
+	packed // its body only while it waits in a queue
+
 	timer wheel.Timer // its deadline
 	loop  *loop
 	slot  uint32
+	hasID bool
 
-	id        codec.UUID // the masked ID; its low bits hold loop and slot
-	requester *service
-	target    *conn  // nil while it waits in a queue
-	header    []byte // "topic:version", and ":requestId" when it has one
-	hasID     bool
-	arrived   int64 // loop ms
+	id     codec.UUID // the masked ID; its low bits hold loop and slot
+	target *conn      // nil while it waits in a queue
+	header []byte     // "topic:version", and ":requestId" when it has one
 
 	older, newer *entry // the loop's entries by age
-	prev, next   *entry // the target's entries, or its lane's
 
-	// While it waits in a queue.
-	queue    *topicQueue
-	body     *ringbuf.Shared // as in an envelope
-	idLen    uint8
-	topicLen uint16
-	text     bool
-	deadline int64 // loop ms
+	link  fair.Link[*entry] // among its target's, or in its queue
+	queue *topicQueue       // nil unless it waits
 }
 
 // key names the request in its target's ring.
 func (e *entry) key() uint64 { return binary.BigEndian.Uint64(e.id[8:]) }
 
-// requestList is the outstanding requests of one target.
-type requestList struct{ head *entry }
-
-// outstanding is a loop's table of outstanding requests. Loop only, but for oldest.
+// outstanding is a loop's table of outstanding requests. Loop only, but for oldestAt.
 type outstanding struct {
 	loop   *loop
 	slots  []*entry
@@ -50,12 +41,15 @@ type outstanding struct {
 	newest *entry
 	count  int
 
-	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn; MaxInt64 when there is none
+	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn; noRequest when there is none
 }
+
+// noRequest is the arrival of the oldest request of a loop that has none: later than any.
+const noRequest = math.MaxInt64
 
 func (p *outstanding) init(l *loop) {
 	p.loop = l
-	p.oldestAt.Store(math.MaxInt64)
+	p.oldestAt.Store(noRequest)
 }
 
 // take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that carries its address, or
@@ -70,7 +64,7 @@ func (p *outstanding) take(arrived int64) *entry {
 			return nil
 		}
 		e = &entry{loop: p.loop, slot: uint32(len(p.slots))}
-		e.timer.Owner = e
+		e.timer.Owner, e.link.Item = e, e
 		p.slots = append(p.slots, e)
 	}
 	l := p.loop
@@ -126,14 +120,11 @@ func (p *outstanding) find(id codec.UUID) *entry {
 // bind makes c the target of e.
 func (p *outstanding) bind(e *entry, c *conn) {
 	e.target = c
-	e.next = c.requests.head
-	if e.next != nil {
-		e.next.prev = e
-	}
-	c.requests.head = e
+	c.requests.Push(&e.link)
 }
 
-// drop frees e: its ID is unknown from here on. The requester and the header stay readable until the next take.
+// drop frees e and forgets its masked ID. take hands e out again, nobody else: until then, within this call, the caller
+// may read requester and header to answer.
 func (p *outstanding) drop(e *entry) {
 	l := p.loop
 	l.wheel.Cancel(&e.timer)
@@ -160,16 +151,9 @@ func (p *outstanding) drop(e *entry) {
 
 // unbind ends e's hold on its target: that has room for another.
 func (p *outstanding) unbind(e *entry) {
-	if e.prev != nil {
-		e.prev.next = e.next
-	} else {
-		e.target.requests.head = e.next
-	}
-	if e.next != nil {
-		e.next.prev = e.prev
-	}
-	e.target.outstanding.Add(-1)
-	e.target, e.prev, e.next = nil, nil, nil
+	e.target.requests.Remove(&e.link)
+	e.target.service.outstanding.Add(-1)
+	e.target = nil
 	p.loop.node.wakeQueues()
 }
 
@@ -188,7 +172,7 @@ func (p *outstanding) unqueue(e *entry) {
 
 // describe fills in whose request e is and how it will be answered.
 func (e *entry) describe(q *request) {
-	e.requester, e.hasID = q.requester, len(q.id) > 0
+	e.trip, e.hasID = q.trip, len(q.id) > 0
 	e.header = append(e.header[:0], q.topic...)
 	e.header = append(append(e.header, ':'), q.version...)
 	if e.hasID {
@@ -198,7 +182,7 @@ func (e *entry) describe(q *request) {
 
 // publishOldest tells other loops how old this loop's oldest request is.
 func (p *outstanding) publishOldest() {
-	at := int64(math.MaxInt64)
+	at := int64(noRequest)
 	if p.oldest != nil {
 		at = p.oldest.arrived
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"mbserver/codec"
 )
@@ -34,6 +35,12 @@ type service struct {
 func (s *service) hasRoom(n int32) bool {
 	limit := s.capacity.Load()
 	return (limit == 0 || n < limit) && !s.stalled.Load()
+}
+
+// textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to be. It decides nothing
+// over TCP, and looks at no payload there.
+func (s *service) textFrame(text bool, payload []byte) bool {
+	return text || s.transport == transportWS && utf8.Valid(payload)
 }
 
 // take counts one more outstanding request, unless there is no room for it. Any goroutine.

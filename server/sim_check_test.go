@@ -19,7 +19,7 @@ func (s *simulation) checkAlways() {
 			}
 			here++
 			requests := int32(0)
-			for e := c.requests.head; e != nil; e = e.next {
+			for e := c.requests.First(); e != nil; e = e.Next() {
 				requests++
 			}
 			if requests > c.outstanding.Load() {
@@ -75,19 +75,24 @@ func (s *simulation) idle() bool {
 // checkLanes holds that what waits on a topic is linked as it should be, oldest first in each lane, each lane once.
 func (s *simulation) checkLanes(l *loop) {
 	for _, q := range l.queues.busy {
-		count, ring := 0, 0
-		for ln := q.next; ring == 0 || ln != q.next; ln = ln.next {
-			if ring++; ring > len(q.lanes) || q.lanes[ln.requester] != ln || ln.next.prev != ln || ln.head == nil {
-				s.fail("the lanes on %s are not a ring", q.topic)
+		if err := q.Check(); err != nil {
+			s.fail("on %s: %v", q.topic, err)
+		}
+		count := 0
+		for e := range q.All() {
+			if count++; e.queue != q {
+				s.fail("a request waits on %s that is not its topic", q.topic)
 			}
-			for e := ln.head; e != nil; e = e.next {
-				if count++; e.requester != ln.requester || e.next != nil && e.next.prev != e || e.next == nil && ln.tail != e {
-					s.fail("a lane on %s is broken", q.topic)
+		}
+		for _, k := range s.sessions {
+			for e := q.First(&k.service); e != nil; e = e.Next() {
+				if count--; e.Item.requester != &k.service {
+					s.fail("a request on %s waits in a lane of %s that is not its own", q.topic, k.name)
 				}
 			}
 		}
-		if ring != len(q.lanes) || count != q.count || l.queues.byTopic[q.topic] != q || l.queues.busy[q.at] != q {
-			s.fail("on %s: %d lanes of %d, %d requests of %d", q.topic, ring, len(q.lanes), count, q.count)
+		if count += q.Len(); count != q.Len() || l.queues.byTopic[q.topic] != q || l.queues.busy[q.at] != q {
+			s.fail("on %s: the sessions have %d requests of %d", q.topic, count, q.Len())
 		}
 	}
 }
@@ -99,7 +104,7 @@ func (s *simulation) checkQueues() {
 	for _, l := range s.n.loops {
 		s.checkLanes(l)
 		for _, q := range l.queues.busy {
-			waiting += q.count
+			waiting += q.Len()
 		}
 	}
 	if int64(waiting) != s.n.queued.Load() {

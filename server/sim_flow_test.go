@@ -255,10 +255,8 @@ func (s *simulation) checkCharges() {
 			}
 		}
 		for _, q := range l.queues.busy {
-			for _, ln := range q.lanes {
-				for e := ln.head; e != nil; e = e.next {
-					sum += bodyCharge(e.body)
-				}
+			for e := range q.All() {
+				sum += bodyCharge(e.body)
 			}
 		}
 		if sum != l.charge {
@@ -314,7 +312,7 @@ func (s *simulation) goAway() {
 		}
 		if k.transport == transportWS && k.sock.err == nil {
 			s.totals["went away with 1001"]++
-			if k.closeCode != closeGoingAway {
+			if k.closeCode != codec.CloseGoingAway {
 				s.fail("%s was closed with %d", k.name, k.closeCode)
 			}
 		}

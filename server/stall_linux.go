@@ -75,7 +75,7 @@ func (w *stallWatcher) run() {
 				return
 			}
 			l := w.node.loops[ev.Fd>>slotBits]
-			l.post(envelope{kind: envelopeWritable, slot: uint32(ev.Fd & (1<<slotBits - 1)), gen: uint32(ev.Pad)})
+			l.post(writable(uint32(ev.Fd&(1<<slotBits-1)), uint32(ev.Pad)))
 		}
 	}
 }

@@ -15,7 +15,7 @@ func newStallWatcher(*Node) (*stallWatcher, error) { return &stallWatcher{}, nil
 
 func (w *stallWatcher) watch(_ int, s *service, _ bool) {
 	time.AfterFunc(stallRetry, func() {
-		s.loop.post(envelope{kind: envelopeWritable, slot: s.slot, gen: s.gen})
+		s.loop.post(writable(s.slot, s.gen))
 	})
 }
 

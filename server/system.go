@@ -43,12 +43,12 @@ func init() { // a literal would be an initialisation loop: handlers reach dispa
 type callError struct {
 	code    codec.Code
 	message string
-	details []detail
+	details []codec.Detail
 }
 
 // invalid is the answer to a field that is missing or wrong.
 func invalid(field, message string) *callError {
-	return &callError{codec.InvalidRequest, field + ": " + message, []detail{textDetail("field", field)}}
+	return &callError{codec.InvalidRequest, field + ": " + message, []codec.Detail{codec.TextDetail("field", field)}}
 }
 
 const heartbeatTopic = "system.heartbeat"
@@ -65,11 +65,11 @@ func (l *loop) system(c *conn, h *codec.Header, name, payload []byte) {
 		l.tally[countPublish]++
 	}
 	if h.Action != codec.Request && !(heartbeat && h.Action == codec.Response) {
-		l.fail(c, h, codec.InvalidRequest, "system topics take requests only", textDetail("action", h.Action.String()))
+		l.fail(c, h, codec.InvalidRequest, "system topics take requests only", codec.TextDetail("action", h.Action.String()))
 		return
 	}
 	if h.MajorVersion() != 1 {
-		l.fail(c, h, codec.VersionNotSupported, "system topics are served in version 1", textDetail("version", string(h.Version)), textDetail("supported", "1"))
+		l.fail(c, h, codec.VersionNotSupported, "system topics are served in version 1", codec.TextDetail("version", string(h.Version)), codec.TextDetail("supported", "1"))
 		return
 	}
 	if h.Action == codec.Response {
@@ -77,7 +77,7 @@ func (l *loop) system(c *conn, h *codec.Header, name, payload []byte) {
 	}
 	handler := systemTopics[string(name)]
 	if handler == nil {
-		l.fail(c, h, codec.TopicNotSupported, "no such system topic", textDetail("topic", string(name)))
+		l.fail(c, h, codec.TopicNotSupported, "no such system topic", codec.TextDetail("topic", string(name)))
 		return
 	}
 	call := &l.call
@@ -86,7 +86,7 @@ func (l *loop) system(c *conn, h *codec.Header, name, payload []byte) {
 	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
 		// JSON is UTF-8 (RFC 8259 §8.1), and what is passed on in a notice goes out as text.
 		if !utf8.Valid(payload) || json.Unmarshal(payload, &call.fields) != nil || call.fields == nil {
-			l.fail(c, h, codec.MalformedMessage, "the payload of a system request must be a JSON object", textDetail("field", "payload"))
+			l.fail(c, h, codec.MalformedMessage, "the payload of a system request must be a JSON object", codec.TextDetail("field", "payload"))
 			return
 		}
 	}
@@ -146,7 +146,7 @@ func (s *systemCall) later() reply {
 func (s *systemCall) inBackground(compose func(n *Node) []byte) *callError {
 	n, r := s.l.node, s.later()
 	if !n.background.run(func() { r.send(compose(n)) }) {
-		return &callError{codec.ServiceUnavailable, "too many such requests wait", []detail{textDetail("reason", "busy")}}
+		return &callError{codec.ServiceUnavailable, "too many such requests wait", []codec.Detail{codec.TextDetail("reason", "busy")}}
 	}
 	return nil
 }

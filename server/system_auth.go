@@ -12,5 +12,5 @@ func (s *systemCall) auth() *callError {
 	if !ok || token == "" {
 		return invalid("token", "must be a string")
 	}
-	return &callError{codec.Unauthorized, "this node checks no credentials and needs none", []detail{textDetail("reason", "not_configured")}}
+	return &callError{codec.Unauthorized, "this node checks no credentials and needs none", []codec.Detail{codec.TextDetail("reason", "not_configured")}}
 }

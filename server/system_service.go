@@ -138,13 +138,13 @@ func (s *systemCall) serviceSubscriptions() *callError {
 			return
 		}
 		e := unknownService(value)
-		r.send(appendError(nil, e.code, e.message, l.time.Unix, e.details...))
+		r.send(codec.AppendError(nil, e.code, e.message, l.time.Unix, e.details...))
 	}})
 	return nil
 }
 
 func unknownService(id string) *callError {
-	return &callError{codec.ServiceUnavailable, "no such service is connected", []detail{textDetail("serviceId", id), textDetail("reason", "unknown")}}
+	return &callError{codec.ServiceUnavailable, "no such service is connected", []codec.Detail{codec.TextDetail("serviceId", id), codec.TextDetail("reason", "unknown")}}
 }
 
 // appendSubscriptions writes the answer of system.service.subscriptions, sorted by topic, then action.
@@ -162,23 +162,14 @@ func (c *conn) appendSubscriptions(b []byte) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, `{"action":"`...)
-		b = append(b, kindName(subs[i].kind)...)
+		b = append(b, subs[i].kind.String()...)
 		b = append(b, `","topic":`...)
 		b = codec.AppendJSONQuoted(b, subs[i].pattern.String())
 		if subs[i].kind == topic.Request {
 			b = append(b, `,"priority":`...)
-			b = appendNumber(b, subs[i].options.Priority)
+			b = codec.AppendJSONNumber(b, subs[i].options.Priority)
 		}
 		b = append(b, '}')
 	}
 	return append(b, `]}`...)
 }
-
-func kindName(k topic.Kind) string {
-	if k == topic.Request {
-		return "request"
-	}
-	return "publish"
-}
-
-func appendNumber(b []byte, f float64) []byte { return strconv.AppendFloat(b, f, 'g', -1, 64) }

@@ -182,7 +182,7 @@ func (s *systemCall) topicSubscriptions() *callError {
 
 func (e *topicEntry) appendJSON(b []byte) []byte {
 	b = append(b, `{"action":"`...)
-	b = append(b, kindName(e.kind)...)
+	b = append(b, e.kind.String()...)
 	b = append(b, `","topic":`...)
 	b = codec.AppendJSONQuoted(b, e.pattern)
 	b = append(b, `,"subscribers":[`...)
@@ -195,7 +195,7 @@ func (e *topicEntry) appendJSON(b []byte) []byte {
 		b = append(b, '"')
 		if e.kind == topic.Request {
 			b = append(b, `,"priority":`...)
-			b = appendNumber(b, m.Options.Priority)
+			b = codec.AppendJSONNumber(b, m.Options.Priority)
 		}
 		b = append(b, '}')
 	}

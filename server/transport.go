@@ -15,7 +15,7 @@ func (t transport) String() string {
 	return "tcp"
 }
 
-// The turn's logs: per transport one for what is fanned out and one for what goes to a single connection, so that
-// acknowledgements do not break a burst's run.
-func (t transport) fanLog() int    { return int(t) * 2 }
-func (t transport) directLog() int { return int(t)*2 + 1 }
+// Which of a turn's frames a message goes to: per transport there are those of what is fanned out and those of what goes to
+// a single connection, so that acknowledgements do not break a burst's run.
+func (t transport) fanFrames() int    { return int(t) * 2 }
+func (t transport) directFrames() int { return int(t)*2 + 1 }

@@ -31,9 +31,8 @@ func (l *loop) run() {
 		l.flush()
 		l.settleMemory() // may cut laggards: they are closed in the next round
 	}
-	if l.pass.c != nil {
-		l.payPass()
-		l.pass.c = nil
+	if l.gate != nil {
+		l.gate.EndTurn(l.time.Ms)
 	}
 	l.outstanding.publishOldest()
 	l.stats.publish(l.time.sec(), &l.tally)

@@ -97,7 +97,7 @@ func TestMatches(t *testing.T) {
 			if got := p.Matches([]byte(name)); got != want {
 				t.Errorf("%q matches %q: %v", c.pattern, name, got)
 			}
-			if !isSystem([]byte(name)) && fits([]byte(c.pattern), []byte(name)) != want {
+			if !IsSystem([]byte(name)) && fits([]byte(c.pattern), []byte(name)) != want {
 				t.Errorf("%q fits %q: %v", c.pattern, name, !want)
 			}
 			if m, _ := tree.Match([]byte(name), Request, nil); (len(m) == 1) != want {

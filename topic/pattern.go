@@ -44,7 +44,7 @@ func (p Pattern) Matches(name []byte) bool {
 	if !p.wild {
 		return len(name) > 0 && p.text == string(name)
 	}
-	if isSystem(name) || len(name) == 0 {
+	if IsSystem(name) || len(name) == 0 {
 		return false
 	}
 	rest, left, more := p.text, name, true
@@ -71,8 +71,8 @@ func (p Pattern) Matches(name []byte) bool {
 
 var dot = []byte{'.'}
 
-// isSystem tells whether the first level of a canonical name is "system".
-func isSystem(name []byte) bool {
+// IsSystem tells whether the first level of a canonical name is "system".
+func IsSystem(name []byte) bool {
 	const n = len(systemLevel)
 	return len(name) >= n && string(name[:n]) == systemLevel && (len(name) == n || name[n] == '.')
 }

@@ -33,6 +33,14 @@ type Match[S comparable] struct {
 // Version of the same name equals the one that came with it.
 type Version struct{ literal, wild uint64 }
 
+// String returns the kind as the contract writes it.
+func (k Kind) String() string {
+	if k == Request {
+		return "request"
+	}
+	return "publish"
+}
+
 // kinds is the number of Kinds.
 const kinds = 2
 
@@ -92,20 +100,30 @@ func (t *Trie[S]) home(p Pattern) *shard[S] {
 // sources returns the two shards a name can match in. No wildcard matches a system topic (protocol §3).
 func (t *Trie[S]) sources(name []byte) (literal, wild *shard[S]) {
 	literal = &t.shards[firstHash(name)]
-	if isSystem(name) {
+	if IsSystem(name) {
 		return literal, &t.none
 	}
 	return literal, &t.wild
 }
 
-// firstHash hashes the first level with FNV-1a. It is not keyed, so that Walk's order is the same in every run:
-// first levels chosen to collide share a lock, nothing more.
+// firstHash hashes the first level.
 func firstHash[T string | []byte](name T) uint32 {
+	end := 0
+	for end < len(name) && name[end] != '.' {
+		end++
+	}
+	return Hash(name[:end]) % shardCount
+}
+
+// Hash returns the FNV-1a hash of a name or of a part of one, folded so that its low bits are good. It is not keyed, so
+// that whatever is spread by it is spread in the same way in every run: what is chosen to collide shares a place, nothing
+// more.
+func Hash[T string | []byte](name T) uint32 {
 	h := uint32(2166136261)
-	for i := 0; i < len(name) && name[i] != '.'; i++ {
+	for i := range len(name) {
 		h = (h ^ uint32(name[i])) * 16777619
 	}
-	return (h ^ h>>16) % shardCount
+	return h ^ h>>16
 }
 
 // Match appends to dst one entry for each S with a subscription of kind k that matches name, which is canonical.
