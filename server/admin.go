@@ -13,6 +13,8 @@ import (
 	"time"
 
 	vm "github.com/VictoriaMetrics/metrics"
+
+	"mbserver/server/metrics"
 )
 
 // admin is the operators' HTTP listener: /metrics, /livez and /readyz. It has no credentials: its address decides who
@@ -120,19 +122,19 @@ func (a *admin) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 
 // writeMetrics writes the node's own metrics. All come from one sample, so that they fit together.
 func (n *Node) writeMetrics(w io.Writer) {
-	s := n.sample(time.Now())
-	for i := range metricTable {
-		m := &metricTable[i]
+	s := n.Sample(time.Now())
+	for i := range metrics.Table {
+		m := &metrics.Table[i]
 		switch {
-		case m.export == "":
-		case strings.HasSuffix(m.export, "_total"):
-			vm.WriteCounterUint64(w, m.export, uint64(m.value(s)))
+		case m.Export == "":
+		case strings.HasSuffix(m.Export, "_total"):
+			vm.WriteCounterUint64(w, m.Export, uint64(m.Value(s)))
 		default:
-			vm.WriteGaugeFloat64(w, m.export, m.value(s))
+			vm.WriteGaugeFloat64(w, m.Export, m.Value(s))
 		}
 	}
-	for _, c := range s.machine.cores {
-		vm.WriteGaugeFloat64(w, "mb_system_core_cpu_ratio{core="+strconv.Quote(c.name)+"}", c.cpu)
+	for _, c := range s.Machine.Cores {
+		vm.WriteGaugeFloat64(w, "mb_system_core_cpu_ratio{core="+strconv.Quote(c.Name)+"}", c.CPU)
 	}
 	vm.WriteGaugeUint64(w, "mb_info{version="+strconv.Quote(n.version)+",node="+strconv.Quote(n.id.String())+"}", 1)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mbserver/server/config"
+	"mbserver/server/metrics"
 )
 
 func withAdmin(cfg *config.Config) { cfg.Admin.Address = "127.0.0.1:0" }
@@ -89,9 +90,9 @@ func TestAdminMetrics(t *testing.T) {
 		t.Errorf("content type %q", header.Get("Content-Type"))
 	}
 	before := promValues(t, page)
-	for _, m := range metricTable {
-		if _, there := before[m.export]; m.export != "" && !there {
-			t.Errorf("%s is missing", m.export)
+	for _, m := range metrics.Table {
+		if _, there := before[m.Export]; m.Export != "" && !there {
+			t.Errorf("%s is missing", m.Export)
 		}
 	}
 	for _, name := range []string{`mb_system_core_cpu_ratio{core="0"}`, "go_goroutines", "process_resident_memory_bytes",

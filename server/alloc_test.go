@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mbserver/codec"
+	"mbserver/server/metrics"
 )
 
 // holdAtZero fails when f allocates once everything has grown to its size. f returns the messages it caused.
@@ -53,7 +54,7 @@ func (n *testNode) subscribers(count, loop int, tr transport, action, topic stri
 // sent returns how many messages the node has handed to its connections.
 func (n *testNode) sent() (total uint64) {
 	for _, l := range n.loops {
-		total += l.tally[countSent]
+		total += l.counts[metrics.Sent]
 	}
 	return total
 }

@@ -6,6 +6,7 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/config"
+	"mbserver/server/system"
 )
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
@@ -103,7 +104,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
 		perService:          int32(cfg.Max.OutstandingPerService),
-		overflow:            parseOverflow(cfg.Connection.OutboundOverflow),
+		overflow:            delivery(system.ParseOverflow(cfg.Connection.OutboundOverflow)),
 	}
 	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
 	b.limits = ring

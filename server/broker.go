@@ -13,6 +13,8 @@ import (
 	"mbserver/server/config"
 	"mbserver/server/limit"
 	"mbserver/server/logging"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
 	"mbserver/topic"
 )
 
@@ -48,12 +50,12 @@ type Node struct {
 
 	// Any goroutine.
 	registry    registry
-	stats       nodeStats
-	noise       noise
+	arrivals    metrics.Connections
+	throttle    logging.Throttle
 	background  background
 	audit       audit
-	logStream   logStream
-	machine     machine
+	logStream   system.LogStream[*service]
+	machine     metrics.Machine
 	outstanding atomic.Int64 // requests delivered and not yet answered
 	budget      budget
 	paused      atomic.Int64  // publishers whose sockets are not read
@@ -86,7 +88,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		registry: registry{services: make(map[codec.UUID]*service)},
 		empty:    make(chan struct{}, 1),
 	}
-	n.logStream.logs = o.Logs
+	n.logStream.Logs, n.logStream.Send = o.Logs, n.sendLog
 	var err error
 	if n.rates, err = limit.New(limit.Settings{
 		PerService: cfg.RateLimit.PerService, PerTopic: cfg.RateLimit.PerTopic, Total: cfg.RateLimit.Total,

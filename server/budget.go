@@ -105,7 +105,7 @@ func (l *loop) shed() {
 		}
 		total -= c.charge
 		n.budget.shed.Add(1)
-		n.noise.log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
+		n.throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
 			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.charge)
 		c.abortSlow()
 	}

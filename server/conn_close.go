@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"log/slog"
+
 	"mbserver/codec"
+	"mbserver/server/metrics"
 )
 
 // closeLater decides that c will be closed at the end of the turn, after its last messages are written. Until then nothing more
@@ -72,9 +74,9 @@ func (c *conn) leave() {
 		}
 	}
 	c.subs = nil
-	l.node.logStream.leave(&c.service)
+	l.node.logStream.Leave(&c.service)
 	l.node.registry.remove(&c.service)
-	l.tally[countUnregistration]++
+	l.counts[metrics.Unregistrations]++
 	l.failRequestsOf(c)
 	c.dropParked()
 	c.forgetPause()
@@ -83,7 +85,7 @@ func (c *conn) leave() {
 	c.gap = nil
 	c.dec.Release()
 	l.wheel.Cancel(&c.timer)
-	l.node.stats.disconnected.add(l.time.sec())
+	l.node.arrivals.Disconnected.Add(l.time.sec())
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
 		l.log.Info("disconnected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
 	}

@@ -2,8 +2,8 @@ package server
 
 import (
 	"log/slog"
-	"mbserver/codec"
-	"strconv"
+
+	"mbserver/server/system"
 )
 
 // gap is what a connection was not given and has not been told of yet. Loop only.
@@ -62,7 +62,7 @@ func (c *conn) warnSlow() {
 // warn writes a rate-limited line about a connection that does not keep up.
 func (l *loop) warn(c *conn, message string) {
 	if !l.quiet {
-		l.node.noise.log(l.log, slog.LevelWarn, message,
+		l.node.throttle.Log(l.log, slog.LevelWarn, message,
 			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
 	}
 }
@@ -87,7 +87,7 @@ func (c *conn) tellGap(force bool) {
 	if g.oldest == 0 {
 		c.gap = nil
 	}
-	l.notice = appendGap(l.notice[:0], lost, conflated, since, until)
+	l.notice = system.AppendDropped(l.notice[:0], lost, conflated, since, until)
 	l.send(c, l.notice, nil, true)
 }
 
@@ -102,29 +102,11 @@ func (c *conn) tellOldest() {
 		g.lost, g.oldest = g.lost+g.oldest, 0
 		return
 	}
-	l.notice = appendGap(l.notice[:0], g.oldest, g.conflated, g.since, g.until)
+	l.notice = system.AppendDropped(l.notice[:0], g.oldest, g.conflated, g.since, g.until)
 	g.oldest, g.conflated = 0, 0
 	if g.lost == 0 {
 		c.gap = nil
 	}
 	c.out.PushFront(append(appendFraming(l.framed[:0], c.transport, true, len(l.notice)), l.notice...))
 	l.sent(c, &outgoing{header: l.notice, audit: l.node.audited()})
-}
-
-// gapNoticeMax is more than the longest notice about a gap, framing included, in bytes.
-const gapNoticeMax = 192
-
-// appendGap writes the notice about a gap (protocol §9).
-func appendGap(b []byte, count, conflated int, since, until int64) []byte {
-	b = append(b, "publish:system.dropped:1.0.0\n{\"count\":"...)
-	b = strconv.AppendInt(b, int64(count), 10)
-	if conflated > 0 {
-		b = append(b, `,"conflated":`...)
-		b = strconv.AppendInt(b, int64(conflated), 10)
-	}
-	b = append(b, `,"since":"`...)
-	b = codec.AppendTimestamp(b, since)
-	b = append(b, `","until":"`...)
-	b = codec.AppendTimestamp(b, until)
-	return append(b, `"}`...)
 }

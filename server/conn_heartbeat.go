@@ -1,8 +1,9 @@
 package server
 
-import "mbserver/codec"
-
-const heartbeatMessage = "request:system.heartbeat:1.0.0\n{}"
+import (
+	"mbserver/codec"
+	"mbserver/server/system"
+)
 
 // armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched per message: when it
 // fires too early it is set again.
@@ -30,7 +31,7 @@ func (c *conn) checkHeartbeat(now int64) {
 		return
 	case silent >= l.node.heartbeatRetry && now-c.beat >= l.node.heartbeatRetry:
 		c.beat = now
-		l.sendNotice(c, heartbeatMessage)
+		l.sendNotice(c, system.HeartbeatRequest)
 	}
 	c.armHeartbeat()
 }

@@ -3,8 +3,11 @@ package server
 import (
 	"context"
 	"log/slog"
-	"mbserver/codec"
 	"net"
+
+	"mbserver/codec"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
 )
 
 // arrival is a connection that passed the door.
@@ -44,13 +47,24 @@ func (l *loop) open(a *arrival, sock Socket) *conn {
 	}
 	l.conns[slot] = c
 	l.node.registry.add(&c.service)
-	l.tally[countRegistration]++
-	l.node.stats.connected.add(l.time.sec())
+	l.counts[metrics.Registrations]++
+	l.node.arrivals.Connected.Add(l.time.sec())
 	c.timer.Owner = c
 	c.armHeartbeat()
-	l.sendInitialize(c)
+	l.welcome(c)
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
 		l.log.Info("connected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
 	}
 	return c
+}
+
+// welcome greets a new connection (protocol §4).
+func (l *loop) welcome(c *conn) {
+	n := l.node
+	l.notice = system.AppendInitialize(l.notice[:0], &system.Welcome{
+		ServiceID: c.id, NodeID: n.id, Version: n.version,
+		PayloadBytes: n.payloadMax, TimeoutMs: n.timeoutMaxMs, OutstandingRequests: n.maxOutstanding,
+		HeartbeatMs: n.heartbeatRetry, DeadlineMs: n.heartbeatDeregister,
+	})
+	l.send(c, l.notice, nil, true)
 }

@@ -2,7 +2,7 @@ package server
 
 import (
 	"mbserver/ringbuf"
-	"mbserver/server/config"
+	"mbserver/server/system"
 	"mbserver/topic"
 )
 
@@ -11,28 +11,14 @@ import (
 type delivery uint8
 
 const (
-	deliverDrop       delivery = iota + 1 // the newest is lost
-	deliverDropOldest                     // the oldest is lost
-	deliverDisconnect                     // the connection is cut
-	deliverLossy      delivery = 1 << 6   // the subscriber chose to lose: nobody waits for it
-	deliverConflate   delivery = 1 << 7   // with any of the above
+	deliverDrop                = delivery(system.OverflowDrop)
+	deliverDropOldest          = delivery(system.OverflowDropOldest)
+	deliverDisconnect          = delivery(system.OverflowDisconnect)
+	deliverLossy      delivery = 1 << 6 // the subscriber chose to lose: nobody waits for it
+	deliverConflate   delivery = 1 << 7 // with any of the above
 
 	policyMask = deliverLossy - 1
 )
-
-// overflowNames are the values of a subscription's overflow and of connection.outbound.overflow, by policy; 0 in a
-// subscription's topic.Options means the node's.
-var overflowNames = [...]string{deliverDrop: config.OverflowDrop, deliverDropOldest: config.OverflowDropOldest, deliverDisconnect: config.OverflowDisconnect}
-
-// parseOverflow returns the policy of that name, or 0.
-func parseOverflow(name string) delivery {
-	for p := deliverDrop; p <= deliverDisconnect; p++ {
-		if overflowNames[p] == name {
-			return p
-		}
-	}
-	return 0
-}
 
 // deliveryOf resolves a subscription's options.
 func (n *Node) deliveryOf(o topic.Options) delivery {
@@ -97,8 +83,8 @@ func (c *conn) makeRoom(size int, d delivery) (room, lost bool) {
 	policy := d & policyMask
 	if !told {
 		if policy == deliverDropOldest { // only a message that is taken needs the notice now
-			c.dropOldest(size + gapNoticeMax)
-			c.tellGap(c.out.Room(size+gapNoticeMax, limits))
+			c.dropOldest(size + system.DroppedMax)
+			c.tellGap(c.out.Room(size+system.DroppedMax, limits))
 		} else {
 			c.tellGap(false)
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"mbserver/server/config"
+	"mbserver/server/metrics"
 )
 
 // Word of room that comes in the turn in which a slow subscriber is cut changes nothing: what was counted as lost is not
@@ -35,7 +36,7 @@ func TestDisconnectIsFinal(t *testing.T) {
 			received++
 		}
 	}
-	lost := int(n.loops[0].tally[countOutboundDropped])
+	lost := int(n.loops[0].counts[metrics.Dropped])
 	if !subscriber.sock.closed || received == 0 || received+lost != published {
 		t.Errorf("received %d, %d counted as lost, of %d", received, lost, published)
 	}

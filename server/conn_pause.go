@@ -1,8 +1,9 @@
 package server
 
 import (
-	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
 )
 
 // pauseState is a paused publisher's state. Loop only.
@@ -22,8 +23,8 @@ func (l *loop) pause(s *service, topic string) {
 		c.paused = &pauseState{topic: topic}
 		c.sock.PauseReading(true)
 		l.node.paused.Add(1)
-		l.tally[countPaused]++
-		l.sendFlow(c, "paused", topic)
+		l.counts[metrics.Pauses]++
+		l.sendFlow(c, system.FlowPaused, topic)
 	}
 	c.paused.pauses++
 }
@@ -50,7 +51,7 @@ func (l *loop) resumePublishers() {
 			continue
 		}
 		rest := c.paused.rest
-		l.sendFlow(c, "resumed", c.paused.topic)
+		l.sendFlow(c, system.FlowResumed, c.paused.topic)
 		c.endPause()
 		c.hear()
 		if rest != nil {
@@ -96,10 +97,6 @@ func (c *conn) keepRest(in []byte) {
 }
 
 func (l *loop) sendFlow(c *conn, state, topic string) {
-	b := append(l.notice[:0], "publish:system.flow:1.0.0\n{\"state\":\""...)
-	b = append(b, state...)
-	b = append(b, `","topic":`...)
-	b = codec.AppendJSONQuoted(b, topic)
-	l.notice = append(b, '}')
+	l.notice = system.AppendFlow(l.notice[:0], state, topic)
 	l.send(c, l.notice, nil, true)
 }

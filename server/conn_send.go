@@ -72,7 +72,7 @@ func (l *loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 	if s.loop == l {
 		if c := l.connOf(s); c != nil {
 			if failure {
-				c.errors.add(l.time.sec())
+				c.errors.Add(l.time.sec())
 			}
 			l.send(c, header, payload, text)
 		}

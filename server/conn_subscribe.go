@@ -1,6 +1,9 @@
 package server
 
-import "mbserver/topic"
+import (
+	"mbserver/server/system"
+	"mbserver/topic"
+)
 
 // subscription is one entry of a connection in the trie.
 type subscription struct {
@@ -51,9 +54,9 @@ func (n *Node) interestChanged(s *service, p topic.Pattern, k topic.Kind, by int
 		return
 	}
 	switch p.String() {
-	case messageTopic:
+	case system.MessageTopic:
 		n.audit.subscribers.Add(by)
-	case logTopic:
-		n.logStream.follow(s, by > 0)
+	case system.LogTopic:
+		n.logStream.Follow(s, by > 0)
 	}
 }

@@ -2,16 +2,17 @@ package server
 
 import (
 	"mbserver/codec"
+	"mbserver/server/metrics"
 	"mbserver/topic"
 )
 
 // dispatch takes one message of c: header, then by action. data is not kept.
 func (l *loop) dispatch(c *conn, data []byte, text bool) {
 	n := l.node
-	l.tally[countMessage]++
-	l.tally[countMessageBytes] += uint64(len(data))
-	if uint64(len(data)) > l.tally[maxMessageBytes] {
-		l.tally[maxMessageBytes] = uint64(len(data))
+	l.counts[metrics.Messages]++
+	l.counts[metrics.MessageBytes] += uint64(len(data))
+	if uint64(len(data)) > l.counts[metrics.MaxMessageBytes] {
+		l.counts[metrics.MaxMessageBytes] = uint64(len(data))
 	}
 	var h codec.Header
 	payload, err := h.Parse(data, n.timeoutMaxMs)

@@ -3,6 +3,7 @@ package server
 import (
 	"mbserver/codec"
 	"mbserver/server/limit"
+	"mbserver/server/system"
 	"mbserver/topic"
 )
 
@@ -12,7 +13,7 @@ func (l *loop) admit(c *conn, h *codec.Header, name []byte) bool {
 	if l.gate.Spend(&c.own, m) {
 		return true
 	}
-	if string(name) == heartbeatTopic || simfaultBuild && strikes(simSkippedLimit) {
+	if string(name) == system.HeartbeatTopic || simfaultBuild && strikes(simSkippedLimit) {
 		return true
 	}
 	m.System = topic.IsSystem(name)

@@ -5,6 +5,7 @@ import (
 
 	"mbserver/server/config"
 	"mbserver/server/limit"
+	"mbserver/server/metrics"
 )
 
 // Loops that have not paid for what they let through exceed a limit they share by a small part of it at most.
@@ -21,7 +22,7 @@ func TestPassesOfSeveralLoops(t *testing.T) {
 		quiet(clients...)
 		passed := func() (total uint64) {
 			for _, l := range n.loops {
-				total += l.tally[countMessage] - l.tally[countLimited]
+				total += l.counts[metrics.Messages] - l.counts[metrics.Limited]
 			}
 			return total
 		}

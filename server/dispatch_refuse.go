@@ -3,34 +3,36 @@ package server
 import (
 	"context"
 	"log/slog"
+
 	"mbserver/codec"
+	"mbserver/server/metrics"
 )
 
 // fail answers a message of c that was not taken with an error; the topic, version and request ID are its own.
 func (l *loop) fail(c *conn, h *codec.Header, code codec.Code, message string, details ...codec.Detail) {
 	if code != codec.NoRouteFound { // that has a counter of its own
-		l.tally[countMessageError]++
+		l.counts[metrics.MessageErrors]++
 		switch h.Action {
 		case codec.Publish:
-			l.tally[countPublishError]++
+			l.counts[metrics.PublishErrors]++
 		case codec.Request:
-			l.tally[countRequestError]++
+			l.counts[metrics.RequestErrors]++
 		case codec.Response:
-			l.tally[countResponseError]++
+			l.counts[metrics.ResponseErrors]++
 		}
 	}
 	l.refuse(c, l.responseHeader(h.Topic, h.Version, h.RequestID), code, message, details)
 }
 
 func (l *loop) refuse(c *conn, header []byte, code codec.Code, message string, details []codec.Detail) {
-	c.errors.add(l.time.sec())
+	c.errors.Add(l.time.sec())
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.debugClientError(c, code, message)
 	l.send(c, header, l.answer, true)
 }
 
 func (l *loop) malformedHeader(c *conn, err *codec.HeaderError) {
-	l.tally[countMessageError]++
+	l.counts[metrics.MessageErrors]++
 	details := []codec.Detail{codec.TextDetail("field", err.Field), codec.TextDetail("reason", err.Reason)}
 	if err.RequestID != "" {
 		details = append(details, codec.TextDetail("requestId", err.RequestID))
@@ -41,7 +43,7 @@ func (l *loop) malformedHeader(c *conn, err *codec.HeaderError) {
 
 // framingLost answers a connection whose byte stream can't be cut into messages any more, and closes it (protocol §1).
 func (l *loop) framingLost(c *conn, err *codec.FrameError) {
-	l.tally[countMessageError]++
+	l.counts[metrics.MessageErrors]++
 	details := []codec.Detail{codec.TextDetail("reason", err.Reason)}
 	if err.TooLarge {
 		details = append(details, codec.NumberDetail("length", int(err.Length)), codec.NumberDetail("maxLength", l.node.maxFrame))

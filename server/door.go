@@ -124,8 +124,8 @@ func (d *door) accept(l *doorListener) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		d.node.stats.failed.add(time.Now().Unix())
-		d.node.noise.log(d.node.log, slog.LevelWarn, "cannot accept a connection", "module", "door",
+		d.node.arrivals.Failed.Add(time.Now().Unix())
+		d.node.throttle.Log(d.node.log, slog.LevelWarn, "cannot accept a connection", "module", "door",
 			"transport", l.transport.String(), "error", err.Error(), "retryMs", backoff.Milliseconds())
 		time.Sleep(backoff)
 		backoff = min(2*backoff, acceptBackoffMax)
@@ -136,8 +136,8 @@ func (d *door) accept(l *doorListener) {
 func (d *door) admit(c net.Conn, t transport) {
 	if d.arriving.Add(1) > handshakesMax {
 		d.arriving.Add(-1)
-		d.node.stats.rejected.add(time.Now().Unix())
-		d.node.noise.log(d.node.log, slog.LevelWarn, "refused a connection: too many handshakes", "module", "door")
+		d.node.arrivals.Rejected.Add(time.Now().Unix())
+		d.node.throttle.Log(d.node.log, slog.LevelWarn, "refused a connection: too many handshakes", "module", "door")
 		_ = c.SetDeadline(time.Now().Add(time.Millisecond))
 		_, _ = c.Write(d.refusal(t, codec.ServiceUnavailable, 503, "too many connections arrive at once", "handshake_limit"))
 		_ = c.Close()
@@ -163,7 +163,7 @@ func (d *door) admit(c net.Conn, t transport) {
 		defer d.arriving.Add(-1)
 		defer func() {
 			if v := recover(); v != nil {
-				d.node.noise.log(d.node.log, slog.LevelError, "internal fault", "module", "door", "panic", fmt.Sprint(v))
+				d.node.throttle.Log(d.node.log, slog.LevelError, "internal fault", "module", "door", "panic", fmt.Sprint(v))
 				_ = c.Close()
 			}
 		}()
@@ -199,15 +199,15 @@ func (d *door) handle(c net.Conn, t transport) {
 	d.forget(c)
 	switch {
 	case why != "":
-		n.stats.rejected.add(time.Now().Unix())
-		n.noise.log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.remote.String(), "reason", why)
+		n.arrivals.Rejected.Add(time.Now().Unix())
+		n.throttle.Log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.remote.String(), "reason", why)
 		if ok {
 			d.refuse(c, t, codec.ServiceUnavailable, 503, "this node can take no more connections now", why)
 		} else {
 			_ = c.Close()
 		}
 	case !ok:
-		n.stats.failed.add(time.Now().Unix())
+		n.arrivals.Failed.Add(time.Now().Unix())
 		n.release()
 	default:
 		d.enroll(c, a)
@@ -223,9 +223,9 @@ func (d *door) enroll(c net.Conn, a *arrival) {
 		return
 	}
 	l.load.Add(-1)
-	n.stats.failed.add(time.Now().Unix())
+	n.arrivals.Failed.Add(time.Now().Unix())
 	n.release()
-	n.noise.log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door", "remote", a.remote.String(), "error", fmt.Sprint(err))
+	n.throttle.Log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door", "remote", a.remote.String(), "error", fmt.Sprint(err))
 }
 
 // refusal composes the answer to a connection that may not enter (protocol §4).

@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+
 	"mbserver/codec"
 	"mbserver/server/limit"
+	"mbserver/server/metrics"
 )
 
 // The fate of a message: each has one function, which is the only place that counts it and where whoever wants to see
@@ -18,7 +20,7 @@ func (l *loop) taken(c *conn, h *codec.Header, payload []byte) {
 
 // limited: it is over a rate limit, and its sender is told.
 func (l *loop) limited(c *conn, h *codec.Header, over limit.Refusal) {
-	l.tally[countLimited]++
+	l.counts[metrics.Limited]++
 	l.fail(c, h, codec.RateLimitExceeded, "too many messages per second",
 		codec.TextDetail("scope", over.Scope), codec.NumberDetail("limit", over.Rate.Limit()),
 		codec.NumberDetail("retryAfterMs", int(over.WaitMs)))
@@ -26,20 +28,20 @@ func (l *loop) limited(c *conn, h *codec.Header, over limit.Refusal) {
 
 // unroutedPublish: nobody is subscribed to its topic, and its sender is told.
 func (l *loop) unroutedPublish(c *conn, h *codec.Header) {
-	l.tally[countPublishUnrouted]++
+	l.counts[metrics.PublishesUnrouted]++
 	l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", codec.RawDetail("topic", h.Topic))
 }
 
 // unroutedRequest: no service is subscribed to its topic, and its requester is told.
 func (l *loop) unroutedRequest(q *request) {
-	l.tally[countRequestUnrouted]++
+	l.counts[metrics.RequestsUnrouted]++
 	l.failRequest(q, codec.NoRouteFound, "no service is subscribed to this topic", codec.RawDetail("topic", q.topic))
 }
 
 // deserted is unroutedRequest for one that has waited for a service: the last has left. Its requester is told even when it
 // gave no ID (protocol §6).
 func (l *loop) deserted(e *entry) {
-	l.tally[countRequestUnrouted]++
+	l.counts[metrics.RequestsUnrouted]++
 	l.outstanding.drop(e) // e stays readable until the next take
 	name, _, _ := bytes.Cut(e.header, []byte{':'})
 	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left",
@@ -55,13 +57,13 @@ func (l *loop) sent(c *conn, m *outgoing) {
 }
 
 // sentMany counts what a fan-out gave its connections, which shows each delivery to the audit itself.
-func (l *loop) sentMany(n int) { l.tally[countSent] += uint64(n) }
+func (l *loop) sentMany(n int) { l.counts[metrics.Sent] += uint64(n) }
 
 // dropped: n deliveries were not made, or taken out of a ring again. The subscriber is told: see gap.
-func (l *loop) dropped(n int) { l.tally[countOutboundDropped] += uint64(n) }
+func (l *loop) dropped(n int) { l.counts[metrics.Dropped] += uint64(n) }
 
 // conflated: n deliveries gave way to newer ones of their topic.
-func (l *loop) conflated(n int) { l.tally[countConflated] += uint64(n) }
+func (l *loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 
 // answered: the service has answered in time. Nobody waits for an answer to a request without ID, but for one that says
 // error.
@@ -79,7 +81,7 @@ func (l *loop) answered(e *entry, payload []byte, text bool) {
 // expired: the deadline came first. Nobody is told of one without an ID.
 func (l *loop) expired(e *entry) {
 	if e.hasID {
-		l.tally[countRequestTimeout]++
+		l.counts[metrics.RequestTimeouts]++
 	}
 	if e.target == nil {
 		l.failEntry(e, codec.Timeout, expiredWaiting, l.waited(e.arrived))
@@ -91,7 +93,7 @@ func (l *loop) expired(e *entry) {
 // expiredRequest is expired for a request that was never delivered and has no entry.
 func (l *loop) expiredRequest(q *request) {
 	if len(q.id) > 0 {
-		l.tally[countRequestTimeout]++
+		l.counts[metrics.RequestTimeouts]++
 		l.failRequest(q, codec.Timeout, expiredWaiting, l.waited(q.arrived))
 	}
 }

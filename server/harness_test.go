@@ -28,7 +28,7 @@ type testNode struct {
 	drivers []*testDriver
 	faults  []string // what the node logged as its own faults
 
-	onLine func(line logging.Line, to []logTarget) // what the log stream is given; nil: there is no stream
+	onLine func(line logging.Line, to []*service) // what the log stream is given; nil: there is no stream
 }
 
 // testEpoch is the wall clock (Unix ms) at which a test node starts.
@@ -65,7 +65,7 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	node.noise.now = func() time.Time { return time.UnixMilli(testEpoch + n.ms) }
+	node.throttle.Now = func() time.Time { return time.UnixMilli(testEpoch + n.ms) }
 	n.Node = node
 	random := rand.New(rand.NewPCG(seed, 1))
 	n.id = codec.NewUUID(random.Uint64(), random.Uint64())
@@ -103,16 +103,11 @@ func (f *faultLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // listeners are those who may want a line of the level.
-func (f *faultLog) listeners(level slog.Level) (to []logTarget) {
-	if f.node.onLine == nil || f.node.logStream.targets.Load() == nil {
+func (f *faultLog) listeners(level slog.Level) (to []*service) {
+	if f.node.onLine == nil {
 		return nil
 	}
-	for _, t := range *f.node.logStream.targets.Load() {
-		if t.filter.levels&(1<<logLevelIndex(level)) != 0 {
-			to = append(to, t)
-		}
-	}
-	return to
+	return f.node.logStream.Listeners(level)
 }
 
 func (f *faultLog) Enabled(_ context.Context, level slog.Level) bool {
@@ -132,7 +127,7 @@ func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
 	if to := f.listeners(r.Level); len(to) > 0 {
 		line := logging.Line{Level: r.Level, Time: time.UnixMilli(testEpoch + f.node.ms), Message: r.Message, Module: f.module}
 		f.node.onLine(line, to)
-		f.node.logStream.deliver(line)
+		f.node.logStream.Deliver(line)
 	}
 	return nil
 }
@@ -143,8 +138,8 @@ func (n *testNode) run(i int) {
 	n.loops[i].run()
 }
 
-// desk does the desk's next job, if there is one.
-func (n *testNode) deskJob() bool {
+// backgroundJob does the next job that loops asked for, if there is one.
+func (n *testNode) backgroundJob() bool {
 	select {
 	case job := <-n.background.jobs:
 		job()
@@ -166,7 +161,7 @@ func (n *testNode) advance(ms int64) {
 func (n *testNode) settle() {
 	n.t.Helper()
 	for range 10000 {
-		busy := n.deskJob()
+		busy := n.backgroundJob()
 		for i, h := range n.drivers {
 			if h.scheduled {
 				busy = true

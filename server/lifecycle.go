@@ -101,7 +101,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	left := n.connections.Load()
 	n.stopRoom()
 	n.admin.close()
-	n.logStream.stop()
+	n.logStream.Stop()
 	n.state.Store(int32(nodeStopped))
 	if left > 0 {
 		n.log.Warn("stopped: connections were cut", "connections", left)

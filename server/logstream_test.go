@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mbserver/server/config"
-	"mbserver/server/logging"
+	"mbserver/server/metrics"
 )
 
 // logged takes the next log line with the message.
@@ -112,7 +112,7 @@ func TestLogBadFields(t *testing.T) {
 	for payload, field := range map[string]string{
 		`{"levels":["fatal"]}`: "levels", `{"levels":["INFO"]}`: "levels", `{"levels":"info"}`: "levels", `{"levels":[null]}`: "levels",
 		`{"levels":[1]}`: "levels", `{"levels":{}}`: "levels", `{"regex":"("}`: "regex", `{"regex":"(a)\\1"}`: "regex", `{"regex":7}`: "regex",
-		`{"regex":"` + strings.Repeat("x", logRegexMax+1) + `"}`: "regex",
+		`{"regex":"` + strings.Repeat("x", 257) + `"}`: "regex",
 	} {
 		e := c.refused("system.log.subscribe", payload, "INVALID_REQUEST")
 		if d, _ := e["details"].(map[string]any); d["field"] != field {
@@ -149,9 +149,9 @@ func TestLogTapFollowsInterest(t *testing.T) {
 	ctx := context.Background()
 	enabled := func() string {
 		var b strings.Builder
-		for _, l := range logLevels {
-			if n.log.Enabled(ctx, l.level) {
-				b.WriteString(l.name + " ")
+		for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+			if n.log.Enabled(ctx, level) {
+				b.WriteString(strings.ToLower(level.String()) + " ")
 			}
 		}
 		return b.String()
@@ -168,7 +168,7 @@ func TestLogTapFollowsInterest(t *testing.T) {
 	_ = c.conn.Close()
 	eventually(t, "nobody wants debug", func() bool { return enabled() == "info warn error " })
 	_ = other.conn.Close()
-	eventually(t, "nobody listens", func() bool { return len(*n.logStream.targets.Load()) == 0 })
+	eventually(t, "nobody listens", func() bool { return len(n.logStream.Listeners(slog.LevelError)) == 0 })
 }
 
 func TestLogLineForm(t *testing.T) {
@@ -187,21 +187,8 @@ func TestLogLineForm(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	n.log.Warn("no module")
-	if o := c.logged("no module"); o["module"] != logModule {
+	if o := c.logged("no module"); o["module"] != "node" {
 		t.Errorf("module %v", o["module"])
-	}
-	line := logging.Line{Level: slog.LevelError + 4, Time: time.UnixMilli(1), Message: "m", Module: "x"}
-	want := "response:system.log:1.0.0\n" + `{"level":"error","message":"m","module":"x","timestamp":"1970-01-01T00:00:00.001Z"}`
-	if got := string(appendLogLine(nil, logLevelIndex(line.Level), &line)); got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
-func TestLogLevelIndex(t *testing.T) {
-	for level, want := range map[slog.Level]string{-100: "debug", -4: "debug", -1: "debug", 0: "info", 3: "info", 4: "warn", 8: "error", 50: "error"} {
-		if got := logLevels[logLevelIndex(level)].name; got != want {
-			t.Errorf("%d is %s, want %s", level, got, want)
-		}
 	}
 }
 
@@ -211,7 +198,7 @@ func TestLogSlowListener(t *testing.T) {
 	slow, quick := n.dial(), n.dial()
 	slow.ok("system.log.subscribe", `{"levels":["debug","info","warn","error"],"regex":"^(fill|slow|closed)"}`)
 	fill := strings.Repeat("x", 16<<10)
-	dropped := func() uint64 { return n.sample(time.Now()).totals[countOutboundDropped] }
+	dropped := func() uint64 { return n.Sample(time.Now()).Totals[metrics.Dropped] }
 	sent := 0
 	eventually(t, "lines are dropped", func() bool {
 		for range 50 {

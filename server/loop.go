@@ -7,6 +7,8 @@ import (
 
 	"mbserver/ringbuf"
 	"mbserver/server/limit"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
 	"mbserver/server/wheel"
 	"mbserver/topic"
 )
@@ -21,10 +23,10 @@ type loop struct {
 	log    *slog.Logger
 
 	// Any goroutine.
-	inbox inbox
-	stats stats
-	load  atomic.Int64 // connections here or on their way here
-	serve atomic.Bool  // services may have room for what waits here
+	inbox     inbox
+	published metrics.Published
+	load      atomic.Int64 // connections here or on their way here
+	serve     atomic.Bool  // services may have room for what waits here
 
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	shedding atomic.Bool  // shed was asked for
@@ -41,14 +43,15 @@ type loop struct {
 	messageIDs messageIDs
 
 	// Owned by the loop: routing.
-	publishes   *topic.Cache[*service, *route]
-	requests    *topic.Cache[*service, candidates]
-	outstanding outstanding
-	queues      queues
-	acks        acks
-	parkedCount int         // how often a publish waits for one of this loop's connections
-	charge      int64       // bytes charged to the node's budget now
-	gate        *limit.Gate // nil while no rate limit is set
+	publishes    *topic.Cache[*service, *route]
+	requests     *topic.Cache[*service, candidates]
+	outstanding  outstanding
+	queues       queues
+	acks         acks
+	parkedCount  int         // how often a publish waits for one of this loop's connections
+	charge       int64       // bytes charged to the node's budget now
+	gate         *limit.Gate // nil while no rate limit is set
+	systemTopics *system.Server
 
 	// Owned by the loop: the running turn.
 	inTurn     bool
@@ -59,7 +62,7 @@ type loop struct {
 	closing    []*conn
 	resuming   []*service // publishers whose pause has ended
 	spareInbox []envelope
-	tally      tally
+	counts     metrics.Counts
 
 	// Owned by the loop: scratch space, valid within one call.
 	lower  []byte
@@ -67,7 +70,7 @@ type loop struct {
 	answer []byte
 	notice []byte // what the broker says in the middle of something else
 	framed []byte
-	call   systemCall
+	caller caller
 }
 
 func newLoop(n *Node, index int, seed [32]byte) *loop {
@@ -83,6 +86,7 @@ func newLoop(n *Node, index int, seed [32]byte) *loop {
 	l.publishes = topic.NewCache(n.trie, topic.Publish, matchCacheLimit, l.buildRoute)
 	l.requests = topic.NewCache(n.trie, topic.Request, matchCacheLimit, buildCandidates)
 	l.outstanding.init(l)
+	l.systemTopics = system.NewServer(n)
 	if n.rates != nil {
 		l.gate = n.rates.NewGate()
 	}

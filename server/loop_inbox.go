@@ -1,9 +1,10 @@
 package server
 
 import (
-	"mbserver/ringbuf"
 	"sync"
 	"sync/atomic"
+
+	"mbserver/ringbuf"
 )
 
 // inbox is a loop's mailbox together with what had to be dropped while it was full.

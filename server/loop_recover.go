@@ -6,12 +6,13 @@ import (
 	"runtime/debug"
 
 	"mbserver/codec"
+	"mbserver/server/metrics"
 )
 
 // recovered handles a panic that reached the loop: it is ours. The connection it happened on, if any, is answered and closed.
 func (l *loop) recovered(c *conn, v any) {
-	l.tally[countFault]++
-	l.node.noise.log(l.log, slog.LevelError, "internal fault", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	l.counts[metrics.Panics]++
+	l.node.throttle.Log(l.log, slog.LevelError, "internal fault", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	if c == nil || c.state != stateOpen {
 		return
 	}

@@ -12,6 +12,8 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/config"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
 )
 
 // TestOverloadModel holds the arithmetic of overload for any policies, sizes and stalls: at every quiescence each
@@ -86,7 +88,7 @@ func newOverloadModel(t *testing.T, rt *rapid.T) *overloadModel {
 			policy = rapid.SampledFrom(policies).Draw(rt, "policy")
 			options += fmt.Sprintf(`,"overflow":%q`, policy)
 		}
-		s.policy = parseOverflow(policy)
+		s.policy = delivery(system.ParseOverflow(policy))
 		s.send(fmt.Sprintf("request:system.topic.subscribe:1.0.0:00000000-0000-4000-8000-%012d\n"+`{"action":"publish","topic":"load.#"%s}`, i, options))
 		m.subs = append(m.subs, s)
 	}
@@ -254,8 +256,8 @@ func (m *overloadModel) quiesce() {
 	}
 	dropped, replaced := uint64(0), uint64(0)
 	for _, l := range m.n.loops {
-		dropped += l.tally[countOutboundDropped]
-		replaced += l.tally[countConflated]
+		dropped += l.counts[metrics.Dropped]
+		replaced += l.counts[metrics.Conflated]
 		if l.charge != 0 || l.turn.Len() != 0 {
 			m.rt.Fatalf("loop %d is charged %d bytes and has %d in its logs", l.index, l.charge, l.turn.Len())
 		}

@@ -22,7 +22,7 @@ func (s *gnetSocket) PauseReading(paused bool) {
 	if r.epoll == 0 {
 		var err error
 		if r.epoll, err = findEpoll(s.fd, r.loop.node.stall.epoll); err != nil {
-			r.loop.node.noise.log(r.loop.log, slog.LevelError, "cannot pause a publisher", "error", err.Error())
+			r.loop.node.throttle.Log(r.loop.log, slog.LevelError, "cannot pause a publisher", "error", err.Error())
 			r.epoll = -1
 		}
 	}
@@ -34,7 +34,7 @@ func (s *gnetSocket) PauseReading(paused bool) {
 		ev.Events = unix.EPOLLIN | unix.EPOLLPRI // as gnet's poller asks for (pkg/netpoll, ReadEvents)
 	}
 	if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_MOD, s.fd, &ev); err != nil {
-		r.loop.node.noise.log(r.loop.log, slog.LevelError, "cannot pause a publisher", "error", err.Error())
+		r.loop.node.throttle.Log(r.loop.log, slog.LevelError, "cannot pause a publisher", "error", err.Error())
 	}
 }
 

@@ -5,11 +5,12 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/metrics"
 )
 
 // publish routes one PUBLISH of a user topic (protocol §5). name is the canonical topic.
 func (l *loop) publish(c *conn, h *codec.Header, name, payload []byte, text bool) {
-	l.tally[countPublish]++
+	l.counts[metrics.Publishes]++
 	r := l.publishes.Lookup(name)
 	if r.total == 0 {
 		l.unroutedPublish(c, h)

@@ -5,6 +5,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/metrics"
 	"mbserver/topic"
 )
 
@@ -57,7 +58,7 @@ func (p *packed) unpack() request {
 
 // request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
 func (l *loop) request(c *conn, h *codec.Header, name, payload []byte, text bool) {
-	l.tally[countRequest]++
+	l.counts[metrics.Requests]++
 	if !l.node.accepting() {
 		l.fail(c, h, codec.ServiceUnavailable, "this node is going away", codec.TextDetail("reason", "draining"))
 		return

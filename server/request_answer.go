@@ -2,12 +2,13 @@ package server
 
 import (
 	"mbserver/codec"
+	"mbserver/server/metrics"
 	"mbserver/server/wheel"
 )
 
 // response takes one RESPONSE: the answer of the service that a request was sent to (protocol §6).
 func (l *loop) response(c *conn, h *codec.Header, payload []byte, text bool) {
-	l.tally[countResponse]++
+	l.counts[metrics.Responses]++
 	if h.RequestID == nil {
 		l.fail(c, h, codec.InvalidRequestID, "a response needs the request's ID")
 		return
@@ -52,8 +53,8 @@ func (l *loop) failEntry(e *entry, code codec.Code, message string, details ...c
 
 func (l *loop) failTo(s *service, header []byte, code codec.Code, message string, details []codec.Detail) {
 	if code != codec.NoRouteFound { // that has a counter of its own
-		l.tally[countMessageError]++
-		l.tally[countRequestError]++
+		l.counts[metrics.MessageErrors]++
+		l.counts[metrics.RequestErrors]++
 	}
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.sendTo(s, header, l.answer, true, true)

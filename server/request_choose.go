@@ -1,8 +1,9 @@
 package server
 
 import (
-	"mbserver/topic"
 	"sort"
+
+	"mbserver/topic"
 )
 
 // candidates are the services that may get a request on one topic, highest priority first. Immutable.

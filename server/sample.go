@@ -1,34 +1,38 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"mbserver/server/metrics"
+)
 
 // sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that still runs comes later.
 // Any goroutine.
-func (n *Node) sample(now time.Time) *sample {
+func (n *Node) Sample(now time.Time) *metrics.Sample {
 	sec := now.Unix()
-	s := &sample{
-		at:           now,
-		connected:    n.stats.connected.at(sec),
-		disconnected: n.stats.disconnected.at(sec),
-		failed:       n.stats.failed.at(sec),
-		rejected:     n.stats.rejected.at(sec),
+	s := &metrics.Sample{
+		At:           now,
+		Connected:    n.arrivals.Connected.Read(sec),
+		Disconnected: n.arrivals.Disconnected.Read(sec),
+		Failed:       n.arrivals.Failed.Read(sec),
+		Rejected:     n.arrivals.Rejected.Read(sec),
 
-		outstanding:   n.outstanding.Load(),
-		queued:        n.queued.Load(),
-		charged:       n.charged(),
-		paused:        n.paused.Load(),
-		shed:          n.budget.shed.Load(),
-		services:      n.registry.count(),
-		subscriptions: n.trie.Count(),
-		machine:       n.machine.read(now),
+		Outstanding:   n.outstanding.Load(),
+		Queued:        n.queued.Load(),
+		Charged:       n.charged(),
+		Paused:        n.paused.Load(),
+		Shed:          n.budget.shed.Load(),
+		Services:      n.registry.count(),
+		Subscriptions: n.trie.Count(),
+		Machine:       n.machine.Read(now),
 	}
 	if n.logs != nil {
-		s.logDropped = n.logs.Dropped()
+		s.LogDropped = n.logs.Dropped()
 	}
 	for _, l := range n.loops {
-		s.active += l.load.Load()
-		l.stats.sum(&s.totals)
-		l.stats.rates(sec, &s.rates)
+		s.Active += l.load.Load()
+		l.published.AddTotals(&s.Totals)
+		l.published.AddRates(sec, &s.Rates)
 	}
 	return s
 }

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"mbserver/codec"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
 )
 
 // service is what the node at large may know of a connection: the trie, routes and other loops hold pointers to it. It
@@ -19,14 +21,14 @@ type service struct {
 	remote      *net.TCPAddr // for the log
 
 	// Atomic.
-	profile     atomic.Pointer[profile] // nil until registered
-	lastSeen    atomic.Int64            // Unix ms of the last message
-	outstanding atomic.Int32            // requests it was chosen for and has not answered
-	capacity    atomic.Int32            // how many of those it may have; 0 = any number
-	stalled     atomic.Bool             // its socket takes nothing: it gets no requests
-	left        atomic.Bool             // its connection has left the node
-	queued      atomic.Int32            // its own requests that wait for a service with room
-	errors      errorWindow             // written by its loop only
+	profile     atomic.Pointer[system.Profile] // nil until registered
+	lastSeen    atomic.Int64                   // Unix ms of the last message
+	outstanding atomic.Int32                   // requests it was chosen for and has not answered
+	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
+	stalled     atomic.Bool                    // its socket takes nothing: it gets no requests
+	left        atomic.Bool                    // its connection has left the node
+	queued      atomic.Int32                   // its own requests that wait for a service with room
+	errors      metrics.Window                 // written by its loop only
 
 	loop *loop // immutable; last, beside what a delivery needs of a conn
 }
@@ -54,11 +56,4 @@ func (s *service) take() bool {
 			return true
 		}
 	}
-}
-
-// profile is what a service registered. Immutable.
-type profile struct {
-	name, description string
-	maxConcurrent     int
-	metadata          []byte // canonical JSON object of strings, nil when absent
 }

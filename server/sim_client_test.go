@@ -280,7 +280,7 @@ func (k *simClient) subscribe() {
 	payload := fmt.Sprintf(`{"action":%q,"topic":%q,"priority":%g`, action, pattern, priority)
 	overflow, conflate := "", k.s.chance(15) && !k.s.holes
 	if k.s.chance(40) {
-		overflow = k.pick(overflowNames[deliverDrop:])
+		overflow = k.pick([]string{config.OverflowDrop, config.OverflowDropOldest, config.OverflowDisconnect})
 		if k.s.holes {
 			overflow = config.OverflowDropOldest
 		}

@@ -9,6 +9,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/logging"
+	"mbserver/server/system"
 )
 
 // simStream is what is known of the streams that one client reads.
@@ -49,13 +50,16 @@ func (k *simClient) checkHole(p *simPublish) {
 	k.told = 0
 }
 
+// simLevels are the levels of the log, in rising order.
+var simLevels = []string{"debug", "info", "warn", "error"}
+
 // listen has the client ask for log lines.
 func (k *simClient) listen() {
 	set := uint8(1 + k.s.random.IntN(15))
 	var names []string
-	for i := range logLevels {
+	for i, name := range simLevels {
 		if set&(1<<i) != 0 {
-			names = append(names, logLevels[i].name)
+			names = append(names, name)
 		}
 	}
 	b, _ := json.Marshal(map[string]any{"levels": names})
@@ -63,10 +67,10 @@ func (k *simClient) listen() {
 }
 
 // logged expects one line to be delivered.
-func (s *simulation) logged(line logging.Line, to []logTarget) {
+func (s *simulation) logged(line logging.Line, to []*service) {
 	for _, t := range to {
 		for _, k := range s.places {
-			if k != nil && &k.conn.service == t.service {
+			if k != nil && &k.conn.service == t {
 				k.owed++
 			}
 		}
@@ -79,8 +83,8 @@ func (k *simClient) noteLine(m *testMessage) {
 	if json.Unmarshal(m.payload, &line) != nil || line.Message == "" || line.Module == "" || line.Timestamp == "" {
 		k.s.fail("%s: a log line %q", k.name, m.payload)
 	}
-	for i := range logLevels {
-		if logLevels[i].name == line.Level && k.levels&(1<<i) == 0 {
+	for i, name := range simLevels {
+		if name == line.Level && k.levels&(1<<i) == 0 {
 			k.s.fail("%s did not ask for %s", k.name, m.payload)
 		}
 	}
@@ -95,7 +99,7 @@ func (k *simClient) noteTaken(h *codec.Header) {
 
 // noteHeard counts what the audit is to know of.
 func (k *simClient) noteHeard(m *testMessage, name string) {
-	if name != messageTopic && !(name == logTopic && m.Action == codec.Response) {
+	if name != system.MessageTopic && !(name == system.LogTopic && m.Action == codec.Response) {
 		k.heard++
 	}
 }
@@ -109,7 +113,7 @@ func (s *simulation) greetAuditor() {
 	k := s.places[0]
 	k.single = false
 	k.call("system.topic.subscribe", `{"action":"publish","topic":"system.message"}`, func() {
-		k.subs[0] = append(k.subs[0], simSub{pattern: messageTopic})
+		k.subs[0] = append(k.subs[0], simSub{pattern: system.MessageTopic})
 		k.auditor, s.auditor = true, k
 	})
 	k.deliver(len(k.outbox))

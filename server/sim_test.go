@@ -213,7 +213,7 @@ func (s *simulation) act() {
 		s.say("the clock goes on by %d ms", by)
 		s.n.advance(by)
 	case dice < 36:
-		s.n.deskJob()
+		s.n.backgroundJob()
 	case k == nil:
 		if !s.draining { // the door refuses it
 			s.connect(i)
@@ -277,7 +277,7 @@ func (s *simulation) rest() {
 // settle runs whatever was asked for until nothing is, and looks after every turn.
 func (s *simulation) settle() {
 	for busy := true; busy; {
-		busy = s.n.deskJob()
+		busy = s.n.backgroundJob()
 		for i, h := range s.n.drivers {
 			if h.scheduled {
 				busy = true

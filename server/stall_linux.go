@@ -51,7 +51,7 @@ func (w *stallWatcher) watch(fd int, s *service, again bool) {
 		op = unix.EPOLL_CTL_MOD
 	}
 	if err := unix.EpollCtl(w.epoll, op, fd, &ev); err != nil {
-		w.node.noise.log(s.loop.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
+		w.node.throttle.Log(s.loop.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
 		if c := s.loop.connOf(s); c != nil {
 			c.abort()
 		}

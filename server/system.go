@@ -2,134 +2,44 @@ package server
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
-	"strconv"
-	"strings"
-	"unicode/utf8"
+	"context"
+	"log/slog"
+	"math"
+	"time"
 
 	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
+	"mbserver/topic"
 )
 
-// systemCall is one request on a system topic while its handler runs: it is gone when that returns. Loop only.
-type systemCall struct {
-	l      *loop
-	c      *conn
-	h      codec.Header
-	fields map[string]json.RawMessage
-}
-
-// systemTopics are the requests that the broker itself answers (protocol §8), by canonical topic.
-var systemTopics map[string]func(*systemCall) *callError
-
-func init() { // a literal would be an initialisation loop: handlers reach dispatch
-	systemTopics = map[string]func(*systemCall) *callError{
-		"system.heartbeat":             (*systemCall).heartbeat,
-		"system.service.register":      (*systemCall).register,
-		"system.service.list":          (*systemCall).listServices,
-		"system.service.subscriptions": (*systemCall).serviceSubscriptions,
-		"system.topic.subscribe":       (*systemCall).subscribe,
-		"system.topic.unsubscribe":     (*systemCall).unsubscribe,
-		"system.topic.list":            (*systemCall).listTopics,
-		"system.topic.subscriptions":   (*systemCall).topicSubscriptions,
-		"system.log.subscribe":         (*systemCall).subscribeLog,
-		"system.log.unsubscribe":       (*systemCall).unsubscribeLog,
-		"system.metrics":               (*systemCall).metrics,
-		"system.auth":                  (*systemCall).auth,
-	}
-}
-
-// callError is why a system request was refused.
-type callError struct {
-	code    codec.Code
-	message string
-	details []codec.Detail
-}
-
-// invalid is the answer to a field that is missing or wrong.
-func invalid(field, message string) *callError {
-	return &callError{codec.InvalidRequest, field + ": " + message, []codec.Detail{codec.TextDetail("field", field)}}
-}
-
-const heartbeatTopic = "system.heartbeat"
-
-// system takes a message on a system topic: the action is checked before the topic is looked up (protocol §8).
+// system takes a message on a system topic.
 func (l *loop) system(c *conn, h *codec.Header, name, payload []byte) {
-	heartbeat := string(name) == heartbeatTopic
-	switch h.Action {
-	case codec.Request:
-		l.tally[countRequest]++
-	case codec.Response:
-		l.tally[countResponse]++
-	default:
-		l.tally[countPublish]++
-	}
-	if h.Action != codec.Request && !(heartbeat && h.Action == codec.Response) {
-		l.fail(c, h, codec.InvalidRequest, "system topics take requests only", codec.TextDetail("action", h.Action.String()))
-		return
-	}
-	if h.MajorVersion() != 1 {
-		l.fail(c, h, codec.VersionNotSupported, "system topics are served in version 1", codec.TextDetail("version", string(h.Version)), codec.TextDetail("supported", "1"))
-		return
-	}
-	if h.Action == codec.Response {
-		return // a heartbeat's: a sign of life, which every message is
-	}
-	handler := systemTopics[string(name)]
-	if handler == nil {
-		l.fail(c, h, codec.TopicNotSupported, "no such system topic", codec.TextDetail("topic", string(name)))
-		return
-	}
-	call := &l.call
-	*call = systemCall{l: l, c: c, h: *h}
-	defer func() { *call = systemCall{} }()
-	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
-		// JSON is UTF-8 (RFC 8259 §8.1), and what is passed on in a notice goes out as text.
-		if !utf8.Valid(payload) || json.Unmarshal(payload, &call.fields) != nil || call.fields == nil {
-			l.fail(c, h, codec.MalformedMessage, "the payload of a system request must be a JSON object", codec.TextDetail("field", "payload"))
-			return
-		}
-	}
-	if err := handler(call); err != nil {
-		l.fail(c, h, err.code, err.message, err.details...)
+	l.caller = caller{c: c, h: *h}
+	defer func() { l.caller = caller{} }()
+	if err := l.systemTopics.Serve(&l.caller, h, name, payload); err != nil {
+		l.fail(c, h, err.Code, err.Message, err.Details...)
 	}
 }
 
-// text returns the string field key; ok is false when it is absent or null.
-func (s *systemCall) text(key string) (value string, ok bool, err *callError) {
-	raw, ok := s.fields[key]
-	if !ok || string(raw) == "null" {
-		return "", false, nil
-	}
-	if json.Unmarshal(raw, &value) != nil {
-		return "", false, invalid(key, "must be a string")
-	}
-	return value, true, nil
+// caller implements system.Caller: the connection whose request on a system topic is being answered. Loop only.
+type caller struct {
+	c *conn
+	h codec.Header
 }
 
-// boundedText returns a string field of least to most characters.
-func (s *systemCall) boundedText(key string, least, most int) (string, *callError) {
-	value, ok, err := s.text(key)
-	if err != nil {
-		return "", err
-	}
-	if n := len([]rune(value)); !ok || n < least || n > most {
-		return "", invalid(key, fmt.Sprintf("must be a string of %d to %d characters", least, most))
-	}
-	return value, nil
-}
+// ID implements system.Caller.
+func (k *caller) ID() codec.UUID { return k.c.id }
 
-var statusSuccess = []byte(`{"status":"success"}`)
+// Counts implements system.Caller.
+func (k *caller) Counts() *metrics.Counts { return &k.c.loop.counts }
 
-// success answers with the status and nothing else.
-func (s *systemCall) success() *callError {
-	s.answer(statusSuccess)
-	return nil
-}
+// Answer implements system.Caller.
+func (k *caller) Answer(payload []byte) { k.c.loop.send(k.c, k.header(), payload, true) }
 
-// answer sends a complete JSON payload to the requester.
-func (s *systemCall) answer(payload []byte) {
-	s.l.send(s.c, s.l.responseHeader(s.h.Topic, s.h.Version, s.h.RequestID), payload, true)
+func (k *caller) header() []byte {
+	return k.c.loop.responseHeader(k.h.Topic, k.h.Version, k.h.RequestID)
 }
 
 // reply is an answer that is composed elsewhere and later.
@@ -138,64 +48,152 @@ type reply struct {
 	header []byte
 }
 
-func (s *systemCall) later() reply {
-	return reply{to: &s.c.service, header: bytes.Clone(s.l.responseHeader(s.h.Topic, s.h.Version, s.h.RequestID))}
+func (k *caller) later() reply { return reply{to: &k.c.service, header: bytes.Clone(k.header())} }
+
+// send delivers the answer to whoever asked, if it is still there. Any goroutine.
+func (r reply) send(payload []byte) {
+	body := ringbuf.NewShared()
+	body.B = append(append(body.B, r.header...), payload...)
+	r.to.postDirect(body)
 }
 
-// inBackground has the answer composed off the loop.
-func (s *systemCall) inBackground(compose func(n *Node) []byte) *callError {
-	n, r := s.l.node, s.later()
-	if !n.background.run(func() { r.send(compose(n)) }) {
-		return &callError{codec.ServiceUnavailable, "too many such requests wait", []codec.Detail{codec.TextDetail("reason", "busy")}}
+// InBackground implements system.Caller.
+func (k *caller) InBackground(compose func() []byte) bool {
+	l := k.c.loop
+	l.published.Publish(l.time.sec(), &l.counts) // what it counted before this request is in the answer
+	r := k.later()
+	return l.node.background.run(func() { r.send(compose()) })
+}
+
+// Register implements system.Caller.
+func (k *caller) Register(p *system.Profile) {
+	c, l := k.c, k.c.loop
+	c.profile.Store(p)
+	limit := l.node.perService
+	if p.MaxConcurrent > 0 {
+		limit = int32(min(p.MaxConcurrent, math.MaxInt32))
 	}
+	if c.capacity.Swap(limit) != limit {
+		l.node.wakeQueues()
+	}
+	l.counts[metrics.Registrations]++
+	l.log.Info("registered", "serviceId", c.id.String(), "name", p.Name)
+}
+
+// Subscribe implements system.Caller.
+func (k *caller) Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) {
+	for _, kind := range kinds {
+		k.c.subscribe(p, kind, o)
+	}
+	if l := k.c.loop; l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("subscribed", "serviceId", k.c.id.String(), "topic", p.String())
+	}
+}
+
+// Unsubscribe implements system.Caller.
+func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
+	for _, kind := range kinds {
+		k.c.unsubscribe(p, kind)
+	}
+}
+
+// AnswerSubscriptions implements system.Caller.
+func (k *caller) AnswerSubscriptions(
+	of codec.UUID, compose func([]system.Subscription, bool) ([]byte, *system.Error),
+) *system.Error {
+	l, target := k.c.loop, &k.c.service
+	if of != target.id {
+		target = l.node.registry.find(of)
+	}
+	if target == nil || target.loop == l {
+		payload, err := compose(l.subscriptionsOf(target))
+		if err == nil {
+			k.Answer(payload)
+		}
+		return err
+	}
+	r := k.later()
+	target.loop.post(envelope{kind: envelopeCall, call: func(l *loop) {
+		payload, err := compose(l.subscriptionsOf(target))
+		if err != nil {
+			payload = codec.AppendError(nil, err.Code, err.Message, l.time.Unix, err.Details...)
+		}
+		r.send(payload)
+	}})
 	return nil
 }
 
-// notify tells the subscribers of a system topic that the request has succeeded: its fields, and whose it was.
-func (s *systemCall) notify(name string) {
-	r := s.l.publishes.Lookup([]byte(name))
+// subscriptionsOf returns what a service of this loop is subscribed to; ok is false when it has left, or is nil.
+func (l *loop) subscriptionsOf(s *service) (subs []system.Subscription, ok bool) {
+	if s == nil {
+		return nil, false
+	}
+	c := l.connOf(s)
+	if c == nil {
+		return nil, false
+	}
+	for i := range c.subs {
+		sub := &c.subs[i]
+		subs = append(subs, system.Subscription{Pattern: sub.pattern, Kind: sub.kind, Priority: sub.options.Priority})
+	}
+	return subs, true
+}
+
+// FilterLog implements system.Caller.
+func (k *caller) FilterLog(f *system.LogFilter) { k.c.loop.node.logStream.SetFilter(&k.c.service, f) }
+
+// Notify implements system.Caller.
+func (k *caller) Notify(name string, compose func() []byte) {
+	l := k.c.loop
+	r := l.publishes.Lookup([]byte(name))
 	if r.total == 0 {
 		return
 	}
-	for key := range s.fields {
-		if strings.EqualFold(key, "serviceId") { // in no spelling may a client say who it is
-			delete(s.fields, key)
-		}
-	}
-	b := append([]byte(`{"serviceId":"`), s.c.id.String()...)
-	b = append(b, '"')
-	if len(s.fields) > 0 {
-		rest, err := json.Marshal(s.fields) // compact, keys sorted
-		if err == nil {
-			b = append(append(b, ','), rest[1:len(rest)-1]...)
-		}
-	}
-	b = append(b, '}')
-	s.l.header = append(append(append(s.l.header[:0], "publish:"...), name...), ":1.0.0\n"...)
-	s.l.fanOut(r, s.l.header, b, true, nil, ackRef{})
+	l.header = append(append(append(l.header[:0], "publish:"...), name...), ":1.0.0\n"...)
+	l.fanOut(r, l.header, compose(), true, nil, ackRef{})
 }
 
-func (s *systemCall) heartbeat() *callError { return s.success() }
+// Services implements system.Node.
+func (n *Node) Services(now time.Time) []system.Service {
+	all := n.registry.all()
+	services := make([]system.Service, len(all))
+	for i, s := range all {
+		services[i] = system.Service{
+			ID: s.id, Profile: s.profile.Load(), ConnectedAt: s.connectedAt, LastSeen: s.lastSeen.Load(),
+			Transport: s.transport.String(), Outstanding: int(s.outstanding.Load()), Queued: int(s.queued.Load()),
+			ErrorRate: s.errors.Rate(now.Unix()),
+		}
+	}
+	return services
+}
 
-// sendInitialize greets a new connection (protocol §4).
-func (l *loop) sendInitialize(c *conn) {
-	n := l.node
-	b := append(l.notice[:0], "publish:system.initialize:1.0.0\n{\"serviceId\":\""...)
-	b = c.id.Append(b)
-	b = append(b, `","nodeId":"`...)
-	b = n.id.Append(b)
-	b = append(b, `","serverVersion":`...)
-	b = codec.AppendJSONQuoted(b, n.version)
-	b = append(b, `,"limits":{"payloadBytes":`...)
-	b = strconv.AppendInt(b, int64(n.payloadMax), 10)
-	b = append(b, `,"timeoutMs":`...)
-	b = strconv.AppendUint(b, n.timeoutMaxMs, 10)
-	b = append(b, `,"outstandingRequests":`...)
-	b = strconv.AppendInt(b, n.maxOutstanding, 10)
-	b = append(b, `},"heartbeat":{"retryMs":`...)
-	b = strconv.AppendInt(b, n.heartbeatRetry, 10)
-	b = append(b, `,"deregisterMs":`...)
-	b = strconv.AppendInt(b, n.heartbeatDeregister, 10)
-	l.notice = append(b, `}}`...)
-	l.send(c, l.notice, nil, true)
+// Walk implements system.Node.
+func (n *Node) Walk(f func(p topic.Pattern, k topic.Kind, subs func() []system.Subscriber)) {
+	n.trie.Walk(func(p topic.Pattern, k topic.Kind, matches []topic.Match[*service]) bool {
+		f(p, k, func() []system.Subscriber {
+			subs := make([]system.Subscriber, len(matches))
+			for i, m := range matches {
+				subs[i] = system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority}
+			}
+			return subs
+		})
+		return true
+	})
+}
+
+// sendLog hands a line of the log to services of any loop: one envelope for each loop. Log's writer goroutine only.
+func (n *Node) sendLog(to []*service, body *ringbuf.Shared) {
+	var groups []remoteGroup
+	for _, s := range to {
+		groups = addTarget(groups, s, deliverDrop)
+	}
+	postGroups(groups, envelope{kind: envelopeLog, unaudited: true, packed: whole(body, true)})
+}
+
+// receiveLog delivers a line to this loop's targets. A line that is lost is counted and told to its reader like any
+// other message, but makes no line of its own.
+func (l *loop) receiveLog(e *envelope) {
+	l.quiet = true
+	defer func() { l.quiet = false }()
+	l.receivePublish(e)
 }

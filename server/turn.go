@@ -21,7 +21,7 @@ func (l *loop) run() {
 	}
 	l.drainInbox()
 	l.wheel.Advance(l.time.Ms)
-	l.stats.publish(l.time.sec(), &l.tally) // before an answer leaves: who has seen one finds it counted
+	l.published.Publish(l.time.sec(), &l.counts) // before an answer leaves: who has seen one finds it counted
 	for again := true; again; again = len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 || l.serve.Load() && len(l.queues.busy) > 0 {
 		if l.serve.Swap(false) {
 			l.serveQueues()
@@ -35,7 +35,7 @@ func (l *loop) run() {
 		l.gate.EndTurn(l.time.Ms)
 	}
 	l.outstanding.publishOldest()
-	l.stats.publish(l.time.sec(), &l.tally)
+	l.published.Publish(l.time.sec(), &l.counts)
 	l.inTurn = false
 	l.armTimer()
 }
@@ -76,7 +76,7 @@ func (l *loop) receiveEnvelope(e *envelope) {
 	case envelopeDirect:
 		if c := l.connOf(e.to); c != nil {
 			if e.failure {
-				c.errors.add(l.time.sec())
+				c.errors.Add(l.time.sec())
 			}
 			l.send(c, e.body.B, nil, e.text)
 		}

@@ -1,4 +1,4 @@
-package server
+package metrics
 
 import (
 	"math"
@@ -20,18 +20,18 @@ var processStarted = time.Now()
 // machinePeriod is the shortest time between two readings of the machine, and so the least that a CPU share spans.
 const machinePeriod = time.Second
 
-// machine reads what the process and its computer use, when somebody asks: an idle node reads nothing. Any goroutine.
-type machine struct {
+// Machine reads what the process and its computer use, when somebody asks: an idle node reads nothing. Any goroutine.
+type Machine struct {
 	// Guarded by mu.
 	mu      sync.Mutex
-	last    machineSample
+	last    MachineSample
 	process busyTime
 	system  busyTime
 	cores   map[string]busyTime // by the operating system's name of the core
 }
 
-// machineSample is one reading. Shares are fractions of 0 to 1; what the system does not tell is 0.
-type machineSample struct {
+// MachineSample is one reading. Shares are fractions of 0 to 1; what the system does not tell is 0.
+type MachineSample struct {
 	at                   time.Time
 	processCPU           float64 // share of all cores
 	processMemory        float64 // bytes, resident
@@ -41,12 +41,12 @@ type machineSample struct {
 	systemMemory         float64 // bytes in use
 	systemMemoryPercent  float64
 	systemUptime         float64 // seconds
-	cores                []coreSample
+	Cores                []Core
 }
 
-type coreSample struct {
-	name string // "0", "1", …
-	cpu  float64
+type Core struct {
+	Name string // "0", "1", …
+	CPU  float64
 }
 
 // busyTime is a clock of work: how many of the passed seconds were busy. The zero value is the start of the clock.
@@ -62,20 +62,20 @@ func (b *busyTime) advance(to busyTime) float64 {
 	return min(max(d.busy/d.total, 0), 1)
 }
 
-// read returns what was true within the last second. CPU shares span the time since the reading before; those of the
+// Read returns what was true within the last second. CPU shares span the time since the reading before; those of the
 // first reading the life of the process and of the system.
-func (m *machine) read(now time.Time) machineSample {
+func (m *Machine) Read(now time.Time) MachineSample {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.last.at.IsZero() && now.Sub(m.last.at) < machinePeriod {
 		return m.last
 	}
-	s := machineSample{at: now, processUptime: max(now.Sub(processStarted).Seconds(), 0)}
+	s := MachineSample{at: now, processUptime: max(now.Sub(processStarted).Seconds(), 0)}
 	if total, err := cpu.Times(false); err == nil && len(total) > 0 {
 		s.systemCPU = m.system.advance(busyOf(total[0]))
 	}
 	if cores, err := cpu.Times(true); err == nil {
-		s.cores = m.readCores(cores)
+		s.Cores = m.readCores(cores)
 	}
 	if memory, err := mem.VirtualMemory(); err == nil {
 		s.systemMemory = float64(memory.Used)
@@ -89,20 +89,20 @@ func (m *machine) read(now time.Time) machineSample {
 	return s
 }
 
-func (m *machine) readCores(times []cpu.TimesStat) []coreSample {
+func (m *Machine) readCores(times []cpu.TimesStat) []Core {
 	if m.cores == nil {
 		m.cores = make(map[string]busyTime, len(times))
 	}
-	samples := make([]coreSample, 0, len(times))
+	samples := make([]Core, 0, len(times))
 	for _, t := range times {
 		b := m.cores[t.CPU]
-		samples = append(samples, coreSample{strings.TrimPrefix(t.CPU, "cpu"), b.advance(busyOf(t))})
+		samples = append(samples, Core{strings.TrimPrefix(t.CPU, "cpu"), b.advance(busyOf(t))})
 		m.cores[t.CPU] = b
 	}
 	return samples
 }
 
-func (m *machine) readProcess(s *machineSample, memoryTotal float64) {
+func (m *Machine) readProcess(s *MachineSample, memoryTotal float64) {
 	p, err := process.NewProcess(int32(os.Getpid()))
 	if err != nil {
 		return

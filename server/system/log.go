@@ -1,4 +1,4 @@
-package server
+package system
 
 import (
 	"encoding/json"
@@ -6,21 +6,21 @@ import (
 	"regexp"
 )
 
-// logRegexMax bounds the expression of a log subscription, in bytes: it is compiled on the loop, and its size bounds
-// what a line costs.
+// logRegexMax bounds the expression of a log subscription, in bytes: it is compiled on the loop, and
+// its size bounds what a line costs.
 const logRegexMax = 256
 
-// subscribeLog makes the service get log lines, in place of those it asked for before (protocol §8).
-func (s *systemCall) subscribeLog() *callError {
+// subscribeLog makes the service get log lines, in place of those it asked for before.
+func (c *call) subscribeLog() *Error {
 	f := *defaultLogFilter
-	if raw, ok := s.fields["levels"]; ok && string(raw) != "null" {
+	if raw, ok := c.fields["levels"]; ok && string(raw) != "null" {
 		levels, err := parseLogLevels(raw)
 		if err != nil {
 			return err
 		}
 		f.levels = levels
 	}
-	pattern, given, err := s.text("regex")
+	pattern, given, err := c.text("regex")
 	if err != nil {
 		return err
 	}
@@ -34,31 +34,33 @@ func (s *systemCall) subscribeLog() *callError {
 		}
 		f.regex = regex
 	}
-	s.l.node.logStream.setFilter(&s.c.service, &f)
-	return s.success()
+	c.FilterLog(&f)
+	return c.success()
 }
 
 // parseLogLevels returns the set of the levels named; no name at all is the empty set.
-func parseLogLevels(raw json.RawMessage) (set uint8, _ *callError) {
+func parseLogLevels(raw json.RawMessage) (levelSet, *Error) {
+	wrong := invalid("levels", "must be a list of debug, info, warn and error")
 	var names []*string // null is no name
 	if json.Unmarshal(raw, &names) != nil {
-		return 0, invalid("levels", "must be a list of debug, info, warn and error")
+		return 0, wrong
 	}
+	var set levelSet
 names:
 	for _, name := range names {
 		for i := range logLevels {
 			if name != nil && *name == logLevels[i].name {
-				set |= 1 << i
+				set |= setOf(i)
 				continue names
 			}
 		}
-		return 0, invalid("levels", "must be a list of debug, info, warn and error")
+		return 0, wrong
 	}
 	return set, nil
 }
 
 // unsubscribeLog ends what subscribeLog began; a subscription to the topic itself stays.
-func (s *systemCall) unsubscribeLog() *callError {
-	s.l.node.logStream.setFilter(&s.c.service, nil)
-	return s.success()
+func (c *call) unsubscribeLog() *Error {
+	c.FilterLog(nil)
+	return c.success()
 }

@@ -1,19 +1,19 @@
-package server
+package metrics
 
 import "testing"
 
 // A rate is what the last whole second counted: not the running one, and not an older one.
 func TestStatsRates(t *testing.T) {
-	var s stats
-	var run tally
+	var s Published
+	var run Counts
 	turn := func(sec int64, messages int) {
-		run[countMessage] += uint64(messages)
-		s.publish(sec, &run)
+		run[Messages] += uint64(messages)
+		s.Publish(sec, &run)
 	}
 	rate := func(sec int64) uint64 {
-		var into tally
-		s.rates(sec, &into)
-		return into[countMessage]
+		var into Counts
+		s.AddRates(sec, &into)
+		return into[Messages]
 	}
 	turn(100, 3)
 	turn(100, 4)
@@ -41,56 +41,56 @@ func TestStatsRates(t *testing.T) {
 	if got := rate(106); got != 2 {
 		t.Errorf("at 106: %d, want 2", got)
 	}
-	var sum tally
-	s.sum(&sum)
-	if sum[countMessage] != 14 {
-		t.Errorf("total %d, want 14", sum[countMessage])
+	var sum Counts
+	s.AddTotals(&sum)
+	if sum[Messages] != 14 {
+		t.Errorf("total %d, want 14", sum[Messages])
 	}
 }
 
 // The sum over loops adds counts and keeps the largest maximum.
 func TestStatsSum(t *testing.T) {
-	var into tally
+	var into Counts
 	for _, size := range []uint64{10, 400, 30} {
-		var s stats
-		run := tally{countMessage: 2, maxMessageBytes: size}
-		s.publish(1, &run)
-		s.sum(&into)
+		var s Published
+		run := Counts{Messages: 2, MaxMessageBytes: size}
+		s.Publish(1, &run)
+		s.AddTotals(&into)
 	}
-	if into[countMessage] != 6 || into[maxMessageBytes] != 400 {
-		t.Errorf("%d messages, largest %d; want 6, 400", into[countMessage], into[maxMessageBytes])
+	if into[Messages] != 6 || into[MaxMessageBytes] != 400 {
+		t.Errorf("%d messages, largest %d; want 6, 400", into[Messages], into[MaxMessageBytes])
 	}
 }
 
 func TestWindow(t *testing.T) {
-	var w window
+	var w Events
 	for range 3 {
-		w.add(50)
+		w.Add(50)
 	}
-	w.add(51)
-	w.add(50) // from a clock that is a moment behind: counted in the running second
+	w.Add(51)
+	w.Add(50) // from a clock that is a moment behind: counted in the running second
 	for _, row := range []struct{ sec, total, rate int64 }{{51, 5, 3}, {52, 5, 2}, {51, 5, 2}, {53, 5, 0}, {60, 5, 0}} {
-		total, rate := w.read(row.sec)
-		if total != uint64(row.total) || rate != uint64(row.rate) {
-			t.Errorf("at %d: total %d rate %d, want %d %d", row.sec, total, rate, row.total, row.rate)
+		got := w.Read(row.sec)
+		if got.Total != uint64(row.total) || got.Rate != uint64(row.rate) {
+			t.Errorf("at %d: total %d rate %d, want %d %d", row.sec, got.Total, got.Rate, row.total, row.rate)
 		}
 	}
-	w.add(70)
-	if _, rate := w.read(71); rate != 1 {
+	w.Add(70)
+	if rate := w.Read(71).Rate; rate != 1 {
 		t.Errorf("after idle seconds: rate %d, want 1", rate)
 	}
 }
 
 func TestErrorWindow(t *testing.T) {
-	var w errorWindow
-	w.add(50)
-	w.add(50)
-	w.add(51)
+	var w Window
+	w.Add(50)
+	w.Add(50)
+	w.Add(51)
 	for _, row := range []struct {
 		sec  int64
 		want int
 	}{{51, 2}, {52, 1}, {53, 0}} {
-		if got := w.rate(row.sec); got != row.want {
+		if got := w.Rate(row.sec); got != row.want {
 			t.Errorf("at %d: %d, want %d", row.sec, got, row.want)
 		}
 	}

@@ -1,0 +1,18 @@
+package metrics
+
+import "time"
+
+// Sample is the node's numbers at one moment.
+type Sample struct {
+	At            time.Time
+	Totals, Rates Counts // of all loops; the maximum's rate has no meaning
+
+	Connected, Disconnected, Failed, Rejected TotalAndRate
+
+	Active, Outstanding, Queued int64
+	Charged, Paused             int64
+	Shed                        uint64
+	Services, Subscriptions     int
+	LogDropped                  uint64
+	Machine                     MachineSample
+}

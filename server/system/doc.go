@@ -1,0 +1,7 @@
+// Package system is what the node itself says: the answers to requests on system topics (protocol
+// §8) and every text that it starts by itself (notice.go).
+//
+// It stands below the broker and names what it needs of it: Caller is the connection that a request
+// came from, Node what can be asked of the node at large. A new system topic is a handler in the
+// file of its group and a row in the table of system.go.
+package system

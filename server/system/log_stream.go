@@ -1,0 +1,183 @@
+package system
+
+import (
+	"log/slog"
+	"regexp"
+	"sync"
+	"sync/atomic"
+
+	"mbserver/ringbuf"
+	"mbserver/server/logging"
+)
+
+// logLevels are the levels of the log stream, in rising order; the last is levelError.
+var logLevels = []struct {
+	name  string
+	level slog.Level
+}{{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError}}
+
+const levelError = 3
+
+// levelSet has a bit for each index of logLevels.
+type levelSet uint8
+
+func setOf(level int) levelSet { return 1 << level }
+
+// logLevelIndex returns where in logLevels a level belongs: that of the highest one it reaches.
+func logLevelIndex(level slog.Level) int {
+	i := len(logLevels) - 1
+	for i > 0 && level < logLevels[i].level {
+		i--
+	}
+	return i
+}
+
+// LogFilter says which lines a service gets. Immutable.
+type LogFilter struct {
+	levels levelSet
+	regex  *regexp.Regexp // on the message; nil: any
+}
+
+// defaultLogFilter is what a service gets that asked for no levels, or only subscribed to the topic:
+// errors.
+var defaultLogFilter = &LogFilter{levels: setOf(levelError)}
+
+func (f *LogFilter) wants(level int, message string) bool {
+	return f.levels&setOf(level) != 0 && (f.regex == nil || f.regex.MatchString(message))
+}
+
+// LogStream hands the node's log lines to the services that asked for them; S names a service. Loops
+// change it; the log's writer goroutine reads it, and never waits for them.
+type LogStream[S comparable] struct {
+	// Immutable once used.
+	Logs *logging.Handler // nil: there is no stream
+	// Send delivers a whole message to services, in no order; it retains the body that it keeps. The
+	// log's writer goroutine calls it.
+	Send func(to []S, body *ringbuf.Shared)
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	listeners map[S]*logListener
+
+	// Atomic.
+	targets atomic.Pointer[[]logTarget[S]] // what the listeners want, for the writer; immutable
+}
+
+// logListener is what one service asked for, in either of two ways. With both, its filter decides.
+type logListener struct {
+	filter    *LogFilter // by system.log.subscribe; nil: not
+	following bool       // by system.topic.subscribe
+}
+
+type logTarget[S comparable] struct {
+	service S
+	filter  *LogFilter
+}
+
+// SetFilter makes s get the lines that f wants, in place of those before. nil ends it. Any
+// goroutine.
+func (g *LogStream[S]) SetFilter(s S, f *LogFilter) {
+	g.change(s, func(li *logListener) { li.filter = f })
+}
+
+// Follow begins or ends a subscription of s to the topic itself. Any goroutine.
+func (g *LogStream[S]) Follow(s S, on bool) {
+	g.change(s, func(li *logListener) { li.following = on })
+}
+
+// Leave forgets s: its connection has ended. Any goroutine.
+func (g *LogStream[S]) Leave(s S) {
+	g.change(s, func(li *logListener) { *li = logListener{} })
+}
+
+func (g *LogStream[S]) change(s S, f func(*logListener)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	li := g.listeners[s]
+	was := logListener{}
+	if li != nil {
+		was = *li
+	}
+	is := was
+	f(&is)
+	if is == was {
+		return
+	}
+	switch {
+	case is == logListener{}:
+		delete(g.listeners, s)
+	case li == nil:
+		if g.listeners == nil {
+			g.listeners = make(map[S]*logListener)
+		}
+		g.listeners[s] = &is
+	default:
+		*li = is
+	}
+	g.retune()
+}
+
+// retune makes the writer see the listeners of now, and the log make the lines that they want and
+// no others. g.mu is held.
+func (g *LogStream[S]) retune() {
+	targets := make([]logTarget[S], 0, len(g.listeners))
+	var wanted levelSet
+	for s, li := range g.listeners {
+		f := li.filter
+		if f == nil {
+			f = defaultLogFilter
+		}
+		wanted |= f.levels
+		targets = append(targets, logTarget[S]{s, f})
+	}
+	g.targets.Store(&targets)
+	if g.Logs == nil {
+		return
+	}
+	for i := range logLevels {
+		if wanted&setOf(i) != 0 {
+			g.Logs.SetTap(logLevels[i].level, g.Deliver)
+			return
+		}
+	}
+	g.Logs.SetTap(0, nil)
+}
+
+// Stop ends the stream: no loop runs any more.
+func (g *LogStream[S]) Stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.listeners)
+	g.retune()
+}
+
+// Listeners returns who may want a line of the level, whatever its text. Any goroutine.
+func (g *LogStream[S]) Listeners(level slog.Level) (to []S) {
+	return g.who(func(f *LogFilter) bool { return f.levels&setOf(logLevelIndex(level)) != 0 })
+}
+
+// Deliver hands a line to every service that wants it. Log's writer goroutine only.
+func (g *LogStream[S]) Deliver(line logging.Line) {
+	level := logLevelIndex(line.Level)
+	to := g.who(func(f *LogFilter) bool { return f.wants(level, line.Message) })
+	if len(to) == 0 {
+		return
+	}
+	body := ringbuf.NewShared()
+	body.B = appendLogLine(body.B, level, &line)
+	g.Send(to, body)
+	body.Release()
+}
+
+func (g *LogStream[S]) who(wants func(*LogFilter) bool) (to []S) {
+	targets := g.targets.Load()
+	if targets == nil {
+		return nil
+	}
+	for _, t := range *targets {
+		if wants(t.filter) {
+			to = append(to, t.service)
+		}
+	}
+	return to
+}

@@ -1,0 +1,67 @@
+package system
+
+import (
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mbserver/ringbuf"
+	"mbserver/server/logging"
+)
+
+// The form of a line, and of one of a level that the stream has no name for.
+func TestLogLineText(t *testing.T) {
+	line := logging.Line{Level: slog.LevelError + 4, Time: time.UnixMilli(1), Message: "m", Module: "x"}
+	want := "response:system.log:1.0.0\n" + `{"level":"error","message":"m","module":"x","timestamp":"1970-01-01T00:00:00.001Z"}`
+	if got := string(appendLogLine(nil, logLevelIndex(line.Level), &line)); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestLogLevelIndex(t *testing.T) {
+	for level, want := range map[slog.Level]string{-100: "debug", -4: "debug", -1: "debug", 0: "info", 3: "info", 4: "warn", 8: "error", 50: "error"} {
+		if got := logLevels[logLevelIndex(level)].name; got != want {
+			t.Errorf("%d is %s, want %s", level, got, want)
+		}
+	}
+}
+
+// Who wants which lines, and that the log is tapped for nobody's sake when nobody is left.
+func TestLogStreamListeners(t *testing.T) {
+	logs := logging.New(io.Discard, slog.LevelError, "json")
+	defer func() { _ = logs.Close() }()
+	var got []string
+	g := &LogStream[string]{Logs: logs, Send: func(to []string, body *ringbuf.Shared) {
+		slices.Sort(to)
+		_, payload, _ := strings.Cut(string(body.B), "\n")
+		got = append(got, strings.Join(to, "+")+" "+payload[:20])
+	}}
+	enabled := func() bool { return logs.Enabled(t.Context(), slog.LevelDebug) }
+	g.Follow("follower", true)
+	g.SetFilter("filter", &LogFilter{levels: setOf(0) | setOf(levelError)})
+	g.SetFilter("both", &LogFilter{levels: setOf(0)})
+	g.Follow("both", true)
+	if !enabled() {
+		t.Error("nobody taps the debug lines that somebody wants")
+	}
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelError} {
+		g.Deliver(logging.Line{Level: level, Message: "m"})
+	}
+	want := []string{`both+filter {"level":"debug","m`, `filter+follower {"level":"error","m`}
+	if !slices.Equal(got, want) {
+		t.Errorf("delivered %q, want %q", got, want)
+	}
+	g.SetFilter("filter", nil)
+	g.SetFilter("both", nil)
+	if enabled() || !slices.Contains(g.Listeners(slog.LevelError), "both") {
+		t.Error("debug lines are tapped, or a follower is forgotten with its filter")
+	}
+	g.Leave("both")
+	g.Leave("follower")
+	if to := g.Listeners(slog.LevelError); len(to) != 0 || logs.Enabled(t.Context(), slog.LevelWarn) {
+		t.Errorf("%q are left, or the log is tapped for nobody", to)
+	}
+}

@@ -1,0 +1,175 @@
+package system
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+
+	"mbserver/codec"
+	"mbserver/server/logging"
+)
+
+// What the node says by itself. Each text is a whole message: header line and payload, the payload
+// JSON on one line. Appending allocates nothing when there is room, but for the audit.
+
+// Welcome is what a new connection is told (protocol §4).
+type Welcome struct {
+	ServiceID, NodeID       codec.UUID
+	Version                 string
+	PayloadBytes            int
+	TimeoutMs               uint64
+	OutstandingRequests     int64
+	HeartbeatMs, DeadlineMs int64 // heartbeat.retryMs and heartbeat.deregisterMs
+}
+
+// AppendInitialize appends the greeting of a new connection.
+func AppendInitialize(b []byte, w *Welcome) []byte {
+	b = append(b, "publish:system.initialize:1.0.0\n{\"serviceId\":\""...)
+	b = w.ServiceID.Append(b)
+	b = append(b, `","nodeId":"`...)
+	b = w.NodeID.Append(b)
+	b = append(b, `","serverVersion":`...)
+	b = codec.AppendJSONQuoted(b, w.Version)
+	b = append(b, `,"limits":{"payloadBytes":`...)
+	b = strconv.AppendInt(b, int64(w.PayloadBytes), 10)
+	b = append(b, `,"timeoutMs":`...)
+	b = strconv.AppendUint(b, w.TimeoutMs, 10)
+	b = append(b, `,"outstandingRequests":`...)
+	b = strconv.AppendInt(b, w.OutstandingRequests, 10)
+	b = append(b, `},"heartbeat":{"retryMs":`...)
+	b = strconv.AppendInt(b, w.HeartbeatMs, 10)
+	b = append(b, `,"deregisterMs":`...)
+	b = strconv.AppendInt(b, w.DeadlineMs, 10)
+	return append(b, `}}`...)
+}
+
+// HeartbeatRequest asks a silent service for a sign of life (protocol §8).
+const HeartbeatRequest = "request:" + HeartbeatTopic + ":1.0.0\n{}"
+
+// DroppedMax is more than the longest text of AppendDropped with any framing, in bytes.
+const DroppedMax = 192
+
+// AppendDropped appends the notice about messages that a slow subscriber did not get (protocol §9):
+// how many were lost, how many gave way to newer ones, and from when to when (Unix ms).
+func AppendDropped(b []byte, lost, conflated int, since, until int64) []byte {
+	b = append(b, "publish:system.dropped:1.0.0\n{\"count\":"...)
+	b = strconv.AppendInt(b, int64(lost), 10)
+	if conflated > 0 {
+		b = append(b, `,"conflated":`...)
+		b = strconv.AppendInt(b, int64(conflated), 10)
+	}
+	b = append(b, `,"since":"`...)
+	b = codec.AppendTimestamp(b, since)
+	b = append(b, `","until":"`...)
+	b = codec.AppendTimestamp(b, until)
+	return append(b, `"}`...)
+}
+
+// The states of AppendFlow.
+const (
+	FlowPaused  = "paused"
+	FlowResumed = "resumed"
+)
+
+// AppendFlow appends what a publisher is told that is no longer read, or read on (protocol §9).
+func AppendFlow(b []byte, state, topic string) []byte {
+	b = append(b, "publish:system.flow:1.0.0\n{\"state\":\""...)
+	b = append(b, state...)
+	b = append(b, `","topic":`...)
+	b = codec.AppendJSONQuoted(b, topic)
+	return append(b, '}')
+}
+
+// logModule is the module of a line that names none.
+const logModule = "node"
+
+// appendLogLine appends a line of the log. Its action is response, as existing consoles expect.
+func appendLogLine(b []byte, level int, line *logging.Line) []byte {
+	b = append(b, "response:"+LogTopic+":1.0.0\n{\"level\":\""...)
+	b = append(b, logLevels[level].name...)
+	b = append(b, `","message":`...)
+	b = codec.AppendJSONQuoted(b, line.Message)
+	b = append(b, `,"module":`...)
+	if line.Module == "" {
+		b = append(b, `"`+logModule+`"`...)
+	} else {
+		b = codec.AppendJSONQuoted(b, line.Module)
+	}
+	b = append(b, `,"timestamp":"`...)
+	b = codec.AppendTimestamp(b, line.Time.UnixMilli())
+	b = append(b, '"')
+	b = append(b, line.Attrs...)
+	return append(b, '}')
+}
+
+// AppendTaken appends the audit of a message that a service sent and that is well formed. unixMs is
+// the time, timeoutMs the deadline that a request gets, 0 for what has none.
+func AppendTaken(b []byte, unixMs int64, timeoutMs uint64, from codec.UUID, h *codec.Header, payload []byte) []byte {
+	b = appendAuditStart(b, unixMs)
+	b = append(b, `,"timeout":`...)
+	b = strconv.AppendUint(b, timeoutMs, 10)
+	b = append(b, `,"from":"`...)
+	b = from.Append(b)
+	b = append(b, `","message":`...)
+	b = appendMessage(b, h, payload)
+	return append(b, '}')
+}
+
+// AppendSent appends the audit of a message that a service was sent. maskedID is the request ID that
+// the header's masked one replaced, "" when there was none.
+func AppendSent(b []byte, unixMs int64, to codec.UUID, h *codec.Header, payload []byte, maskedID string) []byte {
+	b = appendAuditStart(b, unixMs)
+	b = append(b, `,"to":"`...)
+	b = to.Append(b)
+	b = append(b, `","message":`...)
+	b = appendMessage(b, h, payload)
+	if maskedID != "" {
+		b = append(b, `,"maskedId":`...)
+		b = codec.AppendJSONQuoted(b, maskedID)
+	}
+	return append(b, '}')
+}
+
+func appendAuditStart(b []byte, unixMs int64) []byte {
+	b = append(b, "publish:"+MessageTopic+":1.0.0\n{\"timestamp\":\""...)
+	b = codec.AppendTimestamp(b, unixMs)
+	return append(b, '"')
+}
+
+// appendMessage appends a message as the audit shows it.
+func appendMessage(b []byte, h *codec.Header, payload []byte) []byte {
+	b = append(b, `{"header":{"action":"`...)
+	b = append(b, h.Action.String()...)
+	b = append(b, `","topic":"`...)
+	b = append(b, h.Topic...) // neither it nor the version can hold what JSON would escape
+	b = append(b, `","version":"`...)
+	b = append(b, h.Version...)
+	b = append(b, '"')
+	if h.RequestID != nil {
+		b = append(append(append(b, `,"requestId":"`...), h.RequestID...), '"')
+	}
+	if h.ParentID != nil {
+		b = append(append(append(b, `,"parentRequestId":"`...), h.ParentID...), '"')
+	}
+	if h.TimeoutMs > 0 {
+		b = strconv.AppendUint(append(b, `,"timeout":`...), h.TimeoutMs, 10)
+	}
+	b = append(b, `},"payload":`...)
+	return append(appendPayload(b, payload), '}')
+}
+
+// appendPayload appends JSON as itself on one line, other text as a string, and anything else in
+// base64.
+func appendPayload(b, payload []byte) []byte {
+	if !utf8.Valid(payload) {
+		b = base64.StdEncoding.AppendEncode(append(b, '"'), payload)
+		return append(b, `","encoding":"base64"`...)
+	}
+	out := bytes.NewBuffer(b)
+	if json.Compact(out, payload) == nil {
+		return out.Bytes()
+	}
+	return codec.AppendJSONString(b, payload)
+}

@@ -1,0 +1,181 @@
+package system
+
+import (
+	"encoding/json"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/server/metrics"
+	"mbserver/topic"
+)
+
+// Service is one service as system.service.list shows it.
+type Service struct {
+	ID          codec.UUID
+	Profile     *Profile // nil until it registers
+	ConnectedAt int64    // Unix ms
+	LastSeen    int64    // Unix ms
+	Transport   string
+	Outstanding int
+	Queued      int
+	ErrorRate   int // errors in the last whole second
+}
+
+// Profile is what a service registered. Immutable.
+type Profile struct {
+	Name, Description string
+	MaxConcurrent     int    // 0: none given
+	Metadata          []byte // canonical JSON object of strings, nil when absent
+}
+
+// Subscription is one of a service's own.
+type Subscription struct {
+	Pattern  topic.Pattern
+	Kind     topic.Kind
+	Priority float64
+}
+
+// Bounds of a registration (protocol §8).
+const (
+	nameMax        = 36      // characters
+	descriptionMax = 1024    // characters
+	metadataMax    = 1 << 10 // bytes of JSON
+)
+
+// register names the service, or changes what it is known as.
+func (c *call) register() *Error {
+	p := &Profile{}
+	var err *Error
+	if p.Name, err = c.boundedText("name", 1, nameMax); err != nil {
+		return err
+	}
+	if p.Description, err = c.boundedText("description", 1, descriptionMax); err != nil {
+		return err
+	}
+	if raw, ok := c.fields["maxConcurrent"]; ok {
+		if json.Unmarshal(raw, &p.MaxConcurrent) != nil || p.MaxConcurrent < 1 {
+			return invalid("maxConcurrent", "must be a whole number of at least 1")
+		}
+	}
+	if raw, ok := c.fields["metadata"]; ok {
+		var flat map[string]string
+		if json.Unmarshal(raw, &flat) != nil || flat == nil {
+			return invalid("metadata", "must be a flat object of strings")
+		}
+		if p.Metadata, _ = json.Marshal(flat); len(p.Metadata) > metadataMax {
+			return invalid("metadata", "must be at most 1 KiB")
+		}
+	}
+	c.Register(p)
+	c.success()
+	c.notify("system.service.register")
+	return nil
+}
+
+// listServices answers with every service of the node.
+func (c *call) listServices() *Error {
+	c.Counts()[metrics.Discoveries]++
+	return c.later(func(n Node) []byte {
+		services := n.Services(time.Now())
+		sort.Slice(services, func(i, j int) bool {
+			a, b := &services[i], &services[j]
+			return a.ConnectedAt < b.ConnectedAt || a.ConnectedAt == b.ConnectedAt && a.ID.String() < b.ID.String()
+		})
+		b := []byte(`{"status":"success","services":[`)
+		for i := range services {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = services[i].append(b)
+		}
+		return append(b, `]}`...)
+	})
+}
+
+func (s *Service) append(b []byte) []byte {
+	p := s.Profile
+	if p == nil {
+		p = &Profile{}
+	}
+	b = append(b, `{"id":"`...)
+	b = s.ID.Append(b)
+	b = append(b, `","name":`...)
+	b = codec.AppendJSONQuoted(b, p.Name)
+	b = append(b, `,"description":`...)
+	b = codec.AppendJSONQuoted(b, p.Description)
+	b = append(b, `,"connectedAt":"`...)
+	b = codec.AppendTimestamp(b, s.ConnectedAt)
+	b = append(b, `","lastHeartbeat":"`...)
+	b = codec.AppendTimestamp(b, s.LastSeen)
+	b = append(b, `","transport":"`...)
+	b = append(b, s.Transport...)
+	b = append(b, `","metadata":`...)
+	if p.Metadata != nil {
+		b = append(b, p.Metadata...)
+	} else {
+		b = append(b, `{}`...)
+	}
+	b = append(b, `,"outstanding":`...)
+	b = strconv.AppendInt(b, int64(s.Outstanding), 10)
+	b = append(b, `,"queued":`...)
+	b = strconv.AppendInt(b, int64(s.Queued), 10)
+	return append(b, '}')
+}
+
+// serviceSubscriptions answers with what one service is subscribed to.
+func (c *call) serviceSubscriptions() *Error {
+	of := c.ID()
+	value, given, err := c.text("serviceId")
+	if err != nil {
+		return err
+	}
+	if given {
+		id, ok := codec.ParseUUID([]byte(value))
+		if !ok {
+			return invalid("serviceId", "must be a UUID")
+		}
+		of = id
+	}
+	return c.AnswerSubscriptions(of, func(subs []Subscription, ok bool) ([]byte, *Error) {
+		if !ok {
+			return nil, &Error{codec.ServiceUnavailable, "no such service is connected",
+				[]codec.Detail{codec.TextDetail("serviceId", value), codec.TextDetail("reason", "unknown")}}
+		}
+		return appendSubscriptions(nil, subs), nil
+	})
+}
+
+// appendSubscriptions writes the answer of system.service.subscriptions, sorted by topic, then
+// action. It sorts subs.
+func appendSubscriptions(b []byte, subs []Subscription) []byte {
+	sort.Slice(subs, func(i, j int) bool {
+		if d := strings.Compare(subs[i].Pattern.String(), subs[j].Pattern.String()); d != 0 {
+			return d < 0
+		}
+		return subs[i].Kind < subs[j].Kind
+	})
+	b = append(b, `{"status":"success","subscriptions":[`...)
+	for i := range subs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"action":"`...)
+		b = append(b, subs[i].Kind.String()...)
+		b = append(b, `","topic":`...)
+		b = codec.AppendJSONQuoted(b, subs[i].Pattern.String())
+		b = appendPriority(b, subs[i].Kind, subs[i].Priority)
+		b = append(b, '}')
+	}
+	return append(b, `]}`...)
+}
+
+// appendPriority appends the member priority, which subscriptions for requests have.
+func appendPriority(b []byte, k topic.Kind, priority float64) []byte {
+	if k != topic.Request {
+		return b
+	}
+	return codec.AppendJSONNumber(append(b, `,"priority":`...), priority)
+}

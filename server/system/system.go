@@ -1,0 +1,213 @@
+package system
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mbserver/codec"
+	"mbserver/server/metrics"
+	"mbserver/topic"
+)
+
+// Caller is the connection that a request came from. Loop only, while Serve runs.
+type Caller interface {
+	// ID is the service's.
+	ID() codec.UUID
+	// Counts is the loop's running totals.
+	Counts() *metrics.Counts
+	// Answer sends a payload under the request's topic, version and ID.
+	Answer(payload []byte)
+	// InBackground sends, later, what compose returns on a goroutine that serves all loops. The
+	// loop's counts are published before. false: too many wait.
+	InBackground(compose func() []byte) bool
+	// Register names the service, or changes what it is known as.
+	Register(p *Profile)
+	// Subscribe adds subscriptions, or replaces their options.
+	Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options)
+	// Unsubscribe ends subscriptions; those that are not there are none.
+	Unsubscribe(p topic.Pattern, kinds []topic.Kind)
+	// AnswerSubscriptions answers with what compose makes of a service's subscriptions, on the loop
+	// of that service, perhaps later. ok is false when there is no such service.
+	AnswerSubscriptions(of codec.UUID, compose func(subs []Subscription, ok bool) ([]byte, *Error)) *Error
+	// FilterLog makes the service get the log lines that f wants; nil: none.
+	FilterLog(f *LogFilter)
+	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
+	Notify(topic string, compose func() []byte)
+}
+
+// Node is what can be asked of the node at large. Any goroutine.
+type Node interface {
+	// Services returns the services of this moment, in no order; now is for their rates.
+	Services(now time.Time) []Service
+	// Walk calls f for every pattern and kind; subs lists its subscribers and is valid until f
+	// returns. f must not subscribe or look anything up.
+	Walk(f func(p topic.Pattern, k topic.Kind, subs func() []Subscriber))
+	// Sample gathers the node's numbers, without waiting for a loop.
+	Sample(now time.Time) *metrics.Sample
+}
+
+// Error is why a request was refused (protocol §7).
+type Error struct {
+	Code    codec.Code
+	Message string
+	Details []codec.Detail
+}
+
+// invalid is the answer to a field that is missing or wrong.
+func invalid(field, message string) *Error {
+	return &Error{codec.InvalidRequest, field + ": " + message, []codec.Detail{codec.TextDetail("field", field)}}
+}
+
+// Topics that others than this package's table have to do with.
+const (
+	HeartbeatTopic = "system.heartbeat"
+	LogTopic       = "system.log"
+	MessageTopic   = "system.message"
+)
+
+// handlers are the requests that the node itself answers, by canonical topic.
+var handlers = map[string]func(*call) *Error{
+	HeartbeatTopic:                 (*call).success,
+	"system.service.register":      (*call).register,
+	"system.service.list":          (*call).listServices,
+	"system.service.subscriptions": (*call).serviceSubscriptions,
+	"system.topic.subscribe":       (*call).subscribe,
+	"system.topic.unsubscribe":     (*call).unsubscribe,
+	"system.topic.list":            (*call).listTopics,
+	"system.topic.subscriptions":   (*call).topicSubscriptions,
+	"system.log.subscribe":         (*call).subscribeLog,
+	"system.log.unsubscribe":       (*call).unsubscribeLog,
+	"system.metrics":               (*call).metrics,
+	"system.auth":                  (*call).auth,
+}
+
+// call is one request while its handler runs: it is gone when that returns.
+type call struct {
+	Caller
+	node   Node
+	fields map[string]json.RawMessage
+}
+
+// Server answers one loop's requests on system topics. Loop only.
+type Server struct {
+	node Node // immutable
+	call call // the request that is being answered
+}
+
+// NewServer returns a server that asks n.
+func NewServer(n Node) *Server { return &Server{node: n} }
+
+// Serve takes a message on a system topic. name is its canonical topic. The action is checked first,
+// then the version, then the topic is looked up, then the payload is read (protocol §8).
+func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
+	counts := c.Counts()
+	switch h.Action {
+	case codec.Request:
+		counts[metrics.Requests]++
+	case codec.Response:
+		counts[metrics.Responses]++
+	default:
+		counts[metrics.Publishes]++
+	}
+	if h.Action != codec.Request && !(h.Action == codec.Response && string(name) == HeartbeatTopic) {
+		return &Error{codec.InvalidRequest, "system topics take requests only",
+			[]codec.Detail{codec.TextDetail("action", h.Action.String())}}
+	}
+	if h.MajorVersion() != 1 {
+		return &Error{codec.VersionNotSupported, "system topics are served in version 1",
+			[]codec.Detail{codec.TextDetail("version", string(h.Version)), codec.TextDetail("supported", "1")}}
+	}
+	if h.Action == codec.Response {
+		return nil // a heartbeat's: a sign of life, which every message is
+	}
+	handler := handlers[string(name)]
+	if handler == nil {
+		return &Error{codec.TopicNotSupported, "no such system topic",
+			[]codec.Detail{codec.TextDetail("topic", string(name))}}
+	}
+	s.call = call{Caller: c, node: s.node}
+	defer func() { s.call = call{} }()
+	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
+		// JSON is UTF-8 (RFC 8259 §8.1), and what is passed on in a notice goes out as text.
+		if !utf8.Valid(payload) || json.Unmarshal(payload, &s.call.fields) != nil || s.call.fields == nil {
+			return &Error{codec.MalformedMessage, "the payload of a system request must be a JSON object",
+				[]codec.Detail{codec.TextDetail("field", "payload")}}
+		}
+	}
+	return handler(&s.call)
+}
+
+// text returns the string field key; ok is false when it is absent or null.
+func (c *call) text(key string) (value string, ok bool, err *Error) {
+	raw, ok := c.fields[key]
+	if !ok || string(raw) == "null" {
+		return "", false, nil
+	}
+	if json.Unmarshal(raw, &value) != nil {
+		return "", false, invalid(key, "must be a string")
+	}
+	return value, true, nil
+}
+
+// boundedText returns a string field of least to most characters.
+func (c *call) boundedText(key string, least, most int) (string, *Error) {
+	value, ok, err := c.text(key)
+	if err != nil {
+		return "", err
+	}
+	if n := len([]rune(value)); !ok || n < least || n > most {
+		return "", invalid(key, fmt.Sprintf("must be a string of %d to %d characters", least, most))
+	}
+	return value, nil
+}
+
+// flag returns the boolean field key; false when it is absent or null.
+func (c *call) flag(key string) (value bool, err *Error) {
+	if raw, ok := c.fields[key]; ok && json.Unmarshal(raw, &value) != nil {
+		return false, invalid(key, "must be true or false")
+	}
+	return value, nil
+}
+
+var statusSuccess = []byte(`{"status":"success"}`)
+
+// success answers with the status and nothing else. It is all that a heartbeat gets.
+func (c *call) success() *Error {
+	c.Answer(statusSuccess)
+	return nil
+}
+
+// later answers with what compose returns, on the background goroutine: an answer that needs the
+// whole registry or the whole trie never delays a message.
+func (c *call) later(compose func(n Node) []byte) *Error {
+	n := c.node
+	if !c.InBackground(func() []byte { return compose(n) }) {
+		return &Error{codec.ServiceUnavailable, "too many such requests wait",
+			[]codec.Detail{codec.TextDetail("reason", "busy")}}
+	}
+	return nil
+}
+
+// notify tells the subscribers of a system topic that the request has succeeded: its fields, and
+// whose it was.
+func (c *call) notify(name string) {
+	c.Notify(name, func() []byte {
+		for key := range c.fields {
+			if strings.EqualFold(key, "serviceId") { // in no spelling may a client say who it is
+				delete(c.fields, key)
+			}
+		}
+		b := c.ID().Append([]byte(`{"serviceId":"`))
+		b = append(b, '"')
+		if len(c.fields) > 0 {
+			if rest, err := json.Marshal(c.fields); err == nil { // compact, keys sorted
+				b = append(append(b, ','), rest[1:len(rest)-1]...)
+			}
+		}
+		return append(b, '}')
+	})
+}

@@ -1,0 +1,226 @@
+package system
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"mbserver/codec"
+	"mbserver/topic"
+)
+
+// Subscriber is one of a pattern's.
+type Subscriber struct {
+	ID       codec.UUID
+	Priority float64
+}
+
+// Overflow is a policy for a full ring (protocol §9), as topic.Options holds it: 0 means the node's.
+type Overflow uint8
+
+// The policies.
+const (
+	OverflowDrop       Overflow = iota + 1 // the newest message is lost
+	OverflowDropOldest                     // the oldest is lost
+	OverflowDisconnect                     // the connection is cut
+)
+
+// overflowNames are the policies as the contract and the configuration write them.
+var overflowNames = [...]string{
+	OverflowDrop: "drop", OverflowDropOldest: "drop-oldest", OverflowDisconnect: "disconnect",
+}
+
+// String returns the policy's name, "" for none.
+func (o Overflow) String() string { return overflowNames[o] }
+
+// ParseOverflow returns the policy of that name, or 0.
+func ParseOverflow(name string) Overflow {
+	if name == "" {
+		return 0
+	}
+	return Overflow(max(slices.Index(overflowNames[:], name), 0))
+}
+
+// subscribable are the system topics that a service may subscribe to, by exact name.
+var subscribable = map[string]bool{
+	LogTopic:                   true,
+	MessageTopic:               true,
+	"system.service.register":  true,
+	"system.topic.subscribe":   true,
+	"system.topic.unsubscribe": true,
+}
+
+var (
+	onlyPublish = []topic.Kind{topic.Publish}
+	onlyRequest = []topic.Kind{topic.Request}
+	bothKinds   = []topic.Kind{topic.Publish, topic.Request}
+)
+
+// kinds reads the field action: which kinds of subscription are meant.
+func (c *call) kinds(needed bool) ([]topic.Kind, *Error) {
+	action, ok, err := c.text("action")
+	if err != nil {
+		return nil, err
+	}
+	switch strings.ToLower(action) {
+	case "publish":
+		return onlyPublish, nil
+	case "request":
+		return onlyRequest, nil
+	case "both", "all":
+		return bothKinds, nil
+	}
+	if !ok && !needed {
+		return bothKinds, nil
+	}
+	return nil, invalid("action", "must be publish, request or both")
+}
+
+func (c *call) pattern() (topic.Pattern, *Error) {
+	value, ok, err := c.text("topic")
+	if err != nil {
+		return topic.Pattern{}, err
+	}
+	if !ok {
+		return topic.Pattern{}, invalid("topic", "is missing")
+	}
+	p, bad := topic.ParsePattern(value)
+	if bad != nil {
+		return topic.Pattern{}, invalid("topic", bad.Error())
+	}
+	if p.System() && !subscribable[p.String()] {
+		return topic.Pattern{}, invalid("topic", "this system topic has no subscriptions")
+	}
+	return p, nil
+}
+
+func (c *call) options() (o topic.Options, err *Error) {
+	if raw, ok := c.fields["priority"]; ok && string(raw) != "null" {
+		if json.Unmarshal(raw, &o.Priority) != nil || math.IsInf(o.Priority, 0) {
+			return o, invalid("priority", "must be a finite number")
+		}
+	}
+	name, ok, err := c.text("overflow")
+	if err != nil {
+		return o, err
+	}
+	if ok {
+		if o.Overflow = uint8(ParseOverflow(name)); o.Overflow == 0 {
+			return o, invalid("overflow", "must be drop, drop-oldest or disconnect")
+		}
+	}
+	if raw, ok := c.fields["conflate"]; ok && string(raw) != "null" {
+		if json.Unmarshal(raw, &o.Conflate) != nil {
+			return o, invalid("conflate", "must be true or false")
+		}
+	}
+	return o, nil
+}
+
+// subscribe adds subscriptions, or replaces their options.
+func (c *call) subscribe() *Error {
+	kinds, err := c.kinds(true)
+	if err != nil {
+		return err
+	}
+	p, err := c.pattern()
+	if err != nil {
+		return err
+	}
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	c.Subscribe(p, kinds, o)
+	c.success()
+	c.notify("system.topic.subscribe")
+	return nil
+}
+
+// unsubscribe removes subscriptions; one that is not there is a success.
+func (c *call) unsubscribe() *Error {
+	kinds, err := c.kinds(false)
+	if err != nil {
+		return err
+	}
+	p, err := c.pattern()
+	if err != nil {
+		return err
+	}
+	c.Unsubscribe(p, kinds)
+	c.success()
+	c.notify("system.topic.unsubscribe")
+	return nil
+}
+
+// listTopics answers with every pattern somebody is subscribed to.
+func (c *call) listTopics() *Error {
+	return c.later(func(n Node) []byte {
+		seen := make(map[string]bool)
+		n.Walk(func(p topic.Pattern, _ topic.Kind, _ func() []Subscriber) { seen[p.String()] = true })
+		names := make([]string, 0, len(seen))
+		for name := range seen {
+			names = append(names, name)
+		}
+		sort.Strings(names)
+		b := []byte(`{"status":"success","topics":[`)
+		for i, name := range names {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = codec.AppendJSONQuoted(b, name)
+		}
+		return append(b, `]}`...)
+	})
+}
+
+// topicEntry is one element of the answer of system.topic.subscriptions.
+type topicEntry struct {
+	pattern string
+	kind    topic.Kind
+	subs    []Subscriber
+}
+
+// topicSubscriptions answers with every pattern and who is subscribed to it, sorted by topic, then
+// action.
+func (c *call) topicSubscriptions() *Error {
+	return c.later(func(n Node) []byte {
+		var entries []topicEntry
+		n.Walk(func(p topic.Pattern, k topic.Kind, subs func() []Subscriber) {
+			entries = append(entries, topicEntry{p.String(), k, subs()})
+		})
+		sort.Slice(entries, func(i, j int) bool {
+			a, b := &entries[i], &entries[j]
+			return a.pattern < b.pattern || a.pattern == b.pattern && a.kind < b.kind
+		})
+		b := []byte(`{"status":"success","subscriptions":[`)
+		for i := range entries {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = entries[i].append(b)
+		}
+		return append(b, `]}`...)
+	})
+}
+
+func (e *topicEntry) append(b []byte) []byte {
+	b = append(b, `{"action":"`...)
+	b = append(b, e.kind.String()...)
+	b = append(b, `","topic":`...)
+	b = codec.AppendJSONQuoted(b, e.pattern)
+	b = append(b, `,"subscribers":[`...)
+	for i, s := range e.subs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"serviceId":"`...)
+		b = s.ID.Append(b)
+		b = append(b, '"')
+		b = appendPriority(b, e.kind, s.Priority)
+		b = append(b, '}')
+	}
+	return append(b, `]}`...)
+}
