@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -8,14 +9,65 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/config"
+	"mbserver/server/logging"
 )
 
+// expect takes, of the messages that came, the first that fits.
+func (k *testClient) expect(what string, fits func(m *testMessage) bool) testMessage {
+	k.node.t.Helper()
+	k.node.settle()
+	k.kept = append(k.kept, k.messages()...)
+	for i := range k.kept {
+		if m := k.kept[i]; fits(&m) {
+			k.kept = append(k.kept[:i:i], k.kept[i+1:]...)
+			return m
+		}
+	}
+	k.node.t.Fatalf("it never came: %s", what)
+	return testMessage{}
+}
+
+// expectTopic takes the first message whose header begins so.
+func (k *testClient) expectTopic(prefix string) testMessage {
+	k.node.t.Helper()
+	return k.expect(prefix, func(m *testMessage) bool { return strings.HasPrefix(m.header, prefix) })
+}
+
+// object returns the payload, which must be a JSON object.
+func (m *testMessage) object(t testing.TB) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal(m.payload, &o); err != nil {
+		t.Fatalf("%s: %v in %q", m.header, err, m.payload)
+	}
+	return o
+}
+
+// ask makes a request on a system topic that must succeed.
+func (k *testClient) ask(topic, payload string) map[string]any {
+	k.node.t.Helper()
+	k.send("request:" + topic + ":1.0.0:" + testRequestID + "\n" + payload)
+	m := k.expectTopic("response:" + topic + ":1.0.0:" + testRequestID)
+	o := m.object(k.node.t)
+	if o["status"] != "success" {
+		k.node.t.Fatalf("%s %s: %v", topic, payload, o)
+	}
+	return o
+}
+
+// subscribe subscribes the client to a topic.
+func (k *testClient) subscribe(action, topic string) {
+	k.node.t.Helper()
+	k.ask("system.topic.subscribe", `{"action":"`+action+`","topic":"`+topic+`"}`)
+}
+
 // audited takes the next audit message about the service: key is from or to.
-func (c *liveClient) audited(key, id string) map[string]any {
-	c.t.Helper()
-	return c.await("audit "+key+" "+id, func(m wireMessage) bool {
-		return m.header == "publish:system.message:1.0.0" && m.object(c.t)[key] == id
-	}).object(c.t)
+func (k *testClient) audited(key, id string) map[string]any {
+	k.node.t.Helper()
+	m := k.expect("audit "+key+" "+id, func(m *testMessage) bool {
+		return m.header == "publish:system.message:1.0.0" && m.object(k.node.t)[key] == id
+	})
+	return m.object(k.node.t)
 }
 
 func auditedMessage(o map[string]any) (header map[string]any, payload any) {
@@ -26,10 +78,10 @@ func auditedMessage(o map[string]any) (header map[string]any, payload any) {
 
 // A request's whole life is audited, on both loops and to both auditors, while other work goes on undisturbed.
 func TestAuditOfRequest(t *testing.T) {
-	n := startLiveNode(t, func(cfg *config.Config) { cfg.Message.PayloadMaxLength = 64 << 10 })
+	n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Message.PayloadMaxLength = 64 << 10 })
 	const id = "00000000-0000-4000-8000-00000000000a"
-	auditors := []*liveClient{n.dial(), n.dial()}
-	a, b := n.dial(), n.dial()
+	auditors := []*testClient{n.connect(0, transportTCP), n.connect(1, transportWS)}
+	a, b := n.connect(0, transportTCP), n.connect(1, transportTCP)
 	b.subscribe("request", "audit.it")
 	for _, c := range auditors {
 		c.subscribe("publish", "system.message")
@@ -39,29 +91,30 @@ func TestAuditOfRequest(t *testing.T) {
 		if round == 0 {
 			timeout, header = 1234, header+"::1234"
 		}
-		a.send(header, payload)
-		m := b.awaitTopic("request:Audit.It:1.2.3:")
+		a.send(header + "\n" + payload)
+		m := b.expectTopic("request:Audit.It:1.2.3:")
+		masked := string(m.RequestID)
 		if string(m.payload) != payload {
 			t.Fatalf("the request arrived as %.80q", m.payload)
 		}
-		b.send("response:audit.it:1.0.0:"+m.requestID(), "answer to "+payload)
-		if got := a.awaitTopic("response:Audit.It:1.2.3:" + id); string(got.payload) != "answer to "+payload {
+		b.send("response:audit.it:1.0.0:" + masked + "\nanswer to " + payload)
+		if got := a.expectTopic("response:Audit.It:1.2.3:" + id); string(got.payload) != "answer to "+payload {
 			t.Fatalf("answered with %.80q", got.payload)
 		}
 		for _, c := range auditors {
-			taken := c.audited("from", a.id)
+			taken := c.audited("from", a.id.String())
 			if h, p := auditedMessage(taken); h["action"] != "request" || h["requestId"] != id || p != payload || taken["timeout"] != timeout {
 				t.Errorf("taken: %.300v", taken)
 			}
-			sent := c.audited("to", b.id)
-			if h, p := auditedMessage(sent); h["requestId"] != m.requestID() || h["topic"] != "Audit.It" || p != payload || sent["maskedId"] != id {
+			sent := c.audited("to", b.id.String())
+			if h, p := auditedMessage(sent); h["requestId"] != masked || h["topic"] != "Audit.It" || p != payload || sent["maskedId"] != id {
 				t.Errorf("sent: %.300v", sent)
 			}
-			answer := c.audited("from", b.id)
-			if h, p := auditedMessage(answer); h["action"] != "response" || h["requestId"] != m.requestID() || p != "answer to "+payload || answer["timeout"] != 0.0 {
+			answer := c.audited("from", b.id.String())
+			if h, p := auditedMessage(answer); h["action"] != "response" || h["requestId"] != masked || p != "answer to "+payload || answer["timeout"] != 0.0 {
 				t.Errorf("answer taken: %.300v", answer)
 			}
-			back := c.audited("to", a.id)
+			back := c.audited("to", a.id.String())
 			if h, p := auditedMessage(back); h["requestId"] != id || p != "answer to "+payload || back["maskedId"] != nil {
 				t.Errorf("answer sent: %.300v", back)
 			}
@@ -71,37 +124,39 @@ func TestAuditOfRequest(t *testing.T) {
 
 // Copies of a publish, the broker's answers and greetings are audited as sent; audit messages and log lines are not.
 func TestAuditOfPublish(t *testing.T) {
-	n := startLiveNode(t, nil)
-	auditor, a := n.dial(), n.dial()
-	subscribers := []*liveClient{n.dial(), n.dial(), a}
+	n := newTestNode(t, 1, 2, nil)
+	n.onLine = func(logging.Line, []*service) {}
+	auditor, a := n.connect(0, transportTCP), n.connect(1, transportTCP)
+	subscribers := []*testClient{n.connect(0, transportTCP), n.connect(1, transportWS), a}
 	for _, s := range subscribers {
 		s.subscribe("publish", "audit.it")
 	}
-	a.ok("system.log.subscribe", `{"levels":["info"]}`)
+	a.ask("system.log.subscribe", `{"levels":["info"]}`)
 	auditor.subscribe("publish", "system.message")
 	const id = "00000000-0000-4000-8000-00000000000a"
-	a.send("publish:audit.it:1.0.0:"+id, `{"n":1}`)
-	ack := a.awaitTopic("response:audit.it:1.0.0:" + id).object(t)
+	a.send("publish:audit.it:1.0.0:" + id + "\n" + `{"n":1}`)
+	m := a.expectTopic("response:audit.it:1.0.0:" + id)
+	ack := m.object(t)
 	for _, s := range subscribers {
-		masked := s.awaitTopic("publish:audit.it:1.0.0:").requestID()
-		sent := auditor.audited("to", s.id)
+		m := s.expectTopic("publish:audit.it:1.0.0:")
+		sent := auditor.audited("to", s.id.String())
 		h, p := auditedMessage(sent)
-		if h["requestId"] != masked || sent["maskedId"] != id || !reflect.DeepEqual(p, map[string]any{"n": 1.0}) {
+		if h["requestId"] != string(m.RequestID) || sent["maskedId"] != id || !reflect.DeepEqual(p, map[string]any{"n": 1.0}) {
 			t.Errorf("sent: %v", sent)
 		}
 	}
-	answer := auditor.audited("to", a.id)
+	answer := auditor.audited("to", a.id.String())
 	if h, p := auditedMessage(answer); h["action"] != "response" || fmt.Sprint(p) != fmt.Sprint(ack) {
 		t.Errorf("acknowledged: %v, audited %v", ack, answer)
 	}
-	late := n.dial()
-	greeting := auditor.audited("to", late.id)
+	late := n.connect(0, transportTCP)
+	greeting := auditor.audited("to", late.id.String())
 	if h, _ := auditedMessage(greeting); h["topic"] != "system.initialize" || greeting["maskedId"] != nil {
 		t.Errorf("greeted: %v", greeting)
 	}
-	a.awaitTopic("response:system.log") // the connection's line
-	auditor.settle(n)
-	for _, m := range auditor.backlog {
+	a.expectTopic("response:system.log") // the connection's line
+	n.settle()
+	for _, m := range append(auditor.kept, auditor.messages()...) {
 		if m.header != "publish:system.message:1.0.0" {
 			continue
 		}
@@ -109,7 +164,7 @@ func TestAuditOfPublish(t *testing.T) {
 			t.Errorf("audited: %s", m.payload)
 		}
 	}
-	auditor.ok("system.topic.unsubscribe", `{"topic":"system.message"}`)
+	auditor.ask("system.topic.unsubscribe", `{"topic":"system.message"}`)
 	if n.audited() {
 		t.Error("audited without a subscriber")
 	}
@@ -117,19 +172,23 @@ func TestAuditOfPublish(t *testing.T) {
 
 // A subscriber that leaves ends the audit, and so does one that was cut in the middle of it.
 func TestAuditEndsWithItsSubscriber(t *testing.T) {
-	n := startLiveNode(t, nil)
-	auditor := n.dial()
-	auditor.subscribe("publish", "system.message")
-	if !n.audited() {
-		t.Fatal("not audited")
+	for _, reset := range []bool{false, true} {
+		n := newTestNode(t, 1, 1, nil)
+		auditor := n.connect(0, transportTCP)
+		auditor.subscribe("publish", "system.message")
+		if !n.audited() {
+			t.Fatal("not audited")
+		}
+		auditor.hangUp(reset)
+		if n.settle(); n.audited() {
+			t.Errorf("audited without a subscriber, reset = %v", reset)
+		}
 	}
-	_ = auditor.conn.Close()
-	eventually(t, "the audit ends", func() bool { return !n.audited() })
 }
 
 // What the loop is doing while it audits keeps its scratch space: composing an audit message touches none of it.
 func TestAuditKeepsScratch(t *testing.T) {
-	n := newLiveNode(t, nil)
+	n := newTestNode(t, 1, 1, nil)
 	l := n.loops[0]
 	l.header, l.answer, l.notice, l.lower = []byte("header"), []byte("answer"), []byte("notice"), []byte("lower")
 	c := &conn{}

@@ -255,6 +255,7 @@ type testClient struct {
 	node *testNode
 	sock *testSocket
 	in   codec.Decoder
+	kept []testMessage // came while something else was awaited
 }
 
 // connect opens a connection on loop i, as the door does.
