@@ -14,15 +14,17 @@ import (
 // What runs for every message while a measurement is on must not make garbage.
 func TestHotPathsDoNotAllocate(t *testing.T) {
 	payload := append([]byte(inbox(1)), payloadOf(128)[inboxLen:]...)
+	request := "request:a.b:1.0.0:" + requestID(1, 1) + "\n" + string(payload)
+	push := ">3\r\n$7\r\nmessage\r\n$3\r\na.b\r\n$128\r\n" + string(payload) + "\r\n:1\r\n"
 	for name, c := range map[string]struct {
 		w  asker
 		in []byte
 	}{
-		"mb tcp": {mbWire{}, fromServer(false, "request:a.b:1.0.0:"+requestID(1, 1)+"\n"+string(payload))},
-		"mb ws":  {mbWire{ws: true}, fromServer(true, "request:a.b:1.0.0:"+requestID(1, 1)+"\n"+string(payload))},
+		"mb tcp": {mbWire{}, fromServer(false, request)},
+		"mb ws":  {mbWire{ws: true}, fromServer(true, request)},
 		"raw":    {rawWire{}, payload},
 		"nats":   {natsWire{}, []byte("MSG a.b 1 inbox000001 128\r\n" + string(payload) + "\r\n")},
-		"redis":  {redisWire{}, []byte(">3\r\n$7\r\nmessage\r\n$3\r\na.b\r\n$128\r\n" + string(payload) + "\r\n:1\r\n")},
+		"redis":  {redisWire{}, []byte(push)},
 		"mqtt":   {mqttWire{}, mqttWire{}.appendPublish(nil, "a.b", payload)},
 	} {
 		in, dst := bytes.Repeat(c.in, 10), make([]byte, 0, 64<<10)
@@ -38,11 +40,13 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 
 // A whole round of the loop over a socket pair: publish, arrive, publish again.
 func TestLoopDoesNotAllocate(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	const kind = unix.SOCK_STREAM | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoop(context.Background(), framedWire{inner: centrifugeWire{}, perFrame: 1}) // read, not discarded: not TCP
+	// This wire has it read, not discarded: it is not TCP.
+	l, err := newLoop(context.Background(), framedWire{inner: centrifugeWire{}, perFrame: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +54,8 @@ func TestLoopDoesNotAllocate(t *testing.T) {
 	message := string(payloadOf(100))
 	p, c := &conn{fd: fds[0], role: publisher}, &conn{fd: fds[1], role: subscriber, share: 10 * 101}
 	s := &stream{
-		publishers: []*conn{p}, indexes: []int32{0}, burst: [][]byte{bytes.Repeat(fromServer(true, message), 10)},
-		subscribers: []*conn{c}, deliveries: 10, window: 1,
+		publishers: []*conn{p}, indexes: []int32{0}, subscribers: []*conn{c},
+		burst: [][]byte{bytes.Repeat(fromServer(true, message), 10)}, deliveries: 10, window: 1,
 	}
 	for _, c := range []*conn{p, c} {
 		if err := l.add(c, true); err != nil {

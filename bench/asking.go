@@ -52,7 +52,8 @@ func (l *loop) answered(c *conn, index int32) {
 	}
 	a.done += n
 	if a.times != nil {
-		_ = a.times.RecordValue(int64(time.Since(a.since))) // Out of range is beyond a minute: the run fails before.
+		// Out of range is beyond a minute: the run fails before.
+		_ = a.times.RecordValue(int64(time.Since(a.since)))
 	}
 	if !a.paused {
 		l.ask(c, index, int(n))
@@ -106,7 +107,8 @@ func (l *loop) silent() bool {
 func (l *loop) trips() error {
 	for i, c := range l.conns {
 		if c.role == requester && c.in != c.asking.sent*c.asking.answer {
-			return fmt.Errorf("requester %d received %d bytes for %d answers of %d", i, c.in, c.asking.sent, c.asking.answer)
+			return fmt.Errorf("requester %d received %d bytes for %d answers of %d",
+				i, c.in, c.asking.sent, c.asking.answer)
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 // Verdict is what a comparison of two measures says.
 type Verdict string
 
-// Verdicts. A difference counts when the Mann-Whitney U-test finds it with 95 % confidence; that takes four repetitions
-// on each side at least.
+// Verdicts. A difference counts when the Mann-Whitney U-test finds it with 95 % confidence; that
+// takes four repetitions on each side at least.
 const (
 	Same   Verdict = "same"
 	Better Verdict = "better"
@@ -73,7 +73,8 @@ func WriteComparison(out io.Writer, all []Difference) error {
 	var warnings []string
 	for _, d := range all {
 		n := d.New
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s, %s\t%s\t%s\t%+.1f%%\t%.3f\t%s\n", n.Scenario, column{n.Target, n.Transport}, n.Payload, n.Metric, n.Unit,
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s, %s\t%s\t%s\t%+.1f%%\t%.3f\t%s\n",
+			n.Scenario, column{n.Target, n.Transport}, n.Payload, n.Metric, n.Unit,
 			number(d.Old.Median()), number(n.Median()), 100*d.Delta, d.P, d.Verdict)
 		for _, text := range d.Warnings {
 			if !slices.Contains(warnings, text) {

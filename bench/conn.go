@@ -68,7 +68,8 @@ func (c *conn) subscribe(w wire, pattern string, slot int) error {
 
 func (c *conn) close() { _ = unix.Close(c.fd) } // Nothing is lost with it.
 
-// connect opens a TCP connection that does not block and does not delay. Over loopback it is established when it returns.
+// connect opens a TCP connection that does not block and does not delay. Over loopback it is
+// established when it returns.
 func connect(address string) (int, error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -87,7 +88,8 @@ func connect(address string) (int, error) {
 	err = await(fd, unix.POLLOUT, time.Now().Add(patience))
 	if err == nil {
 		var errno int
-		if errno, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno != 0 {
+		errno, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && errno != 0 {
 			err = unix.Errno(errno)
 		}
 	}
@@ -105,7 +107,8 @@ func await(fd int, event int16, deadline time.Time) error {
 		if left <= 0 {
 			return fmt.Errorf("nothing from the server in %v", patience)
 		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: event}}, int(left/time.Millisecond)+1)
+		polled := []unix.PollFd{{Fd: int32(fd), Events: event}}
+		n, err := unix.Poll(polled, int(left/time.Millisecond)+1)
 		if err != nil && err != unix.EINTR {
 			return err
 		}

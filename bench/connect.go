@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idle measures resident memory per subscribed connection, and CPU time while all of them do nothing.
+// idle measures resident memory per subscribed connection, and CPU time while all of them do
+// nothing.
 func (t *try) idle() error {
 	if t.server.pid == 0 {
 		return fmt.Errorf("%w: the server's process", errAbsent)
@@ -36,7 +37,8 @@ func (t *try) idle() error {
 		return err
 	}
 	t.figure(metricPerConn, "B", false, float64(t.server.resident()-before)/float64(t.s.clients))
-	if err := rest(t.loop.ctx, t.Warmup); err != nil { // a collection that the connections caused ends
+	// A collection that the connections caused ends.
+	if err := rest(t.loop.ctx, t.Warmup); err != nil {
 		return err
 	}
 	cpu, began := t.server.cpu(), time.Now()
@@ -119,7 +121,8 @@ func (t *try) storm() error {
 				continue
 			}
 			if errno != 0 || m == 0 {
-				return fmt.Errorf("connection %d of %d was refused: %w", welcomed+1, t.s.clients, errEnded)
+				return fmt.Errorf("connection %d of %d was refused: %w",
+					welcomed+1, t.s.clients, errEnded)
 			}
 			c.in = append(c.in, t.loop.buf[:m]...)
 			if upgrades && !c.upgraded {
@@ -159,7 +162,8 @@ func (t *try) knock(hello []byte) (*newcomer, error) {
 		_ = unix.Close(fd) // The write's error is the one to tell.
 		return nil, err
 	}
-	err = unix.EpollCtl(t.loop.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	readable := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	err = unix.EpollCtl(t.loop.epoll, unix.EPOLL_CTL_ADD, fd, &readable)
 	if err != nil {
 		_ = unix.Close(fd) // As above.
 		return nil, fmt.Errorf("epoll: %w", err)

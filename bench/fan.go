@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// batch is how many messages a publisher writes at once to n subscribers: many, as long as what is on its way stays small
-// beside the buffers of kernel and server.
+// batch is how many messages a publisher writes at once to n subscribers: many, as long as what is
+// on its way stays small beside the buffers of kernel and server.
 func (t *try) batch(n int) int {
 	if t.s.batch > 0 {
 		return t.s.batch
@@ -52,7 +52,8 @@ func (t *try) streams() ([]*stream, error) {
 		for i := range streams {
 			s := &stream{window: window}
 			topic := "bench." + level("pair", i)
-			if err := t.subscriber(s, []string{topic}, t.batch(n)*t.wire.delivered(topic, t.payload)); err != nil {
+			share := t.batch(n) * t.wire.delivered(topic, t.payload)
+			if err := t.subscriber(s, []string{topic}, share); err != nil {
 				return nil, err
 			}
 			if err := t.publisher(s, topic, t.repeated(topic, t.batch(n))); err != nil {
@@ -65,7 +66,8 @@ func (t *try) streams() ([]*stream, error) {
 	case kindFanIn:
 		const topic, batch = "bench.fan", 64
 		s := &stream{window: window, deliveries: n * batch}
-		if err := t.subscriber(s, []string{topic}, n*batch*t.wire.delivered(topic, t.payload)); err != nil {
+		share := n * batch * t.wire.delivered(topic, t.payload)
+		if err := t.subscriber(s, []string{topic}, share); err != nil {
 			return nil, err
 		}
 		for range n {
@@ -86,8 +88,9 @@ func (t *try) streams() ([]*stream, error) {
 func (t *try) fanOut(n, batch, rounds int) (*stream, error) {
 	const topic = "bench.fan"
 	s := &stream{window: rounds, deliveries: n * batch}
+	share := batch * t.wire.delivered(topic, t.payload)
 	for range n {
-		if err := t.subscriber(s, []string{topic}, batch*t.wire.delivered(topic, t.payload)); err != nil {
+		if err := t.subscriber(s, []string{topic}, share); err != nil {
 			return nil, err
 		}
 	}
@@ -120,10 +123,12 @@ func (t *try) publisher(s *stream, topic string, burst []byte) error {
 	return t.loop.add(c, true)
 }
 
-// dial connects in a role and subscribes to all patterns. The first one is the channel of targets that have only one.
+// dial connects in a role and subscribes to all patterns. The first one is the channel of targets
+// that have only one.
 func (t *try) dial(r role, patterns []string) (*conn, error) {
 	slot := len(t.loop.conns)
-	c, err := dial(t.address, t.wire, r, patterns[0], slot, t.wire.delivered(patterns[0], t.payload))
+	frame := t.wire.delivered(patterns[0], t.payload)
+	c, err := dial(t.address, t.wire, r, patterns[0], slot, frame)
 	if err != nil {
 		return nil, err
 	}

@@ -12,16 +12,19 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// Yardstick is the benchmark that others are measured in: plain work of the processor, so that a limit holds on machines of
-// different speed.
+// Yardstick is the benchmark that others are measured in: plain work of the processor, so that a
+// limit holds on machines of different speed.
 const Yardstick = "mbserver/bench.Yardstick"
 
-// Limits are what the guard holds: ratios, of micro-benchmarks to the yardstick and of scenarios to the floor, each
-// measured in the same run, and how far above them noise may lie.
+// Limits are what the guard holds: ratios, of micro-benchmarks to the yardstick and of scenarios to
+// the floor, each measured in the same run, and how far above them noise may lie.
 type Limits struct {
-	Band  float64            `json:"band"`  // as a fraction: 0.3 lets a ratio be 30 % above
-	Micro map[string]float64 `json:"micro"` // package.Benchmark to nanoseconds per nanosecond of the yardstick
-	Macro map[string]float64 `json:"macro"` // scenario to the server's CPU time over TCP, per that of raw
+	Band float64 `json:"band"` // as a fraction: 0.3 lets a ratio be 30 % above
+
+	// Micro is package.Benchmark to nanoseconds per nanosecond of the yardstick.
+	Micro map[string]float64 `json:"micro"`
+	// Macro is scenario to the server's CPU time over TCP, per that of raw.
+	Macro map[string]float64 `json:"macro"`
 }
 
 // ReadLimits reads what Limits.Write wrote.
@@ -33,7 +36,8 @@ func ReadLimits(in io.Reader) (*Limits, error) {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	if l.Band <= 0 || len(l.Micro)+len(l.Macro) == 0 {
-		return nil, fmt.Errorf("limits: a band of %g and %d limits hold nothing", l.Band, len(l.Micro)+len(l.Macro))
+		return nil, fmt.Errorf("limits: a band of %g and %d limits hold nothing",
+			l.Band, len(l.Micro)+len(l.Macro))
 	}
 	return l, nil
 }
@@ -53,7 +57,8 @@ type Held struct {
 	Exceeded bool    // or not measured
 }
 
-// Check compares a run with the limits: micro is the output of go test -bench, of which the fastest repetition counts.
+// Check compares a run with the limits: micro is the output of go test -bench, of which the fastest
+// repetition counts.
 func (l *Limits) Check(micro io.Reader, macro *Results) ([]Held, error) {
 	ratios, err := microRatios(micro)
 	if err != nil {
@@ -64,7 +69,8 @@ func (l *Limits) Check(micro io.Reader, macro *Results) ([]Held, error) {
 		if !measured {
 			ratio = math.NaN()
 		}
-		all = append(all, Held{Name: name, Ratio: ratio, Limit: limit, Exceeded: !measured || ratio > limit*(1+l.Band)})
+		exceeded := !measured || ratio > limit*(1+l.Band)
+		all = append(all, Held{Name: name, Ratio: ratio, Limit: limit, Exceeded: exceeded})
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Micro)) {
 		ratio, ok := ratios[name]
@@ -133,10 +139,12 @@ func microRatios(in io.Reader) (map[string]float64, error) {
 func (r *Results) ratio(scenario string) (float64, bool) {
 	for i := range r.Measures {
 		m := &r.Measures[i]
-		if m.Scenario != scenario || m.Target != "mb" || m.Transport != "tcp" || m.Metric != metricCPU {
+		if m.Scenario != scenario || m.Target != "mb" || m.Transport != "tcp" ||
+			m.Metric != metricCPU {
 			continue
 		}
-		if floor := r.find(scenario, "raw", "tcp", m.Payload, metricCPU); floor != nil && floor.Median() > 0 {
+		floor := r.find(scenario, "raw", "tcp", m.Payload, metricCPU)
+		if floor != nil && floor.Median() > 0 {
 			return m.Median() / floor.Median(), true
 		}
 	}
@@ -155,7 +163,8 @@ func (l *Limits) WriteHeld(out io.Writer, all []Held) error {
 		case h.Exceeded:
 			verdict = "EXCEEDED"
 		}
-		fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.3f\t%s\n", h.Name, h.Ratio, h.Limit, h.Limit*(1+l.Band), verdict)
+		fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.3f\t%s\n",
+			h.Name, h.Ratio, h.Limit, h.Limit*(1+l.Band), verdict)
 	}
 	return w.Flush()
 }

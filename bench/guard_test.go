@@ -27,7 +27,9 @@ func BenchmarkYardstick(b *testing.B) {
 	}
 }
 
-func payloadText(n int) []byte { return bytes.Repeat([]byte("abcdefghijklmnopqrstuvwxyz012345"), n/32) }
+func payloadText(n int) []byte {
+	return bytes.Repeat([]byte("abcdefghijklmnopqrstuvwxyz012345"), n/32)
+}
 
 const benchOutput = `goos: linux
 pkg: mbserver/bench
@@ -42,7 +44,10 @@ PASS
 
 func TestLimits(t *testing.T) {
 	const name = "mbserver/codec.ParseHeader/short"
-	l := &Limits{Band: 0.2, Micro: map[string]float64{name: 0.45}, Macro: map[string]float64{"fan-out/100": 2}}
+	l := &Limits{
+		Band: 0.2, Micro: map[string]float64{name: 0.45},
+		Macro: map[string]float64{"fan-out/100": 2},
+	}
 	check := func() []Held {
 		t.Helper()
 		held, err := l.Check(strings.NewReader(benchOutput), sample())
@@ -51,7 +56,10 @@ func TestLimits(t *testing.T) {
 		}
 		return held
 	}
-	want := []Held{{Name: name, Ratio: 0.5, Limit: 0.45}, {Name: "fan-out/100", Ratio: 50.0 / 21, Limit: 2}}
+	want := []Held{
+		{Name: name, Ratio: 0.5, Limit: 0.45},
+		{Name: "fan-out/100", Ratio: 50.0 / 21, Limit: 2},
+	}
 	if got := check(); !reflect.DeepEqual(got, want) {
 		t.Errorf("within the band: %+v, want %+v", got, want)
 	}
@@ -62,7 +70,9 @@ func TestLimits(t *testing.T) {
 	l.Macro["fan-out/1"] = 3
 	var b strings.Builder
 	held := check()
-	if err := l.WriteHeld(&b, held); err != nil || !strings.Contains(b.String(), "NOT MEASURED") || !strings.Contains(b.String(), "EXCEEDED") {
+	err := l.WriteHeld(&b, held)
+	if text := b.String(); err != nil || !strings.Contains(text, "NOT MEASURED") ||
+		!strings.Contains(text, "EXCEEDED") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 	l.Renew(held)
@@ -79,7 +89,10 @@ func TestLimits(t *testing.T) {
 }
 
 func TestLimitsRefuse(t *testing.T) {
-	for _, text := range []string{"", "{}", `{"band":0.1}`, `{"band":0,"macro":{"a":1}}`, `{"band":0.1,"macro":{"a":1},"x":1}`} {
+	for _, text := range []string{
+		"", "{}", `{"band":0.1}`, `{"band":0,"macro":{"a":1}}`,
+		`{"band":0.1,"macro":{"a":1},"x":1}`,
+	} {
 		if _, err := ReadLimits(strings.NewReader(text)); err == nil {
 			t.Errorf("%q: no error", text)
 		}

@@ -17,8 +17,9 @@ const (
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(100, longestNs, digits) }
 
-// paced is an open loop: one publisher sends at fixed times, whatever the server does. A latency counts from the time at
-// which a message should have been sent, so that a stall of the server is charged to every message that had to wait.
+// paced is an open loop: one publisher sends at fixed times, whatever the server does. A latency
+// counts from the time at which a message should have been sent, so that a stall of the server is
+// charged to every message that had to wait.
 type paced struct {
 	stream   *stream
 	message  int           // bytes of one published frame; the burst holds many
@@ -40,7 +41,8 @@ func (l *loop) pace(p *paced) error {
 	l.arrive = func(c *conn, before int64) {
 		for k := before / c.share; k < c.in/c.share; k++ {
 			if int(k) >= p.warm {
-				_ = p.times.RecordValue(now - k*int64(p.interval)) // Out of range is beyond a minute: the run fails before.
+				// Out of range is beyond a minute: the run fails before.
+				_ = p.times.RecordValue(now - k*int64(p.interval))
 			}
 		}
 	}

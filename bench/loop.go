@@ -18,8 +18,8 @@ const (
 	waitMs    = 100 // longest wait in the kernel, after which the context is looked at
 )
 
-// loop is the generator: one epoll and the connections on it. It belongs to one goroutine, locked to its thread.
-// Nothing in turn and below allocates.
+// loop is the generator: one epoll and the connections on it. It belongs to one goroutine, locked
+// to its thread. Nothing in turn and below allocates.
 type loop struct {
 	ctx    context.Context
 	wire   wire
@@ -29,7 +29,9 @@ type loop struct {
 	buf    []byte
 	events []unix.EpollEvent
 
-	ready  []*stream                   // whose subscribers have all finished a round, or whose publishers have room again
+	// ready holds those whose subscribers have all finished a round, or whose publishers have room
+	// again.
+	ready  []*stream
 	arrive func(c *conn, before int64) // after each read of a subscriber; nil: nothing to do
 	err    error
 }
@@ -39,7 +41,10 @@ func newLoop(ctx context.Context, w wire) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	l := &loop{ctx: ctx, wire: w, epoll: epoll, buf: make([]byte, readSize), events: make([]unix.EpollEvent, eventSize)}
+	l := &loop{
+		ctx: ctx, wire: w, epoll: epoll,
+		buf: make([]byte, readSize), events: make([]unix.EpollEvent, eventSize),
+	}
 	l.tally, _ = w.(tallier)
 	return l, nil
 }
@@ -58,7 +63,8 @@ func (l *loop) add(c *conn, read bool) error {
 	if !read {
 		return nil
 	}
-	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(index), Pad: 0})
+	readable := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(index), Pad: 0}
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &readable)
 }
 
 // turn waits up to timeoutMs for events and handles them; n is their number.
@@ -182,8 +188,8 @@ func (l *loop) arm(c *conn, index int32, on bool) {
 // watchdog ends a wait in which nothing happens.
 type watchdog struct{ last time.Time }
 
-// saw reports an error when nothing has happened for too long or ctx has ended. n is the number of events of a turn that
-// could wait.
+// saw reports an error when nothing has happened for too long or ctx has ended. n is the number of
+// events of a turn that could wait.
 func (d *watchdog) saw(ctx context.Context, n int) error {
 	if n > 0 && !d.last.IsZero() {
 		d.last = time.Time{}

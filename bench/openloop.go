@@ -14,7 +14,7 @@ import (
 const (
 	latencyRate = 20_000
 	slowRate    = 1_000_000
-	slowTimes   = 4 // the stall lasts so many durations: buffers and rings are to be full for most of it
+	slowTimes   = 4 // durations of a stall: buffers and rings are to be full for most of it
 )
 
 // open runs an open loop against all subscribers of s and keeps the latencies of its measured part.
@@ -56,8 +56,9 @@ func unit(s *stream, delivered int) {
 	}
 }
 
-// slow measures the other subscribers and the server's memory while one subscriber reads nothing. What they see is to be
-// compared with the same load without it, which is measured first, on the same connections.
+// slow measures the other subscribers and the server's memory while one subscriber reads nothing.
+// What they see is to be compared with the same load without it, which is measured first, on the
+// same connections.
 func (t *try) slow() error {
 	n := t.s.subscribers
 	s, err := t.fanOut(n-1, t.batch(n-1), 1)
@@ -73,7 +74,8 @@ func (t *try) slow() error {
 	if err != nil {
 		return err
 	}
-	_ = unix.SetsockoptInt(stalled.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) // Only fills it sooner.
+	// This only fills it sooner.
+	_ = unix.SetsockoptInt(stalled.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
 	if err := t.loop.add(stalled, false); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type Options struct {
 
 	Node    string   // binary of the node, mb-server
 	Hub     []string // command line that runs package raw; the port is appended
-	Peers   string   // folder with the peers built by make bench-peers; the others are looked for in PATH
+	Peers   string   // folder of the peers from make bench-peers; the others are looked for in PATH
 	Traffic string   // file of flights, one JSON object a line, for the scenario traffic
 
 	Address map[string]string // a running node instead of Node: transport to host:port
@@ -44,7 +44,8 @@ const (
 func DefaultOptions() Options {
 	return Options{
 		Targets: []string{"raw", "mb"}, Transports: []string{"tcp", "ws"}, Payloads: []int{128},
-		Duration: 2 * time.Second, Warmup: 500 * time.Millisecond, Repeat: 5, ServerCore: 0, LoadCore: 1,
+		Duration: 2 * time.Second, Warmup: 500 * time.Millisecond, Repeat: 5,
+		ServerCore: 0, LoadCore: 1,
 		Traffic: "server/blackbox/testdata/flights.ndjson",
 	}
 }
@@ -71,7 +72,8 @@ func (o *Options) validate() error {
 	case o.Repeat < 1 || o.Repeat > maxRepeat:
 		return fmt.Errorf("%d repetitions: 1 to %d", o.Repeat, maxRepeat)
 	case o.Duration <= 0 || o.Duration > maxDuration || o.Warmup <= 0 || o.Warmup > maxDuration:
-		return fmt.Errorf("duration %v, warm-up %v: over 0 up to %v", o.Duration, o.Warmup, maxDuration)
+		return fmt.Errorf("duration %v, warm-up %v: over 0 up to %v",
+			o.Duration, o.Warmup, maxDuration)
 	}
 	return nil
 }

@@ -10,14 +10,18 @@ import (
 	"strconv"
 )
 
-// peer is command for the other brokers: their own programs, with persistence and logs off and no limit that a run meets.
-func (r *runner) peer(target, transport string, port int) (cmd *exec.Cmd, cleanup func(), err error) {
+// peer is command for the other brokers: their own programs, with persistence and logs off and no
+// limit that a run meets.
+func (r *runner) peer(target, transport string, port int) (
+	cmd *exec.Cmd, cleanup func(), err error,
+) {
 	cleanup = func() {}
 	p := strconv.Itoa(port)
 	switch target {
 	case "redis":
 		path, err := program("redis-server")
-		return exec.Command(path, "--port", p, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxclients", "10000",
+		return exec.Command(path, "--port", p, "--bind", "127.0.0.1", "--save", "",
+			"--appendonly", "no", "--maxclients", "10000",
 			"--client-output-buffer-limit", "pubsub", "0", "0", "0"), cleanup, err
 	case mqttBroker:
 		path, err := program(mqttBroker)
@@ -58,8 +62,9 @@ func mosquittoCommand(path, port string) (*exec.Cmd, func(), error) {
 		return nil, nil, err
 	}
 	cleanup := func() { _ = os.Remove(f.Name()) } // A temporary file.
-	_, err = fmt.Fprintf(f, "listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\n"+
-		"max_connections -1\nmax_queued_messages 0\nset_tcp_nodelay true\nuser root\n", port)
+	_, err = fmt.Fprintf(f, "listener %s 127.0.0.1\nallow_anonymous true\npersistence false\n"+
+		"log_type none\nmax_connections -1\nmax_queued_messages 0\nset_tcp_nodelay true\n"+
+		"user root\n", port)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}

@@ -12,11 +12,13 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Colours that stay apart for colour-blind readers too (Okabe and Ito), and shapes for those that repeat.
+// Colours that stay apart for colour-blind readers too (Okabe and Ito), and shapes for those that
+// repeat.
 var (
 	colours = []color.Color{
-		color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff}, color.RGBA{0x00, 0x9e, 0x73, 0xff},
-		color.RGBA{0xcc, 0x79, 0xa7, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff},
+		color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+		color.RGBA{0x00, 0x9e, 0x73, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff},
+		color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff},
 		color.RGBA{0x55, 0x55, 0x55, 0xff},
 	}
 	shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.PyramidGlyph{}}
@@ -28,8 +30,8 @@ type points struct {
 	plotter.YErrors
 }
 
-// draw plots one metric: a point for each scenario and column at the median, a bar from the least to the greatest value.
-// The scale is logarithmic unless a value is not positive.
+// draw plots one metric: a point for each scenario and column at the median, a bar from the least
+// to the greatest value. The scale is logarithmic unless a value is not positive.
 func (r *Results) draw(g grid) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = g.metric
@@ -49,7 +51,8 @@ func (r *Results) draw(g grid) (*plot.Plot, error) {
 			positive = positive && least > 0
 			offset := 0.6 * ((float64(k)+0.5)/float64(len(g.columns)) - 0.5)
 			pts.XYs = append(pts.XYs, plotter.XY{X: float64(i) + offset, Y: m.Median()})
-			pts.YErrors = append(pts.YErrors, struct{ Low, High float64 }{m.Median() - least, greatest - m.Median()})
+			bar := struct{ Low, High float64 }{m.Median() - least, greatest - m.Median()}
+			pts.YErrors = append(pts.YErrors, bar)
 		}
 		if err := addPoints(p, c.String(), k, pts); err != nil {
 			return nil, fmt.Errorf("plot of %s: %w", g.metric, err)
@@ -84,8 +87,11 @@ func addPoints(p *plot.Plot, name string, k int, pts points) error {
 	if err != nil {
 		return err
 	}
-	marks.GlyphStyle = draw.GlyphStyle{Color: colours[k%len(colours)], Radius: vg.Points(3), Shape: shapes[k/len(colours)%len(shapes)]}
-	bars.LineStyle.Color, bars.CapWidth = colours[k%len(colours)], vg.Points(4)
+	colour := colours[k%len(colours)]
+	marks.GlyphStyle = draw.GlyphStyle{
+		Color: colour, Radius: vg.Points(3), Shape: shapes[k/len(colours)%len(shapes)],
+	}
+	bars.LineStyle.Color, bars.CapWidth = colour, vg.Points(4)
 	p.Add(bars, marks)
 	p.Legend.Add(name, marks)
 	return nil

@@ -20,7 +20,8 @@ import (
 	"mbserver/bench/proc"
 )
 
-// process is the server under measurement. One that was started elsewhere has no cmd and maybe no pid.
+// process is the server under measurement. One that was started elsewhere has no cmd and maybe no
+// pid.
 type process struct {
 	cmd     *exec.Cmd
 	pid     int
@@ -86,7 +87,8 @@ func pin(thread, core int) error {
 	return nil
 }
 
-// pinSelf binds all threads of this process to a core and returns what undoes it. Later threads inherit.
+// pinSelf binds all threads of this process to a core and returns what undoes it. Later threads
+// inherit.
 func pinSelf(core int) (undo func(), err error) {
 	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
@@ -121,7 +123,8 @@ func (p *process) ready(ctx context.Context, w wire, transport string) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%s ended at once: %s", p.cmd.Path, strings.TrimSpace(p.said.b.String()))
+			said := strings.TrimSpace(p.said.b.String())
+			return fmt.Errorf("%s ended at once: %s", p.cmd.Path, said)
 		case <-ctx.Done():
 			return ctx.Err()
 		default:
@@ -148,7 +151,8 @@ func (p *process) stop() {
 	p.cleanup()
 }
 
-// cpu is the server's CPU time in ns as the scheduler counts it, all threads together; 0 when the process is not known.
+// cpu is the server's CPU time in ns as the scheduler counts it, all threads together; 0 when the
+// process is not known.
 func (p *process) cpu() int64 {
 	if p.pid == 0 {
 		return 0

@@ -34,7 +34,8 @@ type sectionCell struct {
 	Best bool
 }
 
-// WriteHTML writes the run as one page that needs nothing else: plots, tables, every repetition, machine and settings.
+// WriteHTML writes the run as one page that needs nothing else: plots, tables, every repetition,
+// machine and settings.
 func (r *Results) WriteHTML(w io.Writer) error {
 	data := struct {
 		*Results
@@ -47,7 +48,8 @@ func (r *Results) WriteHTML(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		data.Sections = append(data.Sections, r.section(g, template.HTML(svg))) // drawn here; the plotter escapes names
+		// Drawn here; the plotter escapes names.
+		data.Sections = append(data.Sections, r.section(g, template.HTML(svg)))
 	}
 	for _, s := range Scenarios() {
 		if slices.ContainsFunc(r.Measures, func(m Measure) bool { return m.Scenario == s.Name }) {

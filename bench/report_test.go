@@ -10,9 +10,15 @@ import (
 
 func run(values ...float64) *Results {
 	r := &Results{Format: resultFormat}
+	cpu := Measure{
+		Scenario: "fan-out/1", Target: "mb", Transport: "tcp", Payload: 128,
+		Metric: metricCPU, Unit: "ns",
+	}
+	rate := cpu
+	rate.Metric, rate.Unit, rate.Higher = metricRate, "/s", true
 	for _, v := range values {
-		r.add(Measure{Scenario: "fan-out/1", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricCPU, Unit: "ns"}, v)
-		r.add(Measure{Scenario: "fan-out/1", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricRate, Unit: "/s", Higher: true}, 1e9/v)
+		r.add(cpu, v)
+		r.add(rate, 1e9/v)
 	}
 	return r
 }
@@ -29,15 +35,19 @@ func TestCompare(t *testing.T) {
 		{name: "faster", old: slow, new: fast, cpu: Better, rate: Better, delta: 52.0/102 - 1},
 		{name: "slower", old: fast, new: slow, cpu: Worse, rate: Worse, delta: 102.0/52 - 1},
 		{name: "the same run", old: slow, new: slow, cpu: Same, rate: Same},
-		{name: "within the noise", old: run(90, 100, 110, 120, 130), new: run(95, 105, 115, 118, 128), cpu: Same, rate: Same, delta: 5.0 / 110},
-		{name: "too few", old: run(100, 101), new: run(50, 51), cpu: Same, rate: Same, delta: 50.5/100.5 - 1, wantWarned: true},
+		{name: "within the noise",
+			old: run(90, 100, 110, 120, 130), new: run(95, 105, 115, 118, 128),
+			cpu: Same, rate: Same, delta: 5.0 / 110},
+		{name: "too few", old: run(100, 101), new: run(50, 51),
+			cpu: Same, rate: Same, delta: 50.5/100.5 - 1, wantWarned: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Compare(c.old, c.new)
 			if len(got) != 2 {
 				t.Fatalf("%d differences", len(got))
 			}
-			if got[0].Verdict != c.cpu || got[1].Verdict != c.rate || math.Abs(got[0].Delta-c.delta) > 1e-9 {
+			if got[0].Verdict != c.cpu || got[1].Verdict != c.rate ||
+				math.Abs(got[0].Delta-c.delta) > 1e-9 {
 				t.Errorf("CPU %+v, rate %+v", got[0], got[1])
 			}
 			if warned := len(got[0].Warnings) > 0; warned != c.wantWarned {
@@ -54,7 +64,8 @@ func TestCompareOnlyWhatBothHave(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	var b strings.Builder
-	if err := WriteComparison(&b, Compare(run(100, 101, 102, 103), run(50, 51, 52, 53))); err != nil {
+	compared := Compare(run(100, 101, 102, 103), run(50, 51, 52, 53))
+	if err := WriteComparison(&b, compared); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"fan-out/1", "-49.3%", "better", "0.029"} {
@@ -66,13 +77,19 @@ func TestCompareOnlyWhatBothHave(t *testing.T) {
 
 func TestHTML(t *testing.T) {
 	r := sample()
-	r.add(Measure{Scenario: "idle/5000", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricIdle, Unit: "%"}, 0) // no logarithm
+	r.add(Measure{
+		Scenario: "idle/5000", Target: "mb", Transport: "tcp", Payload: 128,
+		Metric: metricIdle, Unit: "%",
+	}, 0) // no logarithm
 	var b strings.Builder
 	if err := r.WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"a &lt;cpu&gt;", "50.0 ±20% ×2.38", `title="50.0, 40.0, 60.0"`, `class="best"`, "redis tcp: not there", "subscribers, saturated"} {
+	for _, want := range []string{
+		"a &lt;cpu&gt;", "50.0 ±20% ×2.38", `title="50.0, 40.0, 60.0"`, `class="best"`,
+		"redis tcp: not there", "subscribers, saturated",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in the page", want)
 		}

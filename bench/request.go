@@ -7,8 +7,9 @@ import "github.com/HdrHistogram/hdrhistogram-go"
 // requests measures a closed loop of clients that ask services.
 func (t *try) requests() error {
 	a := t.wire.(asker)
-	frame := len(a.appendRequest(nil, "bench."+level("svc", 0), 0, 0, payloadOf(t.payload)))
-	room := 2 * max(t.s.clients, 1) * t.s.flight * max(frame, a.answered("bench."+level("svc", 0), t.payload))
+	service := "bench." + level("svc", 0)
+	frame := len(a.appendRequest(nil, service, 0, 0, payloadOf(t.payload)))
+	room := 2 * max(t.s.clients, 1) * t.s.flight * max(frame, a.answered(service, t.payload))
 	for i := range t.s.subscribers {
 		c, err := t.dial(responder, []string{"bench." + level("svc", i)})
 		if err != nil {

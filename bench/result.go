@@ -116,7 +116,8 @@ func (r *Results) add(m Measure, value float64) {
 func (r *Results) find(scenario, target, transport string, payload int, metric string) *Measure {
 	for i := range r.Measures {
 		m := &r.Measures[i]
-		if m.Scenario == scenario && m.Target == target && m.Transport == transport && m.Payload == payload && m.Metric == metric {
+		if m.Scenario == scenario && m.Target == target && m.Transport == transport &&
+			m.Payload == payload && m.Metric == metric {
 			return m
 		}
 	}
@@ -131,7 +132,8 @@ func (r *Results) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// ReadJSON reads what WriteJSON wrote. Another format, unknown fields and measures without values are errors.
+// ReadJSON reads what WriteJSON wrote. Another format, unknown fields and measures without values
+// are errors.
 func ReadJSON(in io.Reader) (*Results, error) {
 	d := json.NewDecoder(in)
 	d.DisallowUnknownFields()

@@ -11,14 +11,26 @@ import (
 func sample() *Results {
 	r := &Results{
 		Format: resultFormat, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Machine:  Machine{CPU: "a <cpu>", Cores: 2, Memory: 1 << 30, Kernel: "6.1", Go: "go1.26", Version: "dev"},
-		Settings: Settings{DurationMs: 2000, WarmupMs: 500, Repeat: 3, ServerCore: 0, LoadCore: 1, Servers: map[string]string{"mb": "mb-server"}},
-		Notes:    []string{"redis tcp: not there"},
+		Machine: Machine{
+			CPU: "a <cpu>", Cores: 2, Memory: 1 << 30, Kernel: "6.1", Go: "go1.26", Version: "dev",
+		},
+		Settings: Settings{
+			DurationMs: 2000, WarmupMs: 500, Repeat: 3, ServerCore: 0, LoadCore: 1,
+			Servers: map[string]string{"mb": "mb-server"},
+		},
+		Notes: []string{"redis tcp: not there"},
 	}
+	mb := Measure{
+		Scenario: "fan-out/100", Target: "mb", Transport: "tcp", Payload: 128,
+		Metric: metricCPU, Unit: "ns",
+	}
+	raw, rate := mb, mb
+	raw.Target = "raw"
+	rate.Metric, rate.Unit, rate.Higher = metricRate, "/s", true
 	for i, v := range []float64{50, 40, 60} {
-		r.add(Measure{Scenario: "fan-out/100", Target: "raw", Transport: "tcp", Payload: 128, Metric: metricCPU, Unit: "ns"}, 20+float64(i))
-		r.add(Measure{Scenario: "fan-out/100", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricCPU, Unit: "ns"}, v)
-		r.add(Measure{Scenario: "fan-out/100", Target: "mb", Transport: "tcp", Payload: 128, Metric: metricRate, Unit: "/s", Higher: true}, 1e6*v)
+		r.add(raw, 20+float64(i))
+		r.add(mb, v)
+		r.add(rate, 1e6*v)
 	}
 	return r
 }
@@ -61,7 +73,8 @@ func TestMedianAndRange(t *testing.T) {
 		values                []float64
 		median, least, grtest float64
 	}{
-		{nil, 0, 0, 0}, {[]float64{3}, 3, 3, 3}, {[]float64{3, 1}, 2, 1, 3}, {[]float64{9, 1, 5}, 5, 1, 9},
+		{nil, 0, 0, 0}, {[]float64{3}, 3, 3, 3},
+		{[]float64{3, 1}, 2, 1, 3}, {[]float64{9, 1, 5}, 5, 1, 9},
 	} {
 		m := Measure{Values: c.values}
 		least, greatest := m.Range()
@@ -76,7 +89,10 @@ func TestTable(t *testing.T) {
 	if err := sample().WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"server CPU, ns", "raw tcp", "50.0 ±20% ×2.38", "50000000 ±20%", "note: redis tcp: not there"} {
+	for _, want := range []string{
+		"server CPU, ns", "raw tcp", "50.0 ±20% ×2.38", "50000000 ±20%",
+		"note: redis tcp: not there",
+	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
@@ -91,7 +107,10 @@ func TestSelected(t *testing.T) {
 	for _, c := range []struct {
 		names []string
 		want  int
-	}{{[]string{"fan-out"}, 5}, {[]string{"fan-out/100"}, 1}, {[]string{"start", "request", "request/1x1"}, 4}} {
+	}{
+		{[]string{"fan-out"}, 5}, {[]string{"fan-out/100"}, 1},
+		{[]string{"start", "request", "request/1x1"}, 4},
+	} {
 		got, err := selected(c.names)
 		if err != nil || len(got) != c.want {
 			t.Errorf("%v: %d scenarios, %v", c.names, len(got), err)

@@ -25,8 +25,9 @@ type runner struct {
 	gone    map[string]bool // targets over transports that did not start
 }
 
-// Run measures what o says, each repetition against a fresh server. The targets of one scenario take turns, so that a
-// machine that grows slower burdens all of them. The results so far are returned with an error.
+// Run measures what o says, each repetition against a fresh server. The targets of one scenario
+// take turns, so that a machine that grows slower burdens all of them. The results so far are
+// returned with an error.
 func Run(ctx context.Context, o Options) (*Results, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -35,7 +36,11 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{Options: o, gone: make(map[string]bool), results: &Results{Format: resultFormat, Started: time.Now().UTC().Truncate(time.Second), Machine: machine(o.Version)}}
+	r := &runner{Options: o, gone: make(map[string]bool)}
+	r.results = &Results{
+		Format: resultFormat, Machine: machine(o.Version),
+		Started: time.Now().UTC().Truncate(time.Second),
+	}
 	r.results.Settings = Settings{
 		DurationMs: o.Duration.Milliseconds(), WarmupMs: o.Warmup.Milliseconds(), Repeat: o.Repeat,
 		ServerCore: o.ServerCore, LoadCore: o.LoadCore, Servers: map[string]string{},
@@ -116,7 +121,8 @@ func findNode() (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%s is neither beside this program nor in PATH: name it with --node", name)
+		return "", fmt.Errorf("%s is neither beside this program nor in PATH: name it with --node",
+			name)
 	}
 	return path, nil
 }
@@ -130,7 +136,8 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	var turns []turn
 	for _, target := range r.Targets {
 		for _, transport := range r.Transports {
-			if w := wireFor(target, transport); w != nil && fits(s, target, w) && !r.gone[target+transport] {
+			w := wireFor(target, transport)
+			if w != nil && fits(s, target, w) && !r.gone[target+transport] {
 				turns = append(turns, turn{target: target, transport: transport})
 			}
 		}
@@ -141,7 +148,8 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 			if t.left {
 				continue
 			}
-			r.say("%s: %s %s, %d bytes, %d of %d", s.Name, t.target, t.transport, payload, repetition+1, r.Repeat)
+			r.say("%s: %s %s, %d bytes, %d of %d",
+				s.Name, t.target, t.transport, payload, repetition+1, r.Repeat)
 			err := r.once(ctx, s, t.target, t.transport, payload)
 			switch {
 			case err == nil:
@@ -179,7 +187,9 @@ func (r *runner) note(format string, args ...any) {
 }
 
 // once is one repetition of a scenario against one target.
-func (r *runner) once(ctx context.Context, s Scenario, target, transport string, payload int) error {
+func (r *runner) once(
+	ctx context.Context, s Scenario, target, transport string, payload int,
+) error {
 	server, err := r.start(ctx, target, transport)
 	if err != nil {
 		r.gone[target+transport] = true
@@ -194,8 +204,9 @@ func (r *runner) once(ctx context.Context, s Scenario, target, transport string,
 	}
 	defer l.close()
 	t := &try{
-		runner: r, s: s, server: server, loop: l, wire: w, payload: payload, address: server.address[transport],
-		into: Measure{Scenario: s.Name, Target: target, Transport: transport, Payload: payload},
+		runner: r, s: s, server: server, loop: l, wire: w, payload: payload,
+		address: server.address[transport],
+		into:    Measure{Scenario: s.Name, Target: target, Transport: transport, Payload: payload},
 	}
 	return t.run()
 }

@@ -32,7 +32,7 @@ type Scenario struct {
 	subscribers int  // or pairs, publishers, services
 	clients     int  // of requests, or all connections
 	flight      int  // requests of one client
-	batch       int  // messages that a publisher writes at once; 0: as many as suit the number of subscribers
+	batch       int  // messages a publisher writes at once; 0: as suits the number of subscribers
 	oneSize     bool // the payload plays no part: only the first one is measured
 	mbOnly      bool // what no other target has
 }
@@ -45,31 +45,50 @@ func Scenarios() []Scenario {
 		if n == 1 {
 			about = "1 publisher to 1 subscriber, saturated"
 		}
-		all = append(all, Scenario{Name: fmt.Sprintf("fan-out/%d", n), kind: kindFan, subscribers: n, About: about})
+		name := fmt.Sprintf("fan-out/%d", n)
+		all = append(all, Scenario{Name: name, kind: kindFan, subscribers: n, About: about})
 	}
 	for _, n := range []int{100, 5000} {
-		about := fmt.Sprintf("as fan-out/%d, in batches of 20 messages: what the number of subscribers alone costs", n)
-		all = append(all, Scenario{Name: fmt.Sprintf("growth/%d", n), kind: kindFan, subscribers: n, batch: 20, About: about})
+		all = append(all, Scenario{
+			Name: fmt.Sprintf("growth/%d", n), kind: kindFan, subscribers: n, batch: 20,
+			About: fmt.Sprintf("as fan-out/%d, in batches of 20 messages: "+
+				"what the number of subscribers alone costs", n),
+		})
 	}
-	return append(all,
-		Scenario{Name: "lone/100", kind: kindLone, subscribers: 100, About: "1 publisher to 100 subscribers, one message at a time"},
-		Scenario{Name: "pairs/50", kind: kindPairs, subscribers: 50, About: "50 publishers, each to a subscriber of its own"},
-		Scenario{Name: "fan-in/50", kind: kindFanIn, subscribers: 50, About: "50 publishers to 1 subscriber"},
-		Scenario{Name: "request/1x1", kind: kindRequest, subscribers: 1, clients: 1, flight: 1, About: "1 client, 1 request in flight, 1 service"},
-		Scenario{Name: "request/64x1", kind: kindRequest, subscribers: 1, clients: 64, flight: 1, About: "64 clients, 1 request each in flight, 1 service"},
-		Scenario{Name: "request/1x256", kind: kindRequest, subscribers: 1, clients: 1, flight: 256, About: "1 client, 256 requests in flight, 1 service"},
-		Scenario{Name: "services/16", kind: kindRequest, subscribers: 16, clients: 16, flight: 16, About: "16 clients, 16 requests each in flight, a service for each"},
-		Scenario{Name: "latency/100", kind: kindLatency, subscribers: 100, About: "20,000 deliveries a second to 100 subscribers, open loop"},
-		Scenario{Name: "wildcards/100", kind: kindWild, subscribers: 100, mbOnly: true, About: "100 subscribers with 200 patterns each, 1000 topics, 2 deliveries a message"},
-		Scenario{Name: "traffic/50", kind: kindTraffic, subscribers: 50, oneSize: true, mbOnly: true, About: "real messages with wildcard subscribers: flights of 2001"},
-		Scenario{Name: "slow/100", kind: kindSlow, subscribers: 100, About: "1,000,000 deliveries a second to 100 subscribers, one of which reads nothing"},
-		Scenario{Name: "idle/5000", kind: kindIdle, clients: 5000, oneSize: true, About: "5000 subscribed connections that do nothing"},
-		Scenario{Name: "storm/5000", kind: kindStorm, clients: 5000, oneSize: true, About: "5000 connections as fast as they are welcomed"},
-		Scenario{Name: "start", kind: kindStart, oneSize: true, About: "from starting the process to the first welcome"},
-	)
+	return append(all, []Scenario{
+		{Name: "lone/100", kind: kindLone, subscribers: 100,
+			About: "1 publisher to 100 subscribers, one message at a time"},
+		{Name: "pairs/50", kind: kindPairs, subscribers: 50,
+			About: "50 publishers, each to a subscriber of its own"},
+		{Name: "fan-in/50", kind: kindFanIn, subscribers: 50,
+			About: "50 publishers to 1 subscriber"},
+		{Name: "request/1x1", kind: kindRequest, subscribers: 1, clients: 1, flight: 1,
+			About: "1 client, 1 request in flight, 1 service"},
+		{Name: "request/64x1", kind: kindRequest, subscribers: 1, clients: 64, flight: 1,
+			About: "64 clients, 1 request each in flight, 1 service"},
+		{Name: "request/1x256", kind: kindRequest, subscribers: 1, clients: 1, flight: 256,
+			About: "1 client, 256 requests in flight, 1 service"},
+		{Name: "services/16", kind: kindRequest, subscribers: 16, clients: 16, flight: 16,
+			About: "16 clients, 16 requests each in flight, a service for each"},
+		{Name: "latency/100", kind: kindLatency, subscribers: 100,
+			About: "20,000 deliveries a second to 100 subscribers, open loop"},
+		{Name: "wildcards/100", kind: kindWild, subscribers: 100, mbOnly: true,
+			About: "100 subscribers with 200 patterns each, 1000 topics, 2 deliveries a message"},
+		{Name: "traffic/50", kind: kindTraffic, subscribers: 50, oneSize: true, mbOnly: true,
+			About: "real messages with wildcard subscribers: flights of 2001"},
+		{Name: "slow/100", kind: kindSlow, subscribers: 100,
+			About: "1,000,000 deliveries a second to 100 subscribers, one of which reads nothing"},
+		{Name: "idle/5000", kind: kindIdle, clients: 5000, oneSize: true,
+			About: "5000 subscribed connections that do nothing"},
+		{Name: "storm/5000", kind: kindStorm, clients: 5000, oneSize: true,
+			About: "5000 connections as fast as they are welcomed"},
+		{Name: "start", kind: kindStart, oneSize: true,
+			About: "from starting the process to the first welcome"},
+	}...)
 }
 
-// selected returns the scenarios whose names are in names or begin with one of them; all when names is empty.
+// selected returns the scenarios whose names are in names or begin with one of them; all when names
+// is empty.
 func selected(names []string) ([]Scenario, error) {
 	if len(names) == 0 {
 		return Scenarios(), nil

@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// short is a run of a few milliseconds in this process: nothing is pinned, no figure means anything.
+// short is a run of a few milliseconds in this process: nothing is pinned, no figure means
+// anything.
 func short(t *testing.T, names ...string) Options {
 	t.Helper()
 	// The generator keeps its processor while it waits: the server in this process needs others.
@@ -28,9 +29,10 @@ func short(t *testing.T, names ...string) Options {
 	runtime.GOMAXPROCS(max(before, 4))
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 	return Options{
-		Scenarios: names, Targets: []string{"mb"}, Transports: []string{"tcp", "ws"}, Payloads: []int{128},
-		Duration: 20 * time.Millisecond, Warmup: 10 * time.Millisecond, Repeat: 1, ServerCore: -1, LoadCore: -1,
-		PID: os.Getpid(), Traffic: filepath.Join("..", "server", "blackbox", "testdata", "flights.ndjson"),
+		Scenarios: names, Targets: []string{"mb"}, Transports: []string{"tcp", "ws"},
+		Payloads: []int{128}, Duration: 20 * time.Millisecond, Warmup: 10 * time.Millisecond,
+		Repeat: 1, ServerCore: -1, LoadCore: -1, PID: os.Getpid(),
+		Traffic: filepath.Join("..", "server", "blackbox", "testdata", "flights.ndjson"),
 	}
 }
 
@@ -58,7 +60,8 @@ func startNode(t *testing.T) map[string]string {
 }
 
 func TestSmoke(t *testing.T) {
-	o := short(t, "fan-out/1", "fan-out/10", "lone", "pairs", "fan-in", "request", "services", "latency", "traffic", "wildcards")
+	o := short(t, "fan-out/1", "fan-out/10", "lone", "pairs", "fan-in", "request", "services",
+		"latency", "traffic", "wildcards")
 	o.Address = startNode(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -111,7 +114,8 @@ func TestSmokeRaw(t *testing.T) {
 				t.Fatal(err)
 			}
 			try := &try{
-				runner: r, s: s[0], server: &process{pid: os.Getpid()}, loop: l, wire: rawWire{}, payload: payload, address: h.Addr(),
+				runner: r, s: s[0], server: &process{pid: os.Getpid()}, loop: l, wire: rawWire{},
+				payload: payload, address: h.Addr(),
 				into: Measure{Scenario: name, Target: "raw", Transport: "tcp", Payload: payload},
 			}
 			if err := try.run(); err != nil {

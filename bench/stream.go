@@ -10,8 +10,9 @@ import (
 // window is how many rounds of a stream may be on their way.
 const window = 4
 
-// stream is publishers and the subscribers that receive what they publish. In one round every publisher writes its burst
-// once, in one write; a round is done when every subscriber has received its share of it.
+// stream is publishers and the subscribers that receive what they publish. In one round every
+// publisher writes its burst once, in one write; a round is done when every subscriber has received
+// its share of it.
 type stream struct {
 	publishers  []*conn
 	indexes     []int32 // of the publishers in the loop
@@ -36,7 +37,8 @@ func (s *stream) begin() {
 	s.aim()
 }
 
-// aim sets every subscriber's goal to the next round's end and counts those that have not reached it.
+// aim sets every subscriber's goal to the next round's end and counts those that have not reached
+// it.
 func (s *stream) aim() {
 	s.behind = 0
 	for _, c := range s.subscribers {
@@ -133,7 +135,8 @@ func exact(streams []*stream) error {
 	for _, s := range streams {
 		for i, c := range s.subscribers {
 			if want := int64(s.done) * c.share; c.in != want {
-				return fmt.Errorf("subscriber %d received %d bytes, %d were sent to it", i, c.in, want)
+				return fmt.Errorf("subscriber %d received %d bytes, %d were sent to it",
+					i, c.in, want)
 			}
 		}
 	}

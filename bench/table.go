@@ -32,7 +32,9 @@ func (r *Results) grids() []grid {
 	var all []grid
 	for i := range r.Measures {
 		m := &r.Measures[i]
-		at := slices.IndexFunc(all, func(g grid) bool { return g.metric == m.Metric && g.unit == m.Unit })
+		at := slices.IndexFunc(all, func(g grid) bool {
+			return g.metric == m.Metric && g.unit == m.Unit
+		})
 		if at < 0 {
 			at = len(all)
 			all = append(all, grid{metric: m.Metric, unit: m.Unit, higher: m.Higher})
@@ -64,8 +66,8 @@ func (w row) label(withPayload bool) string {
 	return w.scenario
 }
 
-// WriteTable prints the medians, one table for each metric, with how far the repetitions lie apart and, where the floor was
-// measured too, the ratio to it.
+// WriteTable prints the medians, one table for each metric, with how far the repetitions lie apart
+// and, where the floor was measured too, the ratio to it.
 func (r *Results) WriteTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	payloads := r.severalPayloads()
@@ -100,7 +102,8 @@ func (r *Results) cell(g grid, line row, c column) string {
 	if least, greatest := m.Range(); len(m.Values) > 1 && m.Median() != 0 {
 		text += fmt.Sprintf(" ±%.0f%%", 50*(greatest-least)/m.Median())
 	}
-	if floor := r.find(line.scenario, "raw", "tcp", line.payload, g.metric); g.metric == metricCPU && floor != nil && floor != m && floor.Median() > 0 {
+	floor := r.find(line.scenario, "raw", "tcp", line.payload, g.metric)
+	if g.metric == metricCPU && floor != nil && floor != m && floor.Median() > 0 {
 		text += fmt.Sprintf(" ×%.2f", m.Median()/floor.Median())
 	}
 	return text

@@ -16,7 +16,8 @@ import (
 // errAbsent says that a target cannot be measured here.
 var errAbsent = errors.New("not there")
 
-// start starts a fresh server of target for one repetition, or returns the running one, and waits until it accepts.
+// start starts a fresh server of target for one repetition, or returns the running one, and waits
+// until it accepts.
 func (r *runner) start(ctx context.Context, target, transport string) (*process, error) {
 	w := wireFor(target, transport)
 	if target == "mb" && r.Address != nil {
@@ -49,8 +50,11 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 	return p, nil
 }
 
-// command is the command line of a target that serves transport on port. What it needs on disk is removed by cleanup.
-func (r *runner) command(target, transport string, port int) (cmd *exec.Cmd, cleanup func(), err error) {
+// command is the command line of a target that serves transport on port. What it needs on disk is
+// removed by cleanup.
+func (r *runner) command(target, transport string, port int) (
+	cmd *exec.Cmd, cleanup func(), err error,
+) {
 	cleanup = func() {}
 	switch target {
 	case "mb":
@@ -58,12 +62,18 @@ func (r *runner) command(target, transport string, port int) (cmd *exec.Cmd, cle
 		if transport == "ws" {
 			other = "tcp"
 		}
-		return exec.Command(r.Node, "--host", "127.0.0.1", "--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
-			"--log-level", "error", "--set", "loops=1", "--set", "admin.address=", "--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),
-			// Subscribers say nothing for as long as a run takes: a heartbeat would be a foreign message.
-			"--set", "connection.heartbeatRetryTimeout=3600000", "--set", "connection.heartbeatDeregisterTimeout=7200000"), cleanup, nil
+		cmd = exec.Command(r.Node, "--host", "127.0.0.1",
+			"--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
+			"--log-level", "error", "--set", "loops=1", "--set", "admin.address=",
+			"--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),
+			// Subscribers say nothing for as long as a run takes: a heartbeat would be a foreign
+			// message.
+			"--set", "connection.heartbeatRetryTimeout=3600000",
+			"--set", "connection.heartbeatDeregisterTimeout=7200000")
+		return cmd, cleanup, nil
 	case "raw":
-		return exec.Command(r.Hub[0], append(r.Hub[1:len(r.Hub):len(r.Hub)], strconv.Itoa(port))...), cleanup, nil
+		arguments := append(r.Hub[1:len(r.Hub):len(r.Hub)], strconv.Itoa(port))
+		return exec.Command(r.Hub[0], arguments...), cleanup, nil
 	}
 	return r.peer(target, transport, port)
 }

@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// matches is the rule of protocol §3, level by level: what subscribers must receive is computed, not believed.
+// matches is the rule of protocol §3, level by level: what subscribers must receive is computed,
+// not believed.
 func matches(pattern, topic string) bool {
 	p, t := strings.Split(pattern, "."), strings.Split(topic, ".")
 	for i, level := range p {
@@ -26,8 +27,8 @@ func matches(pattern, topic string) bool {
 	return len(p) == len(t)
 }
 
-// wildcards is a large tree: each subscriber holds 200 patterns, about one in ten with wildcards. Of those only one matches,
-// ten of the 1000 topics. One subscriber more takes everything.
+// wildcards is a large tree: each subscriber holds 200 patterns, about one in ten with wildcards.
+// Of those only one matches, ten of the 1000 topics. One subscriber more takes everything.
 func (t *try) wildcards() ([]*stream, error) {
 	const topicsEach, patternsEach = 10, 200
 	n := t.s.subscribers
@@ -44,7 +45,11 @@ func (t *try) wildcards() ([]*stream, error) {
 		for k := 1; k < patternsEach; k++ {
 			p := "other." + level("x", i) + "." + level("y", k)
 			if k%10 == 0 {
-				p = []string{p + ".#", "other.+." + level("y", k) + "." + level("x", i), "+." + level("x", i) + "." + level("z", k)}[k/10%3]
+				p = []string{
+					p + ".#",
+					"other.+." + level("y", k) + "." + level("x", i),
+					"+." + level("x", i) + "." + level("z", k),
+				}[k/10%3]
 			}
 			patterns = append(patterns, p)
 		}
@@ -94,7 +99,8 @@ func readTraffic(path string, limit int) (topics []string, payloads [][]byte, er
 	return topics, payloads, in.Err()
 }
 
-// traffic publishes real messages of many topics and sizes to subscribers with patterns of all shapes.
+// traffic publishes real messages of many topics and sizes to subscribers with patterns of all
+// shapes.
 func (t *try) traffic() ([]*stream, error) {
 	const round = 2000 // messages
 	topics, payloads, err := readTraffic(t.Traffic, round)
@@ -108,7 +114,11 @@ func (t *try) traffic() ([]*stream, error) {
 	for i := range t.s.subscribers {
 		p := strings.Split(topics[i*len(topics)/t.s.subscribers], ".")
 		pattern := []string{
-			strings.Join(p, "."), "flight." + p[1] + ".#", "flight.+." + p[2] + ".+", "flight.+.+." + p[3], "flight." + p[1] + ".+.late",
+			strings.Join(p, "."),
+			"flight." + p[1] + ".#",
+			"flight.+." + p[2] + ".+",
+			"flight.+.+." + p[3],
+			"flight." + p[1] + ".+.late",
 		}[i%5]
 		share := 0
 		for k, topic := range topics {

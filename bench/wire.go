@@ -15,16 +15,19 @@ const (
 	idler // subscribed, and silent
 )
 
-// wire is how one protocol looks on the descriptor. Implementations have no state: one serves every connection.
+// wire is how one protocol looks on the descriptor. Implementations have no state: one serves every
+// connection.
 //
-// The generator counts what arrives in bytes, since all frames of a stream have the same length: a missing, surplus or
-// foreign message is a count that does not come out even, and fails the run.
+// The generator counts what arrives in bytes, since all frames of a stream have the same length: a
+// missing, surplus or foreign message is a count that does not come out even, and fails the run.
 type wire interface {
-	// hello is what a client says first, empty if the server speaks first; frame is the length of a published frame.
+	// hello is what a client says first, empty if the server speaks first; frame is the length of a
+	// published frame.
 	hello(r role, topic string, slot, frame int) []byte
 	// welcomed reports whether in, everything that arrived, is the whole answer to hello.
 	welcomed(in []byte) bool
-	// subscribe is what makes the connection receive pattern, nil when nothing is to be said in this role.
+	// subscribe is what makes the connection receive pattern, nil when nothing is to be said in
+	// this role.
 	subscribe(r role, pattern string, slot int) []byte
 	// subscribed reports whether in is the whole answer to subscribe.
 	subscribed(in []byte) bool
@@ -47,7 +50,8 @@ type asker interface {
 	appendRequest(dst []byte, topic string, slot, number int, payload []byte) []byte
 	// answered is the number of bytes the requester receives for each.
 	answered(topic string, payload int) int
-	// answer appends the answers to all whole requests in in, with the same payload, and returns how much of in it took.
+	// answer appends the answers to all whole requests in in, with the same payload, and returns
+	// how much of in it took.
 	answer(dst, in []byte) (out []byte, used int)
 }
 
@@ -83,5 +87,6 @@ func payloadOf(n int) []byte {
 	return b
 }
 
-// level is a topic level with a number of constant width, so that all frames of a scenario have the same length.
+// level is a topic level with a number of constant width, so that all frames of a scenario have the
+// same length.
 func level(prefix string, n int) string { return fmt.Sprintf("%s%04d", prefix, n) }

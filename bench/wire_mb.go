@@ -56,7 +56,10 @@ func (w mbWire) subscribe(r role, pattern string, slot int) []byte {
 	case publisher, requester:
 		return nil
 	}
-	return w.appendFrame(nil, fmt.Appendf(nil, "request:system.topic.subscribe:1.0.0:%s\n{\"action\":%q,\"topic\":%q}", requestID(slot, 0), action, pattern))
+	request := fmt.Appendf(nil,
+		"request:system.topic.subscribe:1.0.0:%s\n{\"action\":%q,\"topic\":%q}",
+		requestID(slot, 0), action, pattern)
+	return w.appendFrame(nil, request)
 }
 
 func (w mbWire) subscribed(in []byte) bool {
@@ -72,7 +75,8 @@ func (w mbWire) delivered(topic string, payload int) int {
 }
 
 func (w mbWire) appendRequest(dst []byte, topic string, slot, number int, payload []byte) []byte {
-	return w.appendFrame(dst, append([]byte("request:"+topic+mbVersion+":"+requestID(slot, number)+"\n"), payload...))
+	head := "request:" + topic + mbVersion + ":" + requestID(slot, number) + "\n"
+	return w.appendFrame(dst, append([]byte(head), payload...))
 }
 
 func (w mbWire) answered(topic string, payload int) int {
@@ -140,7 +144,8 @@ func requestID(slot, number int) string {
 	return fmt.Sprintf("%08x-0000-4000-8000-%012x", slot, number)
 }
 
-// wsHead parses the head of a frame from a server (RFC 6455 §5.2): unmasked. ok is false when more bytes are needed.
+// wsHead parses the head of a frame from a server (RFC 6455 §5.2): unmasked. ok is false when more
+// bytes are needed.
 func wsHead(in []byte) (head, size int, ok bool) {
 	if len(in) < 2 {
 		return 0, 0, false

@@ -69,7 +69,8 @@ func (mqttWire) delivered(topic string, payload int) int {
 }
 
 func (w mqttWire) appendRequest(dst []byte, topic string, slot, _ int, payload []byte) []byte {
-	return w.appendPublish(dst, topic, append([]byte(inbox(slot)), payload[min(inboxLen, len(payload)):]...))
+	body := append([]byte(inbox(slot)), payload[min(inboxLen, len(payload)):]...)
+	return w.appendPublish(dst, topic, body)
 }
 
 func (w mqttWire) answered(_ string, payload int) int { return w.delivered(inbox(0), payload) }

@@ -15,6 +15,7 @@ import (
 func TestPeerAnswers(t *testing.T) {
 	const topic, n = "bench.svc0000", 128
 	payload := append([]byte(inbox(3)), payloadOf(n)[inboxLen:]...)
+	bulk := "$128\r\n" + string(payload) + "\r\n" // as Redis has it
 	cases := []struct {
 		name, request, arrives, answer, returns string
 		w                                       asker
@@ -28,10 +29,10 @@ func TestPeerAnswers(t *testing.T) {
 		},
 		{
 			name: "redis", w: redisWire{},
-			request: "*3\r\n$7\r\nPUBLISH\r\n$13\r\nbench.svc0000\r\n$128\r\n" + string(payload) + "\r\n",
-			arrives: ">3\r\n$7\r\nmessage\r\n$13\r\nbench.svc0000\r\n$128\r\n" + string(payload) + "\r\n:1\r\n",
-			answer:  "*3\r\n$7\r\nPUBLISH\r\n$11\r\ninbox000003\r\n$128\r\n" + string(payload) + "\r\n",
-			returns: ":1\r\n>3\r\n$7\r\nmessage\r\n$11\r\ninbox000003\r\n$128\r\n" + string(payload) + "\r\n",
+			request: "*3\r\n$7\r\nPUBLISH\r\n$13\r\nbench.svc0000\r\n" + bulk,
+			arrives: ">3\r\n$7\r\nmessage\r\n$13\r\nbench.svc0000\r\n" + bulk + ":1\r\n",
+			answer:  "*3\r\n$7\r\nPUBLISH\r\n$11\r\ninbox000003\r\n" + bulk,
+			returns: ":1\r\n>3\r\n$7\r\nmessage\r\n$11\r\ninbox000003\r\n" + bulk,
 		},
 		{
 			name: "mqtt", w: mqttWire{},
@@ -54,7 +55,8 @@ func TestPeerAnswers(t *testing.T) {
 				out, used := c.w.answer(nil, in[:cut])
 				out, more := c.w.answer(out, in[used:])
 				if used+more != len(in) || string(out) != strings.Repeat(c.answer, 3) {
-					t.Fatalf("cut at %d: %d of %d bytes used, answer %q", cut, used+more, len(in), out)
+					t.Fatalf("cut at %d: %d of %d bytes used, answer %q",
+						cut, used+more, len(in), out)
 				}
 			}
 		})
@@ -64,12 +66,16 @@ func TestPeerAnswers(t *testing.T) {
 func TestPeerDeliveries(t *testing.T) {
 	for _, n := range []int{minPayload, 99, 100, 128, 16384, maxPayload} {
 		payload := string(payloadOf(n))
+		nats := fmt.Sprintf("MSG a.b 1 %d\r\n", n)
+		redis := fmt.Sprintf(">3\r\n$7\r\nmessage\r\n$3\r\na.b\r\n$%d\r\n", n)
+		mqtt := mqttWire{}.appendPublish(nil, "a.b", []byte(payload))
+		centrifuge := `{"push":{"channel":"a.b","pub":{"data":"`
 		for arrives, w := range map[string]wire{
-			fmt.Sprintf("MSG a.b 1 %d\r\n%s\r\n", n, payload):                             natsWire{},
-			fmt.Sprintf(">3\r\n$7\r\nmessage\r\n$3\r\na.b\r\n$%d\r\n%s\r\n", n, payload):  redisWire{},
-			string(mqttWire{}.appendPublish(nil, "a.b", []byte(payload))):                 mqttWire{},
-			fmt.Sprintf(`{"push":{"channel":"a.b","pub":{"data":"%s"}}}`, payload) + "\n": centrifugeWire{},
-			fmt.Sprintf("MSG a.b 1 %d\r\n%s\r\n", n, payload[:n-1]) + "x":                 framedWire{inner: natsWire{}},
+			nats + payload + "\r\n":              natsWire{},
+			redis + payload + "\r\n":             redisWire{},
+			string(mqtt):                         mqttWire{},
+			centrifuge + payload + `"}}}` + "\n": centrifugeWire{},
+			nats + payload[:n-1] + "\r\n" + "x":  framedWire{inner: natsWire{}},
 		} {
 			if got := w.delivered("a.b", n); got != len(arrives) {
 				t.Errorf("%T, %d bytes: delivered %d, arrives %d", w, n, got, len(arrives))
@@ -78,7 +84,8 @@ func TestPeerDeliveries(t *testing.T) {
 	}
 }
 
-// However frames are cut and however many messages one holds, the worth of what arrived is the same.
+// However frames are cut and however many messages one holds, the worth of what arrived is the
+// same.
 func TestTally(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		perFrame := rapid.Int64Range(0, 1).Draw(t, "separator")
@@ -87,7 +94,8 @@ func TestTally(t *testing.T) {
 		var stream []byte
 		for _, n := range rapid.SliceOfN(rapid.IntRange(1, 9), 1, 20).Draw(t, "frames") {
 			content := bytes.Repeat(append(payloadOf(100), '\n'), n)
-			stream = append(stream, fromServer(true, string(content[:len(content)-int(perFrame)]))...)
+			text := string(content[:len(content)-int(perFrame)])
+			stream = append(stream, fromServer(true, text)...)
 			messages += n
 		}
 		c, total := &conn{}, int64(0)
@@ -103,7 +111,9 @@ func TestTally(t *testing.T) {
 }
 
 func TestMQTTLength(t *testing.T) {
-	for n, want := range map[int]string{0: "\x00", 127: "\x7f", 128: "\x80\x01", 16383: "\xff\x7f", 16384: "\x80\x80\x01"} {
+	for n, want := range map[int]string{
+		0: "\x00", 127: "\x7f", 128: "\x80\x01", 16383: "\xff\x7f", 16384: "\x80\x80\x01",
+	} {
 		if got := mqttLength(n); string(got) != want {
 			t.Errorf("%d: %x, want %x", n, got, want)
 		}

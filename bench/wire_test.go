@@ -52,7 +52,10 @@ func TestMBFrames(t *testing.T) {
 			frames = w.appendRequest(frames, "bench.svc", 7, 9, payload)
 			got := decodeAll(t, ws, frames)
 			id := "00000007-0000-4000-8000-000000000009"
-			want := []string{"publish:bench.fan:1.0.0\n" + string(payload), "request:bench.svc:1.0.0:" + id + "\n" + string(payload)}
+			want := []string{
+				"publish:bench.fan:1.0.0\n" + string(payload),
+				"request:bench.svc:1.0.0:" + id + "\n" + string(payload),
+			}
 			if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 				t.Fatalf("ws %v, %d bytes: frames differ", ws, n)
 			}
@@ -97,7 +100,8 @@ func TestMBWelcome(t *testing.T) {
 		w := mbWire{ws: ws}
 		whole := fromServer(ws, `publish:system.initialize:1.0.0`+"\n{}")
 		if ws {
-			whole = append([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"), whole...)
+			accepted := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+			whole = append(accepted, whole...)
 		}
 		for n := range len(whole) {
 			if w.welcomed(whole[:n]) {
@@ -107,7 +111,8 @@ func TestMBWelcome(t *testing.T) {
 		if !w.welcomed(whole) {
 			t.Errorf("ws %v: not welcomed by the whole", ws)
 		}
-		if refusal := fromServer(ws, "response:error:1.0.0\n{}"); w.welcomed(refusal) || w.subscribed(refusal) {
+		refusal := fromServer(ws, "response:error:1.0.0\n{}")
+		if w.welcomed(refusal) || w.subscribed(refusal) {
 			t.Errorf("ws %v: a refusal counts", ws)
 		}
 	}
@@ -128,11 +133,13 @@ func TestMask(t *testing.T) {
 
 func TestRawFrames(t *testing.T) {
 	w := rawWire{}
-	if got, want := len(w.appendPublish(nil, "a", payloadOf(128))), w.delivered("a", 128); got != want {
+	got, want := len(w.appendPublish(nil, "a", payloadOf(128))), w.delivered("a", 128)
+	if got != want {
 		t.Errorf("published %d bytes, delivered %d", got, want)
 	}
-	if got := w.appendRequest(nil, "a", 0x01020304, 0, payloadOf(128)); len(got) != w.answered("a", 128) || !bytes.HasPrefix(got, []byte{1, 2, 3, 4}) {
-		t.Errorf("request %x", got)
+	request := w.appendRequest(nil, "a", 0x01020304, 0, payloadOf(128))
+	if len(request) != w.answered("a", 128) || !bytes.HasPrefix(request, []byte{1, 2, 3, 4}) {
+		t.Errorf("request %x", request)
 	}
 }
 
@@ -143,7 +150,8 @@ func TestMatches(t *testing.T) {
 	}{
 		{"a", "a", true}, {"a", "b", false}, {"a", "a.b", false}, {"a.b", "a", false},
 		{"+", "a", true}, {"+", "a.b", false}, {"a.+", "a", false}, {"a.+.c", "a.b.c", true},
-		{"#", "a.b", true}, {"a.#", "a", true}, {"a.#", "a.b.c", true}, {"a.#", "b", false}, {"a.+.#", "a", false},
+		{"#", "a.b", true}, {"a.#", "a", true}, {"a.#", "a.b.c", true}, {"a.#", "b", false},
+		{"a.+.#", "a", false},
 	} {
 		if got := matches(c.pattern, c.topic); got != c.want {
 			t.Errorf("%s on %s: %v", c.pattern, c.topic, got)

@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// Peers without a request of their own are asked as their users do it: the request names a channel for the answer, which
-// only the requester subscribes to. inbox is that channel; it stands at the beginning of the payload where the protocol
-// has no place for it.
+// Peers without a request of their own are asked as their users do it: the request names a channel
+// for the answer, which only the requester subscribes to. inbox is that channel; it stands at the
+// beginning of the payload where the protocol has no place for it.
 func inbox(slot int) string { return fmt.Sprintf("inbox%06d", slot) }
 
 const inboxLen = len("inbox") + 6
@@ -19,7 +19,8 @@ const inboxLen = len("inbox") + 6
 type natsWire struct{}
 
 func (natsWire) hello(role, string, int, int) []byte {
-	return []byte("CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true,\"headers\":false,\"protocol\":0}\r\nPING\r\n")
+	return []byte("CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true," +
+		"\"headers\":false,\"protocol\":0}\r\nPING\r\n")
 }
 
 func (natsWire) welcomed(in []byte) bool { return bytes.HasSuffix(in, []byte("PONG\r\n")) }
@@ -89,7 +90,8 @@ func decimal(b []byte) int {
 type redisWire struct{}
 
 func (redisWire) hello(role, string, int, int) []byte { return []byte("HELLO 3\r\nPING\r\n") }
-func (redisWire) welcomed(in []byte) bool             { return bytes.HasSuffix(in, []byte("+PONG\r\n")) }
+
+func (redisWire) welcomed(in []byte) bool { return bytes.HasSuffix(in, []byte("+PONG\r\n")) }
 
 func (redisWire) subscribe(r role, pattern string, slot int) []byte {
 	switch r {
@@ -126,7 +128,8 @@ func (redisWire) delivered(topic string, payload int) int {
 func bulk(n int) int { return len("$") + len(strconv.Itoa(n)) + 2 + n + 2 }
 
 func (w redisWire) appendRequest(dst []byte, topic string, slot, _ int, payload []byte) []byte {
-	return w.appendPublish(dst, topic, append([]byte(inbox(slot)), payload[min(inboxLen, len(payload)):]...))
+	body := append([]byte(inbox(slot)), payload[min(inboxLen, len(payload)):]...)
+	return w.appendPublish(dst, topic, body)
 }
 
 // answered: the number of receivers of the request, and the answer.

@@ -13,12 +13,14 @@ type upgrader interface {
 	upgraded(in []byte) bool
 }
 
-// framedWire carries the protocol of a peer in WebSocket frames. Servers put several messages, or parts of them, into one
-// frame, so what counts are the bytes inside.
+// framedWire carries the protocol of a peer in WebSocket frames. Servers put several messages, or
+// parts of them, into one frame, so what counts are the bytes inside.
 type framedWire struct {
-	inner    wire
-	binary   bool  // frames, not text
-	perFrame int64 // added for each frame: 1 where messages in a frame are separated, not ended, by one byte
+	inner  wire
+	binary bool // frames, not text
+	// perFrame is added for each frame: 1 where messages in a frame are separated, not ended, by
+	// one byte.
+	perFrame int64
 }
 
 func (framedWire) upgrade() []byte { return []byte(upgrade) }
@@ -101,8 +103,13 @@ func (w framedWire) tally(c *conn, in []byte) int64 {
 // centrifugeWire is Centrifuge's JSON protocol, inside of frames.
 type centrifugeWire struct{}
 
-func (centrifugeWire) hello(role, string, int, int) []byte { return []byte(`{"id":1,"connect":{}}`) }
-func (centrifugeWire) welcomed(in []byte) bool             { return bytes.Contains(in, []byte(`"connect":{`)) }
+func (centrifugeWire) hello(role, string, int, int) []byte {
+	return []byte(`{"id":1,"connect":{}}`)
+}
+
+func (centrifugeWire) welcomed(in []byte) bool {
+	return bytes.Contains(in, []byte(`"connect":{`))
+}
 
 func (centrifugeWire) subscribe(r role, pattern string, _ int) []byte {
 	if r == publisher {
@@ -111,7 +118,9 @@ func (centrifugeWire) subscribe(r role, pattern string, _ int) []byte {
 	return fmt.Appendf(nil, `{"id":1,"subscribe":{"channel":%q}}`, pattern)
 }
 
-func (centrifugeWire) subscribed(in []byte) bool { return bytes.Contains(in, []byte(`"subscribe":{`)) }
+func (centrifugeWire) subscribed(in []byte) bool {
+	return bytes.Contains(in, []byte(`"subscribe":{`))
+}
 
 func (centrifugeWire) appendPublish(dst []byte, topic string, payload []byte) []byte {
 	return fmt.Appendf(dst, `{"id":1,"publish":{"channel":%q,"data":%q}}`, topic, payload)
@@ -119,5 +128,6 @@ func (centrifugeWire) appendPublish(dst []byte, topic string, payload []byte) []
 
 // delivered: the push and a newline between it and the next.
 func (centrifugeWire) delivered(topic string, payload int) int {
-	return len(`{"push":{"channel":"`) + len(topic) + len(`","pub":{"data":"`) + payload + len(`"}}}`) + 1
+	return len(`{"push":{"channel":"`) + len(topic) +
+		len(`","pub":{"data":"`) + payload + len(`"}}}`) + 1
 }

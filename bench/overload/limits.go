@@ -22,21 +22,28 @@ const (
 
 // everyLimit is all of them, far above what one core can do.
 var everyLimit = []string{
-	"rate.limit.global.per.service=1000000000", "rate.limit.global.per.topic=1000000000", "rate.limit.global.total=1000000000",
-	"rate.limit.topic.per.service.bench.#=1000000000", "rate.limit.topic.per.service.+.load=1000000000",
+	"rate.limit.global.per.service=1000000000", "rate.limit.global.per.topic=1000000000",
+	"rate.limit.global.total=1000000000",
+	"rate.limit.topic.per.service.bench.#=1000000000",
+	"rate.limit.topic.per.service.+.load=1000000000",
 	"max.outstanding.perService=1000000", "connection.backpressure=pause",
 }
 
 // limits compares the server's CPU time per message with every limit and with none, in turns.
 func limits(o options) error {
-	fmt.Printf("limits: the server's CPU ns per message, medians of %d rounds in turns\n  %-34s %10s %10s %8s %20s\n", o.repeat, "", "all off", "all on", "on/off", "range of the ratio")
+	fmt.Printf("limits: the server's CPU ns per message, medians of %d rounds in turns\n"+
+		"  %-34s %10s %10s %8s %20s\n",
+		o.repeat, "", "all off", "all on", "on/off", "range of the ratio")
+	publish := func(subscribers int, acknowledged bool) func(*server) (float64, error) {
+		return func(s *server) (float64, error) { return publishCost(s, subscribers, acknowledged) }
+	}
 	for _, load := range []struct {
 		name string
 		run  func(s *server) (float64, error)
 	}{
-		{"publish, 1 subscriber", func(s *server) (float64, error) { return publishCost(s, 1, false) }},
-		{"publish, 10 subscribers", func(s *server) (float64, error) { return publishCost(s, 10, false) }},
-		{"acknowledged publish, 1 subscriber", func(s *server) (float64, error) { return publishCost(s, 1, true) }},
+		{"publish, 1 subscriber", publish(1, false)},
+		{"publish, 10 subscribers", publish(10, false)},
+		{"acknowledged publish, 1 subscriber", publish(1, true)},
 		{"request and response, 256 in flight", requestCost},
 	} {
 		var off, on, ratio []float64
@@ -54,9 +61,11 @@ func limits(o options) error {
 					return fmt.Errorf("%s: %w", load.name, err)
 				}
 			}
-			off, on, ratio = append(off, cost[0]), append(on, cost[1]), append(ratio, cost[1]/cost[0])
+			off, on = append(off, cost[0]), append(on, cost[1])
+			ratio = append(ratio, cost[1]/cost[0])
 		}
-		fmt.Printf("  %-34s %10.0f %10.0f %8.3f %12.3f – %.3f\n", load.name, median(off), median(on), median(ratio), slices.Min(ratio), slices.Max(ratio))
+		fmt.Printf("  %-34s %10.0f %10.0f %8.3f %12.3f – %.3f\n", load.name,
+			median(off), median(on), median(ratio), slices.Min(ratio), slices.Max(ratio))
 	}
 	fmt.Println()
 	return nil
@@ -67,7 +76,8 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// publishCost is the CPU ns per delivered message. The publisher is a window ahead of the slowest subscriber.
+// publishCost is the CPU ns per delivered message. The publisher is a window ahead of the slowest
+// subscriber.
 func publishCost(s *server, subscribers int, acknowledged bool) (float64, error) {
 	l, err := newLoop()
 	if err != nil {
@@ -76,7 +86,8 @@ func publishCost(s *server, subscribers int, acknowledged bool) (float64, error)
 	defer l.close()
 	received := make([]int, subscribers)
 	for i := range received {
-		c, err := l.dial(s.address, false, [2]string{"system.topic.subscribe", `{"action":"publish","topic":"bench.load"}`})
+		c, err := l.dial(s.address, false,
+			[2]string{"system.topic.subscribe", `{"action":"publish","topic":"bench.load"}`})
 		if err != nil {
 			return 0, err
 		}
@@ -113,7 +124,8 @@ func publishCost(s *server, subscribers int, acknowledged bool) (float64, error)
 			}
 		}
 	}
-	warm, messages := limitsMessages/10/limitsBatch*limitsBatch, limitsMessages/subscribers/limitsBatch*limitsBatch
+	warm := limitsMessages / 10 / limitsBatch * limitsBatch
+	messages := limitsMessages / subscribers / limitsBatch * limitsBatch
 	if err := pump(warm); err != nil {
 		return 0, err
 	}
@@ -131,13 +143,15 @@ func requestCost(s *server) (float64, error) {
 		return 0, err
 	}
 	defer l.close()
-	worker, err := l.dial(s.address, false, [2]string{"system.topic.subscribe", `{"action":"request","topic":"bench.load"}`})
+	worker, err := l.dial(s.address, false,
+		[2]string{"system.topic.subscribe", `{"action":"request","topic":"bench.load"}`})
 	if err != nil {
 		return 0, err
 	}
 	var answers []byte // of one read; written together
 	worker.frame = func(_ time.Duration, body []byte) {
-		answers = appendFrame(answers, "response"+string(body[len("request"):len("request:bench.load:1.0.0:")+36]), "done")
+		header := "response" + string(body[len("request"):len("request:bench.load:1.0.0:")+36])
+		answers = appendFrame(answers, header, "done")
 	}
 	client, err := l.dial(s.address, false)
 	if err != nil {

@@ -36,7 +36,10 @@ type conn struct {
 
 func newLoop() (*loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	return &loop{epoll: epoll, start: time.Now(), buf: make([]byte, 256<<10), events: make([]unix.EpollEvent, 512)}, err
+	return &loop{
+		epoll: epoll, start: time.Now(),
+		buf: make([]byte, 256<<10), events: make([]unix.EpollEvent, 512),
+	}, err
 }
 
 func (l *loop) close() {
@@ -49,8 +52,8 @@ func (l *loop) close() {
 // now is the time since the loop was made.
 func (l *loop) now() time.Duration { return time.Since(l.start) }
 
-// dial connects, takes the greeting and makes the system requests (topic, payload), each of which must succeed. A narrow
-// connection has small buffers at both ends of the kernel.
+// dial connects, takes the greeting and makes the system requests (topic, payload), each of which
+// must succeed. A narrow connection has small buffers at both ends of the kernel.
 func (l *loop) dial(address string, narrow bool, requests ...[2]string) (*conn, error) {
 	to, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
@@ -65,7 +68,8 @@ func (l *loop) dial(address string, narrow bool, requests ...[2]string) (*conn, 
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 536)
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
+	peer := &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
+	if err := unix.Connect(fd, peer); err != nil {
 		return nil, err
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
@@ -102,8 +106,8 @@ func (l *loop) dial(address string, narrow bool, requests ...[2]string) (*conn, 
 // id is the request ID with that number.
 func id(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
 
-// number is the inverse of id, for the header line of an answer or a request: the fourth field. ok is false when there is
-// none of ours.
+// number is the inverse of id, for the header line of an answer or a request: the fourth field. ok
+// is false when there is none of ours.
 func number(body []byte) (n int, ok bool) {
 	for range 3 {
 		i := bytes.IndexByte(body, ':')
@@ -232,7 +236,8 @@ func (l *loop) drive(until time.Duration, each func(now time.Duration)) error {
 	}
 }
 
-// ticker paces an open loop: due returns how many times at fixed distances have passed since the last call.
+// ticker paces an open loop: due returns how many times at fixed distances have passed since the
+// last call.
 type ticker struct{ next, every time.Duration }
 
 func (t *ticker) due(now time.Duration, f func(at time.Duration)) {

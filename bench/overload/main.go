@@ -28,18 +28,24 @@ const memoryMax = 4 << 30
 func main() {
 	var o options
 	flag.StringVar(&o.server, "server", "bin/mb-server", "path of the server's binary")
-	scenarios := flag.String("run", "staller,service,flood,limits", "what to measure, separated by commas")
+	scenarios := flag.String("run", "staller,service,flood,limits",
+		"what to measure, separated by commas")
 	flag.IntVar(&o.subscribers, "subscribers", 1000, "subscribers of the staller scenario")
-	flag.DurationVar(&o.stall, "stall", 20*time.Second, "length of a stall; the service's is half as long again")
+	flag.DurationVar(&o.stall, "stall", 20*time.Second,
+		"length of a stall; the service's is half as long again")
 	flag.IntVar(&o.repeat, "repeat", 7, "rounds of the limits scenario; the median counts")
 	flag.Parse()
 	runtime.LockOSThread()
-	debug.SetGCPercent(-1) // a collection would take this core while something is measured: there is one between measurements
+	// A collection would take this core while something is measured: there is one between
+	// measurements.
+	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryMax)
 	var set unix.CPUSet
 	set.Set(1)
 	_ = unix.SchedSetaffinity(0, &set) // on one core the figures are worse, and still ratios
-	known := map[string]func(options) error{"staller": staller, "service": service, "flood": flood, "limits": limits}
+	known := map[string]func(options) error{
+		"staller": staller, "service": service, "flood": flood, "limits": limits,
+	}
 	for _, name := range strings.Split(*scenarios, ",") {
 		scenario := known[name]
 		if scenario == nil {

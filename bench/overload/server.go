@@ -23,16 +23,18 @@ type server struct {
 	pid     int
 }
 
-// startServer starts the binary on a free port with one loop, pinned to core 0, and waits until it accepts.
+// startServer starts the binary on a free port with one loop, pinned to core 0, and waits until it
+// accepts.
 func startServer(path string, settings ...string) (*server, error) {
 	port, err := proc.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	arguments := []string{
-		"--host", "127.0.0.1", "--tcp-port", strconv.Itoa(port), "--ws-port", "0", "--log-level", "error",
-		"--set", "loops=1", "--set", "admin.address=",
-		"--set", "connection.heartbeatRetryTimeout=3600000", "--set", "connection.heartbeatDeregisterTimeout=7200000",
+		"--host", "127.0.0.1", "--tcp-port", strconv.Itoa(port), "--ws-port", "0",
+		"--log-level", "error", "--set", "loops=1", "--set", "admin.address=",
+		"--set", "connection.heartbeatRetryTimeout=3600000",
+		"--set", "connection.heartbeatDeregisterTimeout=7200000",
 	}
 	for _, s := range settings {
 		arguments = append(arguments, "--set", s)

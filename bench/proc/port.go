@@ -1,4 +1,5 @@
-// Package proc reads what the kernel knows of a process under measurement (Linux), and finds ports for it.
+// Package proc reads what the kernel knows of a process under measurement (Linux), and finds ports
+// for it.
 package proc
 
 import (
@@ -7,8 +8,8 @@ import (
 	"strconv"
 )
 
-// FreePort picks a TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives to outgoing connections:
-// one of those may be taken again before a server has opened it.
+// FreePort picks a TCP port on 127.0.0.1 that nobody listens on, below those that the kernel gives
+// to outgoing connections: one of those may be taken again before a server has opened it.
 func FreePort() (port int, err error) {
 	const first, count, attempts = 12_000, 20_000, 100
 	for range attempts {

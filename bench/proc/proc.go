@@ -10,7 +10,8 @@ import (
 	"strconv"
 )
 
-// CPU is the process's CPU time in ns as the scheduler counts it, all threads together (proc_pid_schedstat(5)).
+// CPU is the process's CPU time in ns as the scheduler counts it, all threads together
+// (proc_pid_schedstat(5)).
 func CPU(pid int) int64 {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // The pattern is good.
 	total := int64(0)

@@ -55,8 +55,8 @@ func (h *Hub) greet(p *peer, hello Hello) {
 	h.send(p, []byte{'+'})
 }
 
-// forward moves bytes of p to whom they belong. Requests and answers move in whole frames, so that those of several
-// requesters do not mix; a publisher's bytes move as they come.
+// forward moves bytes of p to whom they belong. Requests and answers move in whole frames, so that
+// those of several requesters do not mix; a publisher's bytes move as they come.
 func (h *Hub) forward(p *peer, in []byte) {
 	c := p.channel
 	if p.hello.Role == Publisher {
@@ -169,7 +169,8 @@ func (h *Hub) watch(p *peer) {
 	if p.waiting {
 		mask |= unix.EPOLLOUT
 	}
-	_ = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_MOD, p.fd, &unix.EpollEvent{Events: mask, Fd: int32(p.fd)}) // Fails for a closed one only.
+	event := unix.EpollEvent{Events: mask, Fd: int32(p.fd)}
+	_ = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_MOD, p.fd, &event) // Fails for a closed one only.
 }
 
 // drop closes p. Slices are replaced, not changed: a walk over the old one may be going on.
@@ -191,7 +192,8 @@ func (h *Hub) drop(p *peer) {
 	without := func(all []*peer) []*peer {
 		return slices.DeleteFunc(slices.Clone(all), func(q *peer) bool { return q == p })
 	}
-	c.subscribers, c.responders, c.publishers = without(c.subscribers), without(c.responders), without(c.publishers)
+	c.subscribers, c.responders = without(c.subscribers), without(c.responders)
+	c.publishers = without(c.publishers)
 	if h.requesters[p.hello.Slot] == p {
 		delete(h.requesters, p.hello.Slot)
 	}

@@ -7,7 +7,7 @@ const (
 	Publisher  = 'P' // what it writes goes to all subscribers of its channel
 	Subscriber = 'S'
 	Requester  = 'Q' // what it writes goes to one responder of its channel
-	Responder  = 'R' // what it writes goes to the requester whose slot stands in the frame's first 4 bytes, big-endian
+	Responder  = 'R' // writes to the requester whose slot is the frame's first 4 bytes, big-endian
 )
 
 // Hello is the first thing a client says; the hub answers with one byte.

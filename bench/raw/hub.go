@@ -59,11 +59,14 @@ func Listen(port int) (*Hub, error) {
 		return nil, fmt.Errorf("raw: socket: %w", err)
 	}
 	h := &Hub{
-		listener: fd, peers: make(map[int32]*peer), channels: make(map[string]*channel), requesters: make(map[uint32]*peer),
-		buf: make([]byte, readSize), events: make([]unix.EpollEvent, eventSize),
+		listener: fd, peers: make(map[int32]*peer), channels: make(map[string]*channel),
+		requesters: make(map[uint32]*peer), buf: make([]byte, readSize),
+		events: make([]unix.EpollEvent, eventSize),
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // Only spares waiting for an old port.
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	// This only spares waiting for an old port.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	address := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
+	if err := unix.Bind(fd, address); err != nil {
 		_ = unix.Close(fd) // Bind's error is the one to tell.
 		return nil, fmt.Errorf("raw: bind 127.0.0.1:%d: %w", port, err)
 	}
@@ -72,7 +75,7 @@ func Listen(port int) (*Hub, error) {
 		h.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	}
 	if err == nil {
-		err = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+		err = h.admit(fd)
 	}
 	if err != nil {
 		_ = unix.Close(fd) // As above.
@@ -125,12 +128,18 @@ func (h *Hub) accept() {
 			return
 		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // Costs latency at worst.
-		if unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) != nil {
+		if h.admit(fd) != nil {
 			_ = unix.Close(fd) // The client sees the end.
 			continue
 		}
 		h.peers[int32(fd)] = &peer{fd: fd}
 	}
+}
+
+// admit has the kernel tell when there is something to read on fd.
+func (h *Hub) admit(fd int) error {
+	readable := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	return unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, fd, &readable)
 }
 
 func (h *Hub) close() {

@@ -1,5 +1,6 @@
-// Command centrifuge runs a server made with the Centrifuge library for the benchmark: JSON over WebSocket, anybody may
-// subscribe and publish, no pings, which the generator would have to tell from messages.
+// Command centrifuge runs a server made with the Centrifuge library for the benchmark: JSON over
+// WebSocket, anybody may subscribe and publish, no pings, which the generator would have to tell
+// from messages.
 package main
 
 import (
@@ -30,9 +31,7 @@ func run(port int) error {
 	if err != nil {
 		return err
 	}
-	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
-		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
-	})
+	node.OnConnecting(admit)
 	node.OnConnect(func(c *centrifuge.Client) {
 		c.OnSubscribe(func(_ centrifuge.SubscribeEvent, cb centrifuge.SubscribeCallback) {
 			cb(centrifuge.SubscribeReply{}, nil)
@@ -48,7 +47,9 @@ func run(port int) error {
 	}
 	http.Handle("/", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		CheckOrigin: func(*http.Request) bool { return true }, MessageSizeLimit: 1 << 20,
-		PingPongConfig: centrifuge.PingPongConfig{PingInterval: 24 * time.Hour, PongTimeout: time.Minute},
+		PingPongConfig: centrifuge.PingPongConfig{
+			PingInterval: 24 * time.Hour, PongTimeout: time.Minute,
+		},
 	}))
 	s := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), ReadHeaderTimeout: time.Minute}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -58,4 +59,9 @@ func run(port int) error {
 		return err
 	}
 	return nil
+}
+
+// admit lets everybody in.
+func admit(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
+	return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
 }

@@ -1,5 +1,5 @@
-// Command nats runs a NATS server for the benchmark: the server as it is, with no pings, which the generator would have to
-// tell from messages.
+// Command nats runs a NATS server for the benchmark: the server as it is, with no pings, which the
+// generator would have to tell from messages.
 //
 //	nats -port 4222 | nats -ws 8080
 package main
@@ -20,7 +20,8 @@ func main() {
 	ws := flag.Int("ws", 0, "WebSocket port, 0: none")
 	flag.Parse()
 	o := &server.Options{
-		Host: "127.0.0.1", Port: *port, NoLog: true, NoSigs: true, MaxConn: 100_000, MaxPayload: 1 << 20,
+		Host: "127.0.0.1", Port: *port, NoLog: true, NoSigs: true,
+		MaxConn: 100_000, MaxPayload: 1 << 20,
 		PingInterval: time.Hour, DisableShortFirstPing: true,
 	}
 	if *ws > 0 {
