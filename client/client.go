@@ -53,7 +53,8 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		closing:     make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	if !validVersion(c.options.version) {
-		return nil, &Error{Code: codec.MalformedMessage, Message: "version " + c.options.version + " is not MAJOR.MINOR.PATCH"}
+		return nil, &Error{Code: codec.MalformedMessage,
+			Message: "version " + c.options.version + " is not MAJOR.MINOR.PATCH"}
 	}
 	c.queue = newQueue(c.options.pending)
 	c.idLow.Store(rand.Uint64())

@@ -18,7 +18,9 @@ func TestNotices(t *testing.T) {
 	var before atomic.Int64
 	b := newBroker(t, clienttest.Options{})
 	c := dial(t, b.URL("tcp"),
-		OnGap(func(g Gap) { gaps <- g }), OnFlow(func(f Flow) { flows <- f }), OnError(func(e *Error) { malformed <- e }))
+		OnGap(func(g Gap) { gaps <- g }),
+		OnFlow(func(f Flow) { flows <- f }),
+		OnError(func(e *Error) { malformed <- e }))
 	if _, err := c.Subscribe(testContext(t), "#", func(m Message) {
 		if strings.HasPrefix(m.Topic, "system") {
 			t.Errorf("a notice came as a message: %s", m.Topic)
@@ -29,9 +31,11 @@ func TestNotices(t *testing.T) {
 	}
 	conn := b.Conns()[0]
 	conn.Send("publish:a:1.0.0", nil)
-	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7,"conflated":2,"since":"2026-01-02T03:04:05.678Z","until":"2026-01-02T03:04:06.000Z"}`))
+	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7,"conflated":2,`+
+		`"since":"2026-01-02T03:04:05.678Z","until":"2026-01-02T03:04:06.000Z"}`))
 	g := receive(t, "gap", gaps)
-	if g.Count != 7 || g.Conflated != 2 || g.Since.UnixMilli()%1000 != 678 || g.Until.Sub(g.Since) != 322*time.Millisecond {
+	if g.Count != 7 || g.Conflated != 2 ||
+		g.Since.UnixMilli()%1000 != 678 || g.Until.Sub(g.Since) != 322*time.Millisecond {
 		t.Errorf("gap %+v", g)
 	}
 	if before.Load() != 1 {
@@ -50,13 +54,14 @@ func TestNotices(t *testing.T) {
 func TestHeartbeats(t *testing.T) {
 	overTransports(t, func(t *testing.T, transport string) {
 		answers := make(chan string, 1)
-		b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+		intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 			if h.Action != codec.Response {
 				return false
 			}
 			answers <- string(h.Topic) + " " + string(payload)
 			return true
-		}})
+		}
+		b := newBroker(t, clienttest.Options{Intercept: intercept})
 		c := dial(t, b.URL(transport))
 		conn := b.Conns()[0]
 		conn.Send("request:system.heartbeat:1.0.0", []byte(`{}`))
@@ -74,7 +79,8 @@ func TestHeartbeats(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	var mute atomic.Bool
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool { return mute.Load() }})
+	intercept := func(*clienttest.Conn, *codec.Header, []byte) bool { return mute.Load() }
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	c := dial(t, b.URL("tcp"), WithKeepAlive(20*time.Millisecond), WithoutReconnect())
 	eventually(t, "heartbeats", func() bool { return b.Received(codec.Request) >= 5 })
 	if !c.Connected() {
@@ -82,7 +88,8 @@ func TestKeepAlive(t *testing.T) {
 	}
 	mute.Store(true)
 	receive(t, "Closing", c.Closing())
-	if err := c.Err(); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "no sign of life") {
+	err := c.Err()
+	if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "no sign of life") {
 		t.Errorf("Err() = %v", err)
 	}
 }
@@ -102,13 +109,15 @@ func TestLog(t *testing.T) {
 	c := dial(t, b.URL("tcp"))
 	ctx := testContext(t)
 	lines := make(chan string, 10)
-	s, err := c.SubscribeLog(ctx, LogFilter{Levels: []string{"info"}}, func(m Message) { lines <- string(m.Payload) })
+	filter := LogFilter{Levels: []string{"info"}}
+	s, err := c.SubscribeLog(ctx, filter, func(m Message) { lines <- string(m.Payload) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Log("info", "hello")
 	var line struct{ Level, Message string }
-	if err := json.Unmarshal([]byte(receive(t, "line", lines)), &line); err != nil || line.Message != "hello" {
+	err = json.Unmarshal([]byte(receive(t, "line", lines)), &line)
+	if err != nil || line.Message != "hello" {
 		t.Errorf("line %+v, %v", line, err)
 	}
 	if err := s.Unsubscribe(ctx); err != nil {
@@ -127,7 +136,10 @@ func TestSystem(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	c := dial(t, b.URL("ws"))
 	ctx := testContext(t)
-	if err := c.Register(ctx, Registration{Name: "n", Description: "d", MaxConcurrent: 3, Metadata: map[string]string{"k": "v"}}); err != nil {
+	registration := Registration{
+		Name: "n", Description: "d", MaxConcurrent: 3, Metadata: map[string]string{"k": "v"},
+	}
+	if err := c.Register(ctx, registration); err != nil {
 		t.Fatal(err)
 	}
 	for _, payload := range []any{nil, []byte(`{}`), json.RawMessage(`{}`), map[string]any{}} {
@@ -245,9 +257,10 @@ func TestCloseInCallback(t *testing.T) {
 }
 
 func TestCloseFailsCalls(t *testing.T) {
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		return string(h.Topic) == "hole"
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	c := dial(t, b.URL("tcp"))
 	failed := make(chan error, 1)
 	go func() {

@@ -27,7 +27,8 @@ func parseAddress(address string) (*url.URL, error) {
 	switch u.Scheme {
 	case "ws", "wss", "tcp", "tls":
 	default:
-		return nil, fmt.Errorf("broker address %q: must begin with ws://, wss://, tcp:// or tls://", address)
+		return nil, fmt.Errorf("broker address %q: must begin with ws://, wss://, tcp:// or tls://",
+			address)
 	}
 	if u.Hostname() == "" {
 		return nil, fmt.Errorf("broker address %q: no host", address)
@@ -161,7 +162,8 @@ func (c *Client) dialWS(ctx context.Context) (net.Conn, []byte, error) {
 // refusal is the broker's reason for not upgrading (protocol §4): the error
 // object in the body, or what the status means.
 func refusal(status int, reason string, resp io.Reader) *Error {
-	e := &Error{Code: codec.InternalError, Message: fmt.Sprintf("the WebSocket handshake was refused: %d %s", status, reason)}
+	e := &Error{Code: codec.InternalError,
+		Message: fmt.Sprintf("the WebSocket handshake was refused: %d %s", status, reason)}
 	switch status {
 	case http.StatusUnauthorized:
 		e.Code = codec.Unauthorized

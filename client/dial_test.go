@@ -25,7 +25,8 @@ func TestDial(t *testing.T) {
 			t.Errorf("Limits() = %+v", got)
 		}
 		if c.NodeID() != "test" || c.ServerVersion() != "0.0.0" || !c.Connected() {
-			t.Errorf("NodeID() %q, ServerVersion() %q, Connected() %v", c.NodeID(), c.ServerVersion(), c.Connected())
+			t.Errorf("NodeID() %q, ServerVersion() %q, Connected() %v",
+				c.NodeID(), c.ServerVersion(), c.Connected())
 		}
 		if err := c.Ping(testContext(t)); err != nil {
 			t.Error(err)
@@ -73,12 +74,15 @@ func TestDialNobodyThere(t *testing.T) {
 }
 
 func TestDialBadAddress(t *testing.T) {
-	for _, address := range []string{"", "localhost:3001", "http://localhost", "tcp://", "tcp://[::1", "ftp://a:1"} {
+	for _, address := range []string{
+		"", "localhost:3001", "http://localhost", "tcp://", "tcp://[::1", "ftp://a:1",
+	} {
 		if _, err := Dial(testContext(t), address); err == nil {
 			t.Errorf("Dial(%q) connected", address)
 		}
 	}
-	if _, err := Dial(testContext(t), "tcp://127.0.0.1:1", WithMessageVersion("v1")); !errors.Is(err, ErrMalformed) {
+	_, err := Dial(testContext(t), "tcp://127.0.0.1:1", WithMessageVersion("v1"))
+	if !errors.Is(err, ErrMalformed) {
 		t.Errorf("bad version: %v", err)
 	}
 	u, err := parseAddress("wss://example.org")
@@ -155,7 +159,8 @@ func TestDialBytesBehindHandshake(t *testing.T) {
 func TestDialNotABroker(t *testing.T) {
 	address := rawServer(t, func(conn net.Conn) {
 		msg := "publish:hello:1.0.0\n"
-		_, _ = conn.Write(append(codec.AppendTCPHeader(nil, len(msg)), msg...)) // The client notices.
+		frame := append(codec.AppendTCPHeader(nil, len(msg)), msg...)
+		_, _ = conn.Write(frame) // The client notices.
 	})
 	_, err := Dial(testContext(t), "tcp://"+address)
 	if err == nil || !strings.Contains(err.Error(), "not a broker") {
@@ -165,14 +170,15 @@ func TestDialNotABroker(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	tokens := make(chan string, 1)
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		if string(h.Topic) != "system.auth" {
 			return false
 		}
 		tokens <- string(payload)
 		c.Send("response:system.auth:1.0.0:"+string(h.RequestID), []byte(`{"status":"success"}`))
 		return true
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	dial(t, b.URL("tcp"), WithToken("secret"))
 	if got := receive(t, "system.auth", tokens); got != `{"token":"secret"}` {
 		t.Errorf("payload %s", got)

@@ -119,14 +119,18 @@ func parseError(payload []byte, topic, requestID string) *Error {
 	if len(payload) == 0 || payload[0] != '{' {
 		return nil
 	}
-	if !bytes.HasPrefix(payload, errorPrefix) && !bytes.HasPrefix(bytes.TrimLeft(payload[1:], " \t\r\n"), errorPrefix[1:8]) {
+	if !bytes.HasPrefix(payload, errorPrefix) &&
+		!bytes.HasPrefix(bytes.TrimLeft(payload[1:], " \t\r\n"), errorPrefix[1:8]) {
 		return nil
 	}
 	var o errorObject
 	if json.Unmarshal(payload, &o) != nil || o.Error.Code == "" {
 		return nil
 	}
-	return &Error{Code: o.Error.Code, Message: o.Error.Message, Details: o.Error.Details, Topic: topic, RequestID: requestID}
+	return &Error{
+		Code: o.Error.Code, Message: o.Error.Message, Details: o.Error.Details,
+		Topic: topic, RequestID: requestID,
+	}
 }
 
 // errorPayload is what a handler's error is answered with.
@@ -158,5 +162,8 @@ func gaveUp(ctx context.Context, topic, requestID string) error {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &Error{Code: codec.Timeout, Message: "no answer before the deadline", Topic: topic, RequestID: requestID, cause: err}
+	return &Error{
+		Code: codec.Timeout, Message: "no answer before the deadline",
+		Topic: topic, RequestID: requestID, cause: err,
+	}
 }

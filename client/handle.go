@@ -60,12 +60,16 @@ type arrival struct {
 // Handle answers the requests on topics that match the pattern. It returns
 // when the broker has confirmed. Among several handlers of one client that
 // match, the one of the highest priority serves, then the one made first.
-func (c *Client) Handle(ctx context.Context, pattern string, f Handler, opts ...HandleOption) (*Subscription, error) {
+func (c *Client) Handle(
+	ctx context.Context, pattern string, f Handler, opts ...HandleOption,
+) (*Subscription, error) {
 	h := &handler{client: c, f: f, concurrency: DefaultConcurrency, backlog: DefaultBacklog}
 	for _, set := range opts {
 		set(h)
 	}
-	fields := subscribeFields{Action: codec.Request.String(), Topic: strings.ToLower(pattern), Priority: h.priority}
+	fields := subscribeFields{
+		Action: codec.Request.String(), Topic: strings.ToLower(pattern), Priority: h.priority,
+	}
 	s := &Subscription{
 		client: c, action: codec.Request, pattern: fields.Topic, handler: h,
 		topic: topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
@@ -88,7 +92,8 @@ func (h *handler) accept(l *link, r Request) {
 	default:
 		h.mu.Unlock()
 		l.refuse(&r, &Error{
-			Code: codec.ServiceUnavailable, Message: "the service is busy", Details: map[string]any{"reason": "handler_busy"},
+			Code: codec.ServiceUnavailable, Message: "the service is busy",
+			Details: map[string]any{"reason": "handler_busy"},
 		})
 	}
 }
@@ -121,8 +126,9 @@ func (h *handler) handle(a arrival) {
 	}
 	if limit := a.link.welcome.Limits.PayloadBytes; limit > 0 && len(answer) > limit {
 		answer = errorPayload(&Error{
-			Code:    codec.InternalError,
-			Message: fmt.Sprintf("the answer has %d bytes, the broker's limit is %d", len(answer), limit),
+			Code: codec.InternalError,
+			Message: fmt.Sprintf("the answer has %d bytes, the broker's limit is %d",
+				len(answer), limit),
 		})
 	}
 	a.link.respond(&a.request, answer)
@@ -131,14 +137,18 @@ func (h *handler) handle(a arrival) {
 // respond answers on the connection the request came over: the masked ID means
 // nothing on another one. It waits for room like Publish.
 func (l *link) respond(r *Request, payload []byte) {
-	_, _ = l.out.send(nil, r.answer(payload)) // When the connection is gone the broker has told the requester.
+	// When the connection is gone the broker has told the requester.
+	_, _ = l.out.send(nil, r.answer(payload))
 }
 
 // refuse answers without waiting for room: reader only.
 func (l *link) refuse(r *Request, e *Error) { l.out.force(r.answer(errorPayload(e))) }
 
 func (r *Request) answer(payload []byte) *frame {
-	return &frame{action: codec.Response, topic: r.Topic, version: r.Version, id: []byte(r.ID), payload: payload}
+	return &frame{
+		action: codec.Response, topic: r.Topic, version: r.Version,
+		id: []byte(r.ID), payload: payload,
+	}
 }
 
 // counter is a wait group that can be waited for with a context.

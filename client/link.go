@@ -210,7 +210,8 @@ func (l *link) watch() {
 			// It is we who do not read.
 			timer.Reset(interval)
 		case silent >= 2*interval:
-			l.fail(fmt.Errorf("no sign of life from the broker for %v", silent.Round(time.Millisecond)))
+			l.fail(fmt.Errorf("no sign of life from the broker for %v",
+				silent.Round(time.Millisecond)))
 			return
 		case silent >= interval:
 			var id [36]byte

@@ -126,10 +126,11 @@ func dialGate(t *testing.T, address string, opts ...Option) (*Client, *gate) {
 	t.Helper()
 	g := &gate{}
 	g.change = sync.NewCond(&g.mu)
-	opts = append(opts, WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+	through := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		g.Conn = conn
 		return g, err
-	}))
+	}
+	opts = append(opts, WithDialer(through))
 	return dial(t, address, opts...), g
 }

@@ -56,10 +56,11 @@ type Flow struct {
 
 // Registration describes this client in the broker's list of services.
 type Registration struct {
-	Name          string            `json:"name"`                    // 1–36 characters
-	Description   string            `json:"description"`             // 1–1024 characters
-	MaxConcurrent int               `json:"maxConcurrent,omitempty"` // requests in flight to this service; 0: the broker's default
-	Metadata      map[string]string `json:"metadata,omitempty"`      // at most 1 KiB as JSON
+	Name        string `json:"name"`        // 1–36 characters
+	Description string `json:"description"` // 1–1024 characters
+	// MaxConcurrent is how many requests may be in flight to this service; 0: the broker's default.
+	MaxConcurrent int               `json:"maxConcurrent,omitempty"`
+	Metadata      map[string]string `json:"metadata,omitempty"` // at most 1 KiB as JSON
 }
 
 // Limits are the broker's, as it told them on connecting; 0 means not told.

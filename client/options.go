@@ -121,7 +121,8 @@ func WithoutReconnect() Option { return func(o *options) { o.reconnect = false }
 // after one loss; 0 means for ever.
 func WithReconnect(first, longest time.Duration, attempts int) Option {
 	return func(o *options) {
-		o.reconnect, o.backoffMin, o.backoffMax, o.attempts = true, max(first, time.Millisecond), longest, attempts
+		o.reconnect, o.attempts = true, attempts
+		o.backoffMin, o.backoffMax = max(first, time.Millisecond), longest
 	}
 }
 

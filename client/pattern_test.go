@@ -12,11 +12,14 @@ func TestMatches(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"a", "a", true}, {"a", "A", true}, {"a", "b", false}, {"a", "a.b", false}, {"a.b", "a", false},
-		{"+", "a", true}, {"+", "a.b", false}, {"a.+", "a", false}, {"a.+", "a.b", true}, {"+.b", "x.B", true},
-		{"#", "a", true}, {"#", "a.b.c.d.e", true}, {"a.#", "a", true}, {"a.#", "a.b.c", true}, {"a.#", "b", false},
-		{"a.b.#", "a", false}, {"a.+.#", "a.b", true}, {"a.+.#", "a", false},
-		{"#", "system.log", false}, {"+.log", "system.log", false}, {"system.log", "System.Log", true}, {"system.#", "system.log", false},
+		{"a", "a", true}, {"a", "A", true}, {"a", "b", false}, {"a", "a.b", false},
+		{"a.b", "a", false},
+		{"+", "a", true}, {"+", "a.b", false}, {"a.+", "a", false}, {"a.+", "a.b", true},
+		{"+.b", "x.B", true},
+		{"#", "a", true}, {"#", "a.b.c.d.e", true}, {"a.#", "a", true}, {"a.#", "a.b.c", true},
+		{"a.#", "b", false}, {"a.b.#", "a", false}, {"a.+.#", "a.b", true}, {"a.+.#", "a", false},
+		{"#", "system.log", false}, {"+.log", "system.log", false},
+		{"system.log", "System.Log", true}, {"system.#", "system.log", false},
 		{"#", "systems.log", true}, {"#", "system", false},
 	} {
 		if got := matches(tc.pattern, tc.name); got != tc.want {
@@ -35,17 +38,21 @@ func naive(pattern, name []string) bool {
 	case len(name) == 0:
 		return false
 	}
-	return (pattern[0] == "+" || strings.EqualFold(pattern[0], name[0])) && naive(pattern[1:], name[1:])
+	return (pattern[0] == "+" || strings.EqualFold(pattern[0], name[0])) &&
+		naive(pattern[1:], name[1:])
 }
 
 func TestMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		pattern := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "+"}), 1, 5).Draw(t, "pattern")
+		levels := rapid.SampledFrom([]string{"a", "b", "+"})
+		pattern := rapid.SliceOfN(levels, 1, 5).Draw(t, "pattern")
 		if rapid.Bool().Draw(t, "hash") {
 			pattern[len(pattern)-1] = "#"
 		}
-		name := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "B", "A", "b"}), 1, 5).Draw(t, "name")
-		if got, want := matches(strings.Join(pattern, "."), strings.Join(name, ".")), naive(pattern, name); got != want {
+		names := rapid.SampledFrom([]string{"a", "B", "A", "b"})
+		name := rapid.SliceOfN(names, 1, 5).Draw(t, "name")
+		got := matches(strings.Join(pattern, "."), strings.Join(name, "."))
+		if want := naive(pattern, name); got != want {
 			t.Fatalf("matches(%v, %v) = %v", pattern, name, got)
 		}
 	})
@@ -57,7 +64,10 @@ func TestValidVersion(t *testing.T) {
 			t.Errorf("%q refused", v)
 		}
 	}
-	for _, v := range []string{"", "1", "1.0", "1.0.0.0", "v1.0.0", "01.0.0", "1.0.0-a", "1..0", "1.0.0\n", "1234567890.1234567890.1"} {
+	for _, v := range []string{
+		"", "1", "1.0", "1.0.0.0", "v1.0.0", "01.0.0", "1.0.0-a", "1..0", "1.0.0\n",
+		"1234567890.1234567890.1",
+	} {
 		if validVersion(v) {
 			t.Errorf("%q taken", v)
 		}

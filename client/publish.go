@@ -12,11 +12,13 @@ import (
 // check refuses what would be refused by the broker, or cost the connection.
 func (l *link) check(topic string, payload []byte) error {
 	if !validTopic(topic) {
-		return &Error{Code: codec.MalformedMessage, Topic: topic, Message: fmt.Sprintf("%q is not a topic", topic)}
+		return &Error{Code: codec.MalformedMessage, Topic: topic,
+			Message: fmt.Sprintf("%q is not a topic", topic)}
 	}
 	if limit := l.welcome.Limits.PayloadBytes; limit > 0 && len(payload) > limit {
 		return &Error{Code: codec.MalformedMessage, Topic: topic,
-			Message: fmt.Sprintf("the payload has %d bytes, the broker's limit is %d", len(payload), limit)}
+			Message: fmt.Sprintf("the payload has %d bytes, the broker's limit is %d",
+				len(payload), limit)}
 	}
 	return nil
 }
@@ -33,7 +35,9 @@ func (c *Client) Publish(topic string, payload []byte) error {
 	if err := l.check(topic, payload); err != nil {
 		return err
 	}
-	_, err = l.out.send(nil, &frame{action: codec.Publish, topic: topic, version: c.options.version, payload: payload})
+	_, err = l.out.send(nil, &frame{
+		action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
+	})
 	return err
 }
 
@@ -63,7 +67,9 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte)
 	if err := l.check(topic, payload); err != nil {
 		return Pending{}, err
 	}
-	p, err := l.start(ctx, &frame{action: codec.Publish, topic: topic, version: c.options.version, payload: payload})
+	p, err := l.start(ctx, &frame{
+		action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
+	})
 	return Pending{l, p}, err
 }
 
@@ -76,7 +82,8 @@ func (p Pending) Wait(ctx context.Context) (Ack, error) {
 	}
 	var ack Ack
 	if err := json.Unmarshal(answer, &ack); err != nil {
-		return Ack{}, &Error{Code: codec.MalformedMessage, Topic: topic, Message: "acknowledgement: " + err.Error()}
+		return Ack{}, &Error{Code: codec.MalformedMessage, Topic: topic,
+			Message: "acknowledgement: " + err.Error()}
 	}
 	return ack, nil
 }
@@ -140,7 +147,8 @@ func (c *Client) System(ctx context.Context, topic string, payload any) (json.Ra
 		return nil, err
 	}
 	if !systemTopic(topic) {
-		return nil, &Error{Code: codec.InvalidRequest, Topic: topic, Message: fmt.Sprintf("%q is not a system topic", topic)}
+		return nil, &Error{Code: codec.InvalidRequest, Topic: topic,
+			Message: fmt.Sprintf("%q is not a system topic", topic)}
 	}
 	if err := l.check(topic, body); err != nil {
 		return nil, err

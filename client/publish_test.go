@@ -21,7 +21,8 @@ func TestPublishOrder(t *testing.T) {
 		done := make(chan struct{})
 		next := 0
 		_, err := c.Subscribe(testContext(t), "Order.+", func(m Message) {
-			if want := fmt.Sprint(next); string(m.Payload) != want || m.Topic != "order.Test" || m.Version != "1.0.0" || len(m.ID()) != 36 {
+			if want := fmt.Sprint(next); string(m.Payload) != want ||
+				m.Topic != "order.Test" || m.Version != "1.0.0" || len(m.ID()) != 36 {
 				t.Errorf("message %d: %+v payload %s", next, m, m.Payload)
 			}
 			if next++; next == count {
@@ -52,7 +53,8 @@ func TestSubscribeSeveral(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := c.Subscribe(ctx, "A.B", note("second"), WithOverflow("drop-oldest"), WithConflation())
+	second, err := c.Subscribe(ctx, "A.B", note("second"),
+		WithOverflow("drop-oldest"), WithConflation())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func TestSubscribeSeveral(t *testing.T) {
 	}
 	publish := func(payload string) {
 		t.Helper()
-		if _, err := c.PublishAck(ctx, "a.b", []byte(payload)); err != nil && !errors.Is(err, ErrNoRoute) {
+		_, err := c.PublishAck(ctx, "a.b", []byte(payload))
+		if err != nil && !errors.Is(err, ErrNoRoute) {
 			t.Fatal(err)
 		}
 		if err := c.Settle(ctx); err != nil {
@@ -96,7 +99,8 @@ func TestSubscribeRefused(t *testing.T) {
 	c := dial(t, b.URL("tcp"))
 	_, err := c.Subscribe(testContext(t), "a.*", func(Message) {})
 	var e *Error
-	if !errors.Is(err, ErrInvalidRequest) || !errors.As(err, &e) || e.Topic != topicSubscribe || len(e.RequestID) != 36 {
+	if !errors.Is(err, ErrInvalidRequest) || !errors.As(err, &e) ||
+		e.Topic != topicSubscribe || len(e.RequestID) != 36 {
 		t.Errorf("Subscribe: %#v", err)
 	}
 	if n := len(c.registry.all()); n != 0 {
@@ -112,13 +116,18 @@ func TestPublishErrors(t *testing.T) {
 	if err := c.Publish("no.body", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if e := receive(t, "NO_ROUTE_FOUND", asynchronous); !errors.Is(e, ErrNoRoute) || e.Topic != "no.body" {
+	e := receive(t, "NO_ROUTE_FOUND", asynchronous)
+	if !errors.Is(e, ErrNoRoute) || e.Topic != "no.body" {
 		t.Errorf("OnError: %v", e)
 	}
-	if _, err := c.PublishAck(ctx, "no.body", nil); !errors.Is(err, ErrNoRoute) || errors.Is(err, ErrTimeout) {
+	_, err := c.PublishAck(ctx, "no.body", nil)
+	if !errors.Is(err, ErrNoRoute) || errors.Is(err, ErrTimeout) {
 		t.Errorf("PublishAck: %v", err)
 	}
-	for _, topic := range []string{"", "a:b", "a\nb", "a..b", ".a", "a.", "1a", "a.b.c.d.e.f", "a+", strings.Repeat("a", 256), "ä"} {
+	for _, topic := range []string{
+		"", "a:b", "a\nb", "a..b", ".a", "a.", "1a", "a.b.c.d.e.f", "a+",
+		strings.Repeat("a", 256), "ä",
+	} {
 		if err := c.Publish(topic, nil); !errors.Is(err, ErrMalformed) {
 			t.Errorf("Publish(%q): %v", topic, err)
 		}
@@ -158,7 +167,8 @@ func TestMessageClone(t *testing.T) {
 	c := dial(t, b.URL("tcp"), WithMessageVersion("2.10.0"))
 	ctx := testContext(t)
 	var kept []Message
-	if _, err := c.Subscribe(ctx, "a", func(m Message) { kept = append(kept, m.Clone()) }); err != nil {
+	keep := func(m Message) { kept = append(kept, m.Clone()) }
+	if _, err := c.Subscribe(ctx, "a", keep); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 100 {
@@ -171,7 +181,8 @@ func TestMessageClone(t *testing.T) {
 	}
 	ids := make(map[string]bool)
 	for i, m := range kept {
-		if want := fmt.Sprintf("payload %d", i); string(m.Payload) != want || m.Version != "2.10.0" {
+		want := fmt.Sprintf("payload %d", i)
+		if string(m.Payload) != want || m.Version != "2.10.0" {
 			t.Errorf("message %d is %q, version %s", i, m.Payload, m.Version)
 		}
 		ids[m.ID()] = true
@@ -206,7 +217,9 @@ func TestBatching(t *testing.T) {
 		if got := g.count() - before; got != 2 {
 			t.Errorf("%d writes, want 2", got)
 		}
-		eventually(t, "all at the broker", func() bool { return b.Received(codec.Publish) == burst+1 })
+		eventually(t, "all at the broker", func() bool {
+			return b.Received(codec.Publish) == burst+1
+		})
 	})
 }
 
@@ -236,7 +249,8 @@ func TestPublishBlocksWhenFull(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := c.PublishAck(ctx, "a", payload); !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+	_, err := c.PublishAck(ctx, "a", payload)
+	if !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("PublishAck with a full buffer: %v", err)
 	}
 	if err := c.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -259,7 +273,10 @@ func TestAllocationsSend(t *testing.T) {
 		o := newOutbox(nil, overWS, 1<<20)
 		if n := testing.AllocsPerRun(1000, func() {
 			for range 100 {
-				if ok, err := o.send(nil, &frame{action: codec.Publish, topic: "a.b", version: "1.0.0", payload: payload}); !ok || err != nil {
+				ok, err := o.send(nil, &frame{
+					action: codec.Publish, topic: "a.b", version: "1.0.0", payload: payload,
+				})
+				if !ok || err != nil {
 					t.Fatal(ok, err)
 				}
 			}
@@ -279,7 +296,8 @@ func TestAllocationsReceive(t *testing.T) {
 	payload := []byte(strings.Repeat("x", 128))
 	seen := 0
 	q := newQueue(1 << 20)
-	rt := &route{topic: "a.b", subs: []*Subscription{{message: func(m Message) { seen += len(m.Payload) }}}}
+	count := func(m Message) { seen += len(m.Payload) }
+	rt := &route{topic: "a.b", subs: []*Subscription{{message: count}}}
 	id := []byte("00000000-0000-4000-8000-000000000000")
 	if n := testing.AllocsPerRun(1000, func() {
 		for range 100 {
@@ -288,7 +306,8 @@ func TestAllocationsReceive(t *testing.T) {
 		q.swap()
 		start := 0
 		for _, it := range q.workItems {
-			it.route.deliver(it.version, q.workArena[start:start+it.idLen], q.workArena[start+it.idLen:it.end])
+			body := start + it.idLen
+			it.route.deliver(it.version, q.workArena[start:body], q.workArena[body:it.end])
 			start = it.end
 		}
 	}); n > 0.5 {

@@ -160,7 +160,9 @@ func (q *queue) run() {
 			if it.event != nil {
 				it.event()
 			} else {
-				it.route.deliver(it.version, q.workArena[start:start+it.idLen:start+it.idLen], q.workArena[start+it.idLen:it.end:it.end])
+				id := q.workArena[start : start+it.idLen : start+it.idLen]
+				payload := q.workArena[start+it.idLen : it.end : it.end]
+				it.route.deliver(it.version, id, payload)
 			}
 			start = it.end
 		}

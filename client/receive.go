@@ -34,7 +34,8 @@ var (
 func (l *link) message(msg []byte) error {
 	h, payload, herr := codec.ParseHeader(msg, maxTimeoutMs)
 	if herr != nil {
-		l.client.report(&Error{Code: codec.MalformedMessage, Message: "message from the broker: " + herr.Error()})
+		l.client.report(&Error{Code: codec.MalformedMessage,
+			Message: "message from the broker: " + herr.Error()})
 		return nil
 	}
 	if !l.greeted {
@@ -48,7 +49,10 @@ func (l *link) message(msg []byte) error {
 		l.deliver(&h, payload)
 	case codec.Request:
 		if bytes.EqualFold(h.Topic, []byte(topicHeartbeat)) {
-			l.out.force(&frame{action: codec.Response, topic: topicHeartbeat, version: systemVersion, id: h.RequestID, payload: success})
+			l.out.force(&frame{
+				action: codec.Response, topic: topicHeartbeat, version: systemVersion,
+				id: h.RequestID, payload: success,
+			})
 			return nil
 		}
 		l.serve(&h, payload)
@@ -70,7 +74,8 @@ func (l *link) greet(h *codec.Header, payload []byte) error {
 	if e := parseError(payload, string(h.Topic), ""); e != nil {
 		return e
 	}
-	return &Error{Code: codec.MalformedMessage, Topic: string(h.Topic), Message: "the peer did not begin with system.initialize: not a broker"}
+	return &Error{Code: codec.MalformedMessage, Topic: string(h.Topic),
+		Message: "the peer did not begin with system.initialize: not a broker"}
 }
 
 // notice takes what the broker says to the client itself.
@@ -106,7 +111,8 @@ func (l *link) answer(h *codec.Header, payload []byte) {
 		return
 	}
 	// A TIMEOUT nobody waits for is that of a call given up already.
-	if e := parseError(payload, string(h.Topic), string(h.RequestID)); e != nil && e.Code != codec.Timeout {
+	e := parseError(payload, string(h.Topic), string(h.RequestID))
+	if e != nil && e.Code != codec.Timeout {
 		l.client.report(e)
 	}
 }
@@ -127,9 +133,15 @@ func (l *link) deliver(h *codec.Header, payload []byte) {
 // serve hands a request to its handler.
 func (l *link) serve(h *codec.Header, payload []byte) {
 	r := l.route(l.request, h.Topic)
-	req := Request{Topic: r.topic, Version: string(h.Version), ID: string(h.RequestID), ParentID: string(h.ParentID)}
+	req := Request{
+		Topic: r.topic, Version: string(h.Version),
+		ID: string(h.RequestID), ParentID: string(h.ParentID),
+	}
 	if r.handler == nil {
-		l.refuse(&req, &Error{Code: codec.ServiceUnavailable, Message: "no handler for " + r.topic + " any more", Details: map[string]any{"reason": "no_handler"}})
+		l.refuse(&req, &Error{
+			Code: codec.ServiceUnavailable, Message: "no handler for " + r.topic + " any more",
+			Details: map[string]any{"reason": "no_handler"},
+		})
 		return
 	}
 	req.Payload = append(make([]byte, 0, len(payload)), payload...)

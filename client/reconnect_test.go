@@ -49,7 +49,8 @@ func TestReconnect(t *testing.T) {
 		if err := c.Register(ctx, Registration{Name: "tester", Description: "d"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Subscribe(ctx, "a.#", func(m Message) { j.add(string(m.Payload)) }); err != nil {
+		note := func(m Message) { j.add(string(m.Payload)) }
+		if _, err := c.Subscribe(ctx, "a.#", note); err != nil {
 			t.Fatal(err)
 		}
 		gone, err := c.Subscribe(ctx, "gone", func(m Message) {})
@@ -65,7 +66,9 @@ func TestReconnect(t *testing.T) {
 		}
 		first := c.ServiceID()
 		b.Conns()[0].Cut()
-		eventually(t, "reconnect", func() bool { return strings.Contains(strings.Join(j.all(), " "), "reconnect") })
+		eventually(t, "reconnect", func() bool {
+			return strings.Contains(strings.Join(j.all(), " "), "reconnect")
+		})
 		if _, err := c.PublishAck(ctx, "a.b", []byte("two")); err != nil {
 			t.Fatal(err)
 		}
@@ -75,23 +78,26 @@ func TestReconnect(t *testing.T) {
 		if err := c.Settle(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := j.all(), []string{"one", "disconnect", "reconnect", "two"}; !reflect.DeepEqual(got, want) {
+		want := []string{"one", "disconnect", "reconnect", "two"}
+		if got := j.all(); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		conn := b.Conns()[0]
 		if conn.ID == first || c.ServiceID() != conn.ID {
 			t.Errorf("service ID %s, then %s; the broker says %s", first, c.ServiceID(), conn.ID)
 		}
-		if got, want := conn.Subscriptions(), []string{"publish a.#", "request svc"}; !reflect.DeepEqual(got, want) || conn.Name() != "tester" {
+		want = []string{"publish a.#", "request svc"}
+		if got := conn.Subscriptions(); !reflect.DeepEqual(got, want) || conn.Name() != "tester" {
 			t.Errorf("at the broker: %v, name %q", got, conn.Name())
 		}
 	})
 }
 
 func TestDisconnectFailsCallsAtOnce(t *testing.T) {
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		return string(h.Topic) == "hole"
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	c := dial(t, b.URL("tcp"), fastReconnect())
 	failed := make(chan error, 3)
 	for range 2 {
@@ -104,7 +110,9 @@ func TestDisconnectFailsCallsAtOnce(t *testing.T) {
 		_, err := c.PublishAck(context.Background(), "hole", nil)
 		failed <- err
 	}()
-	eventually(t, "calls at the broker", func() bool { return b.Received(codec.Request)+b.Received(codec.Publish) == 3 })
+	eventually(t, "calls at the broker", func() bool {
+		return b.Received(codec.Request)+b.Received(codec.Publish) == 3
+	})
 	b.StopListening()
 	b.Disconnect()
 	for range 3 {
@@ -118,7 +126,8 @@ func TestDisconnectFailsCallsAtOnce(t *testing.T) {
 	_, request := c.Request(ctx, "a", nil)
 	_, ack := c.PublishAck(ctx, "a", nil)
 	for what, err := range map[string]error{
-		"Publish": c.Publish("a", nil), "PublishAck": ack, "Request": request, "Subscribe": subscribe, "Ping": c.Ping(ctx), "Flush": c.Flush(ctx),
+		"Publish": c.Publish("a", nil), "PublishAck": ack, "Request": request,
+		"Subscribe": subscribe, "Ping": c.Ping(ctx), "Flush": c.Flush(ctx),
 	} {
 		if !errors.Is(err, ErrDisconnected) || errors.Is(err, ErrClosed) {
 			t.Errorf("%s while disconnected: %v", what, err)
@@ -173,7 +182,8 @@ func TestWithoutReconnect(t *testing.T) {
 	if err := receive(t, "OnDisconnect", causes); !strings.Contains(err.Error(), "1001 draining") {
 		t.Errorf("cause: %v", err)
 	}
-	if err := c.Publish("a", nil); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "1001") {
+	err := c.Publish("a", nil)
+	if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "1001") {
 		t.Errorf("Publish: %v", err)
 	}
 }
@@ -184,7 +194,8 @@ func TestReconnectAttemptsRunOut(t *testing.T) {
 	b.StopListening()
 	b.Disconnect()
 	receive(t, "Closing", c.Closing())
-	if err := c.Err(); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "refused") {
+	err := c.Err()
+	if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("Err() = %v", err)
 	}
 }
@@ -206,13 +217,15 @@ func TestCloseWhileReconnecting(t *testing.T) {
 // What the broker refuses on renewal is told, and the rest works.
 func TestRenewRefused(t *testing.T) {
 	var refuse sync.Map
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		if _, on := refuse.Load("on"); !on || !strings.Contains(string(payload), `"secret"`) {
 			return false
 		}
-		c.Send("response:"+string(h.Topic)+":1.0.0:"+string(h.RequestID), []byte(`{"error":{"code":"FORBIDDEN","message":"no more"}}`))
+		c.Send("response:"+string(h.Topic)+":1.0.0:"+string(h.RequestID),
+			[]byte(`{"error":{"code":"FORBIDDEN","message":"no more"}}`))
 		return true
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	refused := make(chan *Error, 1)
 	c := dial(t, b.URL("tcp"), fastReconnect(), OnError(func(e *Error) { refused <- e }))
 	ctx := testContext(t)
@@ -233,7 +246,10 @@ func TestRenewRefused(t *testing.T) {
 }
 
 func TestBackOffIsJittered(t *testing.T) {
-	c := &Client{options: newOptions([]Option{WithReconnect(time.Millisecond, 4*time.Millisecond, 0)}), closing: make(chan struct{})}
+	c := &Client{
+		options: newOptions([]Option{WithReconnect(time.Millisecond, 4*time.Millisecond, 0)}),
+		closing: make(chan struct{}),
+	}
 	for n := range 40 {
 		start := time.Now()
 		if !c.backOff(n) {

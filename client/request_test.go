@@ -16,7 +16,9 @@ import (
 
 func echo(_ context.Context, r Request) ([]byte, error) { return r.Payload, nil }
 
-func handle(t *testing.T, c *Client, pattern string, f Handler, opts ...HandleOption) *Subscription {
+func handle(
+	t *testing.T, c *Client, pattern string, f Handler, opts ...HandleOption,
+) *Subscription {
 	t.Helper()
 	s, err := c.Handle(testContext(t), pattern, f, opts...)
 	if err != nil {
@@ -30,7 +32,8 @@ func TestRequest(t *testing.T) {
 		b := newBroker(t, clienttest.Options{})
 		server, c := dial(t, b.URL(transport)), dial(t, b.URL(transport))
 		handle(t, server, "svc.+", func(_ context.Context, r Request) ([]byte, error) {
-			if r.Topic != "Svc.Echo" || r.Version != "1.0.0" || len(r.ID) != 36 || r.ParentID != "" {
+			if r.Topic != "Svc.Echo" || r.Version != "1.0.0" ||
+				len(r.ID) != 36 || r.ParentID != "" {
 				t.Errorf("request %+v", r)
 			}
 			return append([]byte("re: "), r.Payload...), nil
@@ -39,7 +42,8 @@ func TestRequest(t *testing.T) {
 		for i := range 50 {
 			requests.Go(func() {
 				payload := fmt.Sprint(i)
-				if got, err := c.Request(testContext(t), "Svc.Echo", []byte(payload)); err != nil || string(got) != "re: "+payload {
+				got, err := c.Request(testContext(t), "Svc.Echo", []byte(payload))
+				if err != nil || string(got) != "re: "+payload {
 					t.Errorf("Request: %q, %v", got, err)
 				}
 			})
@@ -51,27 +55,38 @@ func TestRequest(t *testing.T) {
 func TestRequestErrors(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	c := dial(t, b.URL("ws"))
-	handle(t, c, "fail", func(context.Context, Request) ([]byte, error) { return nil, errors.New("out of \"paper\"") })
-	handle(t, c, "fail.typed", func(context.Context, Request) ([]byte, error) {
-		return nil, fmt.Errorf("wrapped: %w", &Error{Code: "E_PAPER", Message: "none", Details: map[string]any{"tray": 2.0}})
+	handle(t, c, "fail", func(context.Context, Request) ([]byte, error) {
+		return nil, errors.New("out of \"paper\"")
 	})
-	handle(t, c, "text", func(context.Context, Request) ([]byte, error) { return []byte("error: of another client"), nil })
-	handle(t, c, "large", func(context.Context, Request) ([]byte, error) { return make([]byte, 20000), nil })
+	handle(t, c, "fail.typed", func(context.Context, Request) ([]byte, error) {
+		e := &Error{Code: "E_PAPER", Message: "none", Details: map[string]any{"tray": 2.0}}
+		return nil, fmt.Errorf("wrapped: %w", e)
+	})
+	handle(t, c, "text", func(context.Context, Request) ([]byte, error) {
+		return []byte("error: of another client"), nil
+	})
+	handle(t, c, "large", func(context.Context, Request) ([]byte, error) {
+		return make([]byte, 20000), nil
+	})
 	ctx := testContext(t)
 
 	var e *Error
 	_, err := c.Request(ctx, "fail", nil)
-	if !errors.Is(err, ErrHandler) || !errors.As(err, &e) || e.Message != `out of "paper"` || e.Topic != "fail" || len(e.RequestID) != 36 {
+	if !errors.Is(err, ErrHandler) || !errors.As(err, &e) ||
+		e.Message != `out of "paper"` || e.Topic != "fail" || len(e.RequestID) != 36 {
 		t.Errorf("plain error: %#v", err)
 	}
 	_, err = c.Request(ctx, "fail.typed", nil)
-	if !errors.As(err, &e) || e.Code != "E_PAPER" || e.Message != "none" || e.Details["tray"] != 2.0 {
+	if !errors.As(err, &e) ||
+		e.Code != "E_PAPER" || e.Message != "none" || e.Details["tray"] != 2.0 {
 		t.Errorf("typed error: %#v", err)
 	}
-	if got, err := c.Request(ctx, "text", nil); err != nil || string(got) != "error: of another client" {
+	got, err := c.Request(ctx, "text", nil)
+	if err != nil || string(got) != "error: of another client" {
 		t.Errorf("error text: %q, %v", got, err)
 	}
-	if _, err = c.Request(ctx, "large", nil); !errors.Is(err, ErrInternal) || !strings.Contains(err.Error(), "16384") {
+	_, err = c.Request(ctx, "large", nil)
+	if !errors.Is(err, ErrInternal) || !strings.Contains(err.Error(), "16384") {
 		t.Errorf("large answer: %v", err)
 	}
 	if _, err = c.Request(ctx, "nobody", nil); !errors.Is(err, ErrNoRoute) {
@@ -111,25 +126,28 @@ func TestParseErrorForms(t *testing.T) {
 func TestRequestDeadline(t *testing.T) {
 	timeouts := make(chan uint64, 1)
 	late := make(chan *Error, 1)
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		if string(h.Topic) != "slow" {
 			return false
 		}
 		timeouts <- h.TimeoutMs
 		return true
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	c := dial(t, b.URL("tcp"), OnError(func(e *Error) { late <- e }))
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	_, err := c.Request(ctx, "slow", nil)
 	var e *Error
-	if !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || e.Topic != "slow" {
+	if !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) ||
+		!errors.As(err, &e) || e.Topic != "slow" {
 		t.Errorf("Request: %#v", err)
 	}
 	if ms := receive(t, "timeout field", timeouts); ms < 1 || ms > 300 {
 		t.Errorf("timeout field %d", ms)
 	}
-	b.Conns()[0].Send("response:slow:1.0.0:"+e.RequestID, []byte(`{"error":{"code":"TIMEOUT","message":"late"}}`))
+	b.Conns()[0].Send("response:slow:1.0.0:"+e.RequestID,
+		[]byte(`{"error":{"code":"TIMEOUT","message":"late"}}`))
 	if err := c.Settle(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +183,8 @@ func TestHandleConcurrency(t *testing.T) {
 	for range sent - bound - backlog {
 		err := receive(t, "busy answer", results)
 		var e *Error
-		if !errors.Is(err, ErrServiceUnavailable) || !errors.As(err, &e) || e.Details["reason"] != "handler_busy" {
+		if !errors.Is(err, ErrServiceUnavailable) || !errors.As(err, &e) ||
+			e.Details["reason"] != "handler_busy" {
 			t.Errorf("over the backlog: %v", err)
 		}
 	}
@@ -192,7 +211,9 @@ func TestHandleOneAtATimeInOrder(t *testing.T) {
 	ctx := testContext(t)
 	var started []*call
 	for i := range 200 {
-		p, err := l.start(ctx, &frame{action: codec.Request, topic: "seq", version: "1.0.0", payload: fmt.Append(nil, i)})
+		p, err := l.start(ctx, &frame{
+			action: codec.Request, topic: "seq", version: "1.0.0", payload: fmt.Append(nil, i),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,16 +253,18 @@ func TestHandlePriority(t *testing.T) {
 // A request that arrives behind the end of its subscription is answered.
 func TestRequestWithoutHandler(t *testing.T) {
 	answers := make(chan string, 1)
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		if h.Action == codec.Response && string(h.Topic) == "gone" {
 			answers <- string(payload)
 			return true
 		}
 		return false
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	dial(t, b.URL("tcp"))
 	b.Conns()[0].Send("request:gone:1.0.0:00000000-0000-4000-8000-000000000000", nil)
-	if e := parseError([]byte(receive(t, "answer", answers)), "", ""); e == nil || e.Code != codec.ServiceUnavailable {
+	e := parseError([]byte(receive(t, "answer", answers)), "", "")
+	if e == nil || e.Code != codec.ServiceUnavailable {
 		t.Errorf("answer: %v", e)
 	}
 }

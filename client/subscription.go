@@ -16,7 +16,9 @@ type SubOption func(*subscribeFields)
 
 // WithOverflow chooses what the broker does when this subscriber is over its
 // limit: "drop" (newest), "drop-oldest" or "disconnect" (protocol §9).
-func WithOverflow(policy string) SubOption { return func(f *subscribeFields) { f.Overflow = policy } }
+func WithOverflow(policy string) SubOption {
+	return func(f *subscribeFields) { f.Overflow = policy }
+}
 
 // WithConflation keeps only the newest message of each topic while this
 // subscriber is behind (protocol §8).
@@ -86,7 +88,9 @@ func mustJSON(v any) []byte {
 // pattern (protocol §3), on the dispatch goroutine. It returns when the broker
 // has confirmed. Several subscriptions of one client with the same pattern are
 // one at the broker (the options of the latest count); each callback runs.
-func (c *Client) Subscribe(ctx context.Context, pattern string, f func(Message), opts ...SubOption) (*Subscription, error) {
+func (c *Client) Subscribe(
+	ctx context.Context, pattern string, f func(Message), opts ...SubOption,
+) (*Subscription, error) {
 	fields := subscribeFields{Action: codec.Publish.String(), Topic: strings.ToLower(pattern)}
 	for _, set := range opts {
 		set(&fields)
@@ -101,7 +105,9 @@ func (c *Client) Subscribe(ctx context.Context, pattern string, f func(Message),
 // SubscribeLog calls f for every line of the broker's log that passes the
 // filter: one JSON object with level, message, module, timestamp and more
 // (protocol §8). The broker keeps one filter per client, the latest.
-func (c *Client) SubscribeLog(ctx context.Context, filter LogFilter, f func(Message)) (*Subscription, error) {
+func (c *Client) SubscribeLog(
+	ctx context.Context, filter LogFilter, f func(Message),
+) (*Subscription, error) {
 	s := &Subscription{
 		client: c, action: codec.Publish, pattern: topicLog, message: f,
 		topic: topicLogSubscribe, undo: topicLogUnsubscribe, payload: mustJSON(filter),

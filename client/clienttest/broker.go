@@ -62,8 +62,11 @@ type outstanding struct {
 func New(o Options) (*Broker, error) {
 	b := &Broker{
 		options:   o,
-		listeners: make(map[string]net.Listener), addresses: map[string]string{"tcp": "127.0.0.1:0", "ws": "127.0.0.1:0"},
-		conns: make(map[*Conn]struct{}), requests: make(map[string]*outstanding), received: make(map[codec.Action]int),
+		listeners: make(map[string]net.Listener),
+		addresses: map[string]string{"tcp": "127.0.0.1:0", "ws": "127.0.0.1:0"},
+		conns:     make(map[*Conn]struct{}),
+		requests:  make(map[string]*outstanding),
+		received:  make(map[codec.Action]int),
 	}
 	return b, b.Listen()
 }
@@ -194,7 +197,8 @@ func (b *Broker) welcome(c *Conn) []byte {
 	if b.options.Welcome != nil {
 		return b.options.Welcome
 	}
-	return []byte(`{"serviceId":"` + c.ID + `","nodeId":"test","serverVersion":"0.0.0","limits":{"payloadBytes":16384,"timeoutMs":3600000,"outstandingRequests":10000}}`)
+	return []byte(`{"serviceId":"` + c.ID + `","nodeId":"test","serverVersion":"0.0.0",` +
+		`"limits":{"payloadBytes":16384,"timeoutMs":3600000,"outstandingRequests":10000}}`)
 }
 
 // forget removes every trace of a connection; requests to it fail.
@@ -209,7 +213,8 @@ func (b *Broker) forget(c *Conn) {
 			delete(b.requests, masked)
 		}
 		if r.to == c && r.from != c {
-			r.from.fail(r.topic, r.version, r.id, codec.ServiceUnavailable, "the service is gone", map[string]any{"reason": "disconnected"})
+			r.from.fail(r.topic, r.version, r.id, codec.ServiceUnavailable,
+				"the service is gone", map[string]any{"reason": "disconnected"})
 		}
 	}
 }

@@ -165,15 +165,25 @@ func (c *Conn) take(d codec.Decoder, in []byte) bool {
 }
 
 // fail answers with an error (protocol §7).
-func (c *Conn) fail(topic, version, id string, code codec.Code, message string, details map[string]any) {
+func (c *Conn) fail(
+	topic, version, id string, code codec.Code, message string, details map[string]any,
+) {
 	if id == "" {
 		id = newID()
 	}
 	c.Send("response:"+topic+":"+version+":"+id, errorBody(code, message, details))
 }
 
+// refuse fails the message with that header.
+func (c *Conn) refuse(h *codec.Header, code codec.Code, message string) {
+	c.fail(string(h.Topic), string(h.Version), string(h.RequestID), code, message, nil)
+}
+
 func errorBody(code codec.Code, message string, details map[string]any) []byte {
-	e := map[string]any{"code": code, "message": message, "timestamp": time.Now().UTC().Format(codec.TimestampLayout)}
+	e := map[string]any{
+		"code": code, "message": message,
+		"timestamp": time.Now().UTC().Format(codec.TimestampLayout),
+	}
 	if details != nil {
 		e["details"] = details
 	}

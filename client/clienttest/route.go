@@ -49,9 +49,10 @@ func (b *Broker) publish(c *Conn, topic string, h *codec.Header, payload []byte)
 	}
 	switch {
 	case count == 0:
-		c.fail(string(h.Topic), string(h.Version), string(h.RequestID), codec.NoRouteFound, "no subscriber", nil)
+		c.refuse(h, codec.NoRouteFound, "no subscriber")
 	case len(h.RequestID) > 0:
-		c.Send(fmt.Sprintf("response:%s:%s:%s", h.Topic, h.Version, h.RequestID), fmt.Appendf(nil, `{"status":"success","subscribers":%d}`, count))
+		header := fmt.Sprintf("response:%s:%s:%s", h.Topic, h.Version, h.RequestID)
+		c.Send(header, fmt.Appendf(nil, `{"status":"success","subscribers":%d}`, count))
 	}
 }
 
@@ -60,16 +61,20 @@ func (b *Broker) request(c *Conn, topic string, h *codec.Header, payload []byte)
 	best := 0.0
 	for _, candidate := range b.arrived {
 		_, up := b.conns[candidate]
-		if s := candidate.wants("request", topic); up && s != nil && (to == nil || s.Priority > best) {
+		s := candidate.wants("request", topic)
+		if up && s != nil && (to == nil || s.Priority > best) {
 			to, best = candidate, s.Priority
 		}
 	}
 	if to == nil {
-		c.fail(string(h.Topic), string(h.Version), string(h.RequestID), codec.NoRouteFound, "no service", nil)
+		c.refuse(h, codec.NoRouteFound, "no service")
 		return
 	}
 	masked := newID()
-	r := &outstanding{from: c, to: to, topic: string(h.Topic), version: string(h.Version), id: string(h.RequestID)}
+	r := &outstanding{
+		from: c, to: to,
+		topic: string(h.Topic), version: string(h.Version), id: string(h.RequestID),
+	}
 	timeout := 5 * time.Second
 	if h.TimeoutMs > 0 {
 		timeout = time.Duration(h.TimeoutMs) * time.Millisecond
@@ -79,7 +84,8 @@ func (b *Broker) request(c *Conn, topic string, h *codec.Header, payload []byte)
 		defer b.mu.Unlock()
 		if b.requests[masked] == r {
 			delete(b.requests, masked)
-			c.fail(r.topic, r.version, r.id, codec.Timeout, "no answer in time", map[string]any{"targetServiceId": to.ID})
+			c.fail(r.topic, r.version, r.id, codec.Timeout,
+				"no answer in time", map[string]any{"targetServiceId": to.ID})
 		}
 	})
 	b.requests[masked] = r
@@ -89,7 +95,7 @@ func (b *Broker) request(c *Conn, topic string, h *codec.Header, payload []byte)
 func (b *Broker) respond(c *Conn, h *codec.Header, payload []byte) {
 	r, ok := b.requests[string(h.RequestID)]
 	if !ok || r.to != c {
-		c.fail(string(h.Topic), string(h.Version), string(h.RequestID), codec.InvalidRequestID, "no such request", nil)
+		c.refuse(h, codec.InvalidRequestID, "no such request")
 		return
 	}
 	r.timer.Stop()
@@ -117,7 +123,8 @@ func matches(pattern, name []string) bool {
 	if pattern[0] == "#" {
 		return true
 	}
-	return len(name) > 0 && (pattern[0] == "+" || pattern[0] == name[0]) && matches(pattern[1:], name[1:])
+	return len(name) > 0 && (pattern[0] == "+" || pattern[0] == name[0]) &&
+		matches(pattern[1:], name[1:])
 }
 
 // system answers a request to the broker itself (protocol §8).
@@ -154,7 +161,9 @@ func (b *Broker) system(c *Conn, topic string, h *codec.Header, payload []byte) 
 	case "system.topic.list":
 		answer["topics"] = b.topics()
 	case "system.metrics":
-		answer["metrics"] = map[string]float64{"connection.active": float64(len(b.conns)), "router.publish.rate": 1.5}
+		answer["metrics"] = map[string]float64{
+			"connection.active": float64(len(b.conns)), "router.publish.rate": 1.5,
+		}
 	default:
 		c.fail(topic, "1.0.0", id, codec.TopicNotSupported, "unknown system topic "+topic, nil)
 		return
@@ -168,13 +177,16 @@ func (c *Conn) unsubscribe(action, topic string) {
 	})
 }
 
+// sometime is what the lists and the log have for every time.
+const sometime = "2026-01-01T00:00:00.000Z"
+
 func (b *Broker) services() []map[string]any {
 	var all []map[string]any
 	for _, c := range b.arrived {
 		if _, up := b.conns[c]; up {
 			all = append(all, map[string]any{
 				"id": c.ID, "name": c.name, "description": c.description,
-				"connectedAt": "2026-01-01T00:00:00.000Z", "lastHeartbeat": "2026-01-01T00:00:00.000Z",
+				"connectedAt": sometime, "lastHeartbeat": sometime,
 				"transport": "tcp", "outstanding": 0, "queued": 0,
 			})
 		}
@@ -200,7 +212,7 @@ func (b *Broker) Log(level, message string) {
 	for c := range b.conns {
 		if c.log {
 			c.Send("response:system.log:1.0.0", marshal(map[string]string{
-				"level": level, "message": message, "module": "test", "timestamp": "2026-01-01T00:00:00.000Z",
+				"level": level, "message": message, "module": "test", "timestamp": sometime,
 			}))
 		}
 	}
