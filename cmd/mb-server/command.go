@@ -18,7 +18,8 @@ const (
 	exitConfig  = 2
 )
 
-// daemon is the command with what it touches outside of itself, so that tests can run it in their process.
+// daemon is the command with what it touches outside of itself, so that tests can run it in their
+// process.
 type daemon struct {
 	environ []string // in the form of os.Environ
 	stdout  io.Writer
@@ -35,7 +36,8 @@ func (d *daemon) execute(args []string) int {
 		Use:   "mb-server",
 		Short: "Run one node of the message broker",
 		Long: "mb-server runs one node of the message broker until SIGTERM or SIGINT.\n" +
-			"Every setting is a key; flags win over environment variables, those over the file, that over the defaults.",
+			"Every setting is a key; flags win over environment variables, those over the file, " +
+			"that over the defaults.",
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
@@ -58,7 +60,8 @@ func (d *daemon) execute(args []string) int {
 	root.SetArgs(args)
 	config.RegisterFlags(root.Flags())
 	root.Flags().SortFlags = false
-	root.Flags().BoolVar(&check, "check", false, "check the configuration, print what is in force and exit")
+	root.Flags().BoolVar(&check, "check", false,
+		"check the configuration, print what is in force and exit")
 	root.Flags().Bool("version", false, "print the version and exit")
 	if err := root.Execute(); err != nil {
 		fmt.Fprintf(d.stderr, "mb-server: bad configuration:\n%s\n", indent(err.Error()))

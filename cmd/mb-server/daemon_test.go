@@ -103,7 +103,8 @@ func find(lines []map[string]any, msg string) []map[string]any {
 	return found
 }
 
-// TestMain also watches for goroutines left behind; those of the pool that gnet's package starts when it is loaded stay.
+// TestMain also watches for goroutines left behind; those of the pool that gnet's package starts
+// when it is loaded stay.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
@@ -119,20 +120,24 @@ func TestStopsOnASignal(t *testing.T) {
 	}}
 	b := newBench(t, n, nil)
 	b.signals <- syscall.SIGTERM
-	if code := b.execute([]string{"--set", "shutdown.timeout=30s", "--set", "loops=3"}); code != exitOK {
+	code := b.execute([]string{"--set", "shutdown.timeout=30s", "--set", "loops=3"})
+	if code != exitOK {
 		t.Fatalf("exit code %d, %s%s", code, b.out.String(), b.err.String())
 	}
 	if left := <-drained; left <= 0 || left > 30*time.Second {
 		t.Errorf("drained within %v", left)
 	}
 	lines := b.lines(t)
-	if l := find(lines, "ready"); len(l) != 1 || l[0]["ws"] != "127.0.0.1:3000" || l[0]["admin"] != "127.0.0.1:3002" || l[0]["tcp"] != nil {
+	if l := find(lines, "ready"); len(l) != 1 || l[0]["ws"] != "127.0.0.1:3000" ||
+		l[0]["admin"] != "127.0.0.1:3002" || l[0]["tcp"] != nil {
 		t.Errorf("ready: %v", l)
 	}
-	if l := find(lines, "asked to stop"); len(l) != 1 || l[0]["signal"] != "terminated" || l[0]["timeoutMs"] != 30000.0 {
+	if l := find(lines, "asked to stop"); len(l) != 1 ||
+		l[0]["signal"] != "terminated" || l[0]["timeoutMs"] != 30000.0 {
 		t.Errorf("asked to stop: %v", l)
 	}
-	if b.options.Logger == nil || b.options.Logs == nil || b.options.Version != version || b.cfg.Loops != 3 {
+	if b.options.Logger == nil || b.options.Logs == nil ||
+		b.options.Version != version || b.cfg.Loops != 3 {
 		t.Errorf("options %+v, loops %d", b.options, b.cfg.Loops)
 	}
 }
@@ -177,7 +182,8 @@ func TestFailures(t *testing.T) {
 			if code := b.execute([]string{"--set", "shutdown.timeout=10ms"}); code != exitFailure {
 				t.Errorf("exit code %d", code)
 			}
-			if l := find(b.lines(t), tt.msg); len(l) != 1 || l[0]["error"] == nil || l[0]["level"] != "ERROR" {
+			if l := find(b.lines(t), tt.msg); len(l) != 1 ||
+				l[0]["error"] == nil || l[0]["level"] != "ERROR" {
 				t.Errorf("log: %s", b.out.String())
 			}
 		})
@@ -214,7 +220,8 @@ func TestBadConfiguration(t *testing.T) {
 	} {
 		b := newBench(t, nil, errors.New("must not be set up"))
 		b.environ = tt.environ
-		if code := b.execute(tt.args); code != exitConfig || !strings.Contains(b.err.String(), tt.want) {
+		code := b.execute(tt.args)
+		if code != exitConfig || !strings.Contains(b.err.String(), tt.want) {
 			t.Errorf("%q %q: exit code %d, %q", tt.args, tt.environ, code, b.err.String())
 		}
 		if b.out.String() != "" {
@@ -225,7 +232,8 @@ func TestBadConfiguration(t *testing.T) {
 
 func TestVersionAndHelp(t *testing.T) {
 	b := newBench(t, nil, nil)
-	if code := b.execute([]string{"--version"}); code != exitOK || b.out.String() != versionLine()+"\n" {
+	code := b.execute([]string{"--version"})
+	if code != exitOK || b.out.String() != versionLine()+"\n" {
 		t.Errorf("exit code %d, %q", code, b.out.String())
 	}
 	b = newBench(t, nil, nil)
@@ -242,8 +250,10 @@ func TestVersionAndHelp(t *testing.T) {
 func TestSetProcs(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
-	if loops := setProcs(3, []string{"A=b", "GOMAXPROCS=5"}); loops != 3 || runtime.GOMAXPROCS(0) != before {
-		t.Errorf("%d loops, %d procs: the environment's choice did not stay", loops, runtime.GOMAXPROCS(0))
+	loops := setProcs(3, []string{"A=b", "GOMAXPROCS=5"})
+	if loops != 3 || runtime.GOMAXPROCS(0) != before {
+		t.Errorf("%d loops, %d procs: the environment's choice did not stay",
+			loops, runtime.GOMAXPROCS(0))
 	}
 	if loops := setProcs(3, []string{"GOMAXPROCS="}); loops != 3 || runtime.GOMAXPROCS(0) != 6 {
 		t.Errorf("%d loops, %d procs", loops, runtime.GOMAXPROCS(0))
@@ -271,7 +281,8 @@ func TestTooFewDescriptorsAreSaid(t *testing.T) {
 	}
 	var said bool
 	for _, l := range b.lines(t) {
-		said = said || l["openFiles"] == float64(limit) && l["connection.max.concurrent"] == float64(connections)
+		said = said || l["openFiles"] == float64(limit) &&
+			l["connection.max.concurrent"] == float64(connections)
 	}
 	if want := limit < connections+spareDescriptors; said != want {
 		t.Errorf("limit %d: said %v, want %v", limit, said, want)
@@ -306,7 +317,8 @@ func TestRealNode(t *testing.T) {
 	}
 	defer conn.Close()
 	first := make([]byte, 4+len("publish:system.initialize:1.0.0\n"))
-	if _, err := io.ReadFull(conn, first); err != nil || string(first[4:]) != "publish:system.initialize:1.0.0\n" {
+	if _, err := io.ReadFull(conn, first); err != nil ||
+		string(first[4:]) != "publish:system.initialize:1.0.0\n" {
 		t.Errorf("%q, %v", first, err)
 	}
 	b.signals <- syscall.SIGTERM

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spareDescriptors is what the node needs beside its connections: listeners, epoll and event descriptors, log, files.
+// spareDescriptors is what the node needs beside its connections: listeners, epoll and event
+// descriptors, log, files.
 const spareDescriptors = 128
 
 // raiseDescriptors sets the soft limit of open files to the hard one and returns it.

@@ -1,6 +1,7 @@
 // Command mb-server runs one node of the message broker.
 //
-// Exit codes: 0 the node was asked to stop and did, 1 it failed or did not stop in time, 2 its configuration is bad.
+// Exit codes: 0 the node was asked to stop and did, 1 it failed or did not stop in time, 2 its
+// configuration is bad.
 package main
 
 import (
@@ -13,7 +14,8 @@ import (
 )
 
 func main() {
-	// The reader of our log going away must not end the node; sockets report a broken pipe as an error anyway.
+	// The reader of our log going away must not end the node; sockets report a broken pipe as an
+	// error anyway.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
@@ -22,7 +24,9 @@ func main() {
 		stdout:  os.Stdout,
 		stderr:  os.Stderr,
 		signals: signals,
-		newNode: func(cfg config.Config, o server.Options) (node, error) { return server.New(cfg, o) },
+		newNode: func(cfg config.Config, o server.Options) (node, error) {
+			return server.New(cfg, o)
+		},
 	}
 	os.Exit(d.execute(os.Args[1:]))
 }

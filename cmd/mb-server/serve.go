@@ -29,7 +29,8 @@ func (d *daemon) serve(cfg config.Config) int {
 	log := slog.New(logs).With("module", "daemon")
 
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
-	debug.SetMemoryLimit(cfg.Memory.Limit / 8 * 7) // the rest is for what the collector does not see, and for its being late
+	// The rest is for what the collector does not see, and for its being late.
+	debug.SetMemoryLimit(cfg.Memory.Limit / 8 * 7)
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{Logger: slog.New(logs), Logs: logs, Version: version})
 	if err != nil {
@@ -40,23 +41,27 @@ func (d *daemon) serve(cfg config.Config) int {
 		log.Error("the node cannot start", "error", err)
 		return exitFailure
 	}
-	ready := []any{"version", version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds()}
+	ready := []any{
+		"version", version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds(),
+	}
 	for _, transport := range transports {
 		if address := n.Addr(transport); address != "" {
 			ready = append(ready, transport, address)
 		}
 	}
 	tuneCollector(d.environ)
-	log.Info("ready", ready...) // the node itself logs a line for each address that a listener is bound to
+	// The node itself logs a line for each address that a listener is bound to.
+	log.Info("ready", ready...)
 	return d.wait(log, n, cfg.Shutdown.Timeout)
 }
 
-// collectorPercent is how much the heap may grow, in percent of what lives, before it is collected. Messages allocate
-// nothing, so collections are rare, and what lives is mostly connections: a quarter keeps the resident memory near it.
+// collectorPercent is how much the heap may grow, in percent of what lives, before it is collected.
+// Messages allocate nothing, so collections are rare, and what lives is mostly connections: a
+// quarter keeps the resident memory near it.
 const collectorPercent = 25
 
-// tuneCollector sets that, unless the operator's GOGC says otherwise. It comes after the start, which a collection would
-// delay.
+// tuneCollector sets that, unless the operator's GOGC says otherwise. It comes after the start,
+// which a collection would delay.
 func tuneCollector(environ []string) {
 	if !isSet(environ, "GOGC") {
 		debug.SetGCPercent(collectorPercent)
@@ -74,12 +79,15 @@ func warn(log *slog.Logger, cfg config.Config) {
 		return
 	}
 	if need := uint64(cfg.Connection.MaxConcurrent) + spareDescriptors; limit < need {
-		log.Warn("the limit of open files is too low for connection.max.concurrent: connections beyond it will be refused",
-			"openFiles", limit, "connection.max.concurrent", cfg.Connection.MaxConcurrent, "needed", need)
+		log.Warn("the limit of open files is too low for connection.max.concurrent: "+
+			"connections beyond it will be refused",
+			"openFiles", limit, "connection.max.concurrent", cfg.Connection.MaxConcurrent,
+			"needed", need)
 	}
 }
 
-// wait blocks until the first signal, then drains the node within the timeout. A second signal ends it at once.
+// wait blocks until the first signal, then drains the node within the timeout. A second signal ends
+// it at once.
 func (d *daemon) wait(log *slog.Logger, n node, timeout time.Duration) int {
 	sig := <-d.signals
 	log.Info("asked to stop", "signal", sig.String(), "timeoutMs", timeout.Milliseconds())

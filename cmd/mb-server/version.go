@@ -11,7 +11,8 @@ var version = "0.1.0"
 
 // versionLine is what --version prints.
 func versionLine() string {
-	return fmt.Sprintf("mb-server %s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("mb-server %s (%s, %s/%s)",
+		version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // indent sets the lines of a message of several faults apart from its heading.

@@ -26,16 +26,21 @@ func (a *app) bench() *cobra.Command {
 		Use:   "bench [SCENARIO...]",
 		Short: "Measure what a node costs",
 		Long: "Measure what a node costs: CPU time per message, latency, memory (Linux).\n\n" +
-			"Starts a fresh mb-server for each repetition, pinned to one core, and loads it from another. With --server it\n" +
-			"measures a node that runs already; its CPU time and memory need --pid. SCENARIO is a name or its beginning\n" +
+			"Starts a fresh mb-server for each repetition, pinned to one core, and loads it from " +
+			"another. With --server it\n" +
+			"measures a node that runs already; its CPU time and memory need --pid. SCENARIO is " +
+			"a name or its beginning\n" +
 			"(see mb bench list); without one everything is measured, which takes minutes.",
 		Example: "  mb bench fan-out request/1x1 --repeat 3\n" +
-			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 --out results.json\n" +
+			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 " +
+			"--out results.json\n" +
 			"  mb bench report results.json && mb bench compare old.json new.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Scenarios = args
 			if quick {
-				for name, value := range map[string]string{"repeat": "1", "duration": "300ms", "warmup": "100ms"} {
+				for name, value := range map[string]string{
+					"repeat": "1", "duration": "300ms", "warmup": "100ms",
+				} {
 					if !cmd.Flags().Changed(name) {
 						_ = cmd.Flags().Set(name, value) // The value is good.
 					}
@@ -48,21 +53,25 @@ func (a *app) bench() *cobra.Command {
 				}
 				o.Address, o.Transports = map[string]string{u.Scheme: u.Host}, []string{u.Scheme}
 			}
-			return work(func(ctx context.Context, _ []string) error { return a.measure(ctx, o, out) })(cmd, args)
+			measure := func(ctx context.Context, _ []string) error { return a.measure(ctx, o, out) }
+			return work(measure)(cmd, args)
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Targets, "targets", o.Targets, "`NAMES` of what is measured: "+strings.Join(bench.Targets(), ", ")+" (raw is the floor)")
+	f.StringSliceVar(&o.Targets, "targets", o.Targets, "`NAMES` of what is measured: "+
+		strings.Join(bench.Targets(), ", ")+" (raw is the floor)")
 	f.StringSliceVar(&o.Transports, "transports", o.Transports, "`NAMES` of transports: tcp, ws")
 	f.IntSliceVar(&o.Payloads, "payload", o.Payloads, "payloads in `BYTES`, 16 to 65536")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "`TIME` of one measurement")
 	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "`TIME` before it that does not count")
 	f.IntVar(&o.Repeat, "repeat", o.Repeat, "`N` repetitions, each against a fresh server")
 	f.BoolVar(&quick, "quick", false, "one short repetition of each, unless said otherwise")
-	f.IntVar(&o.ServerCore, "server-core", o.ServerCore, "processor `N` of the server, -1: not pinned")
+	f.IntVar(&o.ServerCore, "server-core", o.ServerCore,
+		"processor `N` of the server, -1: not pinned")
 	f.IntVar(&o.LoadCore, "load-core", o.LoadCore, "processor `N` of the load, -1: not pinned")
 	f.StringVar(&o.Node, "node", "", "mb-server `FILE` (beside mb, or in PATH)")
-	f.StringVar(&o.Peers, "peers", "bin/peers", "`FOLDER` of the peers that make bench-peers has built")
+	f.StringVar(&o.Peers, "peers", "bin/peers",
+		"`FOLDER` of the peers that make bench-peers has built")
 	f.StringVar(&o.Traffic, "traffic", o.Traffic, "`FILE` of flights for the scenario traffic")
 	f.IntVar(&o.PID, "pid", 0, "with --server: `PID` of the node")
 	f.StringVarP(&out, "out", "o", "", "write the results as JSON to `FILE` (- is standard output)")

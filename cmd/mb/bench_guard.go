@@ -17,10 +17,14 @@ func (a *app) benchGuard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "guard BENCHMARKS.txt RESULTS.json",
 		Short: "Hold figures to their limits",
-		Long: "Hold figures to their limits: micro-benchmarks (the output of go test -bench) to multiples of a yardstick among\n" +
-			"them, scenarios to multiples of the floor. The exit code is 1 when one is past the limits' noise band.",
+		Long: "Hold figures to their limits: micro-benchmarks (the output of go test -bench) to " +
+			"multiples of a yardstick among\n" +
+			"them, scenarios to multiples of the floor. The exit code is 1 when one is past the " +
+			"limits' noise band.",
 		Args: cobra.ExactArgs(2),
-		RunE: work(func(_ context.Context, args []string) error { return a.guard(path, renew, args[0], args[1]) }),
+		RunE: work(func(_ context.Context, args []string) error {
+			return a.guard(path, renew, args[0], args[1])
+		}),
 	}
 	cmd.Flags().StringVar(&path, "limits", "bench/guard.json", "`FILE` of the limits")
 	cmd.Flags().BoolVar(&renew, "renew", false, "set the limits to what was measured")
@@ -54,7 +58,8 @@ func (a *app) guard(path string, renew bool, benchmarks, results string) error {
 	}
 	for _, h := range held {
 		if h.Exceeded {
-			return errors.New("a limit is exceeded: measure again on a quiet machine, then look for the cause")
+			return errors.New("a limit is exceeded: measure again on a quiet machine, " +
+				"then look for the cause")
 		}
 	}
 	return nil

@@ -17,8 +17,10 @@ func (a *app) benchCompare() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare OLD.json NEW.json",
 		Short: "Compare two results",
-		Long: "Compare two results: a difference counts when a Mann-Whitney U-test finds it with 95 % confidence, which takes four\n" +
-			"repetitions on each side at least. With --max-worse the exit code is 1 when a figure got worse by more than that.",
+		Long: "Compare two results: a difference counts when a Mann-Whitney U-test finds it with " +
+			"95 % confidence, which takes four\n" +
+			"repetitions on each side at least. With --max-worse the exit code is 1 when a " +
+			"figure got worse by more than that.",
 		Args: cobra.ExactArgs(2),
 		RunE: work(func(_ context.Context, args []string) error {
 			older, err := readResults(args[0])
@@ -39,7 +41,8 @@ func (a *app) benchCompare() *cobra.Command {
 			return a.worse(all, limit)
 		}),
 	}
-	cmd.Flags().Float64Var(&limit, "max-worse", 0, "fail when a figure got worse by more than `PERCENT` (0: never)")
+	cmd.Flags().Float64Var(&limit, "max-worse", 0,
+		"fail when a figure got worse by more than `PERCENT` (0: never)")
 	return cmd
 }
 
@@ -71,7 +74,8 @@ func (a *app) benchReport() *cobra.Command {
 				return err
 			}
 			if svg != "" {
-				if err := toFile(svg, func(w io.Writer) error { return r.WriteSVG(w, metric) }); err != nil {
+				draw := func(w io.Writer) error { return r.WriteSVG(w, metric) }
+				if err := toFile(svg, draw); err != nil {
 					return err
 				}
 			}

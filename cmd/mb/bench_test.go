@@ -12,7 +12,8 @@ import (
 func writeResults(t *testing.T, values ...float64) string {
 	t.Helper()
 	r := &bench.Results{Format: 1, Measures: []bench.Measure{{
-		Scenario: "fan-out/1", Target: "mb", Transport: "tcp", Payload: 128, Metric: "server CPU", Unit: "ns", Values: values,
+		Scenario: "fan-out/1", Target: "mb", Transport: "tcp", Payload: 128,
+		Metric: "server CPU", Unit: "ns", Values: values,
 	}}}
 	path := filepath.Join(t.TempDir(), "results.json")
 	if err := toFile(path, r.WriteJSON); err != nil {
@@ -25,7 +26,8 @@ func TestBenchCompare(t *testing.T) {
 	older, newer := writeResults(t, 50, 51, 52, 53), writeResults(t, 60, 61, 62, 63)
 	i := start(t, "", "bench", "compare", older, newer)
 	i.wait(exitOK)
-	if text := i.stdout.String(); !strings.Contains(text, "worse") || !strings.Contains(text, "+19.4%") {
+	text := i.stdout.String()
+	if !strings.Contains(text, "worse") || !strings.Contains(text, "+19.4%") {
 		t.Errorf("%s", text)
 	}
 	start(t, "", "bench", "compare", "--max-worse", "10", older, newer).wait(exitError)
@@ -38,14 +40,17 @@ func TestBenchCompare(t *testing.T) {
 func TestBenchReport(t *testing.T) {
 	dir := t.TempDir()
 	page, svg := filepath.Join(dir, "page.html"), filepath.Join(dir, "cpu.svg")
-	start(t, "", "bench", "report", writeResults(t, 1, 2, 3), "--out", page, "--svg", svg).wait(exitOK)
+	results := writeResults(t, 1, 2, 3)
+	start(t, "", "bench", "report", results, "--out", page, "--svg", svg).wait(exitOK)
 	for path, want := range map[string]string{page: "<h1>Benchmark", svg: "<svg"} {
 		b, err := os.ReadFile(path)
 		if err != nil || !strings.Contains(string(b), want) {
 			t.Errorf("%s: %v, %d bytes", path, err, len(b))
 		}
 	}
-	start(t, "", "bench", "report", writeResults(t, 1), "--out", page, "--svg", svg, "--metric", "colour").wait(exitError)
+	results = writeResults(t, 1)
+	start(t, "", "bench", "report", results, "--out", page, "--svg", svg, "--metric", "colour").
+		wait(exitError)
 }
 
 func TestBenchUsage(t *testing.T) {
@@ -68,11 +73,14 @@ func TestBenchGuard(t *testing.T) {
 		}
 	}
 	write(limits, `{"band":0.2,"micro":{"mbserver/codec.Parse":2},"macro":{}}`)
-	write(micro, "pkg: mbserver/bench\nBenchmarkYardstick-2 10 100 ns/op\npkg: mbserver/codec\nBenchmarkParse-2 10 230 ns/op\n")
+	measured := "pkg: mbserver/bench\nBenchmarkYardstick-2 10 100 ns/op\n" +
+		"pkg: mbserver/codec\nBenchmarkParse-2 10 "
+	write(micro, measured+"230 ns/op\n")
 	results := writeResults(t, 1)
 	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitOK)
-	write(micro, "pkg: mbserver/bench\nBenchmarkYardstick-2 10 100 ns/op\npkg: mbserver/codec\nBenchmarkParse-2 10 250 ns/op\n")
-	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitError).wantErr("a limit is exceeded")
+	write(micro, measured+"250 ns/op\n")
+	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitError).
+		wantErr("a limit is exceeded")
 	start(t, "", "bench", "guard", micro, results, "--limits", limits, "--renew").wait(exitOK)
 	start(t, "", "bench", "guard", micro, results, "--limits", limits).wait(exitOK)
 }

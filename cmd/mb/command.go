@@ -113,14 +113,18 @@ func (a *app) root() *cobra.Command {
 			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line.",
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer), "address `URL` of the broker: tcp, tls, ws or wss (environment: MB_SERVER)")
+	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer),
+		"address `URL` of the broker: tcp, tls, ws or wss (environment: MB_SERVER)")
 	flags.StringVar(&a.token, "token", "", "credential `TOKEN` (environment: MB_TOKEN)")
 	flags.StringVar(&a.ca, "ca", "", "certificates `FILE` (PEM) to trust instead of the system's")
 	flags.BoolVar(&a.insecure, "insecure", false, "do not check the broker's certificate")
 	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no notices and no progress on standard error")
-	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "longest `WAIT` for the connection and for one answer")
-	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(), a.services(), a.topics(), a.metrics(), a.log(), a.bench())
+	flags.BoolVarP(&a.quiet, "quiet", "q", false,
+		"print no notices and no progress on standard error")
+	flags.DurationVar(&a.timeout, "timeout", 5*time.Second,
+		"longest `WAIT` for the connection and for one answer")
+	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
+		a.services(), a.topics(), a.metrics(), a.log(), a.bench())
 	return root
 }
 
@@ -160,7 +164,8 @@ func (a *app) dial(ctx context.Context, opts ...client.Option) (*client.Client, 
 	if !strings.Contains(server, "://") {
 		server = "tcp://" + server
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.insecure} // insecure: the user asked for it
+	// Insecure: the user asked for it.
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.insecure}
 	if a.ca != "" {
 		pem, err := os.ReadFile(a.ca)
 		if err != nil {
@@ -175,8 +180,10 @@ func (a *app) dial(ctx context.Context, opts ...client.Option) (*client.Client, 
 	if token == "" {
 		token = os.Getenv("MB_TOKEN")
 	}
-	opts = append([]client.Option{client.WithDialTimeout(a.timeout), client.WithTLS(cfg), client.WithToken(token)}, opts...)
-	return client.Dial(ctx, server, opts...)
+	basic := []client.Option{
+		client.WithDialTimeout(a.timeout), client.WithTLS(cfg), client.WithToken(token),
+	}
+	return client.Dial(ctx, server, append(basic, opts...)...)
 }
 
 // ask is a context for one answer. It outlives a signal, so that what was
@@ -202,7 +209,8 @@ func gapLine(g client.Gap) string {
 		line += fmt.Sprintf(", %d replaced by newer ones", g.Conflated)
 	}
 	if !g.Since.IsZero() {
-		line += fmt.Sprintf(", from %s to %s", g.Since.Format(time.RFC3339Nano), g.Until.Format(time.RFC3339Nano))
+		line += fmt.Sprintf(", from %s to %s",
+			g.Since.Format(time.RFC3339Nano), g.Until.Format(time.RFC3339Nano))
 	}
 	return line
 }

@@ -35,7 +35,8 @@ type source struct {
 }
 
 func (s *source) register(f *pflag.FlagSet, what string) {
-	f.StringVarP(&s.file, "file", "f", "", "read the payloads from `FILE`, one a line (- is standard input)")
+	f.StringVarP(&s.file, "file", "f", "",
+		"read the payloads from `FILE`, one a line (- is standard input)")
 	f.BoolVar(&s.whole, "whole", false, "take the whole input as one payload")
 	f.BoolVar(&s.tsv, "tsv", false, "input lines are TOPIC<tab>PAYLOAD")
 	f.IntVarP(&s.count, "count", "n", 0, "with PAYLOAD send it `N` times, else stop after N "+what)
@@ -74,7 +75,9 @@ type line struct {
 
 // each calls f with every message, in order and not faster than the rate,
 // until f fails, the input ends or ctx does (which is no error).
-func (s *source) each(ctx context.Context, f func(number int, topic string, payload []byte) error) error {
+func (s *source) each(
+	ctx context.Context, f func(number int, topic string, payload []byte) error,
+) error {
 	lines, progress, closeInput, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -94,7 +97,7 @@ func (s *source) each(ctx context.Context, f func(number int, topic string, payl
 		if l.err != nil {
 			return l.err
 		}
-		if s.rate > 0 && !waitUntil(ctx, start.Add(time.Duration(float64(sent)/s.rate*float64(time.Second)))) {
+		if s.rate > 0 && !waitUntil(ctx, s.due(start, sent)) {
 			return nil
 		}
 		topic, payload, err := s.split(l.payload)
@@ -110,6 +113,12 @@ func (s *source) each(ctx context.Context, f func(number int, topic string, payl
 		progress.sent(len(l.payload) + 1)
 	}
 	return nil
+}
+
+// due is when the next message may go, after so many of them since start. The
+// rate must not be 0.
+func (s *source) due(start time.Time, sent int) time.Time {
+	return start.Add(time.Duration(float64(sent) / s.rate * float64(time.Second)))
 }
 
 func (s *source) split(in []byte) (topic string, payload []byte, err error) {
@@ -196,7 +205,8 @@ func readLines(ctx context.Context, in io.Reader, lines chan<- line) {
 	scanner := bufio.NewScanner(in)
 	scanner.Buffer(make([]byte, 0, 64<<10), maxLine)
 	for n := 1; scanner.Scan(); n++ {
-		if len(scanner.Bytes()) > 0 && !push(ctx, lines, line{number: n, payload: bytes.Clone(scanner.Bytes())}) {
+		text := scanner.Bytes()
+		if len(text) > 0 && !push(ctx, lines, line{number: n, payload: bytes.Clone(text)}) {
 			return
 		}
 	}
@@ -242,7 +252,8 @@ func (p *progress) sent(bytes int) {
 			return
 		}
 		p.bar = progressbar.NewOptions64(p.size,
-			progressbar.OptionSetWriter(p.app.stderr), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetWriter(p.app.stderr),
+			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
 		bytes = p.bytes
 	}

@@ -34,7 +34,8 @@ func (a *app) log() *cobra.Command {
 			return a.followLog(ctx, filter, count)
 		}),
 	}
-	cmd.Flags().StringSliceVar(&filter.Levels, "level", []string{"error"}, "`LEVELS` to show: debug, info, warn, error; separated by commas")
+	cmd.Flags().StringSliceVar(&filter.Levels, "level", []string{"error"},
+		"`LEVELS` to show: debug, info, warn, error; separated by commas")
 	cmd.Flags().StringVar(&filter.Regex, "regex", "", "only lines that match this `RE2` expression")
 	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after `N` lines")
 	return cmd

@@ -90,7 +90,8 @@ func (i *invocation) wait(code int) *invocation {
 		i.t.Fatalf("still running; stdout %q, stderr %q", i.stdout.String(), i.stderr.String())
 	}
 	if i.code != code {
-		i.t.Fatalf("exit code %d, want %d; stdout %q, stderr %q", i.code, code, i.stdout.String(), i.stderr.String())
+		i.t.Fatalf("exit code %d, want %d; stdout %q, stderr %q",
+			i.code, code, i.stdout.String(), i.stderr.String())
 	}
 	return i
 }
@@ -154,23 +155,32 @@ func writeFile(t *testing.T, name, text string) string {
 func TestUsage(t *testing.T) {
 	newBroker(t, clienttest.Options{})
 	for _, args := range [][]string{
-		{"nonsense"}, {"--nonsense"}, {"pub"}, {"pub", "a", "b", "c"}, {"pub", "a", "b", "--file", "x"}, {"pub", "--tsv", "a"},
-		{"pub", "a{b"}, {"pub", "a}b"}, {"pub", "a.{}"}, {"pub", "a.{b:x,y}"}, {"pub", "a.{b:x<2,y<1,z}"}, {"pub", "a", "b", "--count", "-1"},
-		{"pub", "a", "b", "--rate", "x"}, {"sub"}, {"sub", "a", "--overflow", "explode"}, {"sub", "a", "--count", "-1"},
-		{"request"}, {"request", "a", "--parallel", "0"}, {"reply", "a"}, {"reply", "a", "b", "--echo"}, {"reply"},
-		{"reply", "a", "--echo", "--concurrency", "0"}, {"reply", "a", "--echo", "--description", "d"},
-		{"services", "x"}, {"log", "--level", "loud"}, {"log", "--count", "-1"}, {"topics", "--timeout", "0s"},
+		{"nonsense"}, {"--nonsense"},
+		{"pub"}, {"pub", "a", "b", "c"}, {"pub", "a", "b", "--file", "x"}, {"pub", "--tsv", "a"},
+		{"pub", "a{b"}, {"pub", "a}b"}, {"pub", "a.{}"}, {"pub", "a.{b:x,y}"},
+		{"pub", "a.{b:x<2,y<1,z}"}, {"pub", "a", "b", "--count", "-1"},
+		{"pub", "a", "b", "--rate", "x"},
+		{"sub"}, {"sub", "a", "--overflow", "explode"}, {"sub", "a", "--count", "-1"},
+		{"request"}, {"request", "a", "--parallel", "0"},
+		{"reply", "a"}, {"reply", "a", "b", "--echo"}, {"reply"},
+		{"reply", "a", "--echo", "--concurrency", "0"},
+		{"reply", "a", "--echo", "--description", "d"},
+		{"services", "x"}, {"log", "--level", "loud"}, {"log", "--count", "-1"},
+		{"topics", "--timeout", "0s"},
 	} {
 		i := start(t, "", args...).wait(exitUsage).wantOut("")
-		if strings.Count(i.stderr.String(), "\n") != 1 || !strings.HasPrefix(i.stderr.String(), "mb: ") {
-			t.Errorf("%v: stderr %q is not one line", args, i.stderr.String())
+		text := i.stderr.String()
+		if strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "mb: ") {
+			t.Errorf("%v: stderr %q is not one line", args, text)
 		}
 	}
 }
 
 func TestHelpAndCompletion(t *testing.T) {
 	newBroker(t, clienttest.Options{})
-	for _, args := range [][]string{{"--help"}, {"pub", "--help"}, {"completion", "bash"}, {"--version"}, nil} {
+	for _, args := range [][]string{
+		{"--help"}, {"pub", "--help"}, {"completion", "bash"}, {"--version"}, nil,
+	} {
 		if i := start(t, "", args...).wait(exitOK); i.stdout.String() == "" {
 			t.Errorf("%v prints nothing", args)
 		}
@@ -180,7 +190,10 @@ func TestHelpAndCompletion(t *testing.T) {
 func TestNoBroker(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	b.StopListening()
-	for _, args := range [][]string{{"pub", "a", "b"}, {"sub", "a"}, {"request", "a", "b"}, {"reply", "a", "b"}, {"services"}, {"log"}} {
+	for _, args := range [][]string{
+		{"pub", "a", "b"}, {"sub", "a"}, {"request", "a", "b"}, {"reply", "a", "b"},
+		{"services"}, {"log"},
+	} {
 		i := start(t, "", args...).wait(exitError).wantErr("refused")
 		if strings.Count(i.stderr.String(), "\n") != 1 {
 			t.Errorf("%v: stderr %q is not one line", args, i.stderr.String())
@@ -191,10 +204,15 @@ func TestNoBroker(t *testing.T) {
 func TestServerFlag(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	t.Setenv("MB_SERVER", "tcp://127.0.0.1:1")
-	for _, server := range []string{b.URL("ws"), b.URL("tcp"), strings.TrimPrefix(b.URL("tcp"), "tcp://")} {
+	for _, server := range []string{
+		b.URL("ws"), b.URL("tcp"), strings.TrimPrefix(b.URL("tcp"), "tcp://"),
+	} {
 		start(t, "", "topics", "--server", server).wait(exitOK)
 	}
 	start(t, "", "topics", "--server", "http://x").wait(exitError).wantErr("must begin with")
-	start(t, "", "topics", "--server", b.URL("tcp"), "--ca", writeFile(t, "ca.pem", "x")).wait(exitError).wantErr("no certificate")
-	start(t, "", "topics", "--server", b.URL("tcp"), "--ca", "/does/not/exist").wait(exitError).wantErr("no such file")
+	ca := writeFile(t, "ca.pem", "x")
+	start(t, "", "topics", "--server", b.URL("tcp"), "--ca", ca).wait(exitError).
+		wantErr("no certificate")
+	start(t, "", "topics", "--server", b.URL("tcp"), "--ca", "/does/not/exist").wait(exitError).
+		wantErr("no such file")
 }

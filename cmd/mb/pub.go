@@ -42,16 +42,19 @@ func (a *app) pub() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pub TOPIC [PAYLOAD]",
 		Short: "Publish messages",
-		Long: `Publish one PAYLOAD, or every line of the input (standard input or --file) as one message; empty lines are skipped.
-
-TOPIC may hold fields of JSON payloads: {origin} is the text of the field in lower case, {a.b} a field of an object, and
-{delay:early<0,ontime<15,late} the name whose bound is the first one above the number (the last name otherwise).
-
-The command ends when the broker has taken every message. Messages without a subscriber are counted on standard error;
-they are an error only with --fail-no-route.`,
-		Example: `  mb pub news.weather sunny
-  mb pub 'flights.{origin}.{destination}.{delay:early<0,ontime<15,late}' --file flights.ndjson --rate 2000
-  printf 'a.b\thello\n' | mb pub --tsv --ack`,
+		Long: "Publish one PAYLOAD, or every line of the input (standard input or --file) as one " +
+			"message; empty lines are skipped.\n\n" +
+			"TOPIC may hold fields of JSON payloads: {origin} is the text of the field in lower " +
+			"case, {a.b} a field of an object, and\n" +
+			"{delay:early<0,ontime<15,late} the name whose bound is the first one above the " +
+			"number (the last name otherwise).\n\n" +
+			"The command ends when the broker has taken every message. Messages without a " +
+			"subscriber are counted on standard error;\n" +
+			"they are an error only with --fail-no-route.",
+		Example: "  mb pub news.weather sunny\n" +
+			"  mb pub 'flights.{origin}.{destination}.{delay:early<0,ontime<15,late}' " +
+			"--file flights.ndjson --rate 2000\n" +
+			`  printf 'a.b\thello\n' | mb pub --tsv --ack`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: work(func(ctx context.Context, args []string) error {
 			if err := s.arguments(args); err != nil {
@@ -62,15 +65,21 @@ they are an error only with --fail-no-route.`,
 	}
 	f := cmd.Flags()
 	s.register(f, "lines")
-	f.BoolVar(&p.ack, "ack", false, "ask the broker to acknowledge every message, and say how many subscribers got it")
-	f.BoolVar(&p.failNoRoute, "fail-no-route", false, "exit with 1 when a message had no subscriber")
-	f.StringVar(&version, "version-of-message", client.DefaultVersion, "`VERSION` of the messages, MAJOR.MINOR.PATCH")
+	f.BoolVar(&p.ack, "ack", false,
+		"ask the broker to acknowledge every message, and say how many subscribers got it")
+	f.BoolVar(&p.failNoRoute, "fail-no-route", false,
+		"exit with 1 when a message had no subscriber")
+	f.StringVar(&version, "version-of-message", client.DefaultVersion,
+		"`VERSION` of the messages, MAJOR.MINOR.PATCH")
 	return cmd
 }
 
 func (p *publication) run(ctx context.Context, s *source, version string) error {
-	c, err := p.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(version), client.OnError(p.refused),
-		client.OnFlow(func(f client.Flow) { p.app.notice("the broker has %s this publisher (topic %s)", f.State, f.Topic) }))
+	flow := func(f client.Flow) {
+		p.app.notice("the broker has %s this publisher (topic %s)", f.State, f.Topic)
+	}
+	c, err := p.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(version),
+		client.OnError(p.refused), client.OnFlow(flow))
 	if err != nil {
 		return err
 	}
@@ -156,7 +165,10 @@ func (p *publication) report(err error, took time.Duration, summary bool) error 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.app.json {
-		result := map[string]any{"published": p.published, "noRoute": p.noRoute, "failed": p.failed, "seconds": took.Seconds()}
+		result := map[string]any{
+			"published": p.published, "noRoute": p.noRoute, "failed": p.failed,
+			"seconds": took.Seconds(),
+		}
 		if p.ack {
 			result["subscribers"], result["dropped"] = p.subscribers, p.dropped
 		}
@@ -165,7 +177,8 @@ func (p *publication) report(err error, took time.Duration, summary bool) error 
 			err = werr
 		}
 	} else if summary || p.ack {
-		text := fmt.Sprintf("published %s in %v", plural(p.published, "message"), took.Round(time.Millisecond))
+		text := fmt.Sprintf("published %s in %v",
+			plural(p.published, "message"), took.Round(time.Millisecond))
 		if p.ack {
 			text += fmt.Sprintf(", deliveries: %d", p.subscribers)
 		}
@@ -175,13 +188,15 @@ func (p *publication) report(err error, took time.Duration, summary bool) error 
 		p.app.notice("%s", text)
 	}
 	if p.noRoute > 0 && (p.failNoRoute || !p.app.quiet) {
-		p.app.complain("NO_ROUTE_FOUND: %d of %d messages had no subscriber", p.noRoute, p.published)
+		p.app.complain("NO_ROUTE_FOUND: %d of %d messages had no subscriber",
+			p.noRoute, p.published)
 	}
 	switch {
 	case err != nil:
 		return err
 	case p.failed > 0:
-		return fmt.Errorf("%d of %d messages were refused, the first with %w", p.failed, p.published, p.firstFailed)
+		return fmt.Errorf("%d of %d messages were refused, the first with %w",
+			p.failed, p.published, p.firstFailed)
 	case p.noRoute > 0 && p.failNoRoute:
 		return errSaid
 	}

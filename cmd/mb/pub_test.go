@@ -13,19 +13,23 @@ import (
 
 // recorder is a broker that notes every publish as "topic version payload" and
 // routes none.
-func recorder(t *testing.T, answer func(c *clienttest.Conn, h *codec.Header)) (*clienttest.Broker, func() []string) {
+func recorder(
+	t *testing.T, answer func(c *clienttest.Conn, h *codec.Header),
+) (*clienttest.Broker, func() []string) {
 	t.Helper()
 	var got buffer
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		if h.Action != codec.Publish {
 			return false
 		}
-		_, _ = fmt.Fprintf(&got, "%s %s %s\n", h.Topic, h.Version, payload) // A buffer takes everything.
+		// A buffer takes everything.
+		_, _ = fmt.Fprintf(&got, "%s %s %s\n", h.Topic, h.Version, payload)
 		if answer != nil {
 			answer(c, h)
 		}
 		return true
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	return b, got.lines
 }
 
@@ -45,13 +49,19 @@ func TestPub(t *testing.T) {
 	}{
 		{"argument", "", []string{"a.b", "hello world"}, []string{"a.b 1.0.0 hello world"}},
 		{"empty argument", "", []string{"a.b", ""}, []string{"a.b 1.0.0 "}},
-		{"repeated", "", []string{"a", "x", "--count", "3"}, []string{"a 1.0.0 x", "a 1.0.0 x", "a 1.0.0 x"}},
+		{"repeated", "", []string{"a", "x", "--count", "3"},
+			[]string{"a 1.0.0 x", "a 1.0.0 x", "a 1.0.0 x"}},
 		{"version", "", []string{"a", "x", "--version-of-message", "2.3.4"}, []string{"a 2.3.4 x"}},
-		{"lines", "one\n\ntwo\nthree", []string{"a"}, []string{"a 1.0.0 one", "a 1.0.0 two", "a 1.0.0 three"}},
-		{"lines and count", "one\ntwo\nthree", []string{"a", "-n", "2"}, []string{"a 1.0.0 one", "a 1.0.0 two"}},
-		{"tsv", "a.b\tone\tand more\nc\t\n", []string{"--tsv"}, []string{"a.b 1.0.0 one\tand more", "c 1.0.0 "}},
-		{"template", `{"o":"DTW","n":{"d":7}}` + "\n", []string{"f.{o}.x{n.d}"}, []string{`f.dtw.x7 1.0.0 {"o":"DTW","n":{"d":7}}`}},
-		{"template and argument", "", []string{"f.{o}", `{"o":true}`}, []string{`f.true 1.0.0 {"o":true}`}},
+		{"lines", "one\n\ntwo\nthree", []string{"a"},
+			[]string{"a 1.0.0 one", "a 1.0.0 two", "a 1.0.0 three"}},
+		{"lines and count", "one\ntwo\nthree", []string{"a", "-n", "2"},
+			[]string{"a 1.0.0 one", "a 1.0.0 two"}},
+		{"tsv", "a.b\tone\tand more\nc\t\n", []string{"--tsv"},
+			[]string{"a.b 1.0.0 one\tand more", "c 1.0.0 "}},
+		{"template", `{"o":"DTW","n":{"d":7}}` + "\n", []string{"f.{o}.x{n.d}"},
+			[]string{`f.dtw.x7 1.0.0 {"o":"DTW","n":{"d":7}}`}},
+		{"template and argument", "", []string{"f.{o}", `{"o":true}`},
+			[]string{`f.true 1.0.0 {"o":true}`}},
 		{"whole", "one\ntwo\n", []string{"a", "--whole"}, []string{"a 1.0.0 one", "two", ""}},
 		{"nothing", "", []string{"a"}, []string{""}},
 	} {
@@ -106,9 +116,11 @@ func TestPubBadInput(t *testing.T) {
 
 func TestPubNoRoute(t *testing.T) {
 	newBroker(t, clienttest.Options{})
-	start(t, "one\ntwo\n", "pub", "a").wait(exitOK).wantErr("published 2 messages", "NO_ROUTE_FOUND: 2 of 2")
+	start(t, "one\ntwo\n", "pub", "a").wait(exitOK).
+		wantErr("published 2 messages", "NO_ROUTE_FOUND: 2 of 2")
 	start(t, "one\ntwo\n", "pub", "a", "--ack").wait(exitOK).wantErr("NO_ROUTE_FOUND: 2 of 2")
-	start(t, "one\n", "pub", "a", "--fail-no-route", "--quiet").wait(exitError).wantErr("NO_ROUTE_FOUND: 1 of 1")
+	start(t, "one\n", "pub", "a", "--fail-no-route", "--quiet").wait(exitError).
+		wantErr("NO_ROUTE_FOUND: 1 of 1")
 	if i := start(t, "one\n", "pub", "a", "--quiet").wait(exitOK); i.stderr.String() != "" {
 		t.Errorf("stderr %q", i.stderr.String())
 	}
@@ -120,10 +132,12 @@ func TestPubRefused(t *testing.T) {
 		if id == "" {
 			id = "00000000-0000-4000-8000-000000000000"
 		}
-		c.Send("response:"+string(h.Topic)+":1.0.0:"+id, []byte(`{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"too fast"}}`))
+		c.Send("response:"+string(h.Topic)+":1.0.0:"+id,
+			[]byte(`{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"too fast"}}`))
 	})
 	for _, extra := range []string{"--ack", "--ack=false"} {
-		start(t, "1\n2\n3\n", "pub", "a", extra).wait(exitError).wantErr("3 of 3", "RATE_LIMIT_EXCEEDED: too fast")
+		start(t, "1\n2\n3\n", "pub", "a", extra).wait(exitError).
+			wantErr("3 of 3", "RATE_LIMIT_EXCEEDED: too fast")
 	}
 }
 
@@ -132,7 +146,8 @@ func TestPubAck(t *testing.T) {
 	sub := start(t, "", "sub", "a", "--count", "5000")
 	subscribed(t, b, "publish a")
 	lines := strings.Repeat("x\n", 5000) // more than may wait for acknowledgement
-	start(t, lines, "pub", "a", "--ack").wait(exitOK).wantErr("published 5000 messages", "deliveries: 5000")
+	start(t, lines, "pub", "a", "--ack").wait(exitOK).
+		wantErr("published 5000 messages", "deliveries: 5000")
 	if got := len(sub.wait(exitOK).stdout.lines()); got != 5000 {
 		t.Errorf("%d lines", got)
 	}
@@ -181,7 +196,8 @@ func TestPubManyLines(t *testing.T) {
 	}
 	file := writeFile(t, "lines.ndjson", text.String())
 	begin := time.Now()
-	start(t, "", "pub", "f.{origin}", "--file", file).wait(exitOK).wantErr("published 20000 messages")
+	start(t, "", "pub", "f.{origin}", "--file", file).wait(exitOK).
+		wantErr("published 20000 messages")
 	if n := b.Received(codec.Publish); n != count {
 		t.Errorf("%d publishes at the broker when mb ended", n)
 	}

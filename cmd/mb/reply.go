@@ -43,17 +43,22 @@ func (a *app) reply() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reply PATTERN [TEXT]",
 		Short: "Answer requests",
-		Long: `Answer the requests on topics that match PATTERN with TEXT, with the request's payload (--echo), or with what a shell
-command prints (--command): it gets the payload on standard input and the environment variables MB_TOPIC and MB_ID. A last
-newline is cut off. When it fails, the answer is an error with what it printed on standard error.`,
-		Example: "  mb reply greet hello\n  mb reply 'math.sum' --command 'paste -sd+ | bc' --concurrency 4",
-		Args:    cobra.RangeArgs(1, 2),
-		RunE:    work(r.run),
+		Long: "Answer the requests on topics that match PATTERN with TEXT, with the request's " +
+			"payload (--echo), or with what a shell\n" +
+			"command prints (--command): it gets the payload on standard input and the " +
+			"environment variables MB_TOPIC and MB_ID. A last\n" +
+			"newline is cut off. When it fails, the answer is an error with what it printed on " +
+			"standard error.",
+		Example: "  mb reply greet hello\n" +
+			"  mb reply 'math.sum' --command 'paste -sd+ | bc' --concurrency 4",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: work(r.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&r.echo, "echo", false, "answer with the request's payload")
 	f.StringVar(&r.command, "command", "", "answer with the output of the shell `COMMAND`")
-	f.Float64Var(&r.priority, "priority", 0, "priority of this service; higher ones are asked first")
+	f.Float64Var(&r.priority, "priority", 0,
+		"priority of this service; higher ones are asked first")
 	f.IntVar(&r.concurrency, "concurrency", 1, "requests worked on at the same time")
 	f.StringVar(&r.name, "name", "", "register as a service with this `NAME`")
 	f.StringVar(&r.description, "description", "", "`TEXT` for the list of services (with --name)")
@@ -103,12 +108,15 @@ func (r *replier) serve(ctx context.Context, c *client.Client, pattern string) e
 		if description == "" {
 			description = "mb reply " + pattern
 		}
-		reg := client.Registration{Name: r.name, Description: description, MaxConcurrent: r.concurrency}
+		reg := client.Registration{
+			Name: r.name, Description: description, MaxConcurrent: r.concurrency,
+		}
 		if err := c.Register(asked, reg); err != nil {
 			return err
 		}
 	}
-	if _, err := c.Handle(asked, pattern, r.answer, client.WithPriority(r.priority), client.WithConcurrency(r.concurrency)); err != nil {
+	if _, err := c.Handle(asked, pattern, r.answer,
+		client.WithPriority(r.priority), client.WithConcurrency(r.concurrency)); err != nil {
 		return err
 	}
 	r.app.notice("answering %s", pattern)
@@ -120,7 +128,9 @@ func (r *replier) answer(ctx context.Context, q client.Request) ([]byte, error) 
 	defer r.working.Done()
 	if n := r.answered.Add(1); r.count > 0 && n >= int64(r.count) {
 		if n > int64(r.count) {
-			return nil, &client.Error{Code: codec.ServiceUnavailable, Message: "the service is ending"}
+			return nil, &client.Error{
+				Code: codec.ServiceUnavailable, Message: "the service is ending",
+			}
 		}
 		defer close(r.enough)
 	}

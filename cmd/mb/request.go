@@ -39,11 +39,13 @@ func (a *app) request() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "request TOPIC [PAYLOAD]",
 		Short: "Send requests and print the answers",
-		Long: `Send one request with PAYLOAD, or one for every line of the input, and print the answers in the order of the requests.
-An input without a line makes one request with an empty payload. TOPIC may hold fields of JSON payloads as in mb pub.
-
-An error answer is printed on standard error and the work goes on; the exit code is then 1. Each answer is waited for
---timeout; the broker gets it as the deadline.`,
+		Long: "Send one request with PAYLOAD, or one for every line of the input, and print the " +
+			"answers in the order of the requests.\n" +
+			"An input without a line makes one request with an empty payload. TOPIC may hold " +
+			"fields of JSON payloads as in mb pub.\n\n" +
+			"An error answer is printed on standard error and the work goes on; the exit code is " +
+			"then 1. Each answer is waited for\n" +
+			"--timeout; the broker gets it as the deadline.",
 		Example: "  mb request time.now ''\n  mb request users.get --parallel 16 < ids.txt",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: work(func(ctx context.Context, args []string) error {
@@ -59,7 +61,8 @@ An error answer is printed on standard error and the work goes on; the exit code
 	f := cmd.Flags()
 	s.register(f, "lines")
 	f.IntVar(&r.parallel, "parallel", 1, "requests in flight at the same time")
-	f.StringVar(&version, "version-of-message", client.DefaultVersion, "`VERSION` of the messages, MAJOR.MINOR.PATCH")
+	f.StringVar(&version, "version-of-message", client.DefaultVersion,
+		"`VERSION` of the messages, MAJOR.MINOR.PATCH")
 	return cmd
 }
 

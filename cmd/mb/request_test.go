@@ -19,22 +19,26 @@ func TestRequestReply(t *testing.T) {
 		t.Errorf("registered as %q", conn.Name())
 	}
 	start(t, "", "request", "greet", "x").wait(exitOK).wantOut("hello there\n")
-	start(t, "", "request", "greet").wait(exitOK).wantOut("hello there\n") // no input: one empty request
-	start(t, "", "request", "greet", "x", "--count", "2").wait(exitOK).wantOut("hello there\nhello there\n")
+	// No input: one empty request.
+	start(t, "", "request", "greet").wait(exitOK).wantOut("hello there\n")
+	start(t, "", "request", "greet", "x", "--count", "2").wait(exitOK).
+		wantOut("hello there\nhello there\n")
 
 	var in, want strings.Builder
 	for i := range 500 {
 		in.WriteString(strconv.Itoa(i) + "\n")
 		want.WriteString(strconv.Itoa(i) + "\n")
 	}
-	start(t, in.String(), "request", "echo.x", "--parallel", "16").wait(exitOK).wantOut(want.String())
+	start(t, in.String(), "request", "echo.x", "--parallel", "16").wait(exitOK).
+		wantOut(want.String())
 
 	out := start(t, "", "request", "Greet", "x", "--json").wait(exitOK).stdout.String()
 	var answer struct {
 		Topic, Payload string
 		Ms             float64
 	}
-	if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.Topic != "Greet" || answer.Payload != "hello there" || answer.Ms <= 0 {
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.Topic != "Greet" ||
+		answer.Payload != "hello there" || answer.Ms <= 0 {
 		t.Errorf("stdout %q: %v", out, err)
 	}
 	for _, i := range []*invocation{fixed, echo} {
@@ -45,7 +49,8 @@ func TestRequestReply(t *testing.T) {
 
 func TestRequestErrors(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
-	start(t, "", "request", "nobody", "x").wait(exitError).wantOut("").wantErr("mb: NO_ROUTE_FOUND: no service")
+	start(t, "", "request", "nobody", "x").wait(exitError).
+		wantOut("").wantErr("mb: NO_ROUTE_FOUND: no service")
 	start(t, "1\n2\n", "request", "nobody").wait(exitError).wantErr("request 2: NO_ROUTE_FOUND")
 	out := start(t, "", "request", "nobody", "x", "--json").wait(exitError).stdout.String()
 	if !strings.Contains(out, `"error":{"code":"NO_ROUTE_FOUND"`) {
@@ -57,7 +62,8 @@ func TestRequestErrors(t *testing.T) {
 	b.Disconnect() // ends what it works on; the service itself goes on
 	eventually(t, "reconnected", func() bool {
 		said := i.stderr.String()
-		return strings.Contains(said, "signal: terminated") && strings.Contains(said, "mb: reconnected")
+		return strings.Contains(said, "signal: terminated") &&
+			strings.Contains(said, "mb: reconnected")
 	})
 	i.stop()
 	i.wait(exitOK)
@@ -81,12 +87,14 @@ func TestReplyCutWhileDraining(t *testing.T) {
 
 func TestReplyCommand(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
-	i := start(t, "", "reply", "up.+", "--command", `printf '%s %s ' "$MB_TOPIC" "${#MB_ID}"; tr a-z A-Z; echo`, "--quiet")
+	i := start(t, "", "reply", "up.+",
+		"--command", `printf '%s %s ' "$MB_TOPIC" "${#MB_ID}"; tr a-z A-Z; echo`, "--quiet")
 	bad := start(t, "", "reply", "bad", "--command", "echo out of paper >&2; exit 3")
 	subscribed(t, b, "request up.+")
 	subscribed(t, b, "request bad")
 	start(t, "", "request", "up.x", "shout").wait(exitOK).wantOut("up.x 36 SHOUT\n")
-	start(t, "", "request", "bad", "x").wait(exitError).wantErr("HANDLER_ERROR: out of paper (exit status 3)")
+	start(t, "", "request", "bad", "x").wait(exitError).
+		wantErr("HANDLER_ERROR: out of paper (exit status 3)")
 	for _, r := range []*invocation{i, bad} {
 		r.stop()
 		r.wait(exitOK)
@@ -101,12 +109,15 @@ func TestReplyCommand(t *testing.T) {
 func TestReplyEnds(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	path := t.TempDir()
-	i := start(t, "", "reply", "a", "--command", "touch "+path+"/started; while [ ! -e "+path+"/go ]; do sleep 0.01; done; echo done")
+	i := start(t, "", "reply", "a", "--command",
+		"touch "+path+"/started; while [ ! -e "+path+"/go ]; do sleep 0.01; done; echo done")
 	subscribed(t, b, "request a")
 	request := start(t, "", "request", "a", "x")
 	eventually(t, "command", func() bool { return exists(path + "/started") })
 	i.stop()
-	eventually(t, "unsubscribed", func() bool { return len(b.Conns()) > 0 && len(b.Conns()[0].Subscriptions()) == 0 })
+	eventually(t, "unsubscribed", func() bool {
+		return len(b.Conns()) > 0 && len(b.Conns()[0].Subscriptions()) == 0
+	})
 	touch(t, path+"/go")
 	request.wait(exitOK).wantOut("done\n")
 	i.wait(exitOK)

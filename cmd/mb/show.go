@@ -90,10 +90,13 @@ func (a *app) services() *cobra.Command {
 					return fmt.Errorf("answer of the broker: %w", err)
 				}
 			}
-			return a.table("ID\tNAME\tTRANSPORT\tCONNECTED\tOUTSTANDING\tQUEUED\tDESCRIPTION", func(w io.Writer) {
+			const heading = "ID\tNAME\tTRANSPORT\tCONNECTED\tOUTSTANDING\tQUEUED\tDESCRIPTION"
+			return a.table(heading, func(w io.Writer) {
 				for _, s := range all {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", // A buffer takes everything.
-						s.ID, cell(s.Name), cell(s.Transport), cell(s.ConnectedAt), s.Outstanding, s.Queued, cell(s.Description))
+					// A buffer takes everything.
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n",
+						s.ID, cell(s.Name), cell(s.Transport), cell(s.ConnectedAt),
+						s.Outstanding, s.Queued, cell(s.Description))
 				}
 			})
 		}),

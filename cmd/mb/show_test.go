@@ -26,12 +26,15 @@ func TestServices(t *testing.T) {
 	i := start(t, "", "reply", "a", "x", "--name", "one\ttwo")
 	subscribed(t, b, "request a")
 	lines := start(t, "", "services").wait(exitOK).stdout.lines()
-	if len(lines) != 3 || !regexp.MustCompile(`^ID +NAME +TRANSPORT`).MatchString(lines[0]) ||
-		!regexp.MustCompile(`^[0-9a-f-]{36}  one two  tcp +2026-01-01T00:00:00.000Z  0 +0 +mb reply a$`).MatchString(lines[1]) {
+	heading := regexp.MustCompile(`^ID +NAME +TRANSPORT`)
+	row := regexp.MustCompile(
+		`^[0-9a-f-]{36}  one two  tcp +2026-01-01T00:00:00.000Z  0 +0 +mb reply a$`)
+	if len(lines) != 3 || !heading.MatchString(lines[0]) || !row.MatchString(lines[1]) {
 		t.Errorf("table %q", lines)
 	}
 	lines = start(t, "", "services", "--json").wait(exitOK).stdout.lines()
-	if len(lines) != 2 || !strings.Contains(lines[0], `"name":"one\ttwo"`) || !strings.Contains(lines[0], `"lastHeartbeat"`) {
+	if len(lines) != 2 || !strings.Contains(lines[0], `"name":"one\ttwo"`) ||
+		!strings.Contains(lines[0], `"lastHeartbeat"`) {
 		t.Errorf("json %q", lines)
 	}
 	i.stop()
@@ -51,9 +54,13 @@ func TestTopics(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	newBroker(t, clienttest.Options{})
-	start(t, "", "metrics").wait(exitOK).wantOut("METRIC               VALUE\nconnection.active    1\nrouter.publish.rate  1.5\n")
-	start(t, "", "metrics", "--filter", "router").wait(exitOK).wantOut("METRIC               VALUE\nrouter.publish.rate  1.5\n")
-	start(t, "", "metrics", "--filter", "router", "--json").wait(exitOK).wantOut("{\"name\":\"router.publish.rate\",\"value\":1.5}\n")
+	const heading = "METRIC               VALUE\n"
+	start(t, "", "metrics").wait(exitOK).
+		wantOut(heading + "connection.active    1\nrouter.publish.rate  1.5\n")
+	start(t, "", "metrics", "--filter", "router").wait(exitOK).
+		wantOut(heading + "router.publish.rate  1.5\n")
+	start(t, "", "metrics", "--filter", "router", "--json").wait(exitOK).
+		wantOut("{\"name\":\"router.publish.rate\",\"value\":1.5}\n")
 	start(t, "", "metrics", "--service", "00000000-0000-4000-8000-000000000000").wait(exitOK)
 }
 
@@ -66,15 +73,17 @@ func TestLog(t *testing.T) {
 		return i.stdout.String() != "" && j.stdout.String() != ""
 	})
 	i.wait(exitOK).wantOut("2026-01-01T00:00:00.000Z INFO  [test] hello [31m\n")
-	if got := j.wait(exitOK).stdout.lines(); len(got) != 1 || !strings.HasPrefix(got[0], `{"level":"info"`) {
+	got := j.wait(exitOK).stdout.lines()
+	if len(got) != 1 || !strings.HasPrefix(got[0], `{"level":"info"`) {
 		t.Errorf("json %q", got)
 	}
 }
 
 func TestLogLine(t *testing.T) {
 	for in, want := range map[string]string{
-		`{"level":"warn","message":"m","module":"door","timestamp":"T","b":2,"a":"x"}`: "T WARN  [door] m a=x b=2",
-		`{"level":"info","message":"m","timestamp":"T"}`:                               "T INFO  m",
+		`{"level":"warn","message":"m","module":"door",` +
+			`"timestamp":"T","b":2,"a":"x"}`: "T WARN  [door] m a=x b=2",
+		`{"level":"info","message":"m","timestamp":"T"}`: "T INFO  m",
 		"not json\n": "not json ",
 	} {
 		if got := logLine([]byte(in)); got != want {

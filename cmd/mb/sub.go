@@ -33,18 +33,22 @@ func (a *app) sub() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sub PATTERN...",
 		Short: "Subscribe and print messages",
-		Long: `Subscribe to the patterns (a level may be +, the last one #) and print every message: topic, a space, payload. With
---json one object a line: topic, version, id, payload (JSON when it is JSON, else a string, base64 when it is not text), time.
-
-Gaps, when the broker had to drop messages, are told on standard error. A lost connection is made again.`,
+		Long: "Subscribe to the patterns (a level may be +, the last one #) and print every " +
+			"message: topic, a space, payload. With\n" +
+			"--json one object a line: topic, version, id, payload (JSON when it is JSON, else a " +
+			"string, base64 when it is not text), time.\n\n" +
+			"Gaps, when the broker had to drop messages, are told on standard error. A lost " +
+			"connection is made again.",
 		Example: "  mb sub 'news.#' --json\n  mb sub 'flights.+.+.late' --count 10",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    work(s.run),
 	}
 	f := cmd.Flags()
 	f.IntVarP(&s.count, "count", "n", 0, "end after `N` messages")
-	f.StringVar(&s.overflow, "overflow", "", "what the broker does when this subscriber is too slow: `POLICY` drop, drop-oldest or disconnect")
-	f.BoolVar(&s.conflate, "conflate", false, "while too slow, keep only the newest message of each topic")
+	f.StringVar(&s.overflow, "overflow", "", "what the broker does when this subscriber is "+
+		"too slow: `POLICY` drop, drop-oldest or disconnect")
+	f.BoolVar(&s.conflate, "conflate", false,
+		"while too slow, keep only the newest message of each topic")
 	f.BoolVar(&s.payloadOnly, "payload-only", false, "print payloads without their topics")
 	return cmd
 }

@@ -41,7 +41,9 @@ func TestSubJSON(t *testing.T) {
 	eventually(t, "four lines", func() bool { return strings.Count(i.stdout.String(), "\n") == 4 })
 	i.stop()
 	i.wait(exitOK)
-	for n, want := range []struct{ payload, encoding string }{{`"text \"and\nmore"`, ""}, {`{"k":[1,2]}`, ""}, {`"/wA="`, "base64"}, {`""`, ""}} {
+	for n, want := range []struct{ payload, encoding string }{
+		{`"text \"and\nmore"`, ""}, {`{"k":[1,2]}`, ""}, {`"/wA="`, "base64"}, {`""`, ""},
+	} {
 		var m struct {
 			Topic, Version, ID, Encoding string
 			Payload                      json.RawMessage
@@ -50,7 +52,9 @@ func TestSubJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(i.stdout.lines()[n]), &m); err != nil {
 			t.Fatal(err)
 		}
-		if m.Topic != "a" || m.Version != "1.2.3" || len(m.ID) != 36 || string(m.Payload) != want.payload || m.Encoding != want.encoding || time.Since(m.Time) > time.Minute {
+		if m.Topic != "a" || m.Version != "1.2.3" || len(m.ID) != 36 ||
+			string(m.Payload) != want.payload || m.Encoding != want.encoding ||
+			time.Since(m.Time) > time.Minute {
 			t.Errorf("line %d: %s", n, i.stdout.lines()[n])
 		}
 	}
@@ -58,20 +62,24 @@ func TestSubJSON(t *testing.T) {
 
 func TestSubRefused(t *testing.T) {
 	newBroker(t, clienttest.Options{})
-	start(t, "", "sub", "a.*").wait(exitError).wantErr("mb: INVALID_REQUEST: not a pattern: a.* (topic system.topic.subscribe)").wantOut("")
+	start(t, "", "sub", "a.*").wait(exitError).
+		wantErr("mb: INVALID_REQUEST: not a pattern: a.* (topic system.topic.subscribe)").
+		wantOut("")
 }
 
 func TestSubOptionsReachTheBroker(t *testing.T) {
 	payloads := make(chan string, 1)
-	b := newBroker(t, clienttest.Options{Intercept: func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool {
 		if string(h.Topic) == "system.topic.subscribe" {
 			payloads <- string(payload)
 		}
 		return false
-	}})
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	i := start(t, "", "sub", "a", "--overflow", "drop-oldest", "--conflate")
 	subscribed(t, b, "publish a")
-	if got, want := <-payloads, `{"action":"publish","topic":"a","overflow":"drop-oldest","conflate":true}`; got != want {
+	const want = `{"action":"publish","topic":"a","overflow":"drop-oldest","conflate":true}`
+	if got := <-payloads; got != want {
 		t.Errorf("payload %s, want %s", got, want)
 	}
 	i.stop()
@@ -82,10 +90,15 @@ func TestSubGapAndReconnect(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	i := start(t, "", "sub", "a")
 	conn := subscribed(t, b, "publish a")
-	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7,"conflated":3,"since":"2026-01-02T03:04:05.678Z","until":"2026-01-02T03:04:06.000Z"}`))
-	eventually(t, "gap notice", func() bool { return strings.Contains(i.stderr.String(), "gap: 7 messages were dropped, 3 replaced") })
+	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7,"conflated":3,`+
+		`"since":"2026-01-02T03:04:05.678Z","until":"2026-01-02T03:04:06.000Z"}`))
+	eventually(t, "gap notice", func() bool {
+		return strings.Contains(i.stderr.String(), "gap: 7 messages were dropped, 3 replaced")
+	})
 	conn.Cut()
-	eventually(t, "reconnected", func() bool { return strings.Contains(i.stderr.String(), "reconnected") })
+	eventually(t, "reconnected", func() bool {
+		return strings.Contains(i.stderr.String(), "reconnected")
+	})
 	i.wantErr("disconnected")
 	start(t, "", "pub", "a", "again").wait(exitOK)
 	eventually(t, "message", func() bool { return i.stdout.String() == "a again\n" })
@@ -100,7 +113,9 @@ func TestSubSignalWhileDisconnected(t *testing.T) {
 	subscribed(t, b, "publish a")
 	b.StopListening()
 	b.Disconnect()
-	eventually(t, "disconnected", func() bool { return strings.Contains(i.stderr.String(), "disconnected") })
+	eventually(t, "disconnected", func() bool {
+		return strings.Contains(i.stderr.String(), "disconnected")
+	})
 	i.stop()
 	i.wait(exitOK)
 }
@@ -115,7 +130,9 @@ func TestSubClosedPipe(t *testing.T) {
 	defer func() { _ = w.Close() }()
 	var stderr buffer
 	code := make(chan int, 1)
-	go func() { code <- run(context.Background(), []string{"sub", "a"}, strings.NewReader(""), w, &stderr) }()
+	go func() {
+		code <- run(context.Background(), []string{"sub", "a"}, strings.NewReader(""), w, &stderr)
+	}()
 	subscribed(t, b, "publish a")
 	start(t, "", "pub", "a", "first").wait(exitOK)
 	first := make([]byte, len("a first\n"))
@@ -161,7 +178,9 @@ func TestOutputBlocksWhenFull(t *testing.T) {
 func TestAppendMessageIsOneLine(t *testing.T) {
 	m := client.Message{Topic: "a", Version: "1.0.0", Payload: []byte("{\n \"a\": \"<&>\"\n}")}
 	got := string(appendMessage(nil, m, time.UnixMilli(0)))
-	if want := `{"topic":"a","version":"1.0.0","payload":{"a":"<&>"},"time":"1970-01-01T00:00:00.000Z"}` + "\n"; got != want {
+	const want = `{"topic":"a","version":"1.0.0","payload":{"a":"<&>"},` +
+		`"time":"1970-01-01T00:00:00.000Z"}` + "\n"
+	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -153,8 +153,10 @@ func (p *part) fill(object map[string]any) (string, error) {
 	default:
 		return "", fmt.Errorf("field %q is neither text nor a number", name)
 	}
-	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
-		return "", fmt.Errorf("field %q: %q has other characters than letters and digits", name, text)
+	foreign := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }
+	if text == "" || strings.ContainsFunc(text, foreign) {
+		return "", fmt.Errorf("field %q: %q has other characters than letters and digits",
+			name, text)
 	}
 	return text, nil
 }
