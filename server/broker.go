@@ -43,10 +43,9 @@ type Node struct {
 	rates *limit.Limits // nil when there is no rate limit
 
 	// Immutable after Start.
-	reactors []*reactor
-	door     *door
-	stall    *stallWatcher
-	admin    *admin
+	room  room
+	door  *door
+	admin *admin
 
 	// Any goroutine.
 	registry    registry
@@ -96,6 +95,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	}, count); err != nil {
 		return nil, err
 	}
+	n.room.node = n
 	n.pause = pauseSupported && cfg.Connection.Backpressure == config.BackpressurePause
 	n.budget.high = cfg.Memory.Limit / 100 * budgetHigh
 	n.budget.low = cfg.Memory.Limit / 100 * budgetLow

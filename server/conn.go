@@ -1,6 +1,8 @@
 package server
 
 import (
+	"log/slog"
+
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/fair"
@@ -45,7 +47,17 @@ type conn struct {
 	paused     *pauseState       // it is a paused publisher
 }
 
-// receive takes the bytes that arrived: it cuts messages and dispatches them. in is overwritten (unmasking) and not kept.
+// Receive takes bytes that have arrived. in is overwritten and not kept. Loop only.
+func (c *conn) Receive(in []byte) {
+	l := c.loop
+	l.begin()
+	l.guard(c, func() { c.receive(in) })
+	if c.charge != 0 || c.dec.Buffered() != 0 {
+		c.recharge()
+	}
+}
+
+// receive cuts messages out of the bytes that arrived and dispatches them.
 func (c *conn) receive(in []byte) {
 	l := c.loop
 	for c.state == stateOpen {
@@ -109,7 +121,7 @@ func (c *conn) flush(writable bool) {
 	case full:
 		if !c.full || writable {
 			c.setFull(true)
-			c.sock.AwaitWritable(&c.service)
+			c.awaitWritable()
 		}
 	default:
 		c.setFull(false)
@@ -123,6 +135,15 @@ func (c *conn) flush(writable bool) {
 	}
 	if full || c.charge != 0 {
 		c.recharge()
+	}
+}
+
+// awaitWritable asks for word of room. Without it the connection would stand for ever: it is given up.
+func (c *conn) awaitWritable() {
+	if err := c.sock.AwaitWritable(); err != nil {
+		l := c.loop
+		l.node.throttle.Log(l.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
+		c.abort()
 	}
 }
 

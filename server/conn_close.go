@@ -91,8 +91,14 @@ func (c *conn) leave() {
 	}
 }
 
-// peerClosed is called when the reactor reports the end of the connection. readable is false when the peer will not read
-// any more either (a reset). The descriptor is closed by the caller afterwards.
+// PeerClosed ends the connection, which the reactor reports. reset: the peer reads nothing more; otherwise it has only ended
+// its own stream and gets what this turn has for it. The caller closes the descriptor afterwards. Loop only.
+func (c *conn) PeerClosed(reset bool) {
+	l := c.loop
+	l.begin()
+	l.guard(nil, func() { c.peerClosed(reset) })
+}
+
 func (c *conn) peerClosed(reset bool) {
 	l := c.loop
 	if c.state == stateGone {

@@ -10,16 +10,22 @@ import (
 	"mbserver/server/system"
 )
 
-// arrival is a connection that passed the door.
-type arrival struct {
-	transport transport
-	remote    *net.TCPAddr
-	rest      []byte // what came after the handshake
-	opened    bool   // set by the loop; read by the door after the hand-over
+// Arrival is a connection that passed the door.
+type Arrival struct {
+	Transport transport
+	Remote    *net.TCPAddr
+	Rest      []byte // what came after the handshake
 }
 
-// open makes a connection of an arrival that passed the door.
-func (l *loop) open(a *arrival, sock Socket) *conn {
+// Open makes a connection of an arrival; nil means that a fault of ours prevented it. Its rest is still to be received. Loop
+// only.
+func (l *loop) Open(a *Arrival, sock Socket) (c *conn) {
+	l.begin()
+	l.guard(nil, func() { c = l.open(a, sock) })
+	return c
+}
+
+func (l *loop) open(a *Arrival, sock Socket) *conn {
 	var slot uint32
 	if n := len(l.free); n > 0 {
 		slot = l.free[n-1]
@@ -34,13 +40,13 @@ func (l *loop) open(a *arrival, sock Socket) *conn {
 	c.loop = l
 	c.service.slot = slot
 	c.service.gen = l.gens[slot]
-	c.service.transport = a.transport
+	c.service.transport = a.Transport
 	c.service.connectedAt = l.time.Unix
-	c.service.remote = a.remote
+	c.service.remote = a.Remote
 	c.capacity.Store(l.node.perService)
 	c.lastSeen.Store(l.time.Unix)
 	c.heard = l.time.Ms
-	if a.transport == transportWS {
+	if a.Transport == transportWS {
 		c.dec = codec.NewWSDecoder(l.node.maxFrame, false)
 	} else {
 		c.dec = codec.NewTCPDecoder(l.node.maxFrame)

@@ -191,16 +191,16 @@ func (d *door) handle(c net.Conn, t transport) {
 		n.release() // a refused connection takes nobody's place
 	}
 	remote, _ := c.RemoteAddr().(*net.TCPAddr) // text only when a line is written: this one lives with the connection anyway
-	a := &arrival{transport: t, remote: remote}
+	a := &Arrival{Transport: t, Remote: remote}
 	ok := true
 	if t == transportWS {
-		a.rest, ok = d.upgrade(c, why != "")
+		a.Rest, ok = d.upgrade(c, why != "")
 	}
 	d.forget(c)
 	switch {
 	case why != "":
 		n.arrivals.Rejected.Add(time.Now().Unix())
-		n.throttle.Log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.remote.String(), "reason", why)
+		n.throttle.Log(n.log, slog.LevelWarn, "refused a connection", "module", "door", "remote", a.Remote.String(), "reason", why)
 		if ok {
 			d.refuse(c, t, codec.ServiceUnavailable, 503, "this node can take no more connections now", why)
 		} else {
@@ -214,18 +214,15 @@ func (d *door) handle(c net.Conn, t transport) {
 	}
 }
 
-// enroll hands c to the loop with the fewest connections.
-func (d *door) enroll(c net.Conn, a *arrival) {
+// enroll hands c to a loop.
+func (d *door) enroll(c net.Conn, a *Arrival) {
 	n := d.node
-	l := n.loopFor()
-	_, err := n.reactors[l.index].client.EnrollContext(c, a)
-	if err == nil && a.opened {
-		return
+	if err := n.room.enroll(c, a); err != nil {
+		n.arrivals.Failed.Add(time.Now().Unix())
+		n.release()
+		n.throttle.Log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door",
+			"remote", a.Remote.String(), "error", err.Error())
 	}
-	l.load.Add(-1)
-	n.arrivals.Failed.Add(time.Now().Unix())
-	n.release()
-	n.throttle.Log(n.log, slog.LevelWarn, "cannot enroll a connection", "module", "door", "remote", a.remote.String(), "error", fmt.Sprint(err))
 }
 
 // refusal composes the answer to a connection that may not enter (protocol §4).

@@ -187,8 +187,9 @@ type testSocket struct {
 	discard     bool
 	err         error
 	out         []byte
-	waiting     *service // asked for word of room
-	paused      bool     // the node does not read it
+	owner       *service
+	waiting     bool // it asked for word of room
+	paused      bool // the node does not read it
 	writeClosed bool
 	closed      bool
 	violation   string // a call that must not happen
@@ -223,11 +224,12 @@ func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
 	return total, nil
 }
 
-func (s *testSocket) AwaitWritable(to *service) {
-	if s.waiting != nil {
+func (s *testSocket) AwaitWritable() error {
+	if s.waiting {
 		s.violation = "asked twice for word of room"
 	}
-	s.waiting = to
+	s.waiting = true
+	return nil
 }
 
 func (s *testSocket) PauseReading(paused bool) { s.paused = paused }
@@ -264,8 +266,8 @@ func (n *testNode) connect(i int, t transport) *testClient {
 	n.connections.Add(1)
 	l.load.Add(1)
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
-	l.begin()
-	k.conn = l.open(&arrival{transport: t, remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}, k.sock)
+	k.conn = l.Open(&Arrival{Transport: t, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}, k.sock)
+	k.sock.owner = &k.conn.service
 	if t == transportWS {
 		k.in = codec.NewWSDecoder(1<<20, true)
 	} else {
@@ -287,32 +289,21 @@ func (k *testClient) frame(msg []byte, text bool) []byte {
 }
 
 // arrive hands bytes to the connection, as the reactor does. They are overwritten.
-func (k *testClient) arrive(b []byte) {
-	l := k.loop
-	l.begin()
-	l.guard(k.conn, func() { k.conn.receive(b) })
-	if k.conn.charge != 0 || k.conn.dec.Buffered() != 0 {
-		k.conn.recharge()
-	}
-}
+func (k *testClient) arrive(b []byte) { k.conn.Receive(b) }
 
 // send hands one whole text message to the connection.
 func (k *testClient) send(msg string) { k.arrive(k.frame([]byte(msg), true)) }
 
-// leave ends the connection from the client's side.
-func (k *testClient) hangUp(reset bool) {
-	l := k.loop
-	l.begin()
-	l.guard(nil, func() { k.conn.peerClosed(reset) })
-}
+// hangUp ends the connection from the client's side.
+func (k *testClient) hangUp(reset bool) { k.conn.PeerClosed(reset) }
 
 // unblock lets the socket take n more bytes, and tells the loop if it waits for that.
 func (k *testClient) unblock(n int, unlimited bool) {
 	k.sock.budget += n
 	k.sock.unlimited = unlimited
-	if s := k.sock.waiting; s != nil && (n > 0 || unlimited) {
-		k.sock.waiting = nil
-		s.loop.post(writable(s.slot, s.gen))
+	if s := k.sock.owner; k.sock.waiting && (n > 0 || unlimited) {
+		k.sock.waiting = false
+		s.loop.Writable(s.Handle())
 	}
 }
 

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -32,29 +31,14 @@ func (n *Node) Start() error {
 	return nil
 }
 
-func (n *Node) startRoom() (err error) {
-	if n.stall, err = newStallWatcher(n); err != nil {
-		return fmt.Errorf("watching stalled sockets: %w", err)
-	}
+func (n *Node) startRoom() error {
 	n.background.start()
-	for _, l := range n.loops {
-		r, err := newReactor(l)
-		if err != nil {
-			return fmt.Errorf("starting loop %d: %w", l.index, err)
-		}
-		n.reactors = append(n.reactors, r)
-	}
-	return nil
+	return n.room.start()
 }
 
 func (n *Node) stopRoom() {
-	for _, r := range n.reactors {
-		r.stop()
-	}
+	n.room.stop()
 	n.background.stop() // only loops ask
-	if n.stall != nil {
-		n.stall.close()
-	}
 }
 
 // Addr returns the address that a listener is bound to: transport is "ws", "tcp" or "admin". Empty when it is off. With

@@ -18,8 +18,8 @@ type Driver interface {
 // Socket is what a connection needs of its transport. Loop only.
 type Socket interface {
 	ringbuf.Writer
-	// awaitWritable arranges for one envelopeWritable when the socket takes bytes again.
-	AwaitWritable(s *service)
+	// AwaitWritable arranges for one call of Loop.Writable when the socket takes bytes again.
+	AwaitWritable() error
 	// pauseReading stops, or starts again, that bytes of the peer are reported.
 	PauseReading(paused bool)
 	// closeWrite sends the end of the stream and lets the peer's bytes come.

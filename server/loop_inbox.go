@@ -75,3 +75,6 @@ func (l *loop) takeInbox() (items []envelope, lost map[*service]int) {
 func (s *service) postDirect(body *ringbuf.Shared) {
 	s.loop.post(direct(s, body, true, false))
 }
+
+// Writable says that the socket of the connection with that handle takes bytes again. Any goroutine.
+func (l *loop) Writable(slot, gen uint32) { l.post(writable(slot, gen)) }

@@ -21,7 +21,7 @@ func (s *gnetSocket) PauseReading(paused bool) {
 	r := s.reactor
 	if r.epoll == 0 {
 		var err error
-		if r.epoll, err = findEpoll(s.fd, r.loop.node.stall.epoll); err != nil {
+		if r.epoll, err = findEpoll(s.fd, r.loop.node.room.stall.epoll); err != nil {
 			r.loop.node.throttle.Log(r.loop.log, slog.LevelError, "cannot pause a publisher", "error", err.Error())
 			r.epoll = -1
 		}

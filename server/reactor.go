@@ -35,8 +35,14 @@ type reactor struct {
 	streak int // turns in a row that ended with a full inbox
 }
 
-// streakMax is how many turns in a row may follow one another for the inbox's sake before the sockets are looked at: gnet
-// runs tasks that are queued while tasks run without polling in between.
+// enrolment is an arrival on its way from the door to its loop.
+type enrolment struct {
+	*Arrival
+	opened bool // set by the loop; read by the door after the hand-over
+}
+
+// streakMax bounds how many turns may follow one another only because the inbox filled again. gnet runs tasks that tasks
+// queue before it polls; without a bound two loops that keep each other busy never read a socket.
 const streakMax = 8
 
 // gnet starts a pool of workers for calls that this node never makes; its two tickers would be work at idle.
@@ -91,7 +97,7 @@ func (r *reactor) Run(context.Context) error {
 	l := r.loop
 	if r.streak < streakMax {
 		r.armed.Store(false)
-		l.guardedRun()
+		l.Run()
 		if r.armed.Load() {
 			r.streak++
 		} else {
@@ -99,33 +105,32 @@ func (r *reactor) Run(context.Context) error {
 		}
 		return nil
 	}
-	// armed stays set, so nothing is queued while this turn runs and gnet polls after it.
+	// The bound is reached. armed stays true during this turn, so Schedule queues nothing and gnet polls next. A wish made
+	// meanwhile (timer, another loop) was refused: yield repeats it after the poll.
 	r.streak = 0
-	l.guardedRun()
+	l.Run()
 	r.armed.Store(false)
-	r.yield.Reset(0) // whoever called during the turn, the timer or another loop, was not heard
+	r.yield.Reset(0)
 	return nil
 }
 
 // OnOpen implements gnet.EventHandler: an arrival has passed the door.
 func (r *reactor) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
-	l := r.loop
 	if r.events.Load() == nil {
 		events := gc.EventLoop()
 		r.events.Store(&events)
 	}
-	a := gc.Context().(*arrival)
+	a := gc.Context().(*enrolment)
 	gc.SetContext(nil)
-	l.begin()
-	l.guard(nil, func() {
-		c := l.open(a, &gnetSocket{reactor: r, conn: gc, fd: gc.Fd()})
-		gc.SetContext(c)
-		a.opened = true
-		l.guard(c, func() { c.receive(a.rest) })
-	})
-	if !a.opened {
+	sock := &gnetSocket{reactor: r, conn: gc, fd: gc.Fd()}
+	c := r.loop.Open(a.Arrival, sock)
+	if c == nil {
 		return nil, gnet.Close
 	}
+	sock.slot, sock.gen = c.Handle()
+	gc.SetContext(c)
+	a.opened = true
+	c.Receive(a.Rest)
 	return nil, gnet.None
 }
 
@@ -136,12 +141,7 @@ func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
 		return gnet.Close
 	}
 	in, _ := gc.Peek(-1)
-	l := r.loop
-	l.begin()
-	l.guard(c, func() { c.receive(in) })
-	if c.charge != 0 || c.dec.Buffered() != 0 {
-		c.recharge()
-	}
+	c.Receive(in)
 	_, _ = gc.Discard(-1)
 	return gnet.None
 }
@@ -154,9 +154,7 @@ func (r *reactor) OnClose(gc gnet.Conn, err error) gnet.Action {
 		return gnet.None
 	}
 	gc.SetContext(nil)
-	l := r.loop
-	l.begin()
-	l.guard(nil, func() { c.peerClosed(err != nil && !isEOF(err)) })
+	c.PeerClosed(err != nil && !isEOF(err))
 	return gnet.None
 }
 

@@ -33,6 +33,9 @@ type service struct {
 	loop *loop // immutable; last, beside what a delivery needs of a conn
 }
 
+// Handle returns what names the connection on its loop, for Loop.Writable. Any goroutine.
+func (s *service) Handle() (slot, gen uint32) { return s.slot, s.gen }
+
 // hasRoom says whether one more request may go to s, of which it has n.
 func (s *service) hasRoom(n int32) bool {
 	limit := s.capacity.Load()

@@ -16,6 +16,8 @@ type gnetSocket struct {
 	conn    gnet.Conn
 	fd      int
 	watched bool // the stall watcher knows the descriptor
+
+	slot, gen uint32 // the connection's
 }
 
 // Write implements ringbuf.Writer.
@@ -77,9 +79,10 @@ func retry(err error) (stop bool, _ error) {
 }
 
 // AwaitWritable implements socket.
-func (s *gnetSocket) AwaitWritable(to *service) {
-	s.reactor.loop.node.stall.watch(s.fd, to, s.watched)
+func (s *gnetSocket) AwaitWritable() error {
+	err := s.reactor.loop.node.room.stall.watch(s, s.watched)
 	s.watched = true
+	return err
 }
 
 // CloseWrite implements socket.

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"log/slog"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -38,24 +36,19 @@ func newStallWatcher(n *Node) (*stallWatcher, error) {
 // stopEvent is the event data of the stop descriptor; a connection's is its loop and slot, and its generation.
 const stopEvent = -1
 
-// watch arranges one envelopeWritable for s when fd takes bytes again. again says that fd was watched before. Called by
-// the loop that owns fd.
-func (w *stallWatcher) watch(fd int, s *service, again bool) {
+// watch arranges one Writable for s's connection when its descriptor takes bytes again. again says that it was watched
+// before. Called by the loop that owns s.
+func (w *stallWatcher) watch(s *gnetSocket, again bool) error {
 	ev := unix.EpollEvent{
 		Events: unix.EPOLLOUT | unix.EPOLLONESHOT,
-		Fd:     int32(s.loop.index)<<slotBits | int32(s.slot),
+		Fd:     int32(s.reactor.loop.index)<<slotBits | int32(s.slot),
 		Pad:    int32(s.gen),
 	}
 	op := unix.EPOLL_CTL_ADD
 	if again {
 		op = unix.EPOLL_CTL_MOD
 	}
-	if err := unix.EpollCtl(w.epoll, op, fd, &ev); err != nil {
-		w.node.throttle.Log(s.loop.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
-		if c := s.loop.connOf(s); c != nil {
-			c.abort()
-		}
-	}
+	return unix.EpollCtl(w.epoll, op, s.fd, &ev)
 }
 
 // slotBits is how much of an event's data is the slot; the sign bit stays free for stopEvent.
@@ -75,7 +68,7 @@ func (w *stallWatcher) run() {
 				return
 			}
 			l := w.node.loops[ev.Fd>>slotBits]
-			l.post(writable(uint32(ev.Fd&(1<<slotBits-1)), uint32(ev.Pad)))
+			l.Writable(uint32(ev.Fd&(1<<slotBits-1)), uint32(ev.Pad))
 		}
 	}
 }

@@ -13,10 +13,9 @@ const stallRetry = 5 * time.Millisecond
 
 func newStallWatcher(*Node) (*stallWatcher, error) { return &stallWatcher{}, nil }
 
-func (w *stallWatcher) watch(_ int, s *service, _ bool) {
-	time.AfterFunc(stallRetry, func() {
-		s.loop.post(writable(s.slot, s.gen))
-	})
+func (w *stallWatcher) watch(s *gnetSocket, _ bool) error {
+	time.AfterFunc(stallRetry, func() { s.reactor.loop.Writable(s.slot, s.gen) })
+	return nil
 }
 
 func (w *stallWatcher) close() {}

@@ -40,8 +40,8 @@ func (l *loop) run() {
 	l.armTimer()
 }
 
-// guardedRun is run for a host: after a fault the next event still begins a turn of its own.
-func (l *loop) guardedRun() {
+// Run is run for a driver: after a fault the next event still begins a turn of its own. Loop only.
+func (l *loop) Run() {
 	l.guard(nil, l.run)
 	l.inTurn = false
 }
