@@ -96,7 +96,7 @@ func TestAdminMetrics(t *testing.T) {
 		}
 	}
 	for _, name := range []string{`mb_system_core_cpu_ratio{core="0"}`, "go_goroutines", "process_resident_memory_bytes",
-		`mb_info{version="test",node="` + n.id.String() + `"}`} {
+		`mb_info{version="test",node="` + n.broker.ID().String() + `"}`} {
 		if _, there := before[name]; !there {
 			t.Errorf("%s is missing", name)
 		}

@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"sync/atomic"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/system"
+)
+
+// audit is the stream of system.message: what the node takes and what it sends. Its subscribers are counted, because an
+// audit that nobody reads must cost nothing.
+type audit struct {
+	subscribers atomic.Int32
+}
+
+var messageTopicName = []byte(system.MessageTopic)
+
+// audited says whether somebody reads the audit. It is the whole cost of the audit while nobody does. Any goroutine.
+func (b *Broker) audited() bool { return b.audit.subscribers.Load() > 0 }
+
+// auditTaken reports a message that c sent and that is well formed. Its timeout is the deadline that a request gets (its own
+// or the node's default). Who audits is in the middle of something that still uses the loop's scratch space: every audit
+// message has a buffer of its own.
+func (l *Loop) auditTaken(c *Conn, h *codec.Header, payload []byte) {
+	timeout := uint64(0)
+	if h.Action == codec.Request {
+		if timeout = h.TimeoutMs; timeout == 0 {
+			timeout = uint64(l.broker.timeoutDefaultMs)
+		}
+	}
+	body := ringbuf.NewShared()
+	body.B = system.AppendTaken(body.B, l.time.Unix, timeout, c.id, h, payload)
+	l.auditPublish(body)
+}
+
+// auditSent reports a message that c was sent.
+func (l *Loop) auditSent(c *Conn, m *outgoing) {
+	h, payload, err := codec.ParseHeader(m.header, l.broker.timeoutMaxMs)
+	if err != nil {
+		return // the node wrote it: it parses
+	}
+	if m.payload != nil {
+		payload = m.payload
+	}
+	body := ringbuf.NewShared()
+	body.B = system.AppendSent(body.B, l.time.Unix, c.id, &h, payload, m.original)
+	l.auditPublish(body)
+}
+
+// auditPublish delivers an audit message and gives body back. It is droppable like any publish, and not audited.
+func (l *Loop) auditPublish(body *ringbuf.Shared) {
+	r := l.publishes.Lookup(messageTopicName)
+	m := outgoingOf(body, true, 0)
+	l.deliver(r, &m)
+	postGroups(r.remote, envelope{kind: envelopePublish, unaudited: true, packed: whole(body, true)})
+	body.Release()
+}

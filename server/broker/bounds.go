@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"time"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+	"mbserver/server/system"
+)
+
+// Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
+const (
+	// turnMax is how many encoded bytes a turn gathers before its connections are written early. It keeps the log in
+	// the CPU's cache and bounds its memory, however much arrives in one batch.
+	turnMax = 256 << 10
+
+	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to one body; smaller
+	// frames are copied (measured: copying wins up to about 1 KiB, references from about 4 KiB).
+	sharedBodyMin = 4 << 10
+
+	// inboxMax is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond it are dropped
+	// for that loop's subscribers, counted, and told to each of them.
+	inboxMax = 1 << 16
+
+	// inboxBytesMax bounds the bodies of the publishes that wait for one loop; the inboxes of all loops together hold at
+	// most 1/inboxShare of memory.limit. Two of the largest messages always have room.
+	inboxBytesMax = 64 << 20
+	inboxShare    = 8
+
+	// matchCacheLimit is how many topics' routes one loop remembers.
+	matchCacheLimit = 1 << 14
+
+	// lingerTime is how long a connection that is being closed may take to read its last messages and close its side.
+	lingerTime = 2 * time.Second
+
+	// protectedReserve is the share (1/n) of a ring that only responses, errors and notices may fill, so that a
+	// connection whose subscriptions overflow still gets its answers.
+	protectedReserve = 16
+
+	// protectedBytes and protectedMessages are the least of that share, in a small ring. The messages come on top of
+	// connection.outbound.messages, the bytes are part of connection.outbound.bytes.
+	protectedBytes    = 16 << 10
+	protectedMessages = 64
+
+	// rerouteMax is how often a request is offered to another service because the chosen one left before it arrived.
+	rerouteMax = 4
+
+	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding request.
+	loopsMax = 1 << 8
+	slotsMax = 1 << 24
+
+	// backgroundQueue is how many answers that need the whole registry may wait to be composed.
+	backgroundQueue = 256
+)
+
+// bounds are the configuration's limits in the units that the hot path uses, and what follows from them. Immutable.
+type bounds struct {
+	limits    ringbuf.Limits // of a ring
+	droppable ringbuf.Limits // the part of it that publishes may fill
+
+	maxFrame   int // bytes
+	payloadMax int // bytes
+	inboxBytes int // bodies that may wait for one loop
+
+	timeoutMaxMs        uint64
+	timeoutDefaultMs    int64
+	heartbeatRetry      int64 // ms
+	heartbeatDeregister int64 // ms
+	backpressureMax     int64 // ms
+
+	maxConnections int64
+	maxOutstanding int64
+	queuedPerTopic int
+	perService     int32    // requests one service may have that registered no maxConcurrent; 0 = any number
+	overflow       delivery // of a subscription that chose none
+}
+
+// boundsOf derives the bounds of a node of that many loops from a valid configuration.
+func boundsOf(cfg *config.Config, loops int) bounds {
+	ring := ringbuf.Limits{
+		Bytes: cfg.Connection.OutboundBytes, Messages: cfg.Connection.OutboundMessages,
+	}
+	reserve := max(ring.Bytes/protectedReserve, min(protectedBytes, ring.Bytes/4))
+	b := bounds{
+		droppable:           ringbuf.Limits{Bytes: ring.Bytes - reserve, Messages: ring.Messages},
+		payloadMax:          cfg.Message.PayloadMaxLength,
+		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
+		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
+		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
+		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
+		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
+		maxConnections:      int64(cfg.Connection.MaxConcurrent),
+		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
+		queuedPerTopic:      cfg.Max.QueuedPerTopic,
+		perService:          int32(cfg.Max.OutstandingPerService),
+		overflow:            delivery(system.ParseOverflow(cfg.Connection.OutboundOverflow)),
+	}
+	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
+	b.limits = ring
+	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
+	b.inboxBytes = max(min(inboxBytesMax, int(cfg.Memory.Limit)/inboxShare/loops), 2*b.maxFrame)
+	return b
+}

@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"log/slog"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/fair"
+	"mbserver/server/limit"
+	"mbserver/server/wheel"
+)
+
+// connState is where a connection stands between open and gone.
+type connState uint8
+
+const (
+	stateOpen    connState = iota
+	stateClosing           // a close was decided in this turn: nothing more is taken from it or for it
+	stateLinger            // it has left the node; its last messages drain and its peer may close
+	stateGone
+)
+
+// Conn is one connection. All of it but the embedded service belongs to its loop.
+type Conn struct {
+	service
+
+	// Owned by the loop. What a delivery touches comes first and side by side: with many idle connections none of it is in
+	// the processor's cache, and each line costs as much as the rest of the delivery.
+	sock    Socket
+	gap     *gap  // what was dropped and has not been told yet
+	charge  int64 // bytes of the node's memory budget
+	state   connState
+	dirty   bool
+	aborted bool // close without waiting for the peer
+	full    bool // waits for its socket to take bytes; told to others as stalled
+	out     ringbuf.Outbound
+
+	dec   codec.Decoder
+	timer wheel.Timer // heartbeat while open, the bound of lingering afterwards
+	heard int64       // loop ms of the last message
+	beat  int64       // loop ms of the last heartbeat sent, 0 = none since it was heard
+
+	subs       []subscription
+	requests   fair.List[*entry] // outstanding requests it is the target of
+	own        limit.Own         // its buckets of the rate limits
+	parkedHere []*parkedPublish  // publishes that wait for room in its ring, in order
+	paused     *pauseState       // it is a paused publisher
+}
+
+// Receive takes bytes that have arrived. in is overwritten and not kept. Loop only.
+func (c *Conn) Receive(in []byte) {
+	l := c.loop
+	l.begin()
+	l.guard(c, func() { c.receive(in) })
+	if c.charge != 0 || c.dec.Buffered() != 0 {
+		c.recharge()
+	}
+}
+
+// receive cuts messages out of the bytes that arrived and dispatches them.
+func (c *Conn) receive(in []byte) {
+	l := c.loop
+	for c.state == stateOpen {
+		if c.paused != nil {
+			c.keepRest(in)
+			return
+		}
+		m, rest, err := c.dec.Next(in)
+		if err != nil {
+			l.framingLost(c, err)
+			return
+		}
+		in = rest
+		switch m.Kind {
+		case codec.None:
+			return
+		case codec.Binary, codec.Text:
+			c.hear()
+			l.dispatch(c, m.Data, m.Kind == codec.Text)
+		case codec.Ping:
+			c.hear()
+			l.sendControl(c, codec.Pong, m.Data)
+		case codec.Pong:
+			c.hear()
+		case codec.Close:
+			l.closeWS(c, codec.EchoCloseCode(m.Data), "")
+			return
+		}
+		if l.turn.Len() > turnMax {
+			l.flush()
+		}
+	}
+}
+
+func (c *Conn) hear() {
+	l := c.loop
+	c.heard, c.beat = l.time.Ms, 0
+	c.lastSeen.Store(l.time.Unix)
+}
+
+// queueFlush puts c on the loop's dirty list.
+func (c *Conn) queueFlush() {
+	if !c.dirty {
+		c.dirty = true
+		l := c.loop
+		l.dirty = append(l.dirty, c)
+	}
+}
+
+// flush writes what waits; writable says that the socket has just reported room.
+func (c *Conn) flush(writable bool) {
+	if c.state == stateGone {
+		return
+	}
+	l := c.loop
+	full, err := c.out.Flush(l.turn, c.sock, writable)
+	switch {
+	case err != nil:
+		c.out.Release(l.turn)
+		c.abort()
+	case full:
+		if !c.full || writable {
+			c.setFull(true)
+			c.awaitWritable()
+		}
+	default:
+		c.setFull(false)
+		if c.state == stateLinger {
+			c.sock.CloseWrite()
+		}
+	}
+	if err == nil {
+		c.noteReplaced()
+		c.tellGap(false)
+	}
+	if full || c.charge != 0 {
+		c.recharge()
+	}
+}
+
+// awaitWritable asks for word of room. Without it the connection would stand for ever: it is given up.
+func (c *Conn) awaitWritable() {
+	if err := c.sock.AwaitWritable(); err != nil {
+		l := c.loop
+		l.broker.Throttle.Log(l.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
+		c.abort()
+	}
+}
+
+// setFull notes whether the socket takes nothing at the moment: then c gets no requests.
+func (c *Conn) setFull(full bool) {
+	if c.full == full {
+		return
+	}
+	c.full = full
+	c.stalled.Store(full || c.state != stateOpen)
+	if !full {
+		c.loop.broker.wakeQueues()
+	}
+}
+
+// resume goes on after the socket reported room.
+func (c *Conn) resume() {
+	c.tellOldest()
+	c.flush(true)
+	c.serveParked()
+}
+
+// Expire implements wheel.Expirer: a heartbeat is due, or the peer did not close in time.
+func (c *Conn) Expire(_ *wheel.Timer, now int64) {
+	l := c.loop
+	l.guard(c, func() {
+		if c.state == stateLinger {
+			c.abort()
+			return
+		}
+		c.checkHeartbeat(now)
+	})
+}

@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+
+	"mbserver/codec"
+	"mbserver/server/metrics"
+)
+
+// closeLater decides that c will be closed at the end of the turn, after its last messages are written. Until then nothing more
+// is taken from it or for it. A fan-out that walks over c is not disturbed.
+func (c *Conn) closeLater() {
+	if c.state != stateOpen {
+		return
+	}
+	c.state = stateClosing
+	c.stalled.Store(true) // no more requests, though the trie knows it until the turn's end
+	l := c.loop
+	l.closing = append(l.closing, c)
+}
+
+// abort is doom for a connection whose peer will not read any more: its descriptor is given back at once.
+func (c *Conn) abort() {
+	switch c.state {
+	case stateOpen:
+		c.aborted = true
+		c.closeLater()
+	case stateClosing:
+		c.aborted = true
+	case stateLinger:
+		c.aborted = true
+		l := c.loop
+		l.closing = append(l.closing, c)
+	}
+}
+
+// abortSlow is doomNow for a connection that does not keep up: what waits for it is lost, and counted.
+func (c *Conn) abortSlow() {
+	l := c.loop
+	l.dropped(c.out.Messages())
+	c.out.Release(l.turn)
+	c.recharge()
+	c.abort()
+}
+
+// finishClose runs at the end of a turn for a connection that was doomed during it.
+func (c *Conn) finishClose() {
+	l := c.loop
+	if c.state == stateGone {
+		return
+	}
+	c.leave()
+	if c.aborted {
+		c.sock.Close()
+		c.free()
+		return
+	}
+	c.state = stateLinger
+	l.wheel.Add(&c.timer, l.time.Ms+lingerTime.Milliseconds())
+	c.queueFlush()
+}
+
+// leave removes every trace of the connection but its descriptor and what it still has to read.
+func (c *Conn) leave() {
+	if c.state == stateLinger {
+		return
+	}
+	l := c.loop
+	for i := range c.subs {
+		s := &c.subs[i]
+		if l.broker.trie.Unsubscribe(s.pattern, s.kind, &c.service) {
+			l.broker.interestChanged(&c.service, s.pattern, s.kind, -1)
+		}
+	}
+	c.subs = nil
+	l.broker.logStream.Leave(&c.service)
+	l.broker.registry.remove(&c.service)
+	l.counts[metrics.Unregistrations]++
+	l.failRequestsOf(c)
+	c.dropParked()
+	c.forgetPause()
+	c.left.Store(true)
+	l.broker.discardQueuedOf(&c.service)
+	c.gap = nil
+	c.dec.Release()
+	l.wheel.Cancel(&c.timer)
+	l.broker.Arrivals.Disconnected.Add(l.time.sec())
+	if l.log.Enabled(context.Background(), slog.LevelInfo) {
+		l.log.Info("disconnected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
+	}
+}
+
+// PeerClosed ends the connection, which the reactor reports. reset: the peer reads nothing more; otherwise it has only ended
+// its own stream and gets what this turn has for it. The caller closes the descriptor afterwards. Loop only.
+func (c *Conn) PeerClosed(reset bool) {
+	l := c.loop
+	l.begin()
+	l.guard(nil, func() { c.peerClosed(reset) })
+}
+
+func (c *Conn) peerClosed(reset bool) {
+	l := c.loop
+	if c.state == stateGone {
+		return
+	}
+	if !reset && !c.out.Empty() {
+		// A peer that has only shut its sending side still gets what this turn has for it.
+		c.tellOldest()
+		c.tellGap(true)
+		_, _ = c.out.Flush(l.turn, c.sock, true)
+	}
+	c.leave()
+	c.free()
+}
+
+// free frees the slot: from here on every handle to the connection is stale.
+func (c *Conn) free() {
+	l := c.loop
+	c.state = stateGone
+	l.wheel.Cancel(&c.timer)
+	c.out.Release(l.turn)
+	c.recharge()
+	l.conns[c.slot] = nil
+	l.gens[c.slot]++
+	l.free = append(l.free, c.slot)
+	l.load.Add(-1)
+	l.broker.Release()
+}
+
+// closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost until now is told before:
+// the peer may still read its last messages.
+func (l *Loop) closeWS(c *Conn, code uint16, reason string) {
+	c.tellOldest()
+	c.tellGap(true)
+	if c.transport == TransportWS {
+		l.answer = codec.AppendClosePayload(l.answer[:0], code, reason)
+		l.sendControl(c, codec.Close, l.answer)
+	}
+	c.closeLater()
+}

@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"log/slog"
+
+	"mbserver/server/system"
+)
+
+// gap is what a connection was not given and has not been told of yet. Loop only.
+type gap struct {
+	lost         int   // dropped; while it is not zero nothing that may be dropped is taken before the notice
+	oldest       int   // dropped from the front of the backlog: told in front of it
+	conflated    int   // replaced by newer ones of their topic
+	since, until int64 // Unix ms of the first and the last of them
+}
+
+// gapOf returns c's gap, opened or extended to now.
+func (c *Conn) gapOf() *gap {
+	l := c.loop
+	if c.gap == nil {
+		c.gap = &gap{since: l.time.Unix}
+	}
+	c.gap.until = l.time.Unix
+	return c.gap
+}
+
+// noteLoss counts n deliveries that c did not get.
+func (c *Conn) noteLoss(n int) {
+	if c.state != stateOpen {
+		return
+	}
+	c.loop.dropped(n)
+	c.warnSlow()
+	c.gapOf().lost += n
+	if simfaultBuild && strikes(simMiscountedGap) {
+		c.gap.lost++
+	}
+	c.queueFlush() // the end of the turn tells of it if there is room by then
+}
+
+// noteOldest counts a message that was taken out of the front of the backlog.
+func (c *Conn) noteOldest() {
+	c.loop.dropped(1)
+	c.warnSlow()
+	c.gapOf().oldest++
+}
+
+// noteReplaced counts the messages that newer ones of their topic have replaced since it was last asked.
+func (c *Conn) noteReplaced() {
+	if n := c.out.Replaced(); n > 0 {
+		c.loop.conflated(n)
+		c.gapOf().conflated += n
+	}
+}
+
+func (c *Conn) warnSlow() {
+	if c.gap == nil || c.gap.lost+c.gap.oldest == 0 {
+		c.loop.warn(c, "slow subscriber: messages are dropped")
+	}
+}
+
+// warn writes a rate-limited line about a connection that does not keep up.
+func (l *Loop) warn(c *Conn, message string) {
+	if !l.quiet {
+		l.broker.Throttle.Log(l.log, slog.LevelWarn, message,
+			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
+	}
+}
+
+// tellGap ends a gap at the end of the ring once that has drained to half: the notice comes before the next message. The
+// wait for half keeps a subscriber that is just too slow from getting a notice between any two messages. With force it
+// does not wait.
+func (c *Conn) tellGap(force bool) {
+	l := c.loop
+	g := c.gap
+	if c.state != stateOpen || g == nil || g.lost == 0 && g.conflated == 0 {
+		return
+	}
+	if !force && (c.out.Bytes() > l.broker.limits.Bytes/2 || c.out.Messages() > l.broker.limits.Messages/2) {
+		return
+	}
+	if g.lost == 0 && c.out.Stalled() {
+		return // what was conflated is told when the subscriber has caught up
+	}
+	lost, conflated, since, until := g.lost, g.conflated, g.since, g.until
+	g.lost, g.conflated = 0, 0
+	if g.oldest == 0 {
+		c.gap = nil
+	}
+	l.notice = system.AppendDropped(l.notice[:0], lost, conflated, since, until)
+	l.send(c, l.notice, nil, true)
+}
+
+// tellOldest puts the notice about what the front of the backlog lost in front of what is left of it.
+func (c *Conn) tellOldest() {
+	g := c.gap
+	if g == nil || g.oldest == 0 || !c.out.Stalled() {
+		return
+	}
+	l := c.loop
+	if simfaultBuild && strikes(simMisplacedNotice) {
+		g.lost, g.oldest = g.lost+g.oldest, 0
+		return
+	}
+	l.notice = system.AppendDropped(l.notice[:0], g.oldest, g.conflated, g.since, g.until)
+	g.oldest, g.conflated = 0, 0
+	if g.lost == 0 {
+		c.gap = nil
+	}
+	c.out.PushFront(append(appendFraming(l.framed[:0], c.transport, true, len(l.notice)), l.notice...))
+	l.sent(c, &outgoing{header: l.notice, audit: l.broker.audited()})
+}

@@ -1,0 +1,37 @@
+package broker
+
+import (
+	"mbserver/codec"
+	"mbserver/server/system"
+)
+
+// armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched per message: when it
+// fires too early it is set again.
+func (c *Conn) armHeartbeat() {
+	l := c.loop
+	retry, deregister := l.broker.heartbeatRetry, l.broker.heartbeatDeregister
+	at := c.heard + retry
+	if c.beat != 0 {
+		at = c.beat + retry
+	}
+	l.wheel.Add(&c.timer, min(at, c.heard+deregister))
+}
+
+// checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it (protocol §8).
+func (c *Conn) checkHeartbeat(now int64) {
+	l := c.loop
+	if c.paused != nil {
+		c.heard = now // nobody listens to it: it is a paused publisher
+	}
+	silent := now - c.heard
+	switch {
+	case silent >= l.broker.heartbeatDeregister:
+		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
+		l.closeWS(c, codec.CloseGoingAway, "no heartbeat")
+		return
+	case silent >= l.broker.heartbeatRetry && now-c.beat >= l.broker.heartbeatRetry:
+		c.beat = now
+		l.sendNotice(c, system.HeartbeatRequest)
+	}
+	c.armHeartbeat()
+}

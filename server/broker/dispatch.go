@@ -1,0 +1,49 @@
+package broker
+
+import (
+	"mbserver/codec"
+	"mbserver/server/metrics"
+	"mbserver/topic"
+)
+
+// dispatch takes one message of c: header, then by action. data is not kept.
+func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
+	b := l.broker
+	l.counts[metrics.Messages]++
+	l.counts[metrics.MessageBytes] += uint64(len(data))
+	if uint64(len(data)) > l.counts[metrics.MaxMessageBytes] {
+		l.counts[metrics.MaxMessageBytes] = uint64(len(data))
+	}
+	var h codec.Header
+	payload, err := h.Parse(data, b.timeoutMaxMs)
+	if err != nil {
+		l.malformedHeader(c, err)
+		return
+	}
+	if len(payload) > b.payloadMax {
+		l.fail(c, &h, codec.MalformedMessage, "the payload is larger than this node takes",
+			codec.NumberDetail("length", len(payload)), codec.NumberDetail("maxLength", b.payloadMax))
+		return
+	}
+	l.taken(c, &h, payload)
+	name := h.Topic
+	if !h.Lower {
+		l.lower = topic.Lower(l.lower[:0], h.Topic)
+		name = l.lower
+	}
+	if l.gate != nil && !l.admit(c, &h, name) {
+		return
+	}
+	if topic.IsSystem(name) {
+		l.system(c, &h, name, payload)
+		return
+	}
+	switch h.Action {
+	case codec.Publish:
+		l.publish(c, &h, name, payload, text)
+	case codec.Request:
+		l.request(c, &h, name, payload, text)
+	case codec.Response:
+		l.response(c, &h, payload, text)
+	}
+}

@@ -1,0 +1,114 @@
+package broker
+
+import (
+	"bytes"
+
+	"mbserver/codec"
+	"mbserver/server/limit"
+	"mbserver/server/metrics"
+)
+
+// The fate of a message: each has one function, which is the only place that counts it and where whoever wants to see
+// messages go by looks at them. While nobody looks, each costs one predictable branch.
+
+// taken: the message is well formed and not too large.
+func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
+	if l.broker.audited() {
+		l.auditTaken(c, h, payload)
+	}
+}
+
+// limited: it is over a rate limit, and its sender is told.
+func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
+	l.counts[metrics.Limited]++
+	l.fail(c, h, codec.RateLimitExceeded, "too many messages per second",
+		codec.TextDetail("scope", over.Scope), codec.NumberDetail("limit", over.Rate.Limit()),
+		codec.NumberDetail("retryAfterMs", int(over.WaitMs)))
+}
+
+// unroutedPublish: nobody is subscribed to its topic, and its sender is told.
+func (l *Loop) unroutedPublish(c *Conn, h *codec.Header) {
+	l.counts[metrics.PublishesUnrouted]++
+	l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", codec.RawDetail("topic", h.Topic))
+}
+
+// unroutedRequest: no service is subscribed to its topic, and its requester is told.
+func (l *Loop) unroutedRequest(q *request) {
+	l.counts[metrics.RequestsUnrouted]++
+	l.failRequest(q, codec.NoRouteFound, "no service is subscribed to this topic", codec.RawDetail("topic", q.topic))
+}
+
+// deserted is unroutedRequest for one that has waited for a service: the last has left. Its requester is told even when it
+// gave no ID (protocol §6).
+func (l *Loop) deserted(e *entry) {
+	l.counts[metrics.RequestsUnrouted]++
+	l.outstanding.drop(e) // e stays readable until the next take
+	name, _, _ := bytes.Cut(e.header, []byte{':'})
+	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left",
+		[]codec.Detail{codec.RawDetail("topic", name)})
+}
+
+// sent: c was given m, to be written at the end of the turn or when its socket takes it.
+func (l *Loop) sent(c *Conn, m *outgoing) {
+	l.sentMany(1)
+	if m.audit {
+		l.auditSent(c, m)
+	}
+}
+
+// sentMany counts what a fan-out gave its connections, which shows each delivery to the audit itself.
+func (l *Loop) sentMany(n int) { l.counts[metrics.Sent] += uint64(n) }
+
+// dropped: n deliveries were not made, or taken out of a ring again. The subscriber is told: see gap.
+func (l *Loop) dropped(n int) { l.counts[metrics.Dropped] += uint64(n) }
+
+// conflated: n deliveries gave way to newer ones of their topic.
+func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
+
+// answered: the service has answered in time. Nobody waits for an answer to a request without ID, but for one that says
+// error.
+func (l *Loop) answered(e *entry, payload []byte, text bool) {
+	l.outstanding.drop(e) // e stays readable until the next take
+	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
+		return
+	}
+	l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
+	if simfaultBuild && strikes(simDoubleAnswer) {
+		l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
+	}
+}
+
+// expired: the deadline came first. Nobody is told of one without an ID.
+func (l *Loop) expired(e *entry) {
+	if e.hasID {
+		l.counts[metrics.RequestTimeouts]++
+	}
+	if e.target == nil {
+		l.failEntry(e, codec.Timeout, expiredWaiting, l.waited(e.arrived))
+		return
+	}
+	l.failEntry(e, codec.Timeout, "no answer within the request's timeout", codec.TextDetail("targetServiceId", e.target.id.String()))
+}
+
+// expiredRequest is expired for a request that was never delivered and has no entry.
+func (l *Loop) expiredRequest(q *request) {
+	if len(q.id) > 0 {
+		l.counts[metrics.RequestTimeouts]++
+		l.failRequest(q, codec.Timeout, expiredWaiting, l.waited(q.arrived))
+	}
+}
+
+const expiredWaiting = "no service had room within the request's timeout"
+
+func (l *Loop) waited(since int64) codec.Detail {
+	return codec.NumberDetail("waitedMs", int(l.time.Ms-since))
+}
+
+// evicted: as the node's oldest request it gave way to a newer one.
+func (l *Loop) evicted(e *entry) {
+	details := []codec.Detail{codec.TextDetail("reason", "evicted")}
+	if e.target != nil {
+		details = append(details, codec.TextDetail("targetServiceId", e.target.id.String()))
+	}
+	l.failEntry(e, codec.ServiceUnavailable, "too many requests are outstanding in this node: the oldest gave way", details...)
+}

@@ -1,0 +1,356 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+	"mbserver/server/logging"
+)
+
+// liveShared counts the shared buffers that nobody has given back yet.
+var liveShared = ringbuf.TrackShared()
+
+// testNode is a whole node in one goroutine: no sockets, no timers, no threads. Its loops run only when they are told to.
+type testNode struct {
+	*Broker
+	t       testing.TB
+	ms      int64 // the clock of all loops
+	drivers []*testDriver
+	faults  []string // what the node logged as its own faults
+
+	onLine func(line logging.Line, to []*service) // what the log stream is given; nil: there is no stream
+}
+
+// testEpoch is the wall clock (Unix ms) at which a test node starts.
+const testEpoch = 1_700_000_000_000
+
+// testDriver is one loop's world.
+type testDriver struct {
+	node      *testNode
+	scheduled bool
+	at        int64 // when a turn was asked for, 0 = never
+}
+
+func (h *testDriver) Now() Clock          { return Clock{Ms: h.node.ms, Unix: testEpoch + h.node.ms} }
+func (h *testDriver) Schedule()           { h.scheduled = true }
+func (h *testDriver) ScheduleAt(ms int64) { h.at = ms; h.ring() }
+
+// ring asks for the turn that is due.
+func (h *testDriver) ring() {
+	if h.at != 0 && h.at <= h.node.ms {
+		h.at, h.scheduled = 0, true
+	}
+}
+
+// newTestNode makes a node whose randomness comes from seed alone.
+func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Config)) *testNode {
+	t.Helper()
+	n := &testNode{t: t}
+	cfg := config.Default()
+	cfg.Loops = loops
+	if adjust != nil {
+		adjust(&cfg)
+	}
+	node, err := New(cfg, Options{Logger: slog.New(&faultLog{node: n}), Version: "test", CanPause: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Throttle.Now = func() time.Time { return time.UnixMilli(testEpoch + n.ms) }
+	n.Broker = node
+	random := rand.New(rand.NewPCG(seed, 1))
+	n.id = codec.NewUUID(random.Uint64(), random.Uint64())
+	for _, l := range node.loops {
+		var key [32]byte
+		for i := 0; i < len(key); i += 8 {
+			binary.LittleEndian.PutUint64(key[i:], random.Uint64())
+		}
+		l.random = rand.NewChaCha8(key)
+		h := &testDriver{node: n}
+		l.driver = h
+		n.drivers = append(n.drivers, h)
+	}
+	n.background.jobs = make(chan func(), backgroundQueue) // done by step, not by a goroutine
+	n.state.Store(int32(accepting))
+	return n
+}
+
+// faultLog keeps what is logged as an error, and hands lines to those who listen, in place of a logging.Handler with its
+// goroutine. It fails nothing by itself.
+type faultLog struct {
+	node   *testNode
+	module string
+}
+
+func (f *faultLog) WithGroup(string) slog.Handler { return f }
+func (f *faultLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	g := *f
+	for _, a := range attrs {
+		if a.Key == "module" {
+			g.module = a.Value.String()
+		}
+	}
+	return &g
+}
+
+// listeners are those who may want a line of the level.
+func (f *faultLog) listeners(level slog.Level) (to []*service) {
+	if f.node.onLine == nil {
+		return nil
+	}
+	return f.node.logStream.Listeners(level)
+}
+
+func (f *faultLog) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelError || len(f.listeners(level)) > 0
+}
+
+func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		var b strings.Builder
+		b.WriteString(r.Message)
+		r.Attrs(func(a slog.Attr) bool {
+			b.WriteString("\n" + a.String())
+			return true
+		})
+		f.node.faults = append(f.node.faults, b.String())
+	}
+	if to := f.listeners(r.Level); len(to) > 0 {
+		line := logging.Line{Level: r.Level, Time: time.UnixMilli(testEpoch + f.node.ms), Message: r.Message, Module: f.module}
+		f.node.onLine(line, to)
+		f.node.logStream.Deliver(line)
+	}
+	return nil
+}
+
+// run gives loop i one turn.
+func (n *testNode) run(i int) {
+	n.drivers[i].scheduled = false
+	n.loops[i].run()
+}
+
+// backgroundJob does the next job that loops asked for, if there is one.
+func (n *testNode) backgroundJob() bool {
+	select {
+	case job := <-n.background.jobs:
+		job()
+		return true
+	default:
+		return false
+	}
+}
+
+// advance moves the clock and asks for the turns that are due.
+func (n *testNode) advance(ms int64) {
+	n.ms += ms
+	for _, h := range n.drivers {
+		h.ring()
+	}
+}
+
+// settle runs whatever was asked for until nothing is.
+func (n *testNode) settle() {
+	n.t.Helper()
+	for range 10000 {
+		busy := n.backgroundJob()
+		for i, h := range n.drivers {
+			if h.scheduled {
+				busy = true
+				n.run(i)
+			}
+		}
+		if !busy {
+			for _, f := range n.faults {
+				n.t.Fatal(f)
+			}
+			return
+		}
+	}
+	n.t.Fatal("the node does not come to rest")
+}
+
+var errTestReset = errors.New("connection reset by peer")
+
+// testSocket takes as many bytes as its budget says, and keeps them unless it is to discard.
+type testSocket struct {
+	budget      int
+	unlimited   bool
+	discard     bool
+	err         error
+	out         []byte
+	owner       *service
+	waiting     bool // it asked for word of room
+	paused      bool // the node does not read it
+	writeClosed bool
+	closed      bool
+	violation   string // a call that must not happen
+}
+
+func (s *testSocket) Write(p []byte) (int, error) {
+	if s.closed || s.writeClosed {
+		s.violation = "written to after it was closed"
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	n := len(p)
+	if !s.unlimited {
+		n = min(n, s.budget)
+		s.budget -= n
+	}
+	if !s.discard {
+		s.out = append(s.out, p[:n]...)
+	}
+	return n, nil
+}
+
+func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
+	for _, b := range bufs {
+		n, err := s.Write(b)
+		total += n
+		if n < len(b) || err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+func (s *testSocket) AwaitWritable() error {
+	if s.waiting {
+		s.violation = "asked twice for word of room"
+	}
+	s.waiting = true
+	return nil
+}
+
+func (s *testSocket) PauseReading(paused bool) { s.paused = paused }
+
+func (s *testSocket) CloseWrite() { s.writeClosed = true }
+
+func (s *testSocket) Close() {
+	if s.closed {
+		s.violation = "closed twice"
+	}
+	s.closed = true
+}
+
+// testMessage is one message that a client received.
+type testMessage struct {
+	codec.Header
+	kind    codec.Kind
+	header  string // the header line without its end
+	payload []byte
+}
+
+// testClient is the other end of a connection.
+type testClient struct {
+	*Conn
+	node *testNode
+	sock *testSocket
+	in   codec.Decoder
+	kept []testMessage // came while something else was awaited
+}
+
+// connect opens a connection on loop i, as the door does.
+func (n *testNode) connect(i int, t Transport) *testClient {
+	l := n.loops[i]
+	n.connections.Add(1)
+	l.load.Add(1)
+	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
+	k.Conn = l.Open(&Arrival{Transport: t, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}, k.sock)
+	k.sock.owner = &k.Conn.service
+	if t == TransportWS {
+		k.in = codec.NewWSDecoder(1<<20, true)
+	} else {
+		k.in = codec.NewTCPDecoder(1 << 20)
+	}
+	return k
+}
+
+// frame is msg as the client puts it on the wire.
+func (k *testClient) frame(msg []byte, text bool) []byte {
+	if k.transport == TransportWS {
+		kind := codec.Binary
+		if text {
+			kind = codec.Text
+		}
+		return codec.AppendWSFrame(nil, kind, [4]byte{1, 2, 3, 4}, msg)
+	}
+	return append(codec.AppendTCPHeader(nil, len(msg)), msg...)
+}
+
+// arrive hands bytes to the connection, as the reactor does. They are overwritten.
+func (k *testClient) arrive(b []byte) { k.Conn.Receive(b) }
+
+// send hands one whole text message to the connection.
+func (k *testClient) send(msg string) { k.arrive(k.frame([]byte(msg), true)) }
+
+// hangUp ends the connection from the client's side.
+func (k *testClient) hangUp(reset bool) { k.Conn.PeerClosed(reset) }
+
+// unblock lets the socket take n more bytes, and tells the loop if it waits for that.
+func (k *testClient) unblock(n int, unlimited bool) {
+	k.sock.budget += n
+	k.sock.unlimited = unlimited
+	if s := k.sock.owner; k.sock.waiting && (n > 0 || unlimited) {
+		k.sock.waiting = false
+		s.loop.Writable(s.Handle())
+	}
+}
+
+// take returns the messages that came since the last call.
+func (k *testClient) take() (ms []testMessage, err error) {
+	in := k.sock.out
+	k.sock.out = nil
+	for {
+		m, rest, bad := k.in.Next(in)
+		if bad != nil {
+			return ms, bad
+		}
+		if m.Kind == codec.None {
+			return ms, nil
+		}
+		in = rest
+		tm := testMessage{kind: m.Kind}
+		data := append([]byte(nil), m.Data...)
+		if m.Kind != codec.Binary && m.Kind != codec.Text {
+			tm.payload = data
+			ms = append(ms, tm)
+			continue
+		}
+		h, payload, wrong := codec.ParseHeader(data, 1<<40)
+		if wrong != nil {
+			return ms, wrong
+		}
+		tm.Header, tm.payload = h, payload
+		tm.header = string(data[:len(data)-len(payload)-1])
+		ms = append(ms, tm)
+	}
+}
+
+// messages is take for tests of a healthy connection.
+func (k *testClient) messages() []testMessage {
+	k.node.t.Helper()
+	ms, err := k.take()
+	if err != nil {
+		k.node.t.Fatal(err)
+	}
+	if k.sock.violation != "" {
+		k.node.t.Fatal("the socket was " + k.sock.violation)
+	}
+	return ms
+}
+
+// testIDs gives fresh request IDs.
+type testIDs struct{ random *rand.Rand }
+
+func (r *testIDs) next() string { return codec.NewUUID(r.random.Uint64(), r.random.Uint64()).String() }

@@ -1,0 +1,108 @@
+package broker
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"mbserver/ringbuf"
+	"mbserver/server/limit"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
+	"mbserver/server/wheel"
+	"mbserver/topic"
+)
+
+// Loop is one reactor loop's world: its connections, the requests outstanding on them, its timers, and what it gathers
+// during a turn. Everything but the inbox, the published counters and the immutable fields belongs to the loop's goroutine.
+type Loop struct {
+	// Immutable after New.
+	broker *Broker
+	index  int
+	driver Driver
+	log    *slog.Logger
+
+	// Any goroutine.
+	inbox     inbox
+	published metrics.Published
+	load      atomic.Int64 // connections here or on their way here
+	serve     atomic.Bool  // services may have room for what waits here
+
+	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
+	shedding atomic.Bool  // shed was asked for
+	largest  atomic.Int64 // the largest charge of a connection, or more: exact after shed
+
+	// Owned by the loop.
+	conns  []*Conn // by slot
+	gens   []uint32
+	free   []uint32
+	wheel  *wheel.Wheel
+	armed  int64 // when host.scheduleAt will call; 0 = not armed
+	random *rand.ChaCha8
+
+	messageIDs messageIDs
+
+	// Owned by the loop: routing.
+	publishes    *topic.Cache[*service, *route]
+	requests     *topic.Cache[*service, candidates]
+	outstanding  outstanding
+	queues       queues
+	acks         acks
+	parkedCount  int         // how often a publish waits for one of this loop's connections
+	charge       int64       // bytes charged to the node's budget now
+	gate         *limit.Gate // nil while no rate limit is set
+	systemTopics *system.Server
+
+	// Owned by the loop: the running turn.
+	inTurn     bool
+	quiet      bool // what is delivered is a log line: its loss makes no other
+	time       Clock
+	turn       *ringbuf.Turn
+	dirty      []*Conn
+	closing    []*Conn
+	resuming   []*service // publishers whose pause has ended
+	spareInbox []envelope
+	counts     metrics.Counts
+
+	// Owned by the loop: scratch space, valid within one call.
+	lower  []byte
+	header []byte
+	answer []byte
+	notice []byte // what the broker says in the middle of something else
+	framed []byte
+	caller caller
+}
+
+func newLoop(b *Broker, index int, seed [32]byte) *Loop {
+	l := &Loop{
+		broker: b,
+		index:  index,
+		log:    b.log.With("module", "loop"),
+		turn:   ringbuf.NewTurn(),
+		random: rand.NewChaCha8(seed),
+		wheel:  wheel.New(0),
+	}
+	l.inbox.box = ringbuf.NewMailbox[envelope](inboxMax)
+	l.publishes = topic.NewCache(b.trie, topic.Publish, matchCacheLimit, l.buildRoute)
+	l.requests = topic.NewCache(b.trie, topic.Request, matchCacheLimit, buildCandidates)
+	l.outstanding.init(l)
+	l.systemTopics = system.NewServer(b)
+	if b.rates != nil {
+		l.gate = b.rates.NewGate()
+	}
+	return l
+}
+
+// connOf returns the live connection of s, which must belong to this loop, or nil when it is gone or leaving.
+func (l *Loop) connOf(s *service) *Conn {
+	if c := l.conns[s.slot]; c != nil && c.gen == s.gen && c.state == stateOpen {
+		return c
+	}
+	return nil
+}
+
+// Index is the loop's place in Broker.Loops. Any goroutine.
+func (l *Loop) Index() int { return l.index }
+
+// Attach makes d drive the loop. Once, before anything else.
+func (l *Loop) Attach(d Driver) { l.driver = d }

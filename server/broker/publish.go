@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"unicode/utf8"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+)
+
+// publish routes one PUBLISH of a user topic (protocol §5). name is the canonical topic.
+func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool) {
+	l.counts[metrics.Publishes]++
+	r := l.publishes.Lookup(name)
+	if r.total == 0 {
+		l.unroutedPublish(c, h)
+		return
+	}
+	header := l.freshHeader(codec.Publish, h.Topic, h.Version)
+	if h.RequestID == nil {
+		l.fanOut(r, header, payload, text, nil, ackRef{})
+		return
+	}
+	l.publishAcked(c, h, r, header, payload, text)
+}
+
+// publishAcked fans out and answers the publisher: at once when all subscribers are this loop's, else when the last of
+// the other loops has said what it dropped.
+func (l *Loop) publishAcked(c *Conn, h *codec.Header, r *route, header, payload []byte, text bool) {
+	if l.broker.pause && l.mayWait(r, len(header)+len(payload)) {
+		l.publishPatiently(c, h, r, header, payload, text || utf8.Valid(payload))
+		return
+	}
+	if len(r.remote) == 0 {
+		dropped := l.fanOut(r, header, payload, text, h.RequestID, ackRef{})
+		l.acknowledge(c, h.Topic, h.Version, h.RequestID, r.total, dropped)
+		return
+	}
+	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
+	dropped := l.fanOut(r, header, payload, text, h.RequestID, ref)
+	l.acks.settle(l, ref, dropped)
+}
+
+// outgoing is one droppable message on its way to this loop's connections.
+type outgoing struct {
+	header, payload []byte          // the message; header holds all of it when there is a body
+	body            *ringbuf.Shared // the message again when its bytes are shared, nil when they are copied
+	text            bool
+	key             uint64 // the route's
+	audit           bool   // its deliveries are audited
+	original        string // the sender's request ID, which a masked one replaced; only while there is an audit
+}
+
+// outgoingOf is the outgoing message of a whole one in a buffer, which the caller keeps a reference to. It is not audited.
+func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
+	m := outgoing{header: body.B, text: text, key: key}
+	if len(body.B) >= sharedBodyMin {
+		m.body = body
+	}
+	return m
+}
+
+// fanOut delivers one message to every target of r and returns how many of this loop's deliveries, and of those that
+// other loops' inboxes refused, were dropped. original is the publisher's request ID, for the audit.
+func (l *Loop) fanOut(r *route, header, payload []byte, text bool, original []byte, ref ackRef) (dropped int) {
+	var m outgoing // set field by field: the compiler would compose a literal elsewhere and copy it
+	m.header, m.payload, m.text, m.key = header, payload, text, r.key
+	if m.audit = l.broker.audited(); m.audit {
+		m.original = string(original)
+	}
+	if len(r.ws.conns) > 0 || len(r.remote) > 0 {
+		m.text = text || utf8.Valid(payload)
+	}
+	large := len(payload) >= sharedBodyMin
+	if len(r.remote) == 0 && !(large && r.total > 1) {
+		return l.deliver(r, &m)
+	}
+	body := ringbuf.NewShared()
+	body.B = append(append(body.B, header...), payload...)
+	if large {
+		m.header, m.payload, m.body = body.B, nil, body
+	}
+	dropped = l.deliver(r, &m)
+	refused, lost := postGroups(r.remote, envelope{
+		kind: envelopePublish, ackRef: ref, packed: whole(body, m.text), key: r.key, original: m.original,
+	})
+	for range refused {
+		l.acks.settle(l, ref, 0)
+	}
+	body.Release()
+	return dropped + lost
+}
+
+// postGroups posts e to the loop of each group, for its targets, and returns how many loops refused it and how many
+// deliveries that loses. The caller keeps its reference to e's body. Any goroutine.
+func postGroups(groups []remoteGroup, e envelope) (refused, lost int) {
+	for i := range groups {
+		g := &groups[i]
+		e.targets, e.deliveries = g.targets, g.deliveries
+		e.body.Retain(1)
+		if !g.loop.postPublish(e) {
+			e.body.Release()
+			refused++
+			lost += len(g.targets)
+		}
+	}
+	return refused, lost
+}
+
+// deliver offers m to this loop's targets of r.
+func (l *Loop) deliver(r *route, m *outgoing) (dropped int) {
+	return l.deliverTo(&r.tcp, TransportTCP, m) + l.deliverTo(&r.ws, TransportWS, m)
+}
+
+func (l *Loop) deliverTo(to *ownTargets, t Transport, m *outgoing) (dropped int) {
+	if len(to.conns) == 0 {
+		return 0
+	}
+	f := l.encode(t, t.fanFrames(), m, ringbuf.Droppable)
+	waits := l.parkedCount > 0
+	for i, c := range to.conns {
+		if waits && c.dropIfOvertaking(m.key) || c.offer(f, m.body, to.deliveries[i]) {
+			dropped++
+		} else if m.audit {
+			l.auditSent(c, m)
+		}
+	}
+	l.sentMany(len(to.conns) - dropped)
+	return dropped
+}
+
+// receivePublish delivers another loop's publish to this loop's targets.
+func (l *Loop) receivePublish(e *envelope) {
+	if e.from != nil && l.broker.pause && l.mayWaitHere(e) {
+		l.receivePatiently(e)
+		return
+	}
+	m := outgoingOf(e.body, e.text, e.key)
+	m.audit, m.original = !e.unaudited && l.broker.audited(), e.original
+	var frames [2]ringbuf.Frame
+	var made [2]bool
+	dropped := 0
+	for i, s := range e.targets {
+		c := l.connOf(s)
+		if c == nil {
+			continue
+		}
+		t := s.transport
+		if !made[t] {
+			made[t] = true
+			frames[t] = l.encode(t, t.fanFrames(), &m, ringbuf.Droppable)
+		}
+		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
+			dropped++
+			continue
+		}
+		l.sent(c, &m)
+	}
+	e.body.Release()
+	if e.from != nil {
+		e.from.loop.post(taken(e.ackRef, dropped))
+	}
+}

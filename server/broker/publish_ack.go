@@ -1,0 +1,80 @@
+package broker
+
+import (
+	"mbserver/codec"
+)
+
+// acks are the acknowledgements of this loop's publishers that wait for other loops to say what they dropped. Every loop
+// answers every envelope, so an entry lives as long as a mailbox takes. Loop only.
+type acks struct {
+	slots []ackWait
+	free  []uint32
+}
+
+// ackWait is one publish whose acknowledgement is due.
+type ackWait struct {
+	gen                  uint32
+	left                 int // loops that have not answered yet, and this one
+	subscribers, dropped int
+	publisher            *service
+	header               []byte // topic, version and request ID; its memory is reused
+	topicEnd, versionEnd int
+}
+
+// ackRef names an entry. The zero value names none: from is nil.
+type ackRef struct {
+	from      *service
+	slot, gen uint32
+}
+
+// open starts an acknowledgement that settles after the given number of other loops and this one.
+func (a *acks) open(s *service, h *codec.Header, subscribers, loops int) ackRef {
+	var slot uint32
+	if n := len(a.free); n > 0 {
+		slot = a.free[n-1]
+		a.free = a.free[:n-1]
+	} else {
+		slot = uint32(len(a.slots))
+		a.slots = append(a.slots, ackWait{})
+	}
+	w := &a.slots[slot]
+	w.left, w.subscribers, w.dropped, w.publisher = loops+1, subscribers, 0, s
+	w.header = append(w.header[:0], h.Topic...)
+	w.topicEnd = len(w.header)
+	w.header = append(w.header, h.Version...)
+	w.versionEnd = len(w.header)
+	w.header = append(w.header, h.RequestID...)
+	return ackRef{from: s, slot: slot, gen: w.gen}
+}
+
+// settle notes that one of those waited for (another loop, or this one) is done and dropped so many deliveries; the
+// last one sends the answer.
+func (a *acks) settle(l *Loop, ref ackRef, dropped int) {
+	if ref.from == nil {
+		return
+	}
+	w := &a.slots[ref.slot]
+	w.dropped += dropped
+	if w.left--; w.left > 0 {
+		return
+	}
+	if c := l.connOf(w.publisher); c != nil {
+		l.acknowledge(c, w.header[:w.topicEnd], w.header[w.topicEnd:w.versionEnd], w.header[w.versionEnd:], w.subscribers, w.dropped)
+	}
+	w.publisher = nil
+	w.gen++
+	a.free = append(a.free, ref.slot)
+}
+
+// taken is settle for an answer that came from another loop.
+func (a *acks) taken(l *Loop, e *envelope) {
+	if w := &a.slots[e.slot]; w.gen == e.gen {
+		a.settle(l, e.ackRef, int(e.dropped))
+	}
+}
+
+// acknowledge answers a publish that carried a request ID.
+func (l *Loop) acknowledge(c *Conn, topic, version, id []byte, subscribers, dropped int) {
+	l.answer = codec.AppendAck(l.answer[:0], subscribers, dropped)
+	l.send(c, l.headerLine(codec.Response, topic, version, id), l.answer, true)
+}

@@ -1,0 +1,261 @@
+package broker
+
+import (
+	"bytes"
+	"slices"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/wheel"
+)
+
+// Back pressure (protocol §9 connection.backpressure: pause). A publish that asks for an acknowledgement waits, on the
+// loop of each subscriber whose ring has no room for it, until that drains; meanwhile its publisher's socket is not read.
+// The wait is bounded by connection.backpressureMax, then the overflow policy decides: two connections that wait for each
+// other come free, whatever they do. A subscription that chose to lose the oldest or to conflate never makes anybody wait.
+
+// parkedPublish is one publish that waits on one loop. Loop only.
+type parkedPublish struct {
+	ackRef // whose acknowledgement waits for it
+
+	timer wheel.Timer
+	loop  *Loop
+	body  *ringbuf.Shared // header line and payload
+	text  bool
+	key   uint64
+
+	original string // the publisher's request ID, only while there is an audit
+
+	targets []parkedTarget // one for each subscriber without room
+	left    int            // those that are not settled
+	dropped int
+}
+
+type parkedTarget struct {
+	c    *Conn
+	d    delivery
+	done bool
+}
+
+// mayWait says whether some subscriber of this loop has, perhaps, no room for a message of n bytes. Mostly all have, and
+// it goes the way of any other, encoded once.
+func (l *Loop) mayWait(r *route, n int) bool {
+	for _, own := range [...]*ownTargets{&r.tcp, &r.ws} {
+		for i, c := range own.conns {
+			if c.mayWait(own.deliveries[i], n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mayWaitHere is mustWait for another loop's publish.
+func (l *Loop) mayWaitHere(e *envelope) bool {
+	for i, s := range e.targets {
+		if c := l.connOf(s); c != nil && c.mayWait(e.deliveries[i], len(e.body.B)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Conn) mayWait(d delivery, n int) bool {
+	return c.state == stateOpen && (len(c.parkedHere) > 0 || d&deliverLossy == 0 && !c.hasRoom(n))
+}
+
+// publishPatiently is publishAcked when back pressure is on and somebody may have no room.
+func (l *Loop) publishPatiently(c *Conn, h *codec.Header, r *route, header, payload []byte, text bool) {
+	body := ringbuf.NewShared()
+	body.B = append(append(body.B, header...), payload...)
+	original := ""
+	if l.broker.audited() {
+		original = string(h.RequestID)
+	}
+	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
+	p := &parkedPublish{ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original}
+	for _, own := range []*ownTargets{&r.tcp, &r.ws} {
+		for i, s := range own.conns {
+			l.deliverOrPark(p, s, own.deliveries[i])
+		}
+	}
+	refused, lost := postGroups(r.remote, envelope{
+		kind: envelopePublish, ackRef: ref, packed: whole(body, text), key: r.key, original: original,
+	})
+	p.dropped += lost
+	for range refused {
+		l.acks.settle(l, ref, 0)
+	}
+	l.park(p)
+}
+
+// receivePatiently is receivePublish when back pressure is on, the publisher waits for its acknowledgement and somebody may
+// have no room. It takes over e's body.
+func (l *Loop) receivePatiently(e *envelope) {
+	p := &parkedPublish{
+		ackRef: e.ackRef, loop: l, body: e.body, text: e.text, key: e.key, original: e.original,
+	}
+	for i, s := range e.targets {
+		if c := l.connOf(s); c != nil {
+			l.deliverOrPark(p, c, e.deliveries[i])
+		}
+	}
+	l.park(p)
+}
+
+// deliverOrPark offers p's message to one subscriber, or notes that it has to wait for it.
+func (l *Loop) deliverOrPark(p *parkedPublish, c *Conn, d delivery) {
+	patient := d&deliverLossy == 0
+	if c.state == stateOpen && (patient && (len(c.parkedHere) > 0 || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
+		c.parkedHere = append(c.parkedHere, p)
+		l.parkedCount++
+		p.targets = append(p.targets, parkedTarget{c: c, d: d})
+		p.left++
+		return
+	}
+	l.deliverParked(p, c, d)
+}
+
+// awaits says whether a publish with the key waits for c. Nothing of its topic may overtake it: what asks for no
+// acknowledgement is lost in the meantime, because it may come from the same publisher, whom the word of its pause reaches
+// only at the end of a turn.
+func (c *Conn) awaits(key uint64) bool {
+	for _, p := range c.parkedHere {
+		if p.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// dropIfOvertaking is awaits for a message that is lost then.
+func (c *Conn) dropIfOvertaking(key uint64) bool {
+	if len(c.parkedHere) == 0 || c.state != stateOpen || !c.awaits(key) {
+		return false
+	}
+	c.noteLoss(1)
+	return true
+}
+
+// hasRoom says whether c's ring takes n more bytes, without any policy.
+func (c *Conn) hasRoom(n int) bool {
+	limits := c.loop.broker.droppable
+	if c.gap == nil {
+		if c.out.Room(n+maxFraming, limits) {
+			return true
+		}
+		if !c.out.Stalled() {
+			c.flush(false)
+		}
+	}
+	return (c.gap == nil || c.gap.lost == 0) && c.out.Room(n+maxFraming, limits)
+}
+
+// maxFraming is the longest framing of a message in bytes, of any transport.
+const maxFraming = 10
+
+func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
+	m := outgoingOf(p.body, p.text, p.key)
+	m.audit, m.original = l.broker.audited(), p.original
+	if c.offer(l.encode(c.transport, c.transport.directFrames(), &m, ringbuf.Droppable), m.body, d) {
+		p.dropped++
+		return
+	}
+	l.sent(c, &m)
+}
+
+// park makes p wait if it must, and pauses its publisher; else it is done.
+func (l *Loop) park(p *parkedPublish) {
+	if p.left == 0 {
+		l.unpark(p, false)
+		return
+	}
+	p.timer.Owner = p
+	l.wheel.Add(&p.timer, l.time.Ms+l.broker.backpressureMax)
+	l.charge += bodyCharge(p.body)
+	name, _, _ := bytes.Cut(p.body.B[len("publish:"):], []byte{':'})
+	from, topic := p.from, string(name)
+	if from.loop == l {
+		l.pause(from, topic)
+	} else {
+		from.loop.post(envelope{kind: envelopeCall, call: func(l *Loop) { l.pause(from, topic) }})
+	}
+}
+
+// unpark ends p: its part of the acknowledgement is known.
+func (l *Loop) unpark(p *parkedPublish, waited bool) {
+	if waited {
+		l.wheel.Cancel(&p.timer)
+		l.charge -= bodyCharge(p.body)
+	}
+	p.body.Release()
+	p.body = nil
+	from := p.from
+	if from.loop == l {
+		l.acks.settle(l, p.ackRef, p.dropped)
+		if waited {
+			l.unpause(from)
+		}
+		return
+	}
+	from.loop.post(taken(p.ackRef, p.dropped))
+	if waited {
+		from.loop.post(envelope{kind: envelopeCall, call: func(l *Loop) { l.unpause(from) }})
+	}
+}
+
+// settleParked ends the wait of p for c: the message is offered when deliver is set.
+func (c *Conn) settleParked(p *parkedPublish, deliver bool) {
+	l := c.loop
+	for i := range p.targets {
+		w := &p.targets[i]
+		if w.c != c || w.done {
+			continue
+		}
+		w.done = true
+		l.parkedCount--
+		if deliver {
+			l.deliverParked(p, c, w.d)
+		}
+		if p.left--; p.left == 0 {
+			l.unpark(p, true)
+		}
+		return
+	}
+}
+
+// serveParked delivers what waits for c's ring, in order, for as long as there is room.
+func (c *Conn) serveParked() {
+	for len(c.parkedHere) > 0 && c.state == stateOpen {
+		p := c.parkedHere[0]
+		if !c.hasRoom(len(p.body.B)) {
+			return
+		}
+		c.parkedHere = slices.Delete(c.parkedHere, 0, 1)
+		c.settleParked(p, true)
+	}
+	if len(c.parkedHere) == 0 {
+		c.parkedHere = nil
+	}
+}
+
+// dropParked ends every wait for c, which is leaving.
+func (c *Conn) dropParked() {
+	waiters := c.parkedHere
+	c.parkedHere = nil
+	for _, p := range waiters {
+		c.settleParked(p, false)
+	}
+}
+
+// Expire implements wheel.Expirer: p has waited as long as it may. The policies decide.
+func (p *parkedPublish) Expire(*wheel.Timer, int64) {
+	p.loop.guard(nil, func() {
+		for i := range p.targets {
+			if c := p.targets[i].c; !p.targets[i].done {
+				c.parkedHere = slices.DeleteFunc(c.parkedHere, func(q *parkedPublish) bool { return q == p })
+				c.settleParked(p, true)
+			}
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"bytes"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+	"mbserver/topic"
+)
+
+// trip is what stays the same of a request wherever it is.
+type trip struct {
+	requester *service
+	text      bool  // its payload came as, or is, UTF-8 text
+	hops      uint8 // services it was offered to that left before it arrived
+	arrived   int64 // loop ms
+	deadline  int64 // loop ms
+}
+
+// request is a request on its way to its target. Its slices alias the input or a packed one's body.
+type request struct {
+	trip
+	id      []byte // the requester's own ID; empty when it gave none
+	topic   []byte
+	version []byte
+	payload []byte
+}
+
+// packed is a request in memory of its own: for another loop, or for a wait. What is in an envelope of another kind has its
+// body and text here too.
+type packed struct {
+	trip
+	body     *ringbuf.Shared // the requester's ID, the topic, ':', the version, '\n', the payload
+	idLen    uint8           // bytes of the ID
+	topicLen uint16          // bytes of the topic
+}
+
+// pack copies q; the receiver releases the body.
+func (q *request) pack() packed {
+	body := ringbuf.NewShared()
+	body.B = append(body.B, q.id...)
+	body.B = append(body.B, q.topic...)
+	body.B = append(append(body.B, ':'), q.version...)
+	body.B = append(append(body.B, '\n'), q.payload...)
+	return packed{trip: q.trip, body: body, idLen: uint8(len(q.id)), topicLen: uint16(len(q.topic))}
+}
+
+// unpack is the inverse of pack. The request aliases the body.
+func (p *packed) unpack() request {
+	b, version := p.body.B, int(p.idLen)+int(p.topicLen)+1
+	newline := version + bytes.IndexByte(b[version:], '\n')
+	return request{
+		trip: p.trip,
+		id:   b[:p.idLen], topic: b[p.idLen : version-1], version: b[version:newline], payload: b[newline+1:],
+	}
+}
+
+// request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
+func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool) {
+	l.counts[metrics.Requests]++
+	if !l.broker.accepting() {
+		l.fail(c, h, codec.ServiceUnavailable, "this node is going away", codec.TextDetail("reason", "draining"))
+		return
+	}
+	timeout := l.broker.timeoutDefaultMs
+	if h.TimeoutMs > 0 && h.RequestID != nil {
+		timeout = int64(h.TimeoutMs)
+	}
+	now := l.time.Ms
+	q := request{
+		// Arrival was up to 1 ms after the clock's tick.
+		trip: trip{requester: &c.service, text: text, arrived: now, deadline: now + timeout + 1},
+		id:   h.RequestID, topic: h.Topic, version: h.Version, payload: payload,
+	}
+	l.assign(&q, name)
+}
+
+// assign finds q a service, or a place to wait for one. While requests wait anywhere, the topic's own loop decides, so that
+// none overtakes those that wait.
+func (l *Loop) assign(q *request, name []byte) {
+	cs := l.requests.Lookup(name)
+	switch {
+	case len(cs) == 0:
+		l.unroutedRequest(q)
+		return
+	case q.hops > rerouteMax:
+		l.failRequest(q, codec.ServiceUnavailable, "the services on this topic come and go", codec.TextDetail("reason", "busy"))
+		return
+	case l.broker.queued.Load() == 0:
+		if s := l.reserve(cs); s != nil {
+			l.dispatchTo(s, q)
+			return
+		}
+	}
+	if home := l.broker.queueLoop(name); home != l {
+		home.post(envelope{kind: envelopeQueue, packed: q.pack()})
+		return
+	}
+	l.assignOrQueue(q, name)
+}
+
+// assignOrQueue is route on the loop where requests on this topic wait.
+func (l *Loop) assignOrQueue(q *request, name []byte) {
+	if l.queues.byTopic[string(name)] == nil {
+		cs := l.requests.Lookup(name)
+		if len(cs) == 0 {
+			l.unroutedRequest(q)
+			return
+		}
+		if s := l.reserve(cs); s != nil {
+			l.dispatchTo(s, q)
+			return
+		}
+	}
+	l.enqueue(q, name)
+}
+
+// dispatchTo hands q to the loop of s, which has been reserved for it.
+func (l *Loop) dispatchTo(s *service, q *request) {
+	if s.loop == l {
+		l.deliverRequest(q, s)
+		return
+	}
+	s.loop.post(envelope{kind: envelopeRequest, to: s, packed: q.pack()})
+}
+
+// receiveRequest takes a request from another loop: for one of this loop's services, or to wait here.
+func (l *Loop) receiveRequest(e *envelope) {
+	q := e.unpack()
+	if e.kind == envelopeQueue {
+		l.lower = topic.Lower(l.lower[:0], q.topic)
+		l.assignOrQueue(&q, l.lower)
+	} else {
+		l.deliverRequest(&q, e.to)
+	}
+	e.body.Release()
+}
+
+// deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its entry. If s has left or
+// stalled since, q is routed again.
+func (l *Loop) deliverRequest(q *request, s *service) {
+	c := l.connOf(s)
+	if c != nil && !c.out.Stalled() && c.out.Bytes()+len(q.payload) > l.broker.limits.Bytes {
+		c.flush(false)
+	}
+	if c == nil || c.out.Stalled() || c.state != stateOpen {
+		s.outstanding.Add(-1)
+		q.hops++
+		l.lower = topic.Lower(l.lower[:0], q.topic)
+		l.assign(q, l.lower)
+		return
+	}
+	if l.time.Ms >= q.deadline {
+		s.outstanding.Add(-1)
+		l.broker.wakeQueues()
+		l.expiredRequest(q)
+		return
+	}
+	p := &l.outstanding
+	e := p.take(q.arrived)
+	if e == nil {
+		s.outstanding.Add(-1)
+		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding", codec.TextDetail("reason", "busy"))
+		return
+	}
+	e.describe(q)
+	p.bind(e, c)
+	l.wheel.Add(&e.timer, q.deadline)
+	header := l.headerEnd(e.id.Append(l.headerStart(codec.Request, q.topic, q.version)))
+	l.sendProtected(c, header, q.payload, c.textFrame(q.text, q.payload), q.id, e.key())
+	if l.broker.outstanding.Add(1) > l.broker.maxOutstanding {
+		l.evictOldest(e)
+	}
+}

@@ -1,0 +1,38 @@
+package broker
+
+import (
+	"time"
+
+	"mbserver/server/metrics"
+)
+
+// sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that still runs comes later.
+// Any goroutine.
+func (b *Broker) Sample(now time.Time) *metrics.Sample {
+	sec := now.Unix()
+	s := &metrics.Sample{
+		At:           now,
+		Connected:    b.Arrivals.Connected.Read(sec),
+		Disconnected: b.Arrivals.Disconnected.Read(sec),
+		Failed:       b.Arrivals.Failed.Read(sec),
+		Rejected:     b.Arrivals.Rejected.Read(sec),
+
+		Outstanding:   b.outstanding.Load(),
+		Queued:        b.queued.Load(),
+		Charged:       b.charged(),
+		Paused:        b.paused.Load(),
+		Shed:          b.budget.shed.Load(),
+		Services:      b.registry.count(),
+		Subscriptions: b.trie.Count(),
+		Machine:       b.machine.Read(now),
+	}
+	if b.logs != nil {
+		s.LogDropped = b.logs.Dropped()
+	}
+	for _, l := range b.loops {
+		s.Active += l.load.Load()
+		l.published.AddTotals(&s.Totals)
+		l.published.AddRates(sec, &s.Rates)
+	}
+	return s
+}

@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"net"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"mbserver/codec"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
+)
+
+// service is what the node at large may know of a connection: the trie, routes and other loops hold pointers to it. It
+// outlives its connection; slot and gen tell whether that still exists, and only the owning loop may look that up.
+type service struct {
+	// Immutable after open.
+	id          codec.UUID
+	slot, gen   uint32
+	transport   Transport
+	connectedAt int64        // Unix ms
+	remote      *net.TCPAddr // for the log
+
+	// Atomic.
+	profile     atomic.Pointer[system.Profile] // nil until registered
+	lastSeen    atomic.Int64                   // Unix ms of the last message
+	outstanding atomic.Int32                   // requests it was chosen for and has not answered
+	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
+	stalled     atomic.Bool                    // its socket takes nothing: it gets no requests
+	left        atomic.Bool                    // its connection has left the node
+	queued      atomic.Int32                   // its own requests that wait for a service with room
+	errors      metrics.Window                 // written by its loop only
+
+	loop *Loop // immutable; last, beside what a delivery needs of a conn
+}
+
+// Handle returns what names the connection on its loop, for Loop.Writable. Any goroutine.
+func (s *service) Handle() (slot, gen uint32) { return s.slot, s.gen }
+
+// hasRoom says whether one more request may go to s, of which it has n.
+func (s *service) hasRoom(n int32) bool {
+	limit := s.capacity.Load()
+	return (limit == 0 || n < limit) && !s.stalled.Load()
+}
+
+// textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to be. It decides nothing
+// over TCP, and looks at no payload there.
+func (s *service) textFrame(text bool, payload []byte) bool {
+	return text || s.transport == TransportWS && utf8.Valid(payload)
+}
+
+// take counts one more outstanding request, unless there is no room for it. Any goroutine.
+func (s *service) take() bool {
+	for {
+		n := s.outstanding.Load()
+		if !s.hasRoom(n) {
+			return false
+		}
+		if s.outstanding.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package broker
+
+// checkAlways holds what is true between any two turns.
+func (s *simulation) checkAlways() {
+	n := s.n
+	for _, f := range n.faults {
+		s.fail("%s", f)
+	}
+	pending, here, load := 0, 0, int64(0)
+	for _, l := range n.loops {
+		if l.inbox.lost != nil {
+			s.totals["lost in the mail"]++
+		}
+		pending += l.outstanding.count
+		load += l.load.Load()
+		for _, c := range l.conns {
+			if c == nil {
+				continue
+			}
+			here++
+			requests := int32(0)
+			for e := c.requests.First(); e != nil; e = e.Next() {
+				requests++
+			}
+			if requests > c.outstanding.Load() {
+				s.fail("%s has %d requests, outstanding are %d", c.id, requests, c.outstanding.Load())
+			}
+			if !l.inTurn && (c.dirty || c.state == stateClosing) {
+				s.fail("%s was left behind by its loop: dirty = %v, state %d", c.id, c.dirty, c.state)
+			}
+			const answer = 8 << 10 // more than the largest list here; one answer always has its chance
+			const notice = 1       // told in front of a full ring
+			if c.out.Bytes() > n.limits.Bytes+answer || c.out.Messages() > n.limits.Messages+notice {
+				s.fail("%s in state %d: %d bytes and %d messages wait, limits are %+v", c.id, c.state, c.out.Bytes(), c.out.Messages(), n.limits)
+			}
+		}
+		if !l.inTurn && l.turn.Len() != 0 {
+			s.fail("loop %d left %d bytes in its logs", l.index, l.turn.Len())
+		}
+	}
+	s.checkQueues()
+	s.checkFlow()
+	s.checkCharges()
+	if int64(pending) != n.outstanding.Load() {
+		s.fail("%d requests in the loops, %d outstanding in the node", pending, n.outstanding.Load())
+	}
+	if int64(here) != n.connections.Load() || int64(here) != load {
+		s.fail("%d connections in the loops, %d in the node, load %d", here, n.connections.Load(), load)
+	}
+	listed, subscriptions := 0, 0
+	for _, k := range s.places {
+		if k != nil && k.listed() {
+			listed++
+			subscriptions += len(k.subs[0]) + len(k.subs[1])
+			if len(k.Conn.subs) != len(k.subs[0])+len(k.subs[1]) {
+				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs), len(k.subs[0])+len(k.subs[1]))
+			}
+		}
+	}
+	if n.registry.count() != listed || n.trie.Count() != subscriptions {
+		s.fail("%d services of %d, %d subscriptions of %d", n.registry.count(), listed, n.trie.Count(), subscriptions)
+	}
+}
+
+// idle says that no loop has anything to do before the clock goes on.
+func (s *simulation) idle() bool {
+	for i, l := range s.n.loops {
+		if s.n.drivers[i].scheduled || l.inbox.box.Len() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkLanes holds that what waits on a topic is linked as it should be, oldest first in each lane, each lane once.
+func (s *simulation) checkLanes(l *Loop) {
+	for _, q := range l.queues.busy {
+		if err := q.Check(); err != nil {
+			s.fail("on %s: %v", q.topic, err)
+		}
+		count := 0
+		for e := range q.All() {
+			if count++; e.queue != q {
+				s.fail("a request waits on %s that is not its topic", q.topic)
+			}
+		}
+		for _, k := range s.sessions {
+			for e := q.First(&k.service); e != nil; e = e.Next() {
+				if count--; e.Item.requester != &k.service {
+					s.fail("a request on %s waits in a lane of %s that is not its own", q.topic, k.name)
+				}
+			}
+		}
+		if count += q.Len(); count != q.Len() || l.queues.byTopic[q.topic] != q || l.queues.busy[q.at] != q {
+			s.fail("on %s: the sessions have %d requests of %d", q.topic, count, q.Len())
+		}
+	}
+}
+
+// checkQueues holds that nothing waits for what is there: when no loop has anything to do, no service has room for a
+// request that waits.
+func (s *simulation) checkQueues() {
+	waiting, idle := 0, s.idle()
+	for _, l := range s.n.loops {
+		s.checkLanes(l)
+		for _, q := range l.queues.busy {
+			waiting += q.Len()
+		}
+	}
+	if int64(waiting) != s.n.queued.Load() {
+		s.fail("%d requests wait, %d are counted", waiting, s.n.queued.Load())
+	}
+	if s.totals["request waited"] += waiting; waiting == 0 || !idle {
+		return
+	}
+	for _, l := range s.n.loops {
+		for _, q := range l.queues.busy {
+			for _, k := range s.places {
+				if k == nil || !k.hasRoom() {
+					continue
+				}
+				if _, ok := k.wants(1, q.topic); ok {
+					s.fail("a request on %s waits, and %s has room", q.topic, k.name)
+				}
+			}
+		}
+	}
+}
+
+// checkAtRest holds the laws of conservation, when everything that could move has.
+func (s *simulation) checkAtRest() {
+	s.checkAlways()
+	n := s.n
+	if n.outstanding.Load() != 0 {
+		for _, l := range n.loops {
+			for e := l.outstanding.oldest; e != nil; e = e.newer {
+				s.say("outstanding: %s of %s, arrived at %d, deadline %d, queued = %v, armed = %v", e.header, e.requester.id, e.arrived, e.deadline, e.queue != nil, e.timer.Armed())
+			}
+		}
+		s.fail("%d requests are outstanding for ever", n.outstanding.Load())
+	}
+	for _, l := range n.loops {
+		if l.inbox.box.Len() != 0 || l.inTurn {
+			s.fail("loop %d is not at rest", l.index)
+		}
+		if len(l.acks.free) != len(l.acks.slots) {
+			s.fail("loop %d: %d acknowledgements wait for ever", l.index, len(l.acks.slots)-len(l.acks.free))
+		}
+		if l.outstanding.oldest != nil || l.outstanding.newest != nil || len(l.outstanding.free) != len(l.outstanding.slots) {
+			s.fail("loop %d: the table of requests is not empty", l.index)
+		}
+	}
+	for _, k := range s.sessions {
+		if k.outstanding.Load() != 0 || k.queued.Load() != 0 {
+			s.fail("%s has %d requests outstanding and %d waiting for ever", k.name, k.outstanding.Load(), k.queued.Load())
+		}
+		if !k.alive() {
+			continue
+		}
+		if !k.out.Empty() || k.out.Bytes() != 0 || k.gap != nil {
+			s.fail("%s: %d messages, %d bytes never left, gap %v", k.name, k.out.Messages(), k.out.Bytes(), k.gap)
+		}
+		k.checkFlowAtRest()
+		if k.got+k.gaps != k.owed && !k.lossyAuditor() {
+			s.fail("%s received %d, was told of %d lost, and was owed %d", k.name, k.got, k.gaps, k.owed)
+		}
+		if k.errors != k.errorsGot {
+			s.fail("%s sent %d malformed messages and was told of %d", k.name, k.errors, k.errorsGot)
+		}
+		if k.straysGot < k.strays || k.straysGot > k.strays+k.mayStray {
+			s.fail("%s: %d errors to messages without ID, expected are %d to %d", k.name, k.straysGot, k.strays, k.strays+k.mayStray)
+		}
+	}
+	s.checkAnswers()
+	s.checkAudit()
+}
+
+func (s *simulation) checkAnswers() {
+	for id, c := range s.calls {
+		if c.from.alive() && c.answers != 1 {
+			s.fail("%s: %d answers to %s %s", c.from.name, c.answers, c.topic, id)
+		}
+	}
+	for _, p := range s.publishes {
+		if p.id == "" || !p.from.alive() {
+			continue
+		}
+		if p.answers != 1 {
+			s.fail("%s: %d answers", p.key, p.answers)
+		}
+		if p.steady() && p.received+p.dropped != len(p.targets) {
+			s.fail("%s: %d received it, %d were acknowledged as dropped, subscribers were %d", p.key, p.received, p.dropped, len(p.targets))
+		}
+	}
+	for _, r := range s.requests {
+		if r.id != "" && r.from.alive() && r.answers != 1 {
+			s.fail("%s: %d answers", r.key, r.answers)
+		}
+		if r.target == nil || !r.target.alive() {
+			continue
+		}
+		accepted := r.target.responses[r.masked] - r.target.rejected[r.masked]
+		if accepted > 1 {
+			s.fail("%s: %d answers were accepted", r.key, accepted)
+		}
+		if r.id != "" && r.from.alive() && (accepted == 1) != (r.outcome == "answer") {
+			s.fail("%s: %d answers were accepted, the outcome is %q", r.key, accepted, r.outcome)
+		}
+		if accepted == 0 && r.id == "" && r.right != "" && r.rightAt < r.deadline && !s.evictions {
+			s.fail("%s was answered in time and that was refused", r.key)
+		}
+		if r.id == "" && r.from.alive() && accepted == 1 && (r.passed == 1) != (len(r.right) > 6 && r.right[:6] == "error:") {
+			s.fail("%s: passed on %d times: %.50s", r.key, r.passed, r.right)
+		}
+	}
+	for _, k := range s.sessions {
+		for masked, sent := range k.responses {
+			owner := s.requests[s.masked[masked]]
+			if k.alive() && (owner == nil || owner.target != k) && k.rejected[masked] != sent {
+				s.fail("%s: %d of %d responses to %s, which it was not asked, were refused", k.name, k.rejected[masked], sent, masked)
+			}
+		}
+	}
+}
+
+// steady says that all targets are still served, and none had a message taken out again that was given to it.
+func (p *simPublish) steady() bool {
+	for k := range p.targets {
+		if !k.alive() || k.loose {
+			return false
+		}
+	}
+	return true
+}
+
+// checkEmpty holds that nothing is left when everybody has gone.
+func (s *simulation) checkEmpty() {
+	s.checkAlways()
+	n := s.n
+	if n.connections.Load() != 0 || n.registry.count() != 0 || n.trie.Count() != 0 {
+		s.fail("left behind: %d connections, %d services, %d subscriptions", n.connections.Load(), n.registry.count(), n.trie.Count())
+	}
+	if n.charged() != 0 || n.paused.Load() != 0 {
+		s.fail("left behind: a charge of %d bytes, %d paused publishers", n.charged(), n.paused.Load())
+	}
+	for _, l := range n.loops {
+		if l.wheel.Len() != 0 || len(l.free) != len(l.conns) {
+			s.fail("loop %d: %d timers, %d of %d slots free", l.index, l.wheel.Len(), len(l.free), len(l.conns))
+		}
+	}
+	if live := liveShared() - s.shared; live != 0 {
+		s.fail("%d buffers were never released", live)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !simfault
+
+package broker
+
+func resetFault() {}

@@ -1,0 +1,351 @@
+package broker
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/server/config"
+)
+
+// simSettings are the parts of a node that only some simulations turn on.
+type simSettings struct {
+	pausing  bool  // back pressure
+	pauseMax int64 // ms
+	memory   bool  // the budget is tiny
+	shedSeen uint64
+	rates    *simRates // nil: no limit
+	logs     bool
+	audits   bool
+	auditor  *simClient
+	holes    bool // much is dropped where the order in which clients receive is known
+	drains   bool // it ends by going away
+	draining bool
+	ranAt    []int64 // by loop: its idea of the time in its last turn
+
+	auditFrom map[string][]string // service ID to the messages that the audit says were taken from it
+	auditTo   map[string]int      // and to how many it was sent
+}
+
+func (s *simulation) choose() {
+	s.pausing, s.memory, s.logs = s.chance(35), s.chance(15), s.chance(15)
+	s.audits, s.drains = s.chance(20), s.chance(25)
+	if s.holes = s.chance(25); s.holes {
+		s.pausing, s.logs, s.audits = false, false, false
+	}
+	s.auditFrom, s.auditTo = make(map[string][]string), make(map[string]int)
+	if s.chance(25) {
+		s.rates = s.newRates()
+	}
+}
+
+func (s *simulation) adjust(cfg *config.Config) {
+	if s.pausing {
+		s.pauseMax = []int64{20, 100, 300}[s.random.IntN(3)]
+		cfg.Connection.Backpressure = config.BackpressurePause
+		cfg.Connection.BackpressureMax = time.Duration(s.pauseMax) * time.Millisecond
+	}
+	if s.holes {
+		cfg.Connection.OutboundMessages = 8
+	}
+	if s.memory {
+		cfg.Message.PayloadMaxLength, cfg.Connection.OutboundBytes, cfg.Connection.OutboundMessages = 6000, 96<<10, 1000
+	}
+	if s.rates != nil {
+		s.rates.configure(&cfg.RateLimit)
+	}
+}
+
+func (s *simulation) arrange() {
+	s.ranAt = make([]int64, len(s.n.loops))
+	s.pausing = s.n.pause // not every system can
+	if s.memory {
+		s.n.budget.high = int64(20_000 + s.random.IntN(60_000)) // less than a configuration may ask for
+		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
+	}
+	if s.logs {
+		s.n.onLine = s.logged
+	}
+}
+
+// runLoop gives loop i one turn.
+func (s *simulation) runLoop(i int) {
+	s.n.run(i)
+	s.ranAt[i] = s.n.loops[i].time.Ms
+	for _, k := range s.places {
+		if k != nil {
+			k.checkTaken()
+		}
+	}
+}
+
+// simFlow is what is known of the flow between one client and the node.
+type simFlow struct {
+	single    bool // it does not read while it cannot write
+	choked    bool // and so it does not now
+	pausedBy  *pauseState
+	pausedAt  int64 // when it was first seen paused while nothing else was to be done
+	toldPause bool
+	refused   map[string]int // scope and request ID to the messages over a limit that it has not been told of
+	closeCode uint16         // of the WebSocket close that it received
+}
+
+func (k *simClient) startFlow() {
+	k.refused = make(map[string]int)
+	k.single = k.s.pausing && k.s.chance(40)
+}
+
+// readOn lets the client take everything, unless it is busy writing.
+func (k *simClient) readOn() {
+	if !k.choked {
+		k.unblock(0, true)
+	}
+}
+
+// choke has a client with one thread stop reading while it is stuck in a write, as two such clients that publish to each
+// other would wait for ever.
+func (k *simClient) choke() {
+	stuck := k.single && k.sock.paused && len(k.outbox) > 0 && k.alive()
+	if stuck == k.choked {
+		return
+	}
+	if k.choked = stuck; !stuck {
+		k.unblock(0, true)
+		return
+	}
+	k.s.say("%s cannot write, and does not read", k.name)
+	k.s.totals["stuck in a write"]++
+	k.excused, k.unsteady = true, true
+	k.sock.unlimited, k.sock.budget = false, 0
+}
+
+// blocked says that somebody who is served can still not write.
+func (s *simulation) blocked() bool {
+	for _, k := range s.places {
+		if k != nil && k.alive() && len(k.outbox) > 0 {
+			return true
+		}
+	}
+	return s.n.paused.Load() > 0
+}
+
+// simRounds bounds the wait for paused publishers, in rounds of 100 ms.
+const simRounds = 3000
+
+// noteFlow takes the word that the client is paused, or read on.
+func (k *simClient) noteFlow(m *testMessage) {
+	var flow struct{ State, Topic string }
+	if json.Unmarshal(m.payload, &flow) != nil || flow.Topic == "" || flow.State != map[bool]string{false: "paused", true: "resumed"}[k.toldPause] {
+		k.s.fail("%s, of whom paused = %v, is told %s", k.name, k.toldPause, m.payload)
+	}
+	if k.toldPause = !k.toldPause; k.toldPause {
+		k.s.totals["publisher paused"]++
+	}
+}
+
+// earliest is the oldest time that any loop may still believe in.
+func (s *simulation) earliest() int64 {
+	at := s.n.ms
+	for _, l := range s.n.loops {
+		if l.inTurn {
+			at = min(at, l.time.Ms)
+		}
+	}
+	return at
+}
+
+// checkPatience holds that an acknowledged publish is lost to a patient subscriber only when it has waited as long as it
+// may.
+func (s *simulation) checkPatience(p *simPublish) {
+	if !s.pausing || p.dropped == 0 || !p.patient || !p.steady() {
+		return
+	}
+	s.totals["pause ran out"]++
+	if waited := s.n.ms - p.since; waited < s.pauseMax {
+		s.fail("%s was dropped for %d after %d ms, it may wait %d", p.key, p.dropped, waited, s.pauseMax)
+	}
+}
+
+// checkFlow holds that who is paused has a reason to be, and for no longer than allowed.
+func (s *simulation) checkFlow() {
+	paused, idle := int64(0), s.idle()
+	for _, l := range s.n.loops {
+		waits := 0
+		for _, c := range l.conns {
+			if c == nil {
+				continue
+			}
+			if c.paused != nil {
+				if paused++; !l.inTurn && c.paused.pauses <= 0 {
+					s.fail("%s is paused for %d reasons", c.id, c.paused.pauses)
+				}
+			}
+			waits += len(c.parkedHere)
+			for _, p := range c.parkedHere {
+				if p.left <= 0 || p.body == nil || !p.timer.Armed() || !l.inTurn && c.state != stateOpen {
+					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v", c.id, c.state, p.left, p.timer.Armed())
+				}
+			}
+		}
+		if waits != l.parkedCount {
+			s.fail("%d publishes wait on loop %d, %d are counted", waits, l.index, l.parkedCount)
+		}
+	}
+	if paused != s.n.paused.Load() {
+		s.fail("%d publishers are paused, %d are counted", paused, s.n.paused.Load())
+	}
+	for _, k := range s.places {
+		switch {
+		case k == nil || !idle:
+		case k.paused != k.pausedBy:
+			k.pausedBy, k.pausedAt = k.paused, s.n.ms
+		case k.paused != nil && s.n.ms-k.pausedAt >= s.pauseMax:
+			s.fail("%s is paused for %d ms, the bound is %d", k.name, s.n.ms-k.pausedAt, s.pauseMax)
+		}
+	}
+}
+
+// checkFlowAtRest holds that the client has been told everything, and is read.
+func (k *simClient) checkFlowAtRest() {
+	if k.toldPause || k.sock.paused || len(k.parkedHere) > 0 {
+		k.s.fail("%s was told paused = %v, its socket is paused = %v, %d publishes wait for it", k.name, k.toldPause, k.sock.paused, len(k.parkedHere))
+	}
+	for key, n := range k.refused {
+		if n != 0 {
+			k.s.fail("%s was not told of %d messages over a limit: %s", k.name, n, key)
+		}
+	}
+	if k.ordered() && len(k.ledger)-k.seen != k.told {
+		k.s.fail("%s was told of %d lost after the last one of %d", k.name, k.told, len(k.ledger)-k.seen)
+	}
+}
+
+// shed says that the client may have been cut for the sake of memory.
+func (k *simClient) shed() bool {
+	s := k.s
+	if !s.memory || s.n.budget.shed.Load() <= s.shedSeen {
+		return false
+	}
+	s.shedSeen++
+	k.excused = true
+	return true
+}
+
+// checkCharges holds that the node's charge is the sum of what it holds.
+func (s *simulation) checkCharges() {
+	total := int64(0)
+	for _, l := range s.n.loops {
+		sum := int64(0)
+		waiting := make(map[*parkedPublish]bool)
+		for _, c := range l.conns {
+			if c == nil {
+				continue
+			}
+			sum += c.charge
+			for _, p := range c.parkedHere {
+				if !waiting[p] {
+					waiting[p] = true
+					sum += bodyCharge(p.body)
+				}
+			}
+			if c.paused != nil && c.paused.rest != nil && c.charge < bodyCharge(c.paused.rest) {
+				s.fail("%s keeps %d unread bytes and is charged %d", c.id, len(c.paused.rest.B), c.charge)
+			}
+		}
+		for _, q := range l.queues.busy {
+			for e := range q.All() {
+				sum += bodyCharge(e.body)
+			}
+		}
+		if sum != l.charge {
+			s.fail("loop %d holds %d bytes and is charged %d", l.index, sum, l.charge)
+		}
+		if !l.inTurn && l.charge != l.charged.Load() {
+			s.fail("loop %d is charged %d bytes and says %d", l.index, l.charge, l.charged.Load())
+		}
+		if l.inbox.box.Len() == 0 && l.inbox.waiting.Load() != 0 {
+			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
+		}
+		total += l.charged.Load() + l.inbox.waiting.Load()
+	}
+	if total != s.n.charged() {
+		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
+	}
+}
+
+// drain begins the end of a node that goes away: what is asked from here on is refused.
+func (s *simulation) drain() {
+	if !s.drains {
+		return
+	}
+	s.say("the node goes away")
+	s.n.state.Store(int32(draining))
+	s.draining = true
+	for range 50 {
+		s.step++
+		s.act()
+		s.observe()
+		s.checkAlways()
+	}
+}
+
+// goAway ends every connection as Shutdown does, and holds that each WebSocket was told why.
+func (s *simulation) goAway() {
+	var there []*simClient
+	for _, k := range s.places {
+		if k != nil && k.alive() {
+			there = append(there, k)
+			k.excused = true
+		}
+	}
+	for _, l := range s.n.loops {
+		l.post(envelope{kind: envelopeCall, call: (*Loop).goAway})
+	}
+	s.settle()
+	s.n.advance(lingerTime.Milliseconds() + 1)
+	s.settle()
+	for _, k := range there {
+		if !k.sock.closed {
+			s.fail("%s is still connected", k.name)
+		}
+		if k.transport == TransportWS && k.sock.err == nil {
+			s.totals["went away with 1001"]++
+			if k.closeCode != codec.CloseGoingAway {
+				s.fail("%s was closed with %d", k.name, k.closeCode)
+			}
+		}
+	}
+}
+
+func (k *simClient) noteClose(m *testMessage) {
+	if m.kind == codec.Close && len(m.payload) >= 2 {
+		k.closeCode = binary.BigEndian.Uint16(m.payload)
+	}
+}
+
+// refusal names one kind of message over a limit.
+func refusal(scope, id string) string { return fmt.Sprintf("by %s, ID %q", scope, id) }
+
+// noteLimited takes the answer to a message over a limit.
+func (k *simClient) noteLimited(id string, m *testMessage) {
+	var e struct {
+		Error struct {
+			Details struct {
+				Scope               string
+				Limit, RetryAfterMs int
+			}
+		}
+	}
+	_ = json.Unmarshal(m.payload, &e)
+	d := e.Error.Details
+	key := refusal(d.Scope, id)
+	if _, named := k.refused[key]; !named {
+		key = refusal(d.Scope, "")
+	}
+	if k.refused[key]--; k.refused[key] < 0 || d.Limit < 1 || d.RetryAfterMs < 1 {
+		k.s.fail("%s was refused what passes every limit: %s %s", k.name, m.header, m.payload)
+	}
+	k.s.totals["limited by "+d.Scope]++
+}

@@ -1,0 +1,199 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+	"mbserver/server/system"
+	"mbserver/topic"
+)
+
+// system takes a message on a system topic.
+func (l *Loop) system(c *Conn, h *codec.Header, name, payload []byte) {
+	l.caller = caller{c: c, h: *h}
+	defer func() { l.caller = caller{} }()
+	if err := l.systemTopics.Serve(&l.caller, h, name, payload); err != nil {
+		l.fail(c, h, err.Code, err.Message, err.Details...)
+	}
+}
+
+// caller implements system.Caller: the connection whose request on a system topic is being answered. Loop only.
+type caller struct {
+	c *Conn
+	h codec.Header
+}
+
+// ID implements system.Caller.
+func (k *caller) ID() codec.UUID { return k.c.id }
+
+// Counts implements system.Caller.
+func (k *caller) Counts() *metrics.Counts { return &k.c.loop.counts }
+
+// Answer implements system.Caller.
+func (k *caller) Answer(payload []byte) { k.c.loop.send(k.c, k.header(), payload, true) }
+
+func (k *caller) header() []byte {
+	return k.c.loop.responseHeader(k.h.Topic, k.h.Version, k.h.RequestID)
+}
+
+// reply is an answer that is composed elsewhere and later.
+type reply struct {
+	to     *service
+	header []byte
+}
+
+func (k *caller) later() reply { return reply{to: &k.c.service, header: bytes.Clone(k.header())} }
+
+// send delivers the answer to whoever asked, if it is still there. Any goroutine.
+func (r reply) send(payload []byte) {
+	body := ringbuf.NewShared()
+	body.B = append(append(body.B, r.header...), payload...)
+	r.to.postDirect(body)
+}
+
+// InBackground implements system.Caller.
+func (k *caller) InBackground(compose func() []byte) bool {
+	l := k.c.loop
+	l.published.Publish(l.time.sec(), &l.counts) // what it counted before this request is in the answer
+	r := k.later()
+	return l.broker.background.run(func() { r.send(compose()) })
+}
+
+// Register implements system.Caller.
+func (k *caller) Register(p *system.Profile) {
+	c, l := k.c, k.c.loop
+	c.profile.Store(p)
+	limit := l.broker.perService
+	if p.MaxConcurrent > 0 {
+		limit = int32(min(p.MaxConcurrent, math.MaxInt32))
+	}
+	if c.capacity.Swap(limit) != limit {
+		l.broker.wakeQueues()
+	}
+	l.counts[metrics.Registrations]++
+	l.log.Info("registered", "serviceId", c.id.String(), "name", p.Name)
+}
+
+// Subscribe implements system.Caller.
+func (k *caller) Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) {
+	for _, kind := range kinds {
+		k.c.subscribe(p, kind, o)
+	}
+	if l := k.c.loop; l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("subscribed", "serviceId", k.c.id.String(), "topic", p.String())
+	}
+}
+
+// Unsubscribe implements system.Caller.
+func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
+	for _, kind := range kinds {
+		k.c.unsubscribe(p, kind)
+	}
+}
+
+// AnswerSubscriptions implements system.Caller.
+func (k *caller) AnswerSubscriptions(
+	of codec.UUID, compose func([]system.Subscription, bool) ([]byte, *system.Error),
+) *system.Error {
+	l, target := k.c.loop, &k.c.service
+	if of != target.id {
+		target = l.broker.registry.find(of)
+	}
+	if target == nil || target.loop == l {
+		payload, err := compose(l.subscriptionsOf(target))
+		if err == nil {
+			k.Answer(payload)
+		}
+		return err
+	}
+	r := k.later()
+	target.loop.post(envelope{kind: envelopeCall, call: func(l *Loop) {
+		payload, err := compose(l.subscriptionsOf(target))
+		if err != nil {
+			payload = codec.AppendError(nil, err.Code, err.Message, l.time.Unix, err.Details...)
+		}
+		r.send(payload)
+	}})
+	return nil
+}
+
+// subscriptionsOf returns what a service of this loop is subscribed to; ok is false when it has left, or is nil.
+func (l *Loop) subscriptionsOf(s *service) (subs []system.Subscription, ok bool) {
+	if s == nil {
+		return nil, false
+	}
+	c := l.connOf(s)
+	if c == nil {
+		return nil, false
+	}
+	for i := range c.subs {
+		sub := &c.subs[i]
+		subs = append(subs, system.Subscription{Pattern: sub.pattern, Kind: sub.kind, Priority: sub.options.Priority})
+	}
+	return subs, true
+}
+
+// FilterLog implements system.Caller.
+func (k *caller) FilterLog(f *system.LogFilter) { k.c.loop.broker.logStream.SetFilter(&k.c.service, f) }
+
+// Notify implements system.Caller.
+func (k *caller) Notify(name string, compose func() []byte) {
+	l := k.c.loop
+	r := l.publishes.Lookup([]byte(name))
+	if r.total == 0 {
+		return
+	}
+	l.header = append(append(append(l.header[:0], "publish:"...), name...), ":1.0.0\n"...)
+	l.fanOut(r, l.header, compose(), true, nil, ackRef{})
+}
+
+// Services implements system.Node.
+func (b *Broker) Services(now time.Time) []system.Service {
+	all := b.registry.all()
+	services := make([]system.Service, len(all))
+	for i, s := range all {
+		services[i] = system.Service{
+			ID: s.id, Profile: s.profile.Load(), ConnectedAt: s.connectedAt, LastSeen: s.lastSeen.Load(),
+			Transport: s.transport.String(), Outstanding: int(s.outstanding.Load()), Queued: int(s.queued.Load()),
+			ErrorRate: s.errors.Rate(now.Unix()),
+		}
+	}
+	return services
+}
+
+// Walk implements system.Node.
+func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind, subs func() []system.Subscriber)) {
+	b.trie.Walk(func(p topic.Pattern, k topic.Kind, matches []topic.Match[*service]) bool {
+		f(p, k, func() []system.Subscriber {
+			subs := make([]system.Subscriber, len(matches))
+			for i, m := range matches {
+				subs[i] = system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority}
+			}
+			return subs
+		})
+		return true
+	})
+}
+
+// sendLog hands a line of the log to services of any loop: one envelope for each loop. Log's writer goroutine only.
+func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
+	var groups []remoteGroup
+	for _, s := range to {
+		groups = addTarget(groups, s, deliverDrop)
+	}
+	postGroups(groups, envelope{kind: envelopeLog, unaudited: true, packed: whole(body, true)})
+}
+
+// receiveLog delivers a line to this loop's targets. A line that is lost is counted and told to its reader like any
+// other message, but makes no line of its own.
+func (l *Loop) receiveLog(e *envelope) {
+	l.quiet = true
+	defer func() { l.quiet = false }()
+	l.receivePublish(e)
+}

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"log/slog"
+
+	"mbserver/server/admin"
+	"mbserver/server/broker"
+	"mbserver/server/config"
+	"mbserver/server/door"
+	"mbserver/server/logging"
+	"mbserver/server/reactor"
+)
+
+// Options are what a Node is given beside its configuration.
+type Options struct {
+	Logger  *slog.Logger     // nil: slog.Default
+	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: there is no log stream
+	Version string           // said in system.initialize
+}
+
+// Node is one message server: the floors of this package's folders, put on one another. Its methods
+// may be called by any goroutine, Start and Shutdown one after the other.
+type Node struct {
+	// Immutable after New.
+	cfg     config.Config
+	log     *slog.Logger
+	version string
+	broker  *broker.Broker
+
+	// Immutable after Start.
+	room  *reactor.Group
+	door  *door.Door
+	admin *admin.Server
+}
+
+// New makes a node that does not listen yet. An error says what is wrong with the configuration.
+func New(cfg config.Config, o Options) (*Node, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	b, err := broker.New(cfg, broker.Options{
+		Logger: o.Logger, Logs: o.Logs, Version: o.Version, CanPause: reactor.CanPause,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b}, nil
+}

@@ -1,0 +1,68 @@
+package reactor
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// CanPause says whether a single socket can be left unread here.
+const CanPause = true
+
+// PauseReading implements broker.Socket: a silenced descriptor stays in gnet's epoll with no events asked for. Errors and hang-ups
+// are still reported. That is safe only because gnet never writes for this node, and so never changes the events itself.
+func (s *gnetSocket) PauseReading(paused bool) {
+	r := s.reactor
+	if r.epoll == 0 {
+		var err error
+		if r.epoll, err = findEpoll(s.fd, r.group.stall.epoll); err != nil {
+			r.group.complain("cannot leave a socket unread", err)
+			r.epoll = -1
+		}
+	}
+	if r.epoll < 0 {
+		return
+	}
+	ev := unix.EpollEvent{Fd: int32(s.fd)}
+	if !paused {
+		ev.Events = unix.EPOLLIN | unix.EPOLLPRI // as gnet's poller asks for (pkg/netpoll, ReadEvents)
+	}
+	if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_MOD, s.fd, &ev); err != nil {
+		r.group.complain("cannot leave a socket unread", err)
+	}
+}
+
+// findEpoll returns the epoll descriptor, other than not, that watches fd: gnet keeps its own to itself.
+func findEpoll(fd, not int) (int, error) {
+	infos, err := filepath.Glob("/proc/self/fdinfo/*")
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range infos {
+		epoll, err := strconv.Atoi(filepath.Base(path))
+		if err == nil && epoll != not && watches(path, fd) {
+			return epoll, nil
+		}
+	}
+	return 0, fmt.Errorf("no epoll watches descriptor %d", fd)
+}
+
+// watches reads the "tfd:" lines of proc_pid_fdinfo(5).
+func watches(path string, fd int) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "tfd:" && fields[1] == strconv.Itoa(fd) {
+			return true
+		}
+	}
+	return false
+}

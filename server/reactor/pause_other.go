@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package reactor
+
+// CanPause says whether a single socket can be left unread here.
+const CanPause = false
+
+func (s *gnetSocket) PauseReading(bool) {}

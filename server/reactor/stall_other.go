@@ -1,0 +1,18 @@
+//go:build unix && !linux
+
+package reactor
+
+import "time"
+
+// stallWatcher looks after sockets that took less than there was to write. Where there is no epoll it has their loops try
+// again after a while: enough for development.
+type stallWatcher struct{}
+
+func newStallWatcher(*Group) (*stallWatcher, error) { return &stallWatcher{}, nil }
+
+func (w *stallWatcher) watch(s *gnetSocket, _ bool) error {
+	time.AfterFunc(stallRetry, func() { s.reactor.loop.Writable(s.slot, s.gen) })
+	return nil
+}
+
+func (w *stallWatcher) close() {}

@@ -1,5 +1,0 @@
-//go:build !simfault
-
-package server
-
-func resetFault() {}

@@ -1,8 +1,0 @@
-//go:build !simfault
-
-package server
-
-// simfaultBuild says that this build can break itself on purpose (see fault_on.go). A branch on it costs nothing here.
-const simfaultBuild = false
-
-func strikes(simfault) bool { return false }
