@@ -68,11 +68,11 @@ func newLiveNode(t testing.TB, change func(*config.Config)) *liveNode {
 	out := &liveOutput{}
 	logs := logging.New(out, slog.LevelInfo, config.FormatJSON)
 	t.Cleanup(func() { _ = logs.Close() })
-	b, err := New(cfg, Options{Logger: slog.New(logs), Logs: logs, Version: "test"})
+	n, err := New(cfg, Options{Logger: slog.New(logs), Logs: logs, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &liveNode{Node: b, t: t, out: out}
+	return &liveNode{Node: n, t: t, out: out, logs: logs}
 }
 
 // startLiveNode starts a node; it is shut down after the test, unless that has been done.
