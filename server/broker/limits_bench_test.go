@@ -65,8 +65,8 @@ func BenchmarkLimits(b *testing.B) {
 				}
 				n.settle()
 				frames = frames[:0]
-				for e := s.Conn.requests.First(); e != nil; e = e.Next() {
-					frames = appendAnswer(frames, e.Item)
+				for e := range s.Conn.requests.All() {
+					frames = appendAnswer(frames, e)
 				}
 				s.loop.begin()
 				s.Conn.receive(frames)

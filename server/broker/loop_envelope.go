@@ -29,10 +29,9 @@ type envelope struct {
 
 	packed // request: itself; publish and direct: body is the whole message, text as it says
 
-	targets    []*service // publish: immutable, shared with the sender's route cache
-	deliveries []delivery // publish: how each target wants it
-	key        uint64     // publish: the route's
-	dropped    uint32     // taken
+	group   *remoteGroup // publish: its targets; immutable, shared with the sender's route cache
+	key     uint64       // publish: the route's
+	dropped uint32       // taken
 
 	original string // publish: the publisher's request ID, only while there is an audit
 	call     func(l *Loop)

@@ -37,7 +37,7 @@ func (l *Loop) postPublish(e envelope) bool {
 		if in.lost == nil {
 			in.lost = make(map[*service]int)
 		}
-		for _, s := range e.targets {
+		for _, s := range e.group.targets {
 			in.lost[s]++
 		}
 	}

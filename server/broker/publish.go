@@ -96,7 +96,7 @@ func (l *Loop) fanOut(r *route, header, payload []byte, text bool, original []by
 func postGroups(groups []remoteGroup, e envelope) (refused, lost int) {
 	for i := range groups {
 		g := &groups[i]
-		e.targets, e.deliveries = g.targets, g.deliveries
+		e.group = g
 		e.body.Retain(1)
 		if !g.loop.postPublish(e) {
 			e.body.Release()
@@ -139,8 +139,9 @@ func (l *Loop) receivePublish(e *envelope) {
 	m.audit, m.original = !e.unaudited && l.broker.audited(), e.original
 	var frames [2]ringbuf.Frame
 	var made [2]bool
-	dropped := 0
-	for i, s := range e.targets {
+	sent, dropped := 0, 0
+	deliveries := e.group.deliveries
+	for i, s := range e.group.targets {
 		c := l.connOf(s)
 		if c == nil {
 			continue
@@ -150,12 +151,15 @@ func (l *Loop) receivePublish(e *envelope) {
 			made[t] = true
 			frames[t] = l.encode(t, t.fanFrames(), &m, ringbuf.Droppable)
 		}
-		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) || c.offer(frames[t], m.body, e.deliveries[i]) {
+		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) || c.offer(frames[t], m.body, deliveries[i]) {
 			dropped++
 			continue
 		}
-		l.sent(c, &m)
+		if sent++; m.audit {
+			l.auditSent(c, &m)
+		}
 	}
+	l.sentMany(sent)
 	e.body.Release()
 	if e.from != nil {
 		e.from.loop.post(taken(e.ackRef, dropped))

@@ -52,8 +52,8 @@ func (l *Loop) mayWait(r *route, n int) bool {
 
 // mayWaitHere is mustWait for another loop's publish.
 func (l *Loop) mayWaitHere(e *envelope) bool {
-	for i, s := range e.targets {
-		if c := l.connOf(s); c != nil && c.mayWait(e.deliveries[i], len(e.body.B)) {
+	for i, s := range e.group.targets {
+		if c := l.connOf(s); c != nil && c.mayWait(e.group.deliveries[i], len(e.body.B)) {
 			return true
 		}
 	}
@@ -95,9 +95,9 @@ func (l *Loop) receivePatiently(e *envelope) {
 	p := &parkedPublish{
 		ackRef: e.ackRef, loop: l, body: e.body, text: e.text, key: e.key, original: e.original,
 	}
-	for i, s := range e.targets {
+	for i, s := range e.group.targets {
 		if c := l.connOf(s); c != nil {
-			l.deliverOrPark(p, c, e.deliveries[i])
+			l.deliverOrPark(p, c, e.group.deliveries[i])
 		}
 	}
 	l.park(p)

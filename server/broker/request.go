@@ -67,12 +67,10 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	if h.TimeoutMs > 0 && h.RequestID != nil {
 		timeout = int64(h.TimeoutMs)
 	}
-	now := l.time.Ms
-	q := request{
-		// Arrival was up to 1 ms after the clock's tick.
-		trip: trip{requester: &c.service, text: text, arrived: now, deadline: now + timeout + 1},
-		id:   h.RequestID, topic: h.Topic, version: h.Version, payload: payload,
-	}
+	var q request // set field by field: the compiler would compose a literal elsewhere and copy it
+	q.requester, q.text, q.arrived = &c.service, text, l.time.Ms
+	q.deadline = q.arrived + timeout + 1 // arrival was up to 1 ms after the clock's tick
+	q.id, q.topic, q.version, q.payload = h.RequestID, h.Topic, h.Version, payload
 	l.assign(&q, name)
 }
 

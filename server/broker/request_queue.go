@@ -167,10 +167,9 @@ func (b *Broker) discardQueuedOf(s *service) {
 
 func (l *Loop) discardQueued(s *service) {
 	for i := len(l.queues.busy) - 1; i >= 0; i-- {
-		for k := l.queues.busy[i].First(s); k != nil; {
-			next := k.Next()
+		q := l.queues.busy[i] // gone from there with its last request
+		for k := q.First(s); k != nil; k = q.First(s) {
 			l.outstanding.drop(k.Item)
-			k = next
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (p *outstanding) unqueue(e *entry) {
 
 // describe fills in whose request e is and how it will be answered.
 func (e *entry) describe(q *request) {
-	e.trip, e.hasID = q.trip, len(q.id) > 0
+	e.requester, e.hasID = q.requester, len(q.id) > 0
 	e.header = append(e.header[:0], q.topic...)
 	e.header = append(append(e.header, ':'), q.version...)
 	if e.hasID {

@@ -1,45 +1,59 @@
 package fair
 
+import "iter"
+
 // Link is an item's place in one List or Queue at a time. Set Item once; the zero Link is in none.
 type Link[T any] struct {
 	Item       T
 	prev, next *Link[T]
 }
 
-// Next returns the link behind k in its list, or nil.
-func (k *Link[T]) Next() *Link[T] { return k.next }
-
-// List is links in the order in which they were pushed. The zero value is empty.
-type List[T any] struct{ head, tail *Link[T] }
+// List is links in the order in which they were pushed. The zero value is empty. It is one pointer:
+// the links are a ring, of which only the newest is known.
+type List[T any] struct{ newest *Link[T] }
 
 // First returns the oldest link, or nil.
-func (l *List[T]) First() *Link[T] { return l.head }
+func (l *List[T]) First() *Link[T] {
+	if l.newest == nil {
+		return nil
+	}
+	return l.newest.next
+}
 
 // Last returns the newest link, or nil.
-func (l *List[T]) Last() *Link[T] { return l.tail }
+func (l *List[T]) Last() *Link[T] { return l.newest }
 
 // Push puts k, which is in no list, at the end.
 func (l *List[T]) Push(k *Link[T]) {
-	k.prev = l.tail
-	if l.tail == nil {
-		l.head = k
+	if l.newest == nil {
+		k.prev, k.next = k, k
 	} else {
-		l.tail.next = k
+		k.prev, k.next = l.newest, l.newest.next
+		k.prev.next, k.next.prev = k, k
 	}
-	l.tail = k
+	l.newest = k
 }
 
 // Remove takes k, which is in l, out.
 func (l *List[T]) Remove(k *Link[T]) {
-	if k.prev != nil {
-		k.prev.next = k.next
+	if k.next == k {
+		l.newest = nil
 	} else {
-		l.head = k.next
-	}
-	if k.next != nil {
-		k.next.prev = k.prev
-	} else {
-		l.tail = k.prev
+		k.prev.next, k.next.prev = k.next, k.prev
+		if l.newest == k {
+			l.newest = k.prev
+		}
 	}
 	k.prev, k.next = nil, nil
+}
+
+// All ranges over the items, oldest first. The list must not change meanwhile.
+func (l *List[T]) All() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for k := l.First(); k != nil; k = k.next {
+			if !yield(k.Item) || k == l.newest {
+				return
+			}
+		}
+	}
 }

@@ -28,16 +28,16 @@ func (q *Queue[K, T]) Next() *Link[T] {
 	if q.turn == nil {
 		return nil
 	}
-	return q.turn.items.head
+	return q.turn.items.First()
 }
 
 // Advance passes the turn to the next lane. The queue must not be empty.
 func (q *Queue[K, T]) Advance() { q.turn = q.turn.next }
 
-// First returns the oldest item of a lane, or nil; those behind it are its Next.
+// First returns the oldest item of a lane, or nil.
 func (q *Queue[K, T]) First(key K) *Link[T] {
 	if ln := q.lanes[key]; ln != nil {
-		return ln.items.head
+		return ln.items.First()
 	}
 	return nil
 }
@@ -47,8 +47,8 @@ func (q *Queue[K, T]) First(key K) *Link[T] {
 func (q *Queue[K, T]) All() iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for ln, left := q.turn, len(q.lanes); left > 0; ln, left = ln.next, left-1 {
-			for k := ln.items.head; k != nil; k = k.next {
-				if !yield(k.Item) {
+			for item := range ln.items.All() {
+				if !yield(item) {
 					return
 				}
 			}
@@ -116,7 +116,7 @@ func (q *Queue[K, T]) Displaceable(key K) *Link[T] {
 	for greedy.count <= own+1 {
 		greedy = greedy.next
 	}
-	return greedy.items.tail
+	return greedy.items.Last()
 }
 
 // Check returns what is wrong with the queue's own links and counts: for tests and for builds that
@@ -127,10 +127,9 @@ func (q *Queue[K, T]) Check() error {
 		if ring++; ring > len(q.lanes) || q.lanes[ln.key] != ln || ln.next.prev != ln {
 			return fmt.Errorf("the %d lanes are not a ring", len(q.lanes))
 		}
-		n := 0
-		for k := ln.items.head; k != nil; k = k.next {
-			n++
-			if k.next != nil && k.next.prev != k || k.next == nil && ln.items.tail != k {
+		n, newest := 0, ln.items.newest
+		for k := newest; k != nil && (n == 0 || k != newest); k = k.next {
+			if n++; k.next == nil || k.next.prev != k || n > ln.count {
 				return fmt.Errorf("lane %d is broken behind its item %d", ring, n)
 			}
 		}

@@ -71,15 +71,11 @@ func checkQueue(t *rapid.T, q *Queue[int, int], lanes []*modelLane) {
 	for _, ln := range lanes {
 		count += len(ln.items)
 		all = append(all, ln.items...)
-		at := 0
-		for k := q.First(ln.key); k != nil; k = k.Next() {
-			if at == len(ln.items) || k.Item != ln.items[at] {
-				t.Fatalf("lane %d has %d at place %d, want %v", ln.key, k.Item, at, ln.items)
-			}
-			at++
+		if got := slices.Collect(q.lanes[ln.key].items.All()); !slices.Equal(got, ln.items) {
+			t.Fatalf("lane %d has %v, want %v", ln.key, got, ln.items)
 		}
-		if at != len(ln.items) {
-			t.Fatalf("lane %d has %d items, want %v", ln.key, at, ln.items)
+		if k := q.First(ln.key); k == nil || k.Item != ln.items[0] {
+			t.Fatalf("the first of lane %d is %v, want %v", ln.key, k, ln.items)
 		}
 	}
 	if q.Len() != count {
@@ -127,8 +123,8 @@ func TestCheckNotices(t *testing.T) {
 	for what, breakIt := range map[string]func(q *Queue[int, int]){
 		"a lane that is not in the ring": func(q *Queue[int, int]) { q.lanes[9] = &lane[int, int]{} },
 		"a ring that goes one way":       func(q *Queue[int, int]) { q.turn.next.prev = nil },
-		"an item without a way back":     func(q *Queue[int, int]) { q.turn.items.head.next.prev = nil },
-		"a wrong end":                    func(q *Queue[int, int]) { q.turn.items.tail = q.turn.items.head },
+		"an item without a way back":     func(q *Queue[int, int]) { q.turn.items.newest.next.prev = nil },
+		"an item without a next":         func(q *Queue[int, int]) { q.turn.items.newest.next = nil },
 		"a lane that miscounts":          func(q *Queue[int, int]) { q.turn.count++ },
 		"a queue that miscounts":         func(q *Queue[int, int]) { q.count++ },
 	} {
