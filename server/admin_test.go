@@ -117,7 +117,8 @@ func TestAdminMetrics(t *testing.T) {
 	}
 }
 
-// A draining node lives but is not ready, until its last request is answered; then the listener is gone too.
+// A draining node lives but is not ready, until its last request is answered; then the listener is
+// gone too.
 func TestAdminWhileDraining(t *testing.T) {
 	n := startLiveNode(t, withAdmin)
 	base := "http://" + n.Addr("admin")

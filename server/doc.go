@@ -1,4 +1,5 @@
-// Package server is the node: the door through which connections arrive, and the room in which reactor loops own them.
+// Package server is the node: the door through which connections arrive, and the room in which
+// reactor loops own them.
 //
 // # Reading order
 //
@@ -31,13 +32,15 @@
 //  5. A deadline (entry.Expire), a target that leaves (failRequestsOf) and the node's bound (evictOldest) end an entry the
 //     same way, with an error. An entry is freed exactly once, and only its freeing answers: so is every request.
 //
-// A connection arrives through door.go (limits, handshake) and loop.go open; it ends in conn.go: doom decides, carryOutClose
-// acts at the end of the turn, gone frees the slot. system.go holds the table of system topics, one file per group of them.
+// A connection arrives through door.go (limits, handshake) and loop.go open; it ends in conn.go:
+// doom decides, carryOutClose acts at the end of the turn, gone frees the slot. system.go holds the
+// table of system topics, one file per group of them.
 //
 // # Ownership
 //
-// Everything in loop and conn belongs to the loop's goroutine unless its comment says otherwise. The embedded service is
-// what others may hold: immutable or atomic, with slot and generation to find the connection again. Loops talk through
-// inboxes only. Scratch buffers of a loop are valid within one call; what is said in the middle of something else (gap
-// notices, audit) has scratch of its own.
+// Everything in loop and conn belongs to the loop's goroutine unless its comment says otherwise.
+// The embedded service is what others may hold: immutable or atomic, with slot and generation to
+// find the connection again. Loops talk through inboxes only. Scratch buffers of a loop are valid
+// within one call; what is said in the middle of something else (gap notices, audit) has scratch of
+// its own.
 package server

@@ -42,8 +42,8 @@ func (c *liveClient) lines(n *lineNode) []string {
 // lineNode logs through a node as the node itself does.
 type lineNode struct{ *liveNode }
 
-// flush returns when every line logged so far has been handed to the loops: lines are handed over in order, and after
-// they were written.
+// flush returns when every line logged so far has been handed to the loops: lines are handed over
+// in order, and after they were written.
 func (n *lineNode) flush() {
 	n.t.Helper()
 	const marker = "everything before this line is out"
@@ -124,7 +124,8 @@ func TestLogBadFields(t *testing.T) {
 	}
 }
 
-// A subscription to the topic brings errors; with a filter beside it that one decides, and there is one copy.
+// A subscription to the topic brings errors; with a filter beside it that one decides, and there is
+// one copy.
 func TestLogTopicSubscription(t *testing.T) {
 	n := &lineNode{startLiveNode(t, nil)}
 	c := n.dial()
@@ -190,7 +191,8 @@ func TestLogLineForm(t *testing.T) {
 	}
 }
 
-// A listener that does not read loses lines: it is told how many, nobody else waits, and the loss makes no line.
+// A listener that does not read loses lines: it is told how many, nobody else waits, and the loss
+// makes no line.
 func TestLogSlowListener(t *testing.T) {
 	n := &lineNode{startLiveNode(t, func(cfg *config.Config) { cfg.Connection.OutboundBytes = 256 << 10 })}
 	slow, quick := n.dial(), n.dial()

@@ -9,7 +9,8 @@ import (
 	"mbserver/server/metrics"
 )
 
-// holdAtZero fails when f allocates once everything has grown to its size. f returns the messages it caused.
+// holdAtZero fails when f allocates once everything has grown to its size. f returns the messages
+// it caused.
 func holdAtZero(t *testing.T, f func()) {
 	t.Helper()
 	for range 300 {
@@ -28,7 +29,8 @@ func quiet(clients ...*testClient) {
 	}
 }
 
-// again returns a function that lets the same bytes arrive at k as often as it is called: unmasking overwrites them.
+// again returns a function that lets the same bytes arrive at k as often as it is called: unmasking
+// overwrites them.
 func (k *testClient) again(msg string) func() {
 	frame := k.frame([]byte(msg), true)
 	in := make([]byte, len(frame))

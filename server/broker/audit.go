@@ -8,20 +8,21 @@ import (
 	"mbserver/server/system"
 )
 
-// audit is the stream of system.message: what the node takes and what it sends. Its subscribers are counted, because an
-// audit that nobody reads must cost nothing.
+// audit is the stream of system.message: what the node takes and what it sends. Its subscribers are
+// counted, because an audit that nobody reads must cost nothing.
 type audit struct {
 	subscribers atomic.Int32
 }
 
 var messageTopicName = []byte(system.MessageTopic)
 
-// audited says whether somebody reads the audit. It is the whole cost of the audit while nobody does. Any goroutine.
+// audited says whether somebody reads the audit. It is the whole cost of the audit while nobody
+// does. Any goroutine.
 func (b *Broker) audited() bool { return b.audit.subscribers.Load() > 0 }
 
-// auditTaken reports a message that c sent and that is well formed. Its timeout is the deadline that a request gets (its own
-// or the node's default). Who audits is in the middle of something that still uses the loop's scratch space: every audit
-// message has a buffer of its own.
+// auditTaken reports a message that c sent and that is well formed. Its timeout is the deadline
+// that a request gets (its own or the node's default). Who audits is in the middle of something
+// that still uses the loop's scratch space: every audit message has a buffer of its own.
 func (l *Loop) auditTaken(c *Conn, h *codec.Header, payload []byte) {
 	timeout := uint64(0)
 	if h.Action == codec.Request {
@@ -48,11 +49,13 @@ func (l *Loop) auditSent(c *Conn, m *outgoing) {
 	l.auditPublish(body)
 }
 
-// auditPublish delivers an audit message and gives body back. It is droppable like any publish, and not audited.
+// auditPublish delivers an audit message and gives body back. It is droppable like any publish, and
+// not audited.
 func (l *Loop) auditPublish(body *ringbuf.Shared) {
 	r := l.publishes.Lookup(messageTopicName)
 	m := outgoingOf(body, true, 0)
 	l.deliver(r, &m)
-	postGroups(r.remote, envelope{kind: envelopePublish, unaudited: true, packed: whole(body, true)})
+	postGroups(r.remote,
+		envelope{kind: envelopePublish, unaudited: true, packed: whole(body, true)})
 	body.Release()
 }

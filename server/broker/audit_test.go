@@ -76,7 +76,8 @@ func auditedMessage(o map[string]any) (header map[string]any, payload any) {
 	return header, m["payload"]
 }
 
-// A request's whole life is audited, on both loops and to both auditors, while other work goes on undisturbed.
+// A request's whole life is audited, on both loops and to both auditors, while other work goes on
+// undisturbed.
 func TestAuditOfRequest(t *testing.T) {
 	n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Message.PayloadMaxLength = 64 << 10 })
 	const id = "00000000-0000-4000-8000-00000000000a"
@@ -122,7 +123,8 @@ func TestAuditOfRequest(t *testing.T) {
 	}
 }
 
-// Copies of a publish, the broker's answers and greetings are audited as sent; audit messages and log lines are not.
+// Copies of a publish, the broker's answers and greetings are audited as sent; audit messages and
+// log lines are not.
 func TestAuditOfPublish(t *testing.T) {
 	n := newTestNode(t, 1, 2, nil)
 	n.onLine = func(logging.Line, []*service) {}
@@ -186,7 +188,8 @@ func TestAuditEndsWithItsSubscriber(t *testing.T) {
 	}
 }
 
-// What the loop is doing while it audits keeps its scratch space: composing an audit message touches none of it.
+// What the loop is doing while it audits keeps its scratch space: composing an audit message
+// touches none of it.
 func TestAuditKeepsScratch(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
 	l := n.loops[0]

@@ -2,8 +2,8 @@ package broker
 
 import "sync"
 
-// background composes answers that need the whole registry or the whole tree, on one goroutine, so that a monitoring console
-// never delays a message.
+// background composes answers that need the whole registry or the whole trie, on one goroutine, so
+// that a monitoring console never delays a message.
 type background struct {
 	jobs chan func()
 	done sync.WaitGroup
@@ -20,7 +20,7 @@ func (d *background) start() {
 	}()
 }
 
-// stop ends the desk once its queue is done. Nothing may be asked afterwards.
+// stop ends it once its queue is done. Nothing may be asked afterwards.
 func (d *background) stop() {
 	if d.jobs != nil {
 		close(d.jobs)

@@ -11,42 +11,48 @@ import (
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
-	// turnMax is how many encoded bytes a turn gathers before its connections are written early. It keeps the log in
-	// the CPU's cache and bounds its memory, however much arrives in one batch.
+	// turnMax is how many encoded bytes a turn gathers before its connections are written early. It
+	// keeps the log in the CPU's cache and bounds its memory, however much arrives in one batch.
 	turnMax = 256 << 10
 
-	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to one body; smaller
-	// frames are copied (measured: copying wins up to about 1 KiB, references from about 4 KiB).
+	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to
+	// one body; smaller frames are copied (measured: copying wins up to about 1 KiB, references
+	// from about 4 KiB).
 	sharedBodyMin = 4 << 10
 
-	// inboxMax is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond it are dropped
-	// for that loop's subscribers, counted, and told to each of them.
+	// inboxMax is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond
+	// it are dropped for that loop's subscribers, counted, and told to each of them.
 	inboxMax = 1 << 16
 
-	// inboxBytesMax bounds the bodies of the publishes that wait for one loop; the inboxes of all loops together hold at
-	// most 1/inboxShare of memory.limit. Two of the largest messages always have room.
+	// inboxBytesMax bounds the bodies of the publishes that wait for one loop; the inboxes of all
+	// loops together hold at most 1/inboxShare of memory.limit. Two of the largest messages always
+	// have room.
 	inboxBytesMax = 64 << 20
 	inboxShare    = 8
 
 	// matchCacheLimit is how many topics' routes one loop remembers.
 	matchCacheLimit = 1 << 14
 
-	// lingerTime is how long a connection that is being closed may take to read its last messages and close its side.
+	// lingerTime is how long a connection that is being closed may take to read its last messages
+	// and close its side.
 	lingerTime = 2 * time.Second
 
-	// protectedReserve is the share (1/n) of a ring that only responses, errors and notices may fill, so that a
-	// connection whose subscriptions overflow still gets its answers.
+	// protectedReserve is the share (1/n) of a ring that only responses, errors and notices may
+	// fill, so that a connection whose subscriptions overflow still gets its answers.
 	protectedReserve = 16
 
-	// protectedBytes and protectedMessages are the least of that share, in a small ring. The messages come on top of
-	// connection.outbound.messages, the bytes are part of connection.outbound.bytes.
+	// protectedBytes and protectedMessages are the least of that share, in a small ring. The
+	// messages come on top of connection.outbound.messages, the bytes are part of
+	// connection.outbound.bytes.
 	protectedBytes    = 16 << 10
 	protectedMessages = 64
 
-	// rerouteMax is how often a request is offered to another service because the chosen one left before it arrived.
+	// rerouteMax is how often a request is offered to another service because the chosen one left
+	// before it arrived.
 	rerouteMax = 4
 
-	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding request.
+	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding
+	// request.
 	loopsMax = 1 << 8
 	slotsMax = 1 << 24
 
@@ -54,7 +60,8 @@ const (
 	backgroundQueue = 256
 )
 
-// bounds are the configuration's limits in the units that the hot path uses, and what follows from them. Immutable.
+// bounds are the configuration's limits in the units that the hot path uses, and what follows from
+// them. Immutable.
 type bounds struct {
 	limits    ringbuf.Limits // of a ring
 	droppable ringbuf.Limits // the part of it that publishes may fill
@@ -72,7 +79,7 @@ type bounds struct {
 	maxConnections int64
 	maxOutstanding int64
 	queuedPerTopic int
-	perService     int32    // requests one service may have that registered no maxConcurrent; 0 = any number
+	perService     int32    // requests of a service without maxConcurrent; 0 = any number
 	overflow       delivery // of a subscription that chose none
 }
 

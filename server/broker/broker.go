@@ -20,13 +20,13 @@ import (
 // Options are what a Broker is given beside its configuration.
 type Options struct {
 	Logger   *slog.Logger     // nil: slog.Default
-	Logs     *logging.Handler // the handler behind Logger, for system.log; nil: there is no log stream
+	Logs     *logging.Handler // behind Logger, for system.log; nil: there is no log stream
 	Version  string           // said in system.initialize
 	CanPause bool             // sockets can be left unread: connection.backpressure works
 }
 
-// Broker is what the loops of a node share: who is connected and subscribed, the limits, and the counts. Its methods may be
-// called by any goroutine.
+// Broker is what the loops of a node share: who is connected and subscribed, the limits, and the
+// counts. Its methods may be called by any goroutine.
 type Broker struct {
 	// Immutable after New.
 	log     *slog.Logger
@@ -40,7 +40,7 @@ type Broker struct {
 	rates *limit.Limits // nil when there is no rate limit
 
 	// Any goroutine.
-	Arrivals    metrics.Connections // what became of connections; the door counts those that never came in
+	Arrivals    metrics.Connections // the door counts those that never came in
 	Throttle    logging.Throttle    // for lines that clients can cause at will
 	registry    registry
 	background  background
@@ -81,7 +81,8 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog
 	var err error
 	if b.rates, err = limit.New(limit.Settings{
-		PerService: cfg.RateLimit.PerService, PerTopic: cfg.RateLimit.PerTopic, Total: cfg.RateLimit.Total,
+		PerService: cfg.RateLimit.PerService, PerTopic: cfg.RateLimit.PerTopic,
+		Total:           cfg.RateLimit.Total,
 		TopicPerService: cfg.RateLimit.TopicPerService,
 	}, count); err != nil {
 		return nil, err

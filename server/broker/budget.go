@@ -8,12 +8,28 @@ import (
 	"mbserver/ringbuf"
 )
 
-// The node's memory budget (protocol §9 memory.limit). What clients can make it hold is charged: stalled rings, partial
-// frames, waiting requests, inboxes. The rest of the limit is for what the charge does not see: the connections
-// themselves, buffers that are pooled or larger than what is in them (measured: half as much again), and what the
-// collector has not come to yet.
+// The memory budget (protocol §9, memory.limit): what clients can make the node hold.
+//
+// Purpose. Whatever clients do, the node stays within memory.limit and lives; those who read are
+// not cut for those who do not.
+//
+// Outline. Each connection is charged what it makes the node hold: a stalled ring, a partial frame,
+// bytes kept while it is paused (recharge); a loop, besides, the requests and publishes that wait
+// on it; an inbox its bodies. A loop publishes its charge at the end of each turn (settleMemory).
+// When the sum over all loops passes budgetHigh and this loop's part has grown, every loop cuts its
+// largest laggards (shed), those with less than half of the largest anywhere left to the loops that
+// have larger ones, until budgetLow is reached. Newcomers and requests that would wait are refused
+// meanwhile (overBudget).
+//
+// Invariants. The charge is the sum of its parts at the end of every turn (the simulation checks
+// it), and zero when everybody has gone.
+//
+// Cost. One comparison a turn while nothing changes; a sum over the loops when the charge grew; a
+// walk over the loop's connections only when it has to cut. The rest of the limit is for what the
+// charge does not see: the connections themselves, buffers that are pooled or larger than what is
+// in them (measured: half as much again), and what the collector has not come to yet.
 const (
-	budgetHigh = 40 // per cent of memory.limit that may be charged: beyond it the largest laggards are cut
+	budgetHigh = 40 // per cent of memory.limit beyond which the largest laggards are cut
 	budgetLow  = 32 // per cent down to which they are
 
 	recordCharge  = 40      // bytes charged per waiting message beside its own
@@ -61,8 +77,8 @@ func (c *Conn) recharge() {
 	}
 }
 
-// settleMemory publishes the loop's charge at the end of its turn and, when the node is over its budget, has every loop cut
-// its largest laggards.
+// settleMemory publishes the loop's charge at the end of its turn and, when the node is over its
+// budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
 	if l.charge == l.charged.Load() {
 		return
@@ -81,8 +97,8 @@ func (l *Loop) settleMemory() {
 	l.shed()
 }
 
-// shed cuts this loop's largest laggards, largest first, until the node is back within its budget or only small ones are
-// left.
+// shed cuts this loop's largest laggards, largest first, until the node is back within its budget
+// or only small ones are left.
 func (l *Loop) shed() {
 	l.shedding.Store(false)
 	b := l.broker
@@ -100,8 +116,11 @@ func (l *Loop) shed() {
 	for ; len(laggards) > 0; laggards = laggards[1:] {
 		c := laggards[0]
 		l.largest.Store(c.charge)
-		if total <= b.budget.low || c.charge < b.largest()/2 {
-			break // enough, or larger ones are another loop's
+		if total <= b.budget.low {
+			break // back within the budget
+		}
+		if c.charge < b.largest()/2 {
+			break // a loop with a laggard twice as large cuts first
 		}
 		total -= c.charge
 		b.budget.shed.Add(1)

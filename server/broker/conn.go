@@ -15,7 +15,7 @@ type connState uint8
 
 const (
 	stateOpen    connState = iota
-	stateClosing           // a close was decided in this turn: nothing more is taken from it or for it
+	stateClosing           // a close was decided in this turn: it takes and gets nothing more
 	stateLinger            // it has left the node; its last messages drain and its peer may close
 	stateGone
 )
@@ -24,8 +24,9 @@ const (
 type Conn struct {
 	service
 
-	// Owned by the loop. What a delivery touches comes first and side by side: with many idle connections none of it is in
-	// the processor's cache, and each line costs as much as the rest of the delivery.
+	// Owned by the loop. What a delivery touches comes first and side by side: with many idle
+	// connections none of it is in the processor's cache, and each line costs as much as the rest
+	// of the delivery.
 	sock    Socket
 	gap     *gap  // what was dropped and has not been told yet
 	charge  int64 // bytes of the node's memory budget
@@ -138,11 +139,13 @@ func (c *Conn) flush(writable bool) {
 	}
 }
 
-// awaitWritable asks for word of room. Without it the connection would stand for ever: it is given up.
+// awaitWritable asks for word of room. Without it the connection would stand for ever: it is given
+// up.
 func (c *Conn) awaitWritable() {
 	if err := c.sock.AwaitWritable(); err != nil {
 		l := c.loop
-		l.broker.Throttle.Log(l.log, slog.LevelError, "cannot watch a stalled socket", "error", err.Error())
+		l.broker.Throttle.Log(l.log, slog.LevelError, "cannot watch a stalled socket",
+			"error", err.Error())
 		c.abort()
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"mbserver/server/metrics"
 )
 
-// closeLater decides that c will be closed at the end of the turn, after its last messages are written. Until then nothing more
-// is taken from it or for it. A fan-out that walks over c is not disturbed.
+// closeLater decides that c will be closed at the end of the turn, after its last messages are
+// written. Until then nothing more is taken from it or for it. A fan-out that walks over c is not
+// disturbed.
 func (c *Conn) closeLater() {
 	if c.state != stateOpen {
 		return
@@ -20,7 +21,8 @@ func (c *Conn) closeLater() {
 	l.closing = append(l.closing, c)
 }
 
-// abort is doom for a connection whose peer will not read any more: its descriptor is given back at once.
+// abort is closeLater for a connection whose peer will not read any more: its descriptor is given
+// back at once.
 func (c *Conn) abort() {
 	switch c.state {
 	case stateOpen:
@@ -35,7 +37,8 @@ func (c *Conn) abort() {
 	}
 }
 
-// abortSlow is doomNow for a connection that does not keep up: what waits for it is lost, and counted.
+// abortSlow is abort for a connection that does not keep up: what waits for it is lost, and
+// counted.
 func (c *Conn) abortSlow() {
 	l := c.loop
 	l.dropped(c.out.Messages())
@@ -44,7 +47,7 @@ func (c *Conn) abortSlow() {
 	c.abort()
 }
 
-// finishClose runs at the end of a turn for a connection that was doomed during it.
+// finishClose runs at the end of a turn for a connection whose close was decided during it.
 func (c *Conn) finishClose() {
 	l := c.loop
 	if c.state == stateGone {
@@ -87,12 +90,14 @@ func (c *Conn) leave() {
 	l.wheel.Cancel(&c.timer)
 	l.broker.Arrivals.Disconnected.Add(l.time.sec())
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
-		l.log.Info("disconnected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
+		l.log.Info("disconnected", "serviceId", c.id.String(),
+			"transport", c.transport.String(), "remote", c.remote.String())
 	}
 }
 
-// PeerClosed ends the connection, which the reactor reports. reset: the peer reads nothing more; otherwise it has only ended
-// its own stream and gets what this turn has for it. The caller closes the descriptor afterwards. Loop only.
+// PeerClosed ends the connection, which the reactor reports. reset: the peer reads nothing more;
+// otherwise it has only ended its own stream and gets what this turn has for it. The caller closes
+// the descriptor afterwards. Loop only.
 func (c *Conn) PeerClosed(reset bool) {
 	l := c.loop
 	l.begin()
@@ -128,8 +133,8 @@ func (c *Conn) free() {
 	l.broker.Release()
 }
 
-// closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost until now is told before:
-// the peer may still read its last messages.
+// closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost
+// until now is told before: the peer may still read its last messages.
 func (l *Loop) closeWS(c *Conn, code uint16, reason string) {
 	c.tellOldest()
 	c.tellGap(true)

@@ -8,7 +8,7 @@ import (
 
 // gap is what a connection was not given and has not been told of yet. Loop only.
 type gap struct {
-	lost         int   // dropped; while it is not zero nothing that may be dropped is taken before the notice
+	lost         int   // dropped; until it is told nothing that may be dropped is taken
 	oldest       int   // dropped from the front of the backlog: told in front of it
 	conflated    int   // replaced by newer ones of their topic
 	since, until int64 // Unix ms of the first and the last of them
@@ -45,7 +45,8 @@ func (c *Conn) noteOldest() {
 	c.gapOf().oldest++
 }
 
-// noteReplaced counts the messages that newer ones of their topic have replaced since it was last asked.
+// noteReplaced counts the messages that newer ones of their topic have replaced since it was last
+// asked.
 func (c *Conn) noteReplaced() {
 	if n := c.out.Replaced(); n > 0 {
 		c.loop.conflated(n)
@@ -63,20 +64,22 @@ func (c *Conn) warnSlow() {
 func (l *Loop) warn(c *Conn, message string) {
 	if !l.quiet {
 		l.broker.Throttle.Log(l.log, slog.LevelWarn, message,
-			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.out.Bytes(), "messages", c.out.Messages())
+			"serviceId", c.id.String(), "remote", c.remote.String(),
+			"bytes", c.out.Bytes(), "messages", c.out.Messages())
 	}
 }
 
-// tellGap ends a gap at the end of the ring once that has drained to half: the notice comes before the next message. The
-// wait for half keeps a subscriber that is just too slow from getting a notice between any two messages. With force it
-// does not wait.
+// tellGap queues the notice of what was lost; later messages are taken again. It waits until the
+// queue has drained to half (not with force): a subscriber that is always a little too slow would
+// otherwise get a notice between any two messages.
 func (c *Conn) tellGap(force bool) {
 	l := c.loop
 	g := c.gap
 	if c.state != stateOpen || g == nil || g.lost == 0 && g.conflated == 0 {
 		return
 	}
-	if !force && (c.out.Bytes() > l.broker.limits.Bytes/2 || c.out.Messages() > l.broker.limits.Messages/2) {
+	if !force &&
+		(c.out.Bytes() > l.broker.limits.Bytes/2 || c.out.Messages() > l.broker.limits.Messages/2) {
 		return
 	}
 	if g.lost == 0 && c.out.Stalled() {
@@ -91,7 +94,8 @@ func (c *Conn) tellGap(force bool) {
 	l.send(c, l.notice, nil, true)
 }
 
-// tellOldest puts the notice about what the front of the backlog lost in front of what is left of it.
+// tellOldest puts the notice about what the front of the backlog lost in front of what is left of
+// it.
 func (c *Conn) tellOldest() {
 	g := c.gap
 	if g == nil || g.oldest == 0 || !c.out.Stalled() {
@@ -107,6 +111,7 @@ func (c *Conn) tellOldest() {
 	if g.lost == 0 {
 		c.gap = nil
 	}
-	c.out.PushFront(append(appendFraming(l.framed[:0], c.transport, true, len(l.notice)), l.notice...))
+	l.framed = appendFraming(l.framed[:0], c.transport, true, len(l.notice))
+	c.out.PushFront(append(l.framed, l.notice...))
 	l.sent(c, &outgoing{header: l.notice, audit: l.broker.audited()})
 }

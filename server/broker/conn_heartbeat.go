@@ -5,8 +5,8 @@ import (
 	"mbserver/server/system"
 )
 
-// armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched per message: when it
-// fires too early it is set again.
+// armHeartbeat sets the timer for the next moment at which c's silence matters. It is not touched
+// per message: when it fires too early it is set again.
 func (c *Conn) armHeartbeat() {
 	l := c.loop
 	retry, deregister := l.broker.heartbeatRetry, l.broker.heartbeatDeregister
@@ -17,7 +17,8 @@ func (c *Conn) armHeartbeat() {
 	l.wheel.Add(&c.timer, min(at, c.heard+deregister))
 }
 
-// checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it (protocol §8).
+// checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it
+// (protocol §8).
 func (c *Conn) checkHeartbeat(now int64) {
 	l := c.loop
 	if c.paused != nil {

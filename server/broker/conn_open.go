@@ -17,8 +17,8 @@ type Arrival struct {
 	Rest      []byte // what came after the handshake
 }
 
-// Open makes a connection of an arrival; nil means that a fault of ours prevented it. Its rest is still to be received. Loop
-// only.
+// Open makes a connection of an arrival; nil means that a fault of ours prevented it. Its rest is
+// still to be received. Loop only.
 func (l *Loop) Open(a *Arrival, sock Socket) (c *Conn) {
 	l.begin()
 	l.guard(nil, func() { c = l.open(a, sock) })
@@ -59,7 +59,8 @@ func (l *Loop) open(a *Arrival, sock Socket) *Conn {
 	c.armHeartbeat()
 	l.welcome(c)
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
-		l.log.Info("connected", "serviceId", c.id.String(), "transport", c.transport.String(), "remote", c.remote.String())
+		l.log.Info("connected", "serviceId", c.id.String(),
+			"transport", c.transport.String(), "remote", c.remote.String())
 	}
 	return c
 }
@@ -68,9 +69,14 @@ func (l *Loop) open(a *Arrival, sock Socket) *Conn {
 func (l *Loop) welcome(c *Conn) {
 	b := l.broker
 	l.notice = system.AppendInitialize(l.notice[:0], &system.Welcome{
-		ServiceID: c.id, NodeID: b.id, Version: b.version,
-		PayloadBytes: b.payloadMax, TimeoutMs: b.timeoutMaxMs, OutstandingRequests: b.maxOutstanding,
-		HeartbeatMs: b.heartbeatRetry, DeadlineMs: b.heartbeatDeregister,
+		ServiceID:           c.id,
+		NodeID:              b.id,
+		Version:             b.version,
+		PayloadBytes:        b.payloadMax,
+		TimeoutMs:           b.timeoutMaxMs,
+		OutstandingRequests: b.maxOutstanding,
+		HeartbeatMs:         b.heartbeatRetry,
+		DeadlineMs:          b.heartbeatDeregister,
 	})
 	l.send(c, l.notice, nil, true)
 }

@@ -6,8 +6,8 @@ import (
 	"mbserver/topic"
 )
 
-// delivery says how a subscription wants its messages when its connection is behind: a policy, and whether only the newest
-// message of each topic matters.
+// delivery says how a subscription wants its messages when its connection is behind: a policy, and
+// whether only the newest message of each topic matters.
 type delivery uint8
 
 const (
@@ -35,11 +35,12 @@ func (b *Broker) deliveryOf(o topic.Options) delivery {
 	return d
 }
 
-// offer appends a droppable message, or lets the policy decide. f is the whole message, or what goes before body when that
-// is shared. It reports whether this message was dropped.
+// offer appends a droppable message, or lets the policy decide. f is the whole message, or what
+// goes before body when that is shared. It reports whether this message was dropped.
 func (c *Conn) offer(f ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped bool) {
 	l := c.loop
-	if body == nil && c.state == stateOpen && c.gap == nil && d&deliverConflate == 0 && c.out.Room(f.Size(), l.broker.droppable) {
+	if body == nil && c.state == stateOpen && c.gap == nil && d&deliverConflate == 0 &&
+		c.out.Room(f.Size(), l.broker.droppable) {
 		c.out.Append(l.turn, f)
 		c.queueFlush()
 		return false
@@ -64,47 +65,54 @@ func (c *Conn) offer(f ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped
 	return false
 }
 
-// makeRoom finds room for a droppable message of size bytes. A ring that only this turn filled is written early; one that
-// its peer does not drain is the policy's. Without room the message is not taken: it is lost, which was counted and noted,
-// or the connection is leaving anyway.
+// makeRoom finds room for a droppable message of size bytes. A ring that only this turn filled is
+// written early; one that its peer does not drain is the policy's. Without room the message is not
+// taken: it is lost, which was counted and noted, or the connection is leaving anyway.
 func (c *Conn) makeRoom(size int, d delivery) (room, lost bool) {
-	l := c.loop
-	limits := l.broker.droppable
 	if c.state != stateOpen {
 		return false, false
 	}
-	told := c.gap == nil || c.gap.lost == 0
-	if told && c.out.Room(size, limits) {
+	limits, policy := c.loop.broker.droppable, d&policyMask
+	// While a loss has not been told, nothing may be queued behind it: the notice must stand where
+	// the hole is.
+	gapClosed := c.gap == nil || c.gap.lost == 0
+	if gapClosed && c.out.Room(size, limits) {
 		return true, false
 	}
-	if told && !c.out.Stalled() {
-		c.flush(false)
+	if gapClosed && !c.out.Stalled() {
+		c.flush(false) // which may lose nothing, but may end the connection
 	}
-	policy := d & policyMask
-	if !told {
-		if policy == deliverDropOldest { // only a message that is taken needs the notice now
-			c.dropOldest(size + system.DroppedMax)
-			c.tellGap(c.out.Room(size+system.DroppedMax, limits))
-		} else {
-			c.tellGap(false)
-		}
-		told = c.gap == nil || c.gap.lost == 0
+	if !gapClosed {
+		gapClosed = c.closeGap(size, policy)
 	}
 	if c.state != stateOpen {
 		return false, false
 	}
-	if told && policy == deliverDropOldest {
+	if gapClosed && policy == deliverDropOldest {
 		c.dropOldest(size)
 	}
-	if told && c.out.Room(size, limits) {
+	if gapClosed && c.out.Room(size, limits) {
 		return true, false
 	}
 	c.noteLoss(1)
 	if policy == deliverDisconnect && c.state == stateOpen {
-		l.warn(c, "slow subscriber: disconnected")
+		c.loop.warn(c, "slow subscriber: disconnected")
 		c.abortSlow()
 	}
 	return false, true
+}
+
+// closeGap tells of the losses so far, if their notice has room, and says whether nothing is left
+// to be told.
+func (c *Conn) closeGap(size int, policy delivery) bool {
+	if policy != deliverDropOldest {
+		c.tellGap(false)
+		return c.gap == nil || c.gap.lost == 0
+	}
+	size += system.DroppedMax // only a message that is taken needs the notice now
+	c.dropOldest(size)
+	c.tellGap(c.out.Room(size, c.loop.broker.droppable))
+	return c.gap == nil || c.gap.lost == 0
 }
 
 // dropOldest makes room for size bytes as far as what may be dropped goes.

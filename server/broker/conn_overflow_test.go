@@ -7,8 +7,8 @@ import (
 	"mbserver/server/metrics"
 )
 
-// Word of room that comes in the turn in which a slow subscriber is cut changes nothing: what was counted as lost is not
-// written after all.
+// Word of room that comes in the turn in which a slow subscriber is cut changes nothing: what was
+// counted as lost is not written after all.
 func TestDisconnectIsFinal(t *testing.T) {
 	n := newTestNode(t, 1, 1, func(cfg *config.Config) {
 		cfg.Connection.OutboundOverflow = config.OverflowDisconnect

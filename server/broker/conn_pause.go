@@ -9,7 +9,7 @@ import (
 // pauseState is a paused publisher's state. Loop only.
 type pauseState struct {
 	pauses int             // publishes of its own that wait
-	rest   *ringbuf.Shared // bytes that were read before the pause and are not taken yet; nil when there are none
+	rest   *ringbuf.Shared // read before the pause and not taken yet; nil when there is nothing
 	topic  string          // of the publish that began the pause
 }
 
@@ -29,7 +29,8 @@ func (l *Loop) pause(s *service, topic string) {
 	c.paused.pauses++
 }
 
-// unpause takes one of the reasons away; after the last one the publisher is read on, before the turn ends.
+// unpause takes one of the reasons away; after the last one the publisher is read on, before the
+// turn ends.
 func (l *Loop) unpause(s *service) {
 	c := l.connOf(s)
 	if c == nil || c.paused == nil {
@@ -55,7 +56,8 @@ func (l *Loop) resumePublishers() {
 		c.endPause()
 		c.hear()
 		if rest != nil {
-			l.guard(c, func() { c.receive(rest.B) }) // it may be paused again: what is left then is copied
+			// It may be paused again: what is left then is copied.
+			l.guard(c, func() { c.receive(rest.B) })
 			rest.Release()
 		}
 		if c.paused == nil && c.state == stateOpen {

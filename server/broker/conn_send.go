@@ -5,8 +5,8 @@ import (
 	"mbserver/ringbuf"
 )
 
-// encode writes m once in t's wire form into the turn's frames in, or only what goes before its shared bytes. Without
-// flags it is protected.
+// encode writes m once in t's wire form into the turn's frames in, or only what goes before its
+// shared bytes. Without flags it is protected.
 func (l *Loop) encode(t Transport, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
 	g := &l.turn.Frames[in]
 	start := len(g.B)
@@ -34,9 +34,12 @@ func (l *Loop) send(c *Conn, header, payload []byte, text bool) {
 	}
 }
 
-// sendProtected queues a message that is never dropped. original is the requester's ID that the header's masked one stands
-// for, for the audit. key lets the message be cancelled while it waits; 0: not.
-func (l *Loop) sendProtected(c *Conn, header, payload []byte, text bool, original []byte, key uint64) {
+// sendProtected queues a message that is never dropped. original is the requester's ID that the
+// header's masked one stands for, for the audit. key lets the message be cancelled while it waits;
+// 0: not.
+func (l *Loop) sendProtected(
+	c *Conn, header, payload []byte, text bool, original []byte, key uint64,
+) {
 	var m outgoing
 	m.header, m.payload, m.text, m.key = header, payload, text, key
 	if m.audit = l.broker.audited(); m.audit {
@@ -46,11 +49,13 @@ func (l *Loop) sendProtected(c *Conn, header, payload []byte, text bool, origina
 	l.sent(c, &m)
 }
 
-// push appends a protected frame. Those are never dropped: a connection that cannot even take them is closed
-// (protocol §9). The check is made before the frame, so a single large answer always has its chance.
+// push appends a protected frame. Those are never dropped: a connection that cannot even take them
+// is closed (protocol §9). The check is made before the frame, so a single large answer always has
+// its chance.
 func (c *Conn) push(f ringbuf.Frame) {
 	l := c.loop
-	if limits := l.broker.limits; c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
+	if limits := l.broker.limits; c.out.Bytes() >= limits.Bytes ||
+		c.out.Messages() >= limits.Messages {
 		if !c.out.Stalled() {
 			c.flush(false)
 		}

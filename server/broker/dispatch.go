@@ -22,7 +22,8 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 	}
 	if len(payload) > b.payloadMax {
 		l.fail(c, &h, codec.MalformedMessage, "the payload is larger than this node takes",
-			codec.NumberDetail("length", len(payload)), codec.NumberDetail("maxLength", b.payloadMax))
+			codec.NumberDetail("length", len(payload)),
+			codec.NumberDetail("maxLength", b.payloadMax))
 		return
 	}
 	l.taken(c, &h, payload)

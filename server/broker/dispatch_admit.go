@@ -7,7 +7,8 @@ import (
 	"mbserver/topic"
 )
 
-// admit says whether a message may pass the rate limits, and answers its sender when not. Heartbeats always pass.
+// admit says whether a message may pass the rate limits, and answers its sender when not.
+// Heartbeats always pass.
 func (l *Loop) admit(c *Conn, h *codec.Header, name []byte) bool {
 	m := limit.Message{Topic: name, Response: h.Action == codec.Response}
 	if l.gate.Spend(&c.own, m) {

@@ -8,7 +8,8 @@ import (
 	"mbserver/server/metrics"
 )
 
-// Loops that have not paid for what they let through exceed a limit they share by a small part of it at most.
+// Loops that have not paid for what they let through exceed a limit they share by a small part of
+// it at most.
 func TestPassesOfSeveralLoops(t *testing.T) {
 	const perSecond = 1000
 	for _, loops := range []int{1, 2, 8} {

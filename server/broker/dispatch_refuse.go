@@ -8,8 +8,11 @@ import (
 	"mbserver/server/metrics"
 )
 
-// fail answers a message of c that was not taken with an error; the topic, version and request ID are its own.
-func (l *Loop) fail(c *Conn, h *codec.Header, code codec.Code, message string, details ...codec.Detail) {
+// fail answers a message of c that was not taken with an error; the topic, version and request ID
+// are its own.
+func (l *Loop) fail(
+	c *Conn, h *codec.Header, code codec.Code, message string, details ...codec.Detail,
+) {
 	if code != codec.NoRouteFound { // that has a counter of its own
 		l.counts[metrics.MessageErrors]++
 		switch h.Action {
@@ -24,7 +27,9 @@ func (l *Loop) fail(c *Conn, h *codec.Header, code codec.Code, message string, d
 	l.refuse(c, l.responseHeader(h.Topic, h.Version, h.RequestID), code, message, details)
 }
 
-func (l *Loop) refuse(c *Conn, header []byte, code codec.Code, message string, details []codec.Detail) {
+func (l *Loop) refuse(
+	c *Conn, header []byte, code codec.Code, message string, details []codec.Detail,
+) {
 	c.errors.Add(l.time.sec())
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.debugClientError(c, code, message)
@@ -33,20 +38,26 @@ func (l *Loop) refuse(c *Conn, header []byte, code codec.Code, message string, d
 
 func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {
 	l.counts[metrics.MessageErrors]++
-	details := []codec.Detail{codec.TextDetail("field", err.Field), codec.TextDetail("reason", err.Reason)}
+	details := []codec.Detail{
+		codec.TextDetail("field", err.Field),
+		codec.TextDetail("reason", err.Reason),
+	}
 	if err.RequestID != "" {
 		details = append(details, codec.TextDetail("requestId", err.RequestID))
 	}
 	l.header = append(l.header[:0], codec.ErrorHeader...)
-	l.refuse(c, l.header, codec.MalformedMessage, "malformed header: "+err.Field+": "+err.Reason, details)
+	l.refuse(c, l.header, codec.MalformedMessage, "malformed header: "+err.Field+": "+err.Reason,
+		details)
 }
 
-// framingLost answers a connection whose byte stream can't be cut into messages any more, and closes it (protocol §1).
+// framingLost answers a connection whose byte stream can't be cut into messages any more, and
+// closes it (protocol §1).
 func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
 	l.counts[metrics.MessageErrors]++
 	details := []codec.Detail{codec.TextDetail("reason", err.Reason)}
 	if err.TooLarge {
-		details = append(details, codec.NumberDetail("length", int(err.Length)), codec.NumberDetail("maxLength", l.broker.maxFrame))
+		details = append(details, codec.NumberDetail("length", int(err.Length)),
+			codec.NumberDetail("maxLength", l.broker.maxFrame))
 	}
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.MalformedMessage, err.Reason, details)
@@ -56,6 +67,7 @@ func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
 // debugClientError logs a client's mistake at debug level.
 func (l *Loop) debugClientError(c *Conn, code codec.Code, message string) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("client error", "serviceId", c.id.String(), "code", string(code), "reason", message)
+		l.log.Debug("client error", "serviceId", c.id.String(),
+			"code", string(code), "reason", message)
 	}
 }

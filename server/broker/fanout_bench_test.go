@@ -8,8 +8,9 @@ import (
 	"mbserver/codec"
 )
 
-// BenchmarkFanOut is one publish of 128 bytes from its bytes to the last subscriber's socket, which costs nothing here.
-// Turns hold 16 publishes, as under load. ns/delivery is its share for one subscriber.
+// BenchmarkFanOut is one publish of 128 bytes from its bytes to the last subscriber's socket, which
+// costs nothing here. Turns hold 16 publishes, as under load. ns/delivery is its share for one
+// subscriber.
 func BenchmarkFanOut(b *testing.B) {
 	for _, tr := range []Transport{TransportTCP, TransportWS} {
 		for _, count := range []int{1, 10, 100, 1000} {
@@ -36,7 +37,8 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest is one request from its bytes to the socket of its target, and the answer back to the requester's.
+// BenchmarkRequest is one request from its bytes to the socket of its target, and the answer back
+// to the requester's.
 func BenchmarkRequest(b *testing.B) {
 	for _, loops := range []int{1, 2} {
 		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {

@@ -8,8 +8,9 @@ import (
 	"mbserver/server/metrics"
 )
 
-// The fate of a message: each has one function, which is the only place that counts it and where whoever wants to see
-// messages go by looks at them. While nobody looks, each costs one predictable branch.
+// The fate of a message: each has one function, which is the only place that counts it and where
+// whoever wants to see messages go by looks at them. While nobody looks, each costs one predictable
+// branch.
 
 // taken: the message is well formed and not too large.
 func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
@@ -29,22 +30,25 @@ func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 // unroutedPublish: nobody is subscribed to its topic, and its sender is told.
 func (l *Loop) unroutedPublish(c *Conn, h *codec.Header) {
 	l.counts[metrics.PublishesUnrouted]++
-	l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic", codec.RawDetail("topic", h.Topic))
+	l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic",
+		codec.RawDetail("topic", h.Topic))
 }
 
 // unroutedRequest: no service is subscribed to its topic, and its requester is told.
 func (l *Loop) unroutedRequest(q *request) {
 	l.counts[metrics.RequestsUnrouted]++
-	l.failRequest(q, codec.NoRouteFound, "no service is subscribed to this topic", codec.RawDetail("topic", q.topic))
+	l.failRequest(q, codec.NoRouteFound, "no service is subscribed to this topic",
+		codec.RawDetail("topic", q.topic))
 }
 
-// deserted is unroutedRequest for one that has waited for a service: the last has left. Its requester is told even when it
-// gave no ID (protocol §6).
+// deserted is unroutedRequest for one that has waited for a service: the last has left. Its
+// requester is told even when it gave no ID (protocol §6).
 func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
 	l.outstanding.drop(e) // e stays readable until the next take
 	name, _, _ := bytes.Cut(e.header, []byte{':'})
-	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound, "the last service subscribed to this topic has left",
+	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound,
+		"the last service subscribed to this topic has left",
 		[]codec.Detail{codec.RawDetail("topic", name)})
 }
 
@@ -56,17 +60,19 @@ func (l *Loop) sent(c *Conn, m *outgoing) {
 	}
 }
 
-// sentMany counts what a fan-out gave its connections, which shows each delivery to the audit itself.
+// sentMany counts what a fan-out gave its connections, which shows each delivery to the audit
+// itself.
 func (l *Loop) sentMany(n int) { l.counts[metrics.Sent] += uint64(n) }
 
-// dropped: n deliveries were not made, or taken out of a ring again. The subscriber is told: see gap.
+// dropped: n deliveries were not made, or taken out of a ring again. The subscriber is told: see
+// gap.
 func (l *Loop) dropped(n int) { l.counts[metrics.Dropped] += uint64(n) }
 
 // conflated: n deliveries gave way to newer ones of their topic.
 func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 
-// answered: the service has answered in time. Nobody waits for an answer to a request without ID, but for one that says
-// error.
+// answered: the service has answered in time. Nobody waits for an answer to a request without ID,
+// but for one that says error.
 func (l *Loop) answered(e *entry, payload []byte, text bool) {
 	l.outstanding.drop(e) // e stays readable until the next take
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
@@ -87,7 +93,8 @@ func (l *Loop) expired(e *entry) {
 		l.failEntry(e, codec.Timeout, expiredWaiting, l.waited(e.arrived))
 		return
 	}
-	l.failEntry(e, codec.Timeout, "no answer within the request's timeout", codec.TextDetail("targetServiceId", e.target.id.String()))
+	l.failEntry(e, codec.Timeout, "no answer within the request's timeout",
+		codec.TextDetail("targetServiceId", e.target.id.String()))
 }
 
 // expiredRequest is expired for a request that was never delivered and has no entry.
@@ -110,5 +117,6 @@ func (l *Loop) evicted(e *entry) {
 	if e.target != nil {
 		details = append(details, codec.TextDetail("targetServiceId", e.target.id.String()))
 	}
-	l.failEntry(e, codec.ServiceUnavailable, "too many requests are outstanding in this node: the oldest gave way", details...)
+	l.failEntry(e, codec.ServiceUnavailable,
+		"too many requests are outstanding in this node: the oldest gave way", details...)
 }

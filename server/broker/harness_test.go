@@ -20,7 +20,8 @@ import (
 // liveShared counts the shared buffers that nobody has given back yet.
 var liveShared = ringbuf.TrackShared()
 
-// testNode is a whole node in one goroutine: no sockets, no timers, no threads. Its loops run only when they are told to.
+// testNode is a whole node in one goroutine: no sockets, no timers, no threads. Its loops run only
+// when they are told to.
 type testNode struct {
 	*Broker
 	t       testing.TB
@@ -84,8 +85,8 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 	return n
 }
 
-// faultLog keeps what is logged as an error, and hands lines to those who listen, in place of a logging.Handler with its
-// goroutine. It fails nothing by itself.
+// faultLog keeps what is logged as an error, and hands lines to those who listen, in place of a
+// logging.Handler with its goroutine. It fails nothing by itself.
 type faultLog struct {
 	node   *testNode
 	module string

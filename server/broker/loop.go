@@ -13,10 +13,11 @@ import (
 	"mbserver/topic"
 )
 
-// Loop is one reactor loop's world: its connections, the requests outstanding on them, its timers, and what it gathers
-// during a turn. Everything but the inbox, the published counters and the immutable fields belongs to the loop's goroutine.
+// Loop is one reactor loop's world: its connections, the requests outstanding on them, its timers,
+// and what it gathers during a turn. Everything but the groups that say otherwise belongs to the
+// loop's goroutine.
 type Loop struct {
-	// Immutable after New.
+	// Immutable after Attach.
 	broker *Broker
 	index  int
 	driver Driver
@@ -37,38 +38,52 @@ type Loop struct {
 	gens   []uint32
 	free   []uint32
 	wheel  *wheel.Wheel
-	armed  int64 // when host.scheduleAt will call; 0 = not armed
 	random *rand.ChaCha8
+	ids    messageIDs
+	charge int64       // bytes charged to the node's budget now
+	gate   *limit.Gate // nil while no rate limit is set
 
-	messageIDs messageIDs
+	publishing
+	requesting
+	turning
+	scratch
+}
 
-	// Owned by the loop: routing.
-	publishes    *topic.Cache[*service, *route]
+// publishing is what a loop needs for publishes. Loop only.
+type publishing struct {
+	publishes   *topic.Cache[*service, *route]
+	acks        acks
+	parkedCount int // how often a publish waits for one of this loop's connections
+}
+
+// requesting is what a loop needs for requests. Loop only.
+type requesting struct {
 	requests     *topic.Cache[*service, candidates]
 	outstanding  outstanding
 	queues       queues
-	acks         acks
-	parkedCount  int         // how often a publish waits for one of this loop's connections
-	charge       int64       // bytes charged to the node's budget now
-	gate         *limit.Gate // nil while no rate limit is set
 	systemTopics *system.Server
+}
 
-	// Owned by the loop: the running turn.
+// turning is the running turn. Loop only.
+type turning struct {
 	inTurn     bool
 	quiet      bool // what is delivered is a log line: its loss makes no other
 	time       Clock
+	armed      int64 // when Driver.ScheduleAt will call; 0 = not armed
 	turn       *ringbuf.Turn
 	dirty      []*Conn
 	closing    []*Conn
 	resuming   []*service // publishers whose pause has ended
 	spareInbox []envelope
 	counts     metrics.Counts
+}
 
-	// Owned by the loop: scratch space, valid within one call.
+// scratch is space that is valid within one call. Loop only.
+type scratch struct {
 	lower  []byte
 	header []byte
 	answer []byte
-	notice []byte // what the broker says in the middle of something else
+	notice []byte // what the node says in the middle of something else
 	framed []byte
 	caller caller
 }
@@ -78,10 +93,10 @@ func newLoop(b *Broker, index int, seed [32]byte) *Loop {
 		broker: b,
 		index:  index,
 		log:    b.log.With("module", "loop"),
-		turn:   ringbuf.NewTurn(),
 		random: rand.NewChaCha8(seed),
 		wheel:  wheel.New(0),
 	}
+	l.turn = ringbuf.NewTurn()
 	l.inbox.box = ringbuf.NewMailbox[envelope](inboxMax)
 	l.publishes = topic.NewCache(b.trie, topic.Publish, matchCacheLimit, l.buildRoute)
 	l.requests = topic.NewCache(b.trie, topic.Request, matchCacheLimit, buildCandidates)
@@ -93,7 +108,8 @@ func newLoop(b *Broker, index int, seed [32]byte) *Loop {
 	return l
 }
 
-// connOf returns the live connection of s, which must belong to this loop, or nil when it is gone or leaving.
+// connOf returns the live connection of s, which must belong to this loop, or nil when it is gone
+// or leaving.
 func (l *Loop) connOf(s *service) *Conn {
 	if c := l.conns[s.slot]; c != nil && c.gen == s.gen && c.state == stateOpen {
 		return c

@@ -2,16 +2,19 @@ package broker
 
 import "mbserver/ringbuf"
 
-// Clock is a loop's idea of time: ms counts from the start of the node and never jumps, unix is the wall's.
+// Clock is a loop's idea of time: Ms counts from the start of the node and never jumps, Unix is the
+// wall's.
 type Clock struct{ Ms, Unix int64 }
 
-// Driver is what a loop needs of the world: time, a turn soon, a turn later, and randomness. The reactor implements it over
-// gnet; a simulation over nothing.
+// Driver is what a loop needs of the world: time, a turn soon, a turn later. The reactor implements
+// it over gnet; a simulation over nothing.
 type Driver interface {
+	// Now reads the clock.
 	Now() Clock
-	// schedule makes the loop run a turn soon, after the I/O events of the running batch. Any goroutine.
+	// Schedule makes the loop run a turn soon, after the I/O events of the running batch. Any
+	// goroutine.
 	Schedule()
-	// scheduleAt makes the loop run a turn at ms; it replaces the time set before. Loop only.
+	// ScheduleAt makes the loop run a turn at ms; it replaces the time set before. Loop only.
 	ScheduleAt(ms int64)
 }
 
@@ -20,11 +23,11 @@ type Socket interface {
 	ringbuf.Writer
 	// AwaitWritable arranges for one call of Loop.Writable when the socket takes bytes again.
 	AwaitWritable() error
-	// pauseReading stops, or starts again, that bytes of the peer are reported.
+	// PauseReading stops, or starts again, that bytes of the peer are reported.
 	PauseReading(paused bool)
-	// closeWrite sends the end of the stream and lets the peer's bytes come.
+	// CloseWrite sends the end of the stream and lets the peer's bytes come.
 	CloseWrite()
-	// close gives the descriptor back. The reactor reports nothing for this socket afterwards.
+	// Close gives the descriptor back. The reactor reports nothing for this socket afterwards.
 	Close()
 }
 

@@ -8,9 +8,9 @@ import (
 type envelopeKind uint8
 
 const (
-	envelopePublish  envelopeKind = iota // deliver body to targets; answer with envelopeTaken when from is set
+	envelopePublish  envelopeKind = iota // deliver body to group; with from: answer envelopeTaken
 	envelopeLog                          // a publish that is a line of the log
-	envelopeTaken                        // a loop has delivered a publish: count dropped into slot of the waiting acknowledgement
+	envelopeTaken                        // a publish is delivered: the acknowledgement in slot hears
 	envelopeRequest                      // deliver a request to service `to`
 	envelopeQueue                        // let a request wait on this loop for a service with room
 	envelopeDirect                       // deliver body to service `to`
@@ -24,8 +24,10 @@ type envelope struct {
 	unaudited bool
 	failure   bool // direct: an error that counts against the receiver
 
-	to     *service // request: the chosen target; direct: the receiver
-	ackRef          // publish: who waits for the acknowledgement, if anybody; taken: whose it is; writable: slot and gen
+	to *service // request: the chosen target; direct: the receiver
+	// ackRef: of a publish, who waits for the acknowledgement, if anybody; taken: whose it is;
+	// writable: only slot and gen.
+	ackRef
 
 	packed // request: itself; publish and direct: body is the whole message, text as it says
 
@@ -37,15 +39,19 @@ type envelope struct {
 	call     func(l *Loop)
 }
 
-// whole is how an envelope that is no request holds its message: header line and payload. body is taken over.
-func whole(body *ringbuf.Shared, text bool) packed { return packed{trip: trip{text: text}, body: body} }
+// whole is how an envelope that is no request holds its message: header line and payload. body is
+// taken over.
+func whole(body *ringbuf.Shared, text bool) packed {
+	return packed{trip: trip{text: text}, body: body}
+}
 
 // direct is the envelope that delivers a whole message to one service. body is taken over.
 func direct(to *service, body *ringbuf.Shared, text, failure bool) envelope {
 	return envelope{kind: envelopeDirect, to: to, failure: failure, packed: whole(body, text)}
 }
 
-// taken is the envelope that tells a publisher's loop how many deliveries of a publish were dropped here.
+// taken is the envelope that tells a publisher's loop how many deliveries of a publish were dropped
+// here.
 func taken(ref ackRef, dropped int) envelope {
 	return envelope{kind: envelopeTaken, ackRef: ref, dropped: uint32(dropped)}
 }

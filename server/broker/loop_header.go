@@ -23,7 +23,8 @@ func (l *Loop) headerEnd(line []byte) []byte {
 	return l.header
 }
 
-// responseHeader composes the header line of an answer; one to a message without a request ID gets a fresh one.
+// responseHeader composes the header line of an answer; one to a message without a request ID gets
+// a fresh one.
 func (l *Loop) responseHeader(topic, version, id []byte) []byte {
 	if len(id) == 0 {
 		return l.freshHeader(codec.Response, topic, version)
@@ -34,8 +35,9 @@ func (l *Loop) responseHeader(topic, version, id []byte) []byte {
 // newID returns a fresh random UUIDv4.
 func (l *Loop) newID() codec.UUID { return codec.NewUUID(l.random.Uint64(), l.random.Uint64()) }
 
-// messageIDs makes the IDs of messages that only need to differ: a UUIDv4 of which one half is counted on from a random
-// start, so that a message costs no random bits. They are unique, and not secret. Loop only.
+// messageIDs makes the IDs of messages that only need to differ: a UUIDv4 of which one half is
+// counted on from a random start, so that a message costs no random bits. They are unique, and not
+// secret. Loop only.
 type messageIDs struct {
 	hi, lo uint64
 	left   int // until the next start
@@ -46,7 +48,7 @@ const messageIDRun = 1 << 16
 
 // appendMessageID appends the next of them as text.
 func (l *Loop) appendMessageID(dst []byte) []byte {
-	m := &l.messageIDs
+	m := &l.ids
 	if m.left == 0 {
 		m.hi, m.lo, m.left = l.random.Uint64(), l.random.Uint64(), messageIDRun
 	}

@@ -7,7 +7,8 @@ import (
 	"mbserver/ringbuf"
 )
 
-// inbox is a loop's mailbox together with what had to be dropped while it was full.
+// inbox is what other goroutines have sent a loop, together with what had to be dropped while it
+// was full.
 type inbox struct {
 	box *ringbuf.Mailbox[envelope]
 
@@ -16,12 +17,17 @@ type inbox struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	bytes int              // bodies of the publishes that wait
-	full  bool             // a publish was refused since the last take: those after it are too, so that the gap stands where it is told
-	lost  map[*service]int // deliveries dropped because the inbox was full; bounded by the loop's connections
+	bytes int // of the publishes' bodies that wait
+	// full: a publish was refused since the last take. Later ones are refused too, even if they
+	// would fit: a subscriber must not receive messages from inside the gap it is about to be told
+	// of.
+	full bool
+	// lost is the deliveries dropped because the inbox was full; bounded by the loop's connections.
+	lost map[*service]int
 }
 
-// postPublish posts e if there is room and says so; without room each target's loss is noted, for its loop to tell.
+// postPublish posts e if there is room and says so; without room each target's loss is noted, for
+// its loop to tell.
 func (l *Loop) postPublish(e envelope) bool {
 	n := len(e.body.B)
 	in := &l.inbox
@@ -71,10 +77,12 @@ func (l *Loop) takeInbox() (items []envelope, lost map[*service]int) {
 	return items, lost
 }
 
-// postDirect sends a complete message (header line and payload) to one service from any goroutine; body is taken over.
+// postDirect sends a complete message (header line and payload) to one service from any goroutine;
+// body is taken over.
 func (s *service) postDirect(body *ringbuf.Shared) {
 	s.loop.post(direct(s, body, true, false))
 }
 
-// Writable says that the socket of the connection with that handle takes bytes again. Any goroutine.
+// Writable says that the socket of the connection with that handle takes bytes again. Any
+// goroutine.
 func (l *Loop) Writable(slot, gen uint32) { l.post(writable(slot, gen)) }

@@ -9,10 +9,12 @@ import (
 	"mbserver/server/metrics"
 )
 
-// recovered handles a panic that reached the loop: it is ours. The connection it happened on, if any, is answered and closed.
+// recovered handles a panic that reached the loop: it is ours. The connection it happened on, if
+// any, is answered and closed.
 func (l *Loop) recovered(c *Conn, v any) {
 	l.counts[metrics.Panics]++
-	l.broker.Throttle.Log(l.log, slog.LevelError, "internal fault", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	l.broker.Throttle.Log(l.log, slog.LevelError, "internal fault",
+		"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	if c == nil || c.state != stateOpen {
 		return
 	}
@@ -22,13 +24,14 @@ func (l *Loop) recovered(c *Conn, v any) {
 		}
 	}()
 	l.header = append(l.header[:0], codec.ErrorHeader...)
-	l.answer = codec.AppendError(l.answer[:0], codec.InternalError, "internal fault: this connection is closed", l.time.Unix)
+	l.answer = codec.AppendError(l.answer[:0], codec.InternalError,
+		"internal fault: this connection is closed", l.time.Unix)
 	l.send(c, l.header, l.answer, true)
 	l.closeWS(c, codec.CloseInternal, "internal fault")
 }
 
-// guard runs f; a panic is a fault of ours: it is logged and counted, costs the connection it happened on, and the loop
-// lives.
+// guard runs f; a panic is a fault of ours: it is logged and counted, costs the connection it
+// happened on, and the loop lives.
 func (l *Loop) guard(c *Conn, f func()) {
 	defer func() {
 		if v := recover(); v != nil {

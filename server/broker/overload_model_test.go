@@ -16,9 +16,9 @@ import (
 	"mbserver/server/system"
 )
 
-// TestOverloadModel holds the arithmetic of overload for any policies, sizes and stalls: at every quiescence each
-// subscriber has received, been told of as lost and been told of as conflated exactly what was published; per topic in
-// order; and a hole is where its notice stands.
+// TestOverloadModel holds the arithmetic of overload for any policies, sizes and stalls: at every
+// quiescence each subscriber has received, been told of as lost and been told of as conflated
+// exactly what was published; per topic in order; and a hole is where its notice stands.
 func TestOverloadModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newOverloadModel(t, rt)
@@ -178,7 +178,8 @@ func (m *overloadModel) read(s *modelSubscriber) {
 	}
 }
 
-// number books one message. With one publisher and no conflation the holes must be where the notices stand.
+// number books one message. With one publisher and no conflation the holes must be where the
+// notices stand.
 func (m *overloadModel) number(s *modelSubscriber, got testMessage) {
 	var n int
 	if _, err := fmt.Sscanf(string(got.payload), "%d", &n); err != nil || n >= m.next {

@@ -24,8 +24,8 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 	l.publishAcked(c, h, r, header, payload, text)
 }
 
-// publishAcked fans out and answers the publisher: at once when all subscribers are this loop's, else when the last of
-// the other loops has said what it dropped.
+// publishAcked fans out and answers the publisher: at once when all subscribers are this loop's,
+// else when the last of the other loops has said what it dropped.
 func (l *Loop) publishAcked(c *Conn, h *codec.Header, r *route, header, payload []byte, text bool) {
 	if l.broker.pause && l.mayWait(r, len(header)+len(payload)) {
 		l.publishPatiently(c, h, r, header, payload, text || utf8.Valid(payload))
@@ -44,14 +44,15 @@ func (l *Loop) publishAcked(c *Conn, h *codec.Header, r *route, header, payload 
 // outgoing is one droppable message on its way to this loop's connections.
 type outgoing struct {
 	header, payload []byte          // the message; header holds all of it when there is a body
-	body            *ringbuf.Shared // the message again when its bytes are shared, nil when they are copied
+	body            *ringbuf.Shared // the message again when its bytes are shared, not copied
 	text            bool
 	key             uint64 // the route's
 	audit           bool   // its deliveries are audited
-	original        string // the sender's request ID, which a masked one replaced; only while there is an audit
+	original        string // the request ID that a masked one replaced; only for the audit
 }
 
-// outgoingOf is the outgoing message of a whole one in a buffer, which the caller keeps a reference to. It is not audited.
+// outgoingOf is the outgoing message of a whole one in a buffer, which the caller keeps a reference
+// to. It is not audited.
 func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
 	m := outgoing{header: body.B, text: text, key: key}
 	if len(body.B) >= sharedBodyMin {
@@ -60,9 +61,12 @@ func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
 	return m
 }
 
-// fanOut delivers one message to every target of r and returns how many of this loop's deliveries, and of those that
-// other loops' inboxes refused, were dropped. original is the publisher's request ID, for the audit.
-func (l *Loop) fanOut(r *route, header, payload []byte, text bool, original []byte, ref ackRef) (dropped int) {
+// fanOut delivers one message to every target of r and returns how many of this loop's deliveries,
+// and of those that other loops' inboxes refused, were dropped. original is the publisher's request
+// ID, for the audit.
+func (l *Loop) fanOut(
+	r *route, header, payload []byte, text bool, original []byte, ref ackRef,
+) (dropped int) {
 	var m outgoing // set field by field: the compiler would compose a literal elsewhere and copy it
 	m.header, m.payload, m.text, m.key = header, payload, text, r.key
 	if m.audit = l.broker.audited(); m.audit {
@@ -82,7 +86,11 @@ func (l *Loop) fanOut(r *route, header, payload []byte, text bool, original []by
 	}
 	dropped = l.deliver(r, &m)
 	refused, lost := postGroups(r.remote, envelope{
-		kind: envelopePublish, ackRef: ref, packed: whole(body, m.text), key: r.key, original: m.original,
+		kind:     envelopePublish,
+		ackRef:   ref,
+		packed:   whole(body, m.text),
+		key:      r.key,
+		original: m.original,
 	})
 	for range refused {
 		l.acks.settle(l, ref, 0)
@@ -91,8 +99,8 @@ func (l *Loop) fanOut(r *route, header, payload []byte, text bool, original []by
 	return dropped + lost
 }
 
-// postGroups posts e to the loop of each group, for its targets, and returns how many loops refused it and how many
-// deliveries that loses. The caller keeps its reference to e's body. Any goroutine.
+// postGroups posts e to the loop of each group, for its targets, and returns how many loops refused
+// it and how many deliveries that loses. The caller keeps its reference to e's body. Any goroutine.
 func postGroups(groups []remoteGroup, e envelope) (refused, lost int) {
 	for i := range groups {
 		g := &groups[i]
@@ -151,7 +159,8 @@ func (l *Loop) receivePublish(e *envelope) {
 			made[t] = true
 			frames[t] = l.encode(t, t.fanFrames(), &m, ringbuf.Droppable)
 		}
-		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) || c.offer(frames[t], m.body, deliveries[i]) {
+		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) ||
+			c.offer(frames[t], m.body, deliveries[i]) {
 			dropped++
 			continue
 		}

@@ -4,8 +4,9 @@ import (
 	"mbserver/codec"
 )
 
-// acks are the acknowledgements of this loop's publishers that wait for other loops to say what they dropped. Every loop
-// answers every envelope, so an entry lives as long as a mailbox takes. Loop only.
+// acks are the acknowledgements of this loop's publishers that wait for other loops to say what
+// they dropped. Every loop answers every envelope, so an entry lives as long as an inbox takes.
+// Loop only.
 type acks struct {
 	slots []ackWait
 	free  []uint32
@@ -47,8 +48,8 @@ func (a *acks) open(s *service, h *codec.Header, subscribers, loops int) ackRef 
 	return ackRef{from: s, slot: slot, gen: w.gen}
 }
 
-// settle notes that one of those waited for (another loop, or this one) is done and dropped so many deliveries; the
-// last one sends the answer.
+// settle notes that one of those waited for (another loop, or this one) is done and dropped so many
+// deliveries; the last one sends the answer.
 func (a *acks) settle(l *Loop, ref ackRef, dropped int) {
 	if ref.from == nil {
 		return
@@ -59,7 +60,8 @@ func (a *acks) settle(l *Loop, ref ackRef, dropped int) {
 		return
 	}
 	if c := l.connOf(w.publisher); c != nil {
-		l.acknowledge(c, w.header[:w.topicEnd], w.header[w.topicEnd:w.versionEnd], w.header[w.versionEnd:], w.subscribers, w.dropped)
+		l.acknowledge(c, w.header[:w.topicEnd], w.header[w.topicEnd:w.versionEnd],
+			w.header[w.versionEnd:], w.subscribers, w.dropped)
 	}
 	w.publisher = nil
 	w.gen++

@@ -6,17 +6,18 @@ import (
 	"mbserver/topic"
 )
 
-// route is where a publish on one topic goes, as one loop sees it: its own connections by transport, other loops'
-// services in one group per loop. Immutable; valid while the trie's version stands, and therefore never names an own
-// connection that has left.
+// route is where a publish on one topic goes, as one loop sees it: its own connections by
+// transport, other loops' services in one group per loop. Immutable; valid while the trie's version
+// stands, and therefore never names an own connection that has left.
 type route struct {
 	tcp, ws ownTargets
 	remote  []remoteGroup
 	total   int
-	key     uint64 // names the topic in backlogs and among waiting publishes; 0 where no target conflates or waits
+	key     uint64 // names the topic in rings and among waiting publishes; 0: nobody needs it
 }
 
-// ownTargets are this loop's connections of one transport, and how each wants its messages: two slices of one length.
+// ownTargets are this loop's connections of one transport, and how each wants its messages: two
+// slices of one length.
 type ownTargets struct {
 	conns      []*Conn
 	deliveries []delivery
@@ -29,7 +30,8 @@ type remoteGroup struct {
 	deliveries []delivery
 }
 
-// topicSeed makes keys of topics unguessable, so that nobody can have two topics conflated into one.
+// topicSeed makes keys of topics unguessable, so that nobody can have two topics conflated into
+// one.
 var topicSeed = maphash.MakeSeed()
 
 func (l *Loop) buildRoute(name []byte, matches []topic.Match[*service]) *route {
@@ -61,5 +63,6 @@ func addTarget(groups []remoteGroup, s *service, d delivery) []remoteGroup {
 			return groups
 		}
 	}
-	return append(groups, remoteGroup{loop: s.loop, targets: []*service{s}, deliveries: []delivery{d}})
+	return append(groups,
+		remoteGroup{loop: s.loop, targets: []*service{s}, deliveries: []delivery{d}})
 }

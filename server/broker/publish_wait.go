@@ -9,10 +9,28 @@ import (
 	"mbserver/server/wheel"
 )
 
-// Back pressure (protocol §9 connection.backpressure: pause). A publish that asks for an acknowledgement waits, on the
-// loop of each subscriber whose ring has no room for it, until that drains; meanwhile its publisher's socket is not read.
-// The wait is bounded by connection.backpressureMax, then the overflow policy decides: two connections that wait for each
-// other come free, whatever they do. A subscription that chose to lose the oldest or to conflate never makes anybody wait.
+// Back pressure: publishes that wait for room (protocol §9, connection.backpressure: pause).
+//
+// Purpose. A publisher that asks for acknowledgement is slowed to the pace of its slowest patient
+// subscriber instead of losing messages. A subscription that chose to lose the oldest or to
+// conflate never makes anybody wait.
+//
+// Outline. The publish is parked on the loop of each subscriber whose ring has no room for it
+// (deliverOrPark, park); meanwhile its publisher's socket is not read (conn_pause.go). A ring that
+// drains takes what waits for it, in order (serveParked); a subscriber that leaves ends the wait
+// (dropParked); after connection.backpressureMax the overflow policies decide (Expire). When the
+// last subscriber of a loop is settled, that loop's part of the acknowledgement is known (unpark),
+// and the publisher is read on.
+//
+// Invariants. Nothing of a topic overtakes a publish of that topic which waits for the same
+// subscriber: what asks for no acknowledgement is lost meanwhile, counted and told, because it may
+// come from the same publisher, whom the word of its pause reaches only at the end of a turn. Each
+// parked publish is unparked exactly once. The wait is bounded, so two connections that wait for
+// each other come free, whatever they do.
+//
+// Cost. While nobody has to wait: one look at each subscriber's ring for a publish with an ID
+// (mayWait). With several loops a few batches of reads may arrive before a pause takes hold; they
+// are kept, charged to the memory budget.
 
 // parkedPublish is one publish that waits on one loop. Loop only.
 type parkedPublish struct {
@@ -37,8 +55,8 @@ type parkedTarget struct {
 	done bool
 }
 
-// mayWait says whether some subscriber of this loop has, perhaps, no room for a message of n bytes. Mostly all have, and
-// it goes the way of any other, encoded once.
+// mayWait is the quick test before the slow path: may any subscriber here lack room for n bytes?
+// Usually none does, and the publish is encoded once and fanned out as always.
 func (l *Loop) mayWait(r *route, n int) bool {
 	for _, own := range [...]*ownTargets{&r.tcp, &r.ws} {
 		for i, c := range own.conns {
@@ -50,7 +68,7 @@ func (l *Loop) mayWait(r *route, n int) bool {
 	return false
 }
 
-// mayWaitHere is mustWait for another loop's publish.
+// mayWaitHere is mayWait for another loop's publish.
 func (l *Loop) mayWaitHere(e *envelope) bool {
 	for i, s := range e.group.targets {
 		if c := l.connOf(s); c != nil && c.mayWait(e.group.deliveries[i], len(e.body.B)) {
@@ -65,7 +83,9 @@ func (c *Conn) mayWait(d delivery, n int) bool {
 }
 
 // publishPatiently is publishAcked when back pressure is on and somebody may have no room.
-func (l *Loop) publishPatiently(c *Conn, h *codec.Header, r *route, header, payload []byte, text bool) {
+func (l *Loop) publishPatiently(
+	c *Conn, h *codec.Header, r *route, header, payload []byte, text bool,
+) {
 	body := ringbuf.NewShared()
 	body.B = append(append(body.B, header...), payload...)
 	original := ""
@@ -73,14 +93,20 @@ func (l *Loop) publishPatiently(c *Conn, h *codec.Header, r *route, header, payl
 		original = string(h.RequestID)
 	}
 	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
-	p := &parkedPublish{ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original}
+	p := &parkedPublish{
+		ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original,
+	}
 	for _, own := range []*ownTargets{&r.tcp, &r.ws} {
 		for i, s := range own.conns {
 			l.deliverOrPark(p, s, own.deliveries[i])
 		}
 	}
 	refused, lost := postGroups(r.remote, envelope{
-		kind: envelopePublish, ackRef: ref, packed: whole(body, text), key: r.key, original: original,
+		kind:     envelopePublish,
+		ackRef:   ref,
+		packed:   whole(body, text),
+		key:      r.key,
+		original: original,
 	})
 	p.dropped += lost
 	for range refused {
@@ -89,8 +115,8 @@ func (l *Loop) publishPatiently(c *Conn, h *codec.Header, r *route, header, payl
 	l.park(p)
 }
 
-// receivePatiently is receivePublish when back pressure is on, the publisher waits for its acknowledgement and somebody may
-// have no room. It takes over e's body.
+// receivePatiently is receivePublish when back pressure is on, the publisher waits for its
+// acknowledgement and somebody may have no room. It takes over e's body.
 func (l *Loop) receivePatiently(e *envelope) {
 	p := &parkedPublish{
 		ackRef: e.ackRef, loop: l, body: e.body, text: e.text, key: e.key, original: e.original,
@@ -106,7 +132,8 @@ func (l *Loop) receivePatiently(e *envelope) {
 // deliverOrPark offers p's message to one subscriber, or notes that it has to wait for it.
 func (l *Loop) deliverOrPark(p *parkedPublish, c *Conn, d delivery) {
 	patient := d&deliverLossy == 0
-	if c.state == stateOpen && (patient && (len(c.parkedHere) > 0 || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
+	if c.state == stateOpen &&
+		(patient && (len(c.parkedHere) > 0 || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
 		c.parkedHere = append(c.parkedHere, p)
 		l.parkedCount++
 		p.targets = append(p.targets, parkedTarget{c: c, d: d})
@@ -116,9 +143,8 @@ func (l *Loop) deliverOrPark(p *parkedPublish, c *Conn, d delivery) {
 	l.deliverParked(p, c, d)
 }
 
-// awaits says whether a publish with the key waits for c. Nothing of its topic may overtake it: what asks for no
-// acknowledgement is lost in the meantime, because it may come from the same publisher, whom the word of its pause reaches
-// only at the end of a turn.
+// awaits: a publish with this key (topic) waits for c. No later message of the topic may be
+// delivered before it.
 func (c *Conn) awaits(key uint64) bool {
 	for _, p := range c.parkedHere {
 		if p.key == key {
@@ -128,7 +154,9 @@ func (c *Conn) awaits(key uint64) bool {
 	return false
 }
 
-// dropIfOvertaking is awaits for a message that is lost then.
+// dropIfOvertaking loses a message that would overtake a waiting publish of its topic, and counts
+// it. Only messages without acknowledgement come here; they may be the paused publisher's own,
+// which learns of its pause at the end of the turn.
 func (c *Conn) dropIfOvertaking(key uint64) bool {
 	if len(c.parkedHere) == 0 || c.state != stateOpen || !c.awaits(key) {
 		return false
@@ -157,7 +185,8 @@ const maxFraming = 10
 func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
 	m.audit, m.original = l.broker.audited(), p.original
-	if c.offer(l.encode(c.transport, c.transport.directFrames(), &m, ringbuf.Droppable), m.body, d) {
+	f := l.encode(c.transport, c.transport.directFrames(), &m, ringbuf.Droppable)
+	if c.offer(f, m.body, d) {
 		p.dropped++
 		return
 	}
@@ -253,7 +282,8 @@ func (p *parkedPublish) Expire(*wheel.Timer, int64) {
 	p.loop.guard(nil, func() {
 		for i := range p.targets {
 			if c := p.targets[i].c; !p.targets[i].done {
-				c.parkedHere = slices.DeleteFunc(c.parkedHere, func(q *parkedPublish) bool { return q == p })
+				c.parkedHere = slices.DeleteFunc(c.parkedHere,
+					func(q *parkedPublish) bool { return q == p })
 				c.settleParked(p, true)
 			}
 		}

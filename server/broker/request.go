@@ -27,8 +27,8 @@ type request struct {
 	payload []byte
 }
 
-// packed is a request in memory of its own: for another loop, or for a wait. What is in an envelope of another kind has its
-// body and text here too.
+// packed is a request in memory of its own: for another loop, or for a wait. What is in an envelope
+// of another kind has its body and text here too.
 type packed struct {
 	trip
 	body     *ringbuf.Shared // the requester's ID, the topic, ':', the version, '\n', the payload
@@ -51,8 +51,11 @@ func (p *packed) unpack() request {
 	b, version := p.body.B, int(p.idLen)+int(p.topicLen)+1
 	newline := version + bytes.IndexByte(b[version:], '\n')
 	return request{
-		trip: p.trip,
-		id:   b[:p.idLen], topic: b[p.idLen : version-1], version: b[version:newline], payload: b[newline+1:],
+		trip:    p.trip,
+		id:      b[:p.idLen],
+		topic:   b[p.idLen : version-1],
+		version: b[version:newline],
+		payload: b[newline+1:],
 	}
 }
 
@@ -60,7 +63,8 @@ func (p *packed) unpack() request {
 func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool) {
 	l.counts[metrics.Requests]++
 	if !l.broker.accepting() {
-		l.fail(c, h, codec.ServiceUnavailable, "this node is going away", codec.TextDetail("reason", "draining"))
+		l.fail(c, h, codec.ServiceUnavailable, "this node is going away",
+			codec.TextDetail("reason", "draining"))
 		return
 	}
 	timeout := l.broker.timeoutDefaultMs
@@ -74,8 +78,8 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	l.assign(&q, name)
 }
 
-// assign finds q a service, or a place to wait for one. While requests wait anywhere, the topic's own loop decides, so that
-// none overtakes those that wait.
+// assign finds q a service, or a place to wait for one. While requests wait anywhere, the topic's
+// own loop decides, so that none overtakes those that wait.
 func (l *Loop) assign(q *request, name []byte) {
 	cs := l.requests.Lookup(name)
 	switch {
@@ -83,7 +87,8 @@ func (l *Loop) assign(q *request, name []byte) {
 		l.unroutedRequest(q)
 		return
 	case q.hops > rerouteMax:
-		l.failRequest(q, codec.ServiceUnavailable, "the services on this topic come and go", codec.TextDetail("reason", "busy"))
+		l.failRequest(q, codec.ServiceUnavailable, "the services on this topic come and go",
+			codec.TextDetail("reason", "busy"))
 		return
 	case l.broker.queued.Load() == 0:
 		if s := l.reserve(cs); s != nil {
@@ -123,7 +128,8 @@ func (l *Loop) dispatchTo(s *service, q *request) {
 	s.loop.post(envelope{kind: envelopeRequest, to: s, packed: q.pack()})
 }
 
-// receiveRequest takes a request from another loop: for one of this loop's services, or to wait here.
+// receiveRequest takes a request from another loop: for one of this loop's services, or to wait
+// here.
 func (l *Loop) receiveRequest(e *envelope) {
 	q := e.unpack()
 	if e.kind == envelopeQueue {
@@ -135,8 +141,8 @@ func (l *Loop) receiveRequest(e *envelope) {
 	e.body.Release()
 }
 
-// deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its entry. If s has left or
-// stalled since, q is routed again.
+// deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its
+// entry. If s has left or stalled since, q is routed again.
 func (l *Loop) deliverRequest(q *request, s *service) {
 	c := l.connOf(s)
 	if c != nil && !c.out.Stalled() && c.out.Bytes()+len(q.payload) > l.broker.limits.Bytes {
@@ -159,7 +165,8 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 	e := p.take(q.arrived)
 	if e == nil {
 		s.outstanding.Add(-1)
-		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding", codec.TextDetail("reason", "busy"))
+		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding",
+			codec.TextDetail("reason", "busy"))
 		return
 	}
 	e.describe(q)

@@ -16,7 +16,8 @@ func (l *Loop) response(c *Conn, h *codec.Header, payload []byte, text bool) {
 	id, _ := codec.ParseUUID(h.RequestID)
 	e := l.outstanding.find(id)
 	if e == nil || e.target != c {
-		l.fail(c, h, codec.InvalidRequestID, "no such request is outstanding at this service", codec.RawDetail("requestId", h.RequestID))
+		l.fail(c, h, codec.InvalidRequestID, "no such request is outstanding at this service",
+			codec.RawDetail("requestId", h.RequestID))
 		return
 	}
 	l.answered(e, payload, text)
@@ -25,7 +26,8 @@ func (l *Loop) response(c *Conn, h *codec.Header, payload []byte, text bool) {
 // errorPrefix marks the answer to a request without ID that its requester still gets.
 var errorPrefix = []byte("error:")
 
-// entryHeader composes the header line of the answer to e: topic, version and ID as the requester wrote them.
+// entryHeader composes the header line of the answer to e: topic, version and ID as the requester
+// wrote them.
 func (l *Loop) entryHeader(e *entry) []byte {
 	b := append(l.header[:0], "response:"...)
 	b = append(b, e.header...)
@@ -40,7 +42,8 @@ func (l *Loop) failRequest(q *request, code codec.Code, message string, details 
 	l.failTo(q.requester, l.responseHeader(q.topic, q.version, q.id), code, message, details)
 }
 
-// failEntry frees an outstanding request and tells its requester why. Nobody waits for one without an ID.
+// failEntry frees an outstanding request and tells its requester why. Nobody waits for one without
+// an ID.
 func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...codec.Detail) {
 	if e.target != nil && e.target.out.Stalled() {
 		e.target.out.Cancel(e.key()) // an expired request is never delivered
@@ -51,7 +54,9 @@ func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...c
 	}
 }
 
-func (l *Loop) failTo(s *service, header []byte, code codec.Code, message string, details []codec.Detail) {
+func (l *Loop) failTo(
+	s *service, header []byte, code codec.Code, message string, details []codec.Detail,
+) {
 	if code != codec.NoRouteFound { // that has a counter of its own
 		l.counts[metrics.MessageErrors]++
 		l.counts[metrics.RequestErrors]++
@@ -67,18 +72,21 @@ func (e *entry) Expire(*wheel.Timer, int64) { e.loop.guard(nil, func() { e.loop.
 func (l *Loop) failRequestsOf(c *Conn) {
 	for k := c.requests.First(); k != nil; k = c.requests.First() { // oldest first
 		l.failEntry(k.Item, codec.ServiceUnavailable, "the service disconnected before it answered",
-			codec.TextDetail("targetServiceId", c.id.String()), codec.TextDetail("reason", "disconnected"))
+			codec.TextDetail("targetServiceId", c.id.String()),
+			codec.TextDetail("reason", "disconnected"))
 	}
 }
 
-// evictOldest frees the oldest request of the node, but not latest, which has just come (protocol §6).
+// evictOldest frees the oldest request of the node, but not latest, which has just come (protocol
+// §6).
 func (l *Loop) evictOldest(latest *entry) {
 	oldest, holder := int64(0), (*Loop)(nil)
 	if e := l.outstanding.oldest; e != latest {
 		oldest, holder = e.arrived, l
 	}
 	for _, other := range l.broker.loops {
-		if at := other.outstanding.oldestAt.Load(); other != l && (holder == nil && at != noRequest || at < oldest) {
+		if at := other.outstanding.oldestAt.Load(); other != l &&
+			(holder == nil && at != noRequest || at < oldest) {
 			oldest, holder = at, other
 		}
 	}

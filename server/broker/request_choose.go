@@ -6,7 +6,8 @@ import (
 	"mbserver/topic"
 )
 
-// candidates are the services that may get a request on one topic, highest priority first. Immutable.
+// candidates are the services that may get a request on one topic, highest priority first.
+// Immutable.
 type candidates []priorityGroup
 
 type priorityGroup struct {
@@ -28,9 +29,9 @@ func buildCandidates(_ []byte, matches []topic.Match[*service]) candidates {
 	return cs
 }
 
-// reserve returns a service that has room for one more request and counts that request as outstanding there: of the
-// highest priority that has room the one with the fewest outstanding, a random one of those that tie (protocol §6). nil
-// means that none has room.
+// reserve returns a service that has room for one more request and counts that request as
+// outstanding there: of the highest priority that has room the one with the fewest outstanding, a
+// random one of those that tie (protocol §6). nil means that none has room.
 func (l *Loop) reserve(cs candidates) *service {
 	for i := range cs {
 		for s := l.choose(cs[i].services); s != nil; s = l.choose(cs[i].services) {

@@ -6,40 +6,48 @@ import (
 	"mbserver/topic"
 )
 
-// queues are the requests that wait on one loop for a service with room: a queue per topic, on the loop that the topic
-// hashes to. Loop only.
+// queues are the requests that wait on one loop for a service with room: a queue per topic, on the
+// loop that the topic hashes to. Loop only.
 type queues struct {
 	byTopic map[string]*topicQueue
 	busy    []*topicQueue // those that hold a request, in the order in which they are served
 }
 
-// topicQueue is the requests waiting on one topic: a lane per requester, served in turn; first in first out within one
-// (protocol §9).
+// topicQueue is the requests waiting on one topic: a lane per requester, served in turn; first in
+// first out within one (protocol §9).
 type topicQueue struct {
 	fair.Queue[*service, *entry]
 	topic string // canonical
 	at    int    // index in queues.busy
 }
 
-// queueLoop returns the loop on which requests on a topic wait. The hash is not keyed, so that a simulation goes the same
-// way in every run: topics chosen to collide share a loop, nothing more.
-func (b *Broker) queueLoop(name []byte) *Loop { return b.loops[topic.Hash(name)%uint32(len(b.loops))] }
+// queueLoop returns the loop on which requests on a topic wait. The hash is not keyed, so that a
+// simulation goes the same way in every run: topics chosen to collide share a loop, nothing more.
+func (b *Broker) queueLoop(name []byte) *Loop {
+	return b.loops[topic.Hash(name)%uint32(len(b.loops))]
+}
 
 // enqueue makes q wait, or refuses it: the queue of its topic is bounded.
 func (l *Loop) enqueue(q *request, name []byte) {
 	qs := &l.queues
 	t := qs.byTopic[string(name)]
-	if l.broker.queuedPerTopic == 0 || t != nil && t.Len() >= l.broker.queuedPerTopic && !l.displace(t, q.requester) {
-		l.failRequest(q, codec.ServiceUnavailable, "no service has room, and as many requests wait on this topic as may", codec.TextDetail("reason", "queue_full"))
+	if l.broker.queuedPerTopic == 0 ||
+		t != nil && t.Len() >= l.broker.queuedPerTopic && !l.displace(t, q.requester) {
+		l.failRequest(q, codec.ServiceUnavailable,
+			"no service has room, and as many requests wait on this topic as may",
+			codec.TextDetail("reason", "queue_full"))
 		return
 	}
 	if l.broker.overBudget() {
-		l.failRequest(q, codec.ServiceUnavailable, "no service has room, and this node has no memory to let requests wait", codec.TextDetail("reason", "memory"))
+		l.failRequest(q, codec.ServiceUnavailable,
+			"no service has room, and this node has no memory to let requests wait",
+			codec.TextDetail("reason", "memory"))
 		return
 	}
 	e := l.outstanding.take(q.arrived)
 	if e == nil {
-		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding", codec.TextDetail("reason", "busy"))
+		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding",
+			codec.TextDetail("reason", "busy"))
 		return
 	}
 	if t == nil {
@@ -56,12 +64,13 @@ func (l *Loop) enqueue(q *request, name []byte) {
 	l.charge += bodyCharge(e.body)
 	q.requester.queued.Add(1)
 	l.broker.queued.Add(1)
-	// Look again at the end of this turn: room that appeared before queued was raised above saw nobody waiting and woke
-	// nobody.
+	// Look again at the end of this turn: room that appeared before queued was raised above saw
+	// nobody waiting and woke nobody.
 	l.serve.Store(true)
 	l.wheel.Add(&e.timer, q.deadline)
 	count := l.broker.outstanding.Add(1)
-	if q.requester.left.Load() { // it left while this was on its way, and may have seen nothing to discard
+	if q.requester.left.Load() {
+		// It left while this was on its way, and may have seen nothing to discard.
 		l.outstanding.drop(e)
 		return
 	}
@@ -70,14 +79,16 @@ func (l *Loop) enqueue(q *request, name []byte) {
 	}
 }
 
-// displace makes room in a full queue for a requester that has less than its share of it: the newest request of one that
-// has more gives way. So nobody can keep the others out by filling the queue.
+// displace makes room in a full queue for a requester that has less than its share of it: the
+// newest request of one that has more gives way. So nobody can keep the others out by filling the
+// queue.
 func (l *Loop) displace(t *topicQueue, s *service) bool {
 	k := t.Displaceable(s)
 	if k == nil {
 		return false
 	}
-	l.failEntry(k.Item, codec.ServiceUnavailable, "no service has room, and others have fewer requests waiting on this topic",
+	l.failEntry(k.Item, codec.ServiceUnavailable,
+		"no service has room, and others have fewer requests waiting on this topic",
 		codec.TextDetail("reason", "queue_full"))
 	return true
 }
@@ -110,8 +121,8 @@ func (b *Broker) wakeQueues() {
 	}
 }
 
-// serveQueues delivers waiting requests for as long as services have room: one from each topic in turn, and from each
-// requester of a topic in turn.
+// serveQueues delivers waiting requests for as long as services have room: one from each topic in
+// turn, and from each requester of a topic in turn.
 func (l *Loop) serveQueues() {
 	qs := &l.queues
 	for progress := true; progress && len(qs.busy) > 0; {
@@ -124,8 +135,8 @@ func (l *Loop) serveQueues() {
 	}
 }
 
-// serveOne takes the next request of t to a service, or fails it when its deadline has come or nobody serves the topic any
-// more. It reports whether one left the queue.
+// serveOne takes the next request of t to a service, or fails it when its deadline has come or
+// nobody serves the topic any more. It reports whether one left the queue.
 func (l *Loop) serveOne(t *topicQueue) bool {
 	e := t.Next().Item
 	if l.time.Ms >= e.deadline {
@@ -155,7 +166,8 @@ func (l *Loop) serveOne(t *topicQueue) bool {
 	return true
 }
 
-// discardQueuedOf drops, on every loop, the requests of a service that has left and that still wait.
+// discardQueuedOf drops, on every loop, the requests of a service that has left and that still
+// wait.
 func (b *Broker) discardQueuedOf(s *service) {
 	if s.queued.Load() == 0 {
 		return

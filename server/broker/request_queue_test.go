@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A service that frees room and loses its framing in one turn has room for nobody, though the trie still knows it: what
-// waits must not go back and forth between it and the queue.
+// A service that frees room and loses its framing in one turn has room for nobody, though the trie
+// still knows it: what waits must not go back and forth between it and the queue.
 func TestQueueOfAServiceThatIsBeingClosed(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
 	service, requester := n.connect(0, TransportTCP), n.connect(0, TransportTCP)

@@ -10,7 +10,8 @@ import (
 	"mbserver/server/wheel"
 )
 
-// entry is one outstanding request, on the loop of its target. Entries are reused; their header keeps its memory.
+// entry is one outstanding request, on the loop of its target. Entries are reused; their header
+// keeps its memory.
 type entry struct {
 	packed // its body only while it waits in a queue
 
@@ -41,7 +42,7 @@ type outstanding struct {
 	newest *entry
 	count  int
 
-	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn; noRequest when there is none
+	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn, or noRequest
 }
 
 // noRequest is the arrival of the oldest request of a loop that has none: later than any.
@@ -52,8 +53,8 @@ func (p *outstanding) init(l *Loop) {
 	p.oldestAt.Store(noRequest)
 }
 
-// take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that carries its address, or
-// nil when the table is full.
+// take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that
+// carries its address, or nil when the table is full.
 func (p *outstanding) take(arrived int64) *entry {
 	var e *entry
 	if n := len(p.free); n > 0 {
@@ -76,8 +77,8 @@ func (p *outstanding) take(arrived int64) *entry {
 	return e
 }
 
-// insertByAge puts e into the list of entries by age. Most are the newest; one that has waited in a queue is among the
-// oldest: the search goes from both ends.
+// insertByAge puts e into the list of entries by age. Most are the newest; one that has waited in a
+// queue is among the oldest: the search goes from both ends.
 func (p *outstanding) insertByAge(e *entry) {
 	after, before := p.newest, p.oldest
 	for after != nil && after.arrived > e.arrived {
@@ -123,8 +124,8 @@ func (p *outstanding) bind(e *entry, c *Conn) {
 	c.requests.Push(&e.link)
 }
 
-// drop frees e and forgets its masked ID. take hands e out again, nobody else: until then, within this call, the caller
-// may read requester and header to answer.
+// drop frees e and forgets its masked ID. take hands e out again, nobody else: until then, within
+// this call, the caller may read requester and header to answer.
 func (p *outstanding) drop(e *entry) {
 	l := p.loop
 	l.wheel.Cancel(&e.timer)

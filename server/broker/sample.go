@@ -6,8 +6,8 @@ import (
 	"mbserver/server/metrics"
 )
 
-// sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that still runs comes later.
-// Any goroutine.
+// sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that
+// still runs comes later. Any goroutine.
 func (b *Broker) Sample(now time.Time) *metrics.Sample {
 	sec := now.Unix()
 	s := &metrics.Sample{

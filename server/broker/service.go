@@ -10,8 +10,9 @@ import (
 	"mbserver/server/system"
 )
 
-// service is what the node at large may know of a connection: the trie, routes and other loops hold pointers to it. It
-// outlives its connection; slot and gen tell whether that still exists, and only the owning loop may look that up.
+// service is a connection's public face (in the contract every connection is a service): what trie,
+// routes and other loops may hold. It outlives the connection; slot and gen tell the owning loop
+// whether that still exists.
 type service struct {
 	// Immutable after open.
 	id          codec.UUID
@@ -42,8 +43,8 @@ func (s *service) hasRoom(n int32) bool {
 	return (limit == 0 || n < limit) && !s.stalled.Load()
 }
 
-// textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to be. It decides nothing
-// over TCP, and looks at no payload there.
+// textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to
+// be. It decides nothing over TCP, and looks at no payload there.
 func (s *service) textFrame(text bool, payload []byte) bool {
 	return text || s.transport == TransportWS && utf8.Valid(payload)
 }

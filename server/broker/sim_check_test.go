@@ -72,7 +72,8 @@ func (s *simulation) idle() bool {
 	return true
 }
 
-// checkLanes holds that what waits on a topic is linked as it should be, oldest first in each lane, each lane once.
+// checkLanes holds that what waits on a topic is linked as it should be, oldest first in each lane,
+// each lane once.
 func (s *simulation) checkLanes(l *Loop) {
 	for _, q := range l.queues.busy {
 		if err := q.Check(); err != nil {
@@ -90,8 +91,8 @@ func (s *simulation) checkLanes(l *Loop) {
 	}
 }
 
-// checkQueues holds that nothing waits for what is there: when no loop has anything to do, no service has room for a
-// request that waits.
+// checkQueues holds that nothing waits for what is there: when no loop has anything to do, no
+// service has room for a request that waits.
 func (s *simulation) checkQueues() {
 	waiting, idle := 0, s.idle()
 	for _, l := range s.n.loops {
@@ -216,7 +217,8 @@ func (s *simulation) checkAnswers() {
 	}
 }
 
-// steady says that all targets are still served, and none had a message taken out again that was given to it.
+// steady says that all targets are still served, and none had a message taken out again that was
+// given to it.
 func (p *simPublish) steady() bool {
 	for k := range p.targets {
 		if !k.alive() || k.loose {

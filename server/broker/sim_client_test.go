@@ -170,7 +170,8 @@ func (k *simClient) speak() {
 	}
 }
 
-// body returns a payload that begins with key, with or without text that only a binary frame may carry.
+// body returns a payload that begins with key, with or without text that only a binary frame may
+// carry.
 func (k *simClient) body(key string) (payload string, text bool) {
 	size := k.s.random.IntN(30)
 	if k.s.chance(20) || k.s.memory && k.s.chance(60) {

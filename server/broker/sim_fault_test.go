@@ -12,8 +12,9 @@ import (
 
 var simReplay = regexp.MustCompile(`-run (\w+)\$ -sim\.seed=(\d+)`)
 
-// TestSimulationNotices breaks the node on purpose, in one way at a time, and holds that the simulation fails, names a
-// seed, and fails in the same way from that seed alone. A node that is not broken passes in the same build.
+// TestSimulationNotices breaks the node on purpose, in one way at a time, and holds that the
+// simulation fails, names a seed, and fails in the same way from that seed alone. A node that is
+// not broken passes in the same build.
 func TestSimulationNotices(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "simfault.test")
 	if out, err := exec.Command("go", "test", "-c", "-tags", "simfault", "-o", binary, ".").CombinedOutput(); err != nil {
@@ -45,7 +46,8 @@ func TestSimulationNotices(t *testing.T) {
 	}
 }
 
-// reason is the line in which a simulation says what is wrong: the last one before how to replay it.
+// reason is the line in which a simulation says what is wrong: the last one before how to replay
+// it.
 func reason(out []byte) string {
 	before, _, _ := bytes.Cut(out, []byte("replay with:"))
 	lines := strings.Split(strings.TrimSpace(string(before)), "\n")

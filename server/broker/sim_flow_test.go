@@ -104,8 +104,8 @@ func (k *simClient) readOn() {
 	}
 }
 
-// choke has a client with one thread stop reading while it is stuck in a write, as two such clients that publish to each
-// other would wait for ever.
+// choke has a client with one thread stop reading while it is stuck in a write, as two such clients
+// that publish to each other would wait for ever.
 func (k *simClient) choke() {
 	stuck := k.single && k.sock.paused && len(k.outbox) > 0 && k.alive()
 	if stuck == k.choked {
@@ -156,8 +156,8 @@ func (s *simulation) earliest() int64 {
 	return at
 }
 
-// checkPatience holds that an acknowledged publish is lost to a patient subscriber only when it has waited as long as it
-// may.
+// checkPatience holds that an acknowledged publish is lost to a patient subscriber only when it has
+// waited as long as it may.
 func (s *simulation) checkPatience(p *simPublish) {
 	if !s.pausing || p.dropped == 0 || !p.patient || !p.steady() {
 		return

@@ -347,7 +347,8 @@ func (k *simClient) served(topic string) bool {
 	return false
 }
 
-// among says whether k is one of ks, or one of those may have left or stalled before a request arrived there.
+// among says whether k is one of ks, or one of those may have left or stalled before a request
+// arrived there.
 func among(ks []*simClient, k *simClient) bool {
 	for _, c := range ks {
 		if c == k || !c.alive() || c.unsteady {

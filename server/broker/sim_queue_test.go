@@ -14,8 +14,8 @@ type simLane struct {
 	keys []string
 }
 
-// TestQueueFairness holds the order in which requests leave a queue against a naive one: requesters in turn, a new one
-// behind all that wait.
+// TestQueueFairness holds the order in which requests leave a queue against a naive one: requesters
+// in turn, a new one behind all that wait.
 func TestQueueFairness(t *testing.T) {
 	seeds := make([]uint64, 50)
 	for i := range seeds {

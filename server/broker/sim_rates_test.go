@@ -8,7 +8,8 @@ import (
 	"mbserver/server/config"
 )
 
-// simRates are the limits on messages per second, by arithmetic: a bucket is the time at which it is full again.
+// simRates are the limits on messages per second, by arithmetic: a bucket is the time at which it
+// is full again.
 type simRates struct {
 	service, topic, total int // messages per second; 0 = any number
 	patterns              map[string]int
@@ -38,8 +39,8 @@ func (r *simRates) pass(bucket string, rate int, now int64) (after int64, ok boo
 	return after, rate == 0 || after <= (now+1000)*int64(rate)
 }
 
-// limitedBy returns the scope of the limit that the message is over, or "" and takes it from all. A message over one takes
-// from none.
+// limitedBy returns the scope of the limit that the message is over, or "" and takes it from all. A
+// message over one takes from none.
 func (r *simRates) limitedBy(k *simClient, h *codec.Header) string {
 	name, now := strings.ToLower(string(h.Topic)), k.loop.time.Ms
 	if r == nil || name == "system.heartbeat" {

@@ -25,8 +25,8 @@ type simStream struct {
 	conflates bool
 }
 
-// ordered says that the publishes routed to the client must reach it in the order of its ledger, what was lost told in its
-// place: they all came from its own loop and waited for nobody.
+// ordered says that the publishes routed to the client must reach it in the order of its ledger,
+// what was lost told in its place: they all came from its own loop and waited for nobody.
 func (k *simClient) ordered() bool {
 	return len(k.s.n.loops) == 1 && !k.s.pausing && k.levels == 0 && !k.auditor && !k.conflates
 }
@@ -163,7 +163,8 @@ func (s *simulation) audited(k *simClient, m *testMessage) {
 
 func (k *simClient) lossyAuditor() bool { return k.auditor && k.gaps > 0 }
 
-// checkAudit holds that the audit has told everything that was taken and sent, unless its reader lost some of it.
+// checkAudit holds that the audit has told everything that was taken and sent, unless its reader
+// lost some of it.
 func (s *simulation) checkAudit() {
 	if !s.audits || !s.auditor.alive() {
 		return

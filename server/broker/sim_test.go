@@ -15,8 +15,9 @@ import (
 	"mbserver/server/config"
 )
 
-// The simulation runs a whole node in one goroutine: random clients over sockets that stall, drip and break, loops that
-// take their turns in any order, a clock that jumps. Everything follows from the seed.
+// The simulation runs a whole node in one goroutine: random clients over sockets that stall, drip
+// and break, loops that take their turns in any order, a clock that jumps. Everything follows from
+// the seed.
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation with this seed only, and print its steps")
 	simSeeds = flag.Int("sim.seeds", 200, "how many seeds the simulation runs")

@@ -1,18 +1,21 @@
 package broker
 
-// simfault names a way in which a build with the tag simfault can break itself. Other builds have no trace of it.
+// simfault names a way in which a build with the tag simfault can break itself. Other builds have
+// no trace of it.
 type simfault string
 
 const (
-	simLostEnvelope    simfault = "lost-envelope"    // an answer does not reach the requester's loop
+	simLostEnvelope    simfault = "lost-envelope"    // an answer never reaches its requester
 	simDoubleAnswer    simfault = "double-answer"    // a request is answered twice
 	simMiscountedGap   simfault = "miscounted-gap"   // a notice tells of one loss too many
-	simMisplacedNotice simfault = "misplaced-notice" // what the front of a backlog lost is told at its end
+	simMisplacedNotice simfault = "misplaced-notice" // a loss at the front is told at the end
 	simForgottenResume simfault = "forgotten-resume" // a paused publisher is not read on
 	simLeakedCharge    simfault = "leaked-charge"    // a request that has waited stays charged
-	simSkippedLimit    simfault = "skipped-limit"    // a message is not held against the rate limits
+	simSkippedLimit    simfault = "skipped-limit"    // a message escapes the rate limits
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
 )
 
-var simfaults = []simfault{simLostEnvelope, simDoubleAnswer, simMiscountedGap, simMisplacedNotice, simForgottenResume,
-	simLeakedCharge, simSkippedLimit, simUnfairLane}
+var simfaults = []simfault{
+	simLostEnvelope, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
+	simForgottenResume, simLeakedCharge, simSkippedLimit, simUnfairLane,
+}

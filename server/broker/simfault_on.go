@@ -4,8 +4,8 @@ package broker
 
 import "os"
 
-// simfaultBuild says that this build can break itself on purpose: with the tag simfault and the environment variable SIM_FAULT,
-// so that a test can hold that the simulation notices.
+// simfaultBuild says that this build can break itself on purpose: with the tag simfault and the
+// environment variable SIM_FAULT, so that a test can hold that the simulation notices.
 const simfaultBuild = true
 
 // faultPeriod is how many times all goes well before the chosen fault strikes.

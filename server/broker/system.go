@@ -23,7 +23,8 @@ func (l *Loop) system(c *Conn, h *codec.Header, name, payload []byte) {
 	}
 }
 
-// caller implements system.Caller: the connection whose request on a system topic is being answered. Loop only.
+// caller implements system.Caller: the connection whose request on a system topic is being
+// answered. Loop only.
 type caller struct {
 	c *Conn
 	h codec.Header
@@ -60,7 +61,8 @@ func (r reply) send(payload []byte) {
 // InBackground implements system.Caller.
 func (k *caller) InBackground(compose func() []byte) bool {
 	l := k.c.loop
-	l.published.Publish(l.time.sec(), &l.counts) // what it counted before this request is in the answer
+	// What the loop counted before this request is in the answer.
+	l.published.Publish(l.time.sec(), &l.counts)
 	r := k.later()
 	return l.broker.background.run(func() { r.send(compose()) })
 }
@@ -123,7 +125,8 @@ func (k *caller) AnswerSubscriptions(
 	return nil
 }
 
-// subscriptionsOf returns what a service of this loop is subscribed to; ok is false when it has left, or is nil.
+// subscriptionsOf returns what a service of this loop is subscribed to; ok is false when it has
+// left, or is nil.
 func (l *Loop) subscriptionsOf(s *service) (subs []system.Subscription, ok bool) {
 	if s == nil {
 		return nil, false
@@ -134,13 +137,17 @@ func (l *Loop) subscriptionsOf(s *service) (subs []system.Subscription, ok bool)
 	}
 	for i := range c.subs {
 		sub := &c.subs[i]
-		subs = append(subs, system.Subscription{Pattern: sub.pattern, Kind: sub.kind, Priority: sub.options.Priority})
+		subs = append(subs, system.Subscription{
+			Pattern: sub.pattern, Kind: sub.kind, Priority: sub.options.Priority,
+		})
 	}
 	return subs, true
 }
 
 // FilterLog implements system.Caller.
-func (k *caller) FilterLog(f *system.LogFilter) { k.c.loop.broker.logStream.SetFilter(&k.c.service, f) }
+func (k *caller) FilterLog(f *system.LogFilter) {
+	k.c.loop.broker.logStream.SetFilter(&k.c.service, f)
+}
 
 // Notify implements system.Caller.
 func (k *caller) Notify(name string, compose func() []byte) {
@@ -159,9 +166,14 @@ func (b *Broker) Services(now time.Time) []system.Service {
 	services := make([]system.Service, len(all))
 	for i, s := range all {
 		services[i] = system.Service{
-			ID: s.id, Profile: s.profile.Load(), ConnectedAt: s.connectedAt, LastSeen: s.lastSeen.Load(),
-			Transport: s.transport.String(), Outstanding: int(s.outstanding.Load()), Queued: int(s.queued.Load()),
-			ErrorRate: s.errors.Rate(now.Unix()),
+			ID:          s.id,
+			Profile:     s.profile.Load(),
+			ConnectedAt: s.connectedAt,
+			LastSeen:    s.lastSeen.Load(),
+			Transport:   s.transport.String(),
+			Outstanding: int(s.outstanding.Load()),
+			Queued:      int(s.queued.Load()),
+			ErrorRate:   s.errors.Rate(now.Unix()),
 		}
 	}
 	return services
@@ -181,7 +193,8 @@ func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind, subs func() []system
 	})
 }
 
-// sendLog hands a line of the log to services of any loop: one envelope for each loop. Log's writer goroutine only.
+// sendLog hands a line of the log to services of any loop: one envelope for each loop. Log's writer
+// goroutine only.
 func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 	var groups []remoteGroup
 	for _, s := range to {
@@ -190,8 +203,8 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 	postGroups(groups, envelope{kind: envelopeLog, unaudited: true, packed: whole(body, true)})
 }
 
-// receiveLog delivers a line to this loop's targets. A line that is lost is counted and told to its reader like any
-// other message, but makes no line of its own.
+// receiveLog delivers a line to this loop's targets. A line that is lost is counted and told to its
+// reader like any other message, but makes no line of its own.
 func (l *Loop) receiveLog(e *envelope) {
 	l.quiet = true
 	defer func() { l.quiet = false }()

@@ -15,7 +15,8 @@ func (t Transport) String() string {
 	return "tcp"
 }
 
-// Which of a turn's frames a message goes to: per transport there are those of what is fanned out and those of what goes to
-// a single connection, so that acknowledgements do not break a burst's run.
+// Which of a turn's frames a message goes to: per transport there are those of what is fanned out
+// and those of what goes to a single connection, so that acknowledgements do not break a burst's
+// run.
 func (t Transport) fanFrames() int    { return int(t) * 2 }
 func (t Transport) directFrames() int { return int(t)*2 + 1 }

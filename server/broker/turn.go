@@ -2,7 +2,37 @@ package broker
 
 import "mbserver/ringbuf"
 
-// begin starts a turn unless one is running: the clock is read once, and the turn's end is scheduled.
+// A turn is all that a loop does between two looks at its sockets.
+//
+// Purpose. Whatever arrives together is answered together: the clock is read once, a message is
+// encoded once, and each connection is written once, however many messages it gets. A lone message
+// leaves at once and a burst leaves in few system calls, with no timer and nothing to tune.
+//
+// Outline.
+//
+//	begin   the first event of a batch (Conn.Receive, Open, PeerClosed) reads the clock and asks
+//	        the driver for the end of the turn
+//	...     messages are parsed, routed and encoded into the turn's frames; connections note
+//	        which ranges of them they take
+//	run     the end of the turn, in this order:
+//	          what other loops sent              drainInbox
+//	          timers that are due                wheel.Advance
+//	          the counts become visible          published.Publish
+//	          until nothing of it is left:
+//	            waiting requests for which there is room, publishers that are read on, closes,
+//	            one write for each dirty connection, laggards over the memory budget
+//	          the next timer is armed            armTimer
+//
+// Invariants. Between turns no connection is dirty or closing, and the frames are empty: whatever
+// refers to them was written or copied. Closes are decided anywhere, and carried out only here, so
+// that a fan-out never walks over a connection that is going away under it. Whoever has received an
+// answer finds its message counted.
+//
+// Cost. Frames longer than turnMax are written early, in the middle of a turn. An idle loop has no
+// turns.
+
+// begin starts a turn unless one is running: the clock is read once, and the turn's end is
+// scheduled.
 func (l *Loop) begin() {
 	if l.inTurn {
 		return
@@ -12,8 +42,7 @@ func (l *Loop) begin() {
 	l.driver.Schedule()
 }
 
-// run ends a turn (or makes a whole one, when only the inbox or a timer called): other loops' envelopes, due timers,
-// closes, and one flush per connection that has something to say.
+// run ends a turn, or makes a whole one, when only the inbox or a timer called.
 func (l *Loop) run() {
 	if !l.inTurn {
 		l.inTurn = true
@@ -21,8 +50,10 @@ func (l *Loop) run() {
 	}
 	l.drainInbox()
 	l.wheel.Advance(l.time.Ms)
-	l.published.Publish(l.time.sec(), &l.counts) // before an answer leaves: who has seen one finds it counted
-	for again := true; again; again = len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 || l.serve.Load() && len(l.queues.busy) > 0 {
+	// Publish the counts before the flush: whoever has received an answer must find its message
+	// counted.
+	l.published.Publish(l.time.sec(), &l.counts)
+	for again := true; again; again = l.unsettled() {
 		if l.serve.Swap(false) {
 			l.serveQueues()
 		}
@@ -38,6 +69,12 @@ func (l *Loop) run() {
 	l.published.Publish(l.time.sec(), &l.counts)
 	l.inTurn = false
 	l.armTimer()
+}
+
+// unsettled says that the turn's end has made more to do.
+func (l *Loop) unsettled() bool {
+	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 ||
+		l.serve.Load() && len(l.queues.busy) > 0
 }
 
 // Run is run for a driver: after a fault the next event still begins a turn of its own. Loop only.
@@ -104,7 +141,8 @@ func (l *Loop) closeAll() {
 
 // flush writes every dirty connection once and forgets the turn's frames.
 func (l *Loop) flush() {
-	for i := 0; i < len(l.dirty); i++ { // a drained ring may append its gap notice and be dirty again
+	// A drained ring may append its gap notice and be dirty again.
+	for i := 0; i < len(l.dirty); i++ {
 		c := l.dirty[i]
 		c.dirty = false
 		l.flushOne(c)
@@ -114,8 +152,8 @@ func (l *Loop) flush() {
 	l.turn.Reset()
 }
 
-// flushOne writes one connection. A fault of ours there costs that connection only: whatever it still refers to is
-// forgotten, so that it can never be sent bytes of a later turn.
+// flushOne writes one connection. A fault of ours there costs that connection only: whatever it
+// still refers to is forgotten, so that it can never be sent bytes of a later turn.
 func (l *Loop) flushOne(c *Conn) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -128,9 +166,10 @@ func (l *Loop) flushOne(c *Conn) {
 	c.serveParked()
 }
 
-// armTimer asks for a turn when the wheel's next timer is due. A call that comes too early costs one empty turn, so an
-// armed earlier time is left alone, unless it has passed since the turn began: its call has then come while this turn's
-// end was already asked for, and nobody calls again.
+// armTimer asks for a turn when the wheel's next timer is due. An earlier time that is already
+// armed is left alone: at worst it costs one empty turn. Unless it has passed since this turn
+// began: then its alarm rang while a turn was already queued and was swallowed, and no other will
+// come.
 func (l *Loop) armTimer() {
 	at, ok := l.wheel.Next()
 	if !ok {
