@@ -6,7 +6,7 @@ import (
 	"mbserver/server/metrics"
 )
 
-// sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that
+// Sample gathers the numbers, without waiting for any loop: what a loop counted in a turn that
 // still runs comes later. Any goroutine.
 func (b *Broker) Sample(now time.Time) *metrics.Sample {
 	sec := now.Unix()

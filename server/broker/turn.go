@@ -67,6 +67,9 @@ func (l *Loop) run() {
 	}
 	l.outstanding.publishOldest()
 	l.published.Publish(l.time.sec(), &l.counts)
+	if invariants {
+		l.checkInvariants()
+	}
 	l.inTurn = false
 	l.armTimer()
 }

@@ -44,6 +44,7 @@ type MachineSample struct {
 	Cores                []Core
 }
 
+// Core is one processor core: its name at the operating system ("0", "1", …) and its busy share.
 type Core struct {
 	Name string // "0", "1", …
 	CPU  float64

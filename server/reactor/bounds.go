@@ -1,7 +1,5 @@
 package reactor
 
-import "time"
-
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
 	// readMax is how many bytes one read takes from a socket. More makes turns of large messages
@@ -13,7 +11,4 @@ const (
 	// gnet runs tasks that tasks queue before it polls; without a bound two loops that keep each
 	// other busy never read a socket.
 	streakMax = 8
-
-	// stallRetry is how long a stalled socket is left alone where there is no epoll.
-	stallRetry = 5 * time.Millisecond
 )

@@ -8,6 +8,9 @@ import "time"
 // again after a while: enough for development.
 type stallWatcher struct{}
 
+// stallRetry is how long a stalled socket is left alone.
+const stallRetry = 5 * time.Millisecond
+
 func newStallWatcher(*Group) (*stallWatcher, error) { return &stallWatcher{}, nil }
 
 func (w *stallWatcher) watch(s *gnetSocket, _ bool) error {

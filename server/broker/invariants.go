@@ -1,0 +1,56 @@
+//go:build race || simfault
+
+package broker
+
+import "fmt"
+
+// invariants says that this build looks at what must hold between any two turns, and panics where it
+// does not: builds for the race detector and for the simulation's faults. So the black-box tests,
+// which run under the race detector, hold a node over real sockets to it too. A panic is logged and
+// counted like any other, and fails those tests.
+const invariants = true
+
+// checkInvariants looks at the loop at the end of its turn. Loop only.
+func (l *Loop) checkInvariants() {
+	must := func(holds bool, format string, args ...any) {
+		if !holds {
+			panic("invariant: " + fmt.Sprintf(format, args...))
+		}
+	}
+	must(l.turn.Len() == 0, "%d bytes are left in the turn's frames", l.turn.Len())
+	must(len(l.dirty) == 0 && len(l.closing) == 0, "%d dirty, %d closing", len(l.dirty), len(l.closing))
+	must(l.charge >= 0, "the loop is charged %d bytes", l.charge)
+	must(l.parkedCount >= 0, "%d publishes wait", l.parkedCount)
+	must(l.outstanding.count >= 0 && l.outstanding.count <= len(l.outstanding.slots),
+		"%d requests in %d slots", l.outstanding.count, len(l.outstanding.slots))
+	for _, c := range l.someConns() {
+		if c == nil {
+			continue
+		}
+		must(!c.dirty && c.state != stateClosing, "%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
+		must(c.charge >= 0, "%v is charged %d bytes", c.id, c.charge)
+		requests := int32(0)
+		for range c.requests.All() {
+			requests++
+		}
+		must(requests <= c.service.outstanding.Load(), "%v has %d requests, outstanding are %d",
+			c.id, requests, c.service.outstanding.Load())
+	}
+	for _, q := range l.queues.busy {
+		if err := q.Check(); err != nil {
+			panic("invariant: on " + q.topic + ": " + err.Error())
+		}
+	}
+}
+
+// checkedConns is how many connections are looked at after one turn, others in each millisecond, so
+// that a loop with many is not slowed to a crawl.
+const checkedConns = 64
+
+func (l *Loop) someConns() []*Conn {
+	if len(l.conns) <= checkedConns {
+		return l.conns
+	}
+	from := int(l.time.Ms) * checkedConns % len(l.conns)
+	return l.conns[from:min(from+checkedConns, len(l.conns))]
+}

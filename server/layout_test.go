@@ -1,0 +1,180 @@
+package server
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// arrows is the layout: who imports whom, of the module's own packages. docs/architecture.md draws
+// it. An arrow that is added here needs a reason there; none may run upward.
+var arrows = map[string]string{
+	"codec": "", "topic": "", "ringbuf": "",
+
+	"server":         "server/admin server/broker server/config server/door server/logging server/reactor",
+	"server/door":    "codec server/broker server/config server/reactor",
+	"server/admin":   "server/metrics",
+	"server/reactor": "server/broker",
+	"server/broker": "codec ringbuf server/config server/fair server/limit server/logging " +
+		"server/metrics server/system server/wheel topic",
+	"server/system":   "codec ringbuf server/logging server/metrics topic",
+	"server/limit":    "topic",
+	"server/metrics":  "codec",
+	"server/fair":     "",
+	"server/wheel":    "",
+	"server/config":   "",
+	"server/logging":  "",
+	"server/blackbox": "",
+
+	"client":            "codec",
+	"client/clienttest": "codec",
+	"bench":             "bench/proc bench/raw",
+	"bench/proc":        "",
+	"bench/raw":         "",
+	"bench/overload":    "bench/proc",
+	"cmd/mb-server":     "server server/config server/logging",
+	"cmd/mb":            "bench bench/raw client codec",
+}
+
+// onlyImporters are those who may know a library or a part of the standard library.
+var onlyImporters = map[string]string{
+	"github.com/panjf2000/gnet/v2":       "server/reactor",
+	"github.com/gobwas/ws":               "client client/clienttest codec",
+	"github.com/VictoriaMetrics/metrics": "server/admin",
+	"github.com/coder/websocket":         "", // tests only
+	"pgregory.net/rapid":                 "",
+	"go.uber.org/goleak":                 "",
+	"net/http":                           "bench client server/admin",
+	"log":                                "",
+}
+
+// Bounds of what a reader has to hold in mind.
+const (
+	fileLines     = 420
+	testFileLines = 600
+	functionLines = 80
+	lineColumns   = 100 // a tab counts as four
+)
+
+// sourceFile is one parsed file of the module.
+type sourceFile struct {
+	path string // from the module's root
+	pkg  string // folder
+	text []byte
+	tree *ast.File
+	set  *token.FileSet
+}
+
+func (f *sourceFile) test() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+// sources parses every Go file of the module.
+func sources(t *testing.T) (files []*sourceFile) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		hidden := path != ".." && name[0] == '.'
+		if d.IsDir() && (hidden || name == "testdata" || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(name) != ".go" {
+			return nil
+		}
+		f := &sourceFile{set: token.NewFileSet()}
+		if f.text, err = os.ReadFile(path); err != nil {
+			return err
+		}
+		f.path = filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator)))
+		f.pkg = strings.TrimSuffix(f.path, "/"+name)
+		f.tree, err = parser.ParseFile(f.set, path, f.text, parser.ParseComments)
+		files = append(files, f)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 100 {
+		t.Fatalf("only %d files were found", len(files))
+	}
+	return files
+}
+
+// Who imports whom is what the table says: no arrow more, and none that is not there.
+func TestLayoutArrows(t *testing.T) {
+	got := make(map[string]map[string]bool)
+	for _, f := range sources(t) {
+		if f.test() || strings.HasPrefix(f.pkg, "bench/peers") { // a module of its own
+			continue
+		}
+		if got[f.pkg] == nil {
+			got[f.pkg] = make(map[string]bool)
+		}
+		for _, spec := range f.tree.Imports {
+			path := strings.Trim(spec.Path.Value, `"`)
+			if own, ok := strings.CutPrefix(path, "mbserver/"); ok {
+				got[f.pkg][own] = true
+			}
+			may, named := onlyImporters[path]
+			if named && !slices.Contains(strings.Fields(may), f.pkg) {
+				t.Errorf("%s imports %s; only %q may", f.path, path, may)
+			}
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(got)) {
+		is := strings.Join(slices.Sorted(maps.Keys(got[pkg])), " ")
+		if want, known := arrows[pkg]; !known || is != want {
+			t.Errorf("%s imports %q, the layout says %q", pkg, is, want)
+		}
+	}
+	for pkg := range arrows {
+		if got[pkg] == nil && pkg != "server/blackbox" { // tests only
+			t.Errorf("the layout has %s, which is not there", pkg)
+		}
+	}
+}
+
+// Files, functions and lines stay short, and every package says what it is.
+func TestLayoutSizes(t *testing.T) {
+	documented := make(map[string]bool)
+	for _, f := range sources(t) {
+		lines, most := bytes.Split(f.text, []byte("\n")), fileLines
+		if f.test() {
+			most = testFileLines
+		}
+		if n := len(lines) - 1; n > most {
+			t.Errorf("%s has %d lines, at most %d", f.path, n, most)
+		}
+		for i, line := range lines {
+			width := utf8.RuneCount(line) + 3*bytes.Count(line, []byte("\t"))
+			if width > lineColumns {
+				t.Errorf("%s:%d has %d columns, at most %d", f.path, i+1, width, lineColumns)
+			}
+		}
+		for _, d := range f.tree.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				first, last := f.set.Position(fn.Pos()).Line, f.set.Position(fn.End()).Line
+				if n := last - first + 1; n > functionLines {
+					t.Errorf("%s:%d: %s has %d lines, at most %d",
+						f.path, first, fn.Name.Name, n, functionLines)
+				}
+			}
+		}
+		documented[f.pkg] = documented[f.pkg] || f.tree.Doc != nil
+	}
+	for pkg, is := range documented {
+		if !is {
+			t.Errorf("package %s has no doc comment", pkg)
+		}
+	}
+}
