@@ -1,8 +1,8 @@
-// Package config holds the node's configuration: one table of keys (limits.go), from which the defaults, the environment
-// names, the flags, the checks and the printed form all come, and the code that layers flags over environment over file
-// over defaults (protocol §9).
+// Package config holds the node's configuration: one table of keys (keys.go), from which the
+// defaults, the environment names, the flags, the checks and the printed form all come, and the
+// code that layers flags over environment over file over defaults (protocol §9).
 //
-// It is a leaf: it knows neither the codec nor the topic tree.
+// It is a leaf: it knows neither the codec nor the topics' trie.
 package config
 
 import (
