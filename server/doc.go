@@ -1,46 +1,102 @@
-// Package server is the node: the door through which connections arrive, and the room in which
-// reactor loops own them.
+// Package server is the node. It is the stairs of a house: node.go puts the floors on one another,
+// lifecycle.go starts them, opens the door last, and stops them from the top floor down. What a
+// node does stands on the floors:
+//
+//	door      connections arrive: limits, handshake, refusals, on ordinary goroutines
+//	reactor   drives the loops, with gnet, and gives connections their sockets
+//	broker    what loops share, and the loops: who gets which message
+//	system    what the node itself says and answers; it stands below the broker
+//	admin     the operators' listener, beside these
+//
+// limit, fair, wheel, metrics, logging and config stand below these, as do the project's packages
+// codec, topic and ringbuf. Imports lead down only.
 //
 // # Reading order
 //
-// A PUBLISH, from its bytes to its subscribers:
+// Read this package first, then broker, and there broker/turn.go before all else: everything that a
+// loop does happens in a turn. In broker a file's prefix is its corner: loop_ (a loop and its way
+// to the others), conn_ (a connection), dispatch_ (a message comes in), publish_ and request_ (the
+// two verbs). Go down to topic, ringbuf and codec where a call leads there. Then read reactor and
+// door, which drive turns and bring connections, and system last. The others stand for themselves:
+// read them when you need them.
 //
-//  1. reactor.go OnTraffic: gnet has read the socket into its loop's buffer. The loop's turn begins (loop.go begin): the
-//     clock is read once and the end of the turn is scheduled behind the batch's other I/O events.
-//  2. conn.go receive: the connection's codec.Decoder cuts messages out of that buffer, in place.
-//  3. dispatch.go dispatch: codec.ParseHeader, size checks, and a switch on the action.
-//  4. publish.go publish: the loop's topic.Cache gives the route (route.go): this loop's connections by transport, other
-//     loops' services in one group each. A fresh masked ID makes the header line.
-//  5. publish.go fanOut: the message is encoded once per wire form into the turn's logs (send.go encode, ringbuf.Turn) and
-//     offered to each own connection (overflow.go offer); each other loop gets one envelope (envelope.go postPublish) with
-//     a counted reference to the bytes, and delivers it in receivePublish.
-//  6. overflow.go makeRoom decides what becomes of it where a ring is full. ack.go answers the publisher, if it asked, once
-//     every loop has said what it dropped.
-//  7. loop.go run ends the turn: flush writes each connection that has something to say, once (ringbuf.Outbound.Flush,
-//     socket_unix.go). What the socket does not take goes to the connection's backlog, and stall_linux.go tells the loop
-//     when to go on (conn.go resume).
+// Files below are named from this folder; those of codec, topic and ringbuf from the project's.
 //
-// A REQUEST and its answer:
+// # A PUBLISH, from its bytes to its subscribers
 //
-//  1. The same to dispatch; request.go request makes an inquiry of it with its deadline.
-//  2. request.go route chooses the service (route.go choose) and hands the inquiry to that service's loop: a call when it is
-//     the same, an envelope otherwise.
-//  3. request.go deliverRequest takes an entry (pending.go), whose masked ID carries loop and slot, arms its deadline in the
-//     loop's timer wheel and sends the request to the target.
-//  4. The answer arrives on that same loop, because the target does: request.go response finds the entry by the masked ID,
-//     frees it and sends the payload on under the requester's own topic, version and ID (send.go sendTo).
-//  5. A deadline (entry.Expire), a target that leaves (failRequestsOf) and the node's bound (evictOldest) end an entry the
-//     same way, with an error. An entry is freed exactly once, and only its freeing answers: so is every request.
+//  1. reactor/reactor.go OnTraffic: gnet has read the socket into its loop's buffer. It hands the
+//     bytes to broker/conn.go Receive, which begins the turn unless one runs (broker/turn.go
+//     begin): the clock is read once, and the end of the turn is scheduled behind the batch's other
+//     I/O events (reactor/reactor.go Schedule).
+//  2. broker/conn.go receive: the connection's decoder (codec/tcp.go Next, codec/ws.go Next) cuts
+//     messages out of that buffer, in place.
+//  3. broker/dispatch.go dispatch: the header is parsed (codec/header.go Parse), the size checked,
+//     the rate limits asked (broker/dispatch_admit.go admit, limit/gate.go Admit); system topics
+//     turn off here; then a switch on the action.
+//  4. broker/publish.go publish: the loop's cache gives the route of the topic (topic/cache.go
+//     Lookup). When there is none, or subscriptions have changed, topic/trie.go matches and
+//     broker/publish_route.go buildRoute composes it: this loop's connections by transport, other
+//     loops' services in one group for each loop. A fresh masked ID makes the header line
+//     (broker/loop_header.go freshHeader).
+//  5. broker/publish.go fanOut: the message is encoded once per wire form into the turn's frames
+//     (broker/conn_send.go encode, ringbuf/frames.go Commit) and offered to each connection of this
+//     loop (broker/conn_overflow.go offer), which only notes the range (ringbuf/outbound.go
+//     Append). Each other loop gets one envelope (broker/loop_inbox.go postPublish) with a counted
+//     reference to the bytes, and delivers it in its own turn (broker/publish.go receivePublish).
+//  6. Where a ring is full, broker/conn_overflow.go makeRoom decides, and broker/conn_gap.go keeps
+//     what was lost until it is told. broker/publish_ack.go settle answers the publisher, if it
+//     asked, once every loop has said what it dropped. With back pressure on, such a publish may
+//     wait for room instead (broker/publish_wait.go publishPatiently).
+//  7. reactor/reactor.go Run calls broker/turn.go Run: the turn ends. flush writes each connection
+//     that has something to say, once (broker/conn.go flush, ringbuf/outbound.go Flush,
+//     reactor/socket_unix.go Writev). What the socket does not take goes to the connection's
+//     backlog (ringbuf/backlog.go); reactor/stall_linux.go waits for room and tells the loop
+//     (broker/loop_inbox.go Writable), and broker/conn.go resume goes on.
 //
-// A connection arrives through door.go (limits, handshake) and loop.go open; it ends in conn.go:
-// doom decides, carryOutClose acts at the end of the turn, gone frees the slot. system.go holds the
-// table of system topics, one file per group of them.
+// # A REQUEST and its answer
+//
+//  1. The same to dispatch. broker/request.go request makes a request of it, with its deadline.
+//  2. broker/request.go assign finds it a service: the candidates by priority come from the loop's
+//     cache (broker/request_choose.go buildCandidates), and reserve takes room at the one that
+//     choose names. dispatchTo hands the request to that service's loop: a call when it is this
+//     one, else an envelope.
+//  3. When no service has room, the request waits on the loop of its topic (broker/request_queue.go
+//     enqueue) until the end of a turn in which there is some (serveQueues).
+//  4. broker/request.go deliverRequest takes an entry (broker/request_table.go take), whose masked
+//     ID carries loop and slot, arms its deadline in the loop's wheel (wheel/wheel.go Add), and
+//     sends the request to its target (broker/conn_send.go sendProtected).
+//  5. The answer arrives on that same loop, because the target does. broker/request_answer.go
+//     response finds the entry by its masked ID (broker/request_table.go find), and broker/fate.go
+//     answered frees it and sends the payload on under the requester's own topic, version and ID
+//     (broker/conn_send.go sendTo).
+//  6. A deadline (broker/request_answer.go Expire), a target that leaves (failRequestsOf) and the
+//     node's bound (evictOldest) end an entry the same way, with an error. An entry is freed
+//     exactly once (broker/request_table.go drop), and only its freeing answers: so each request
+//     has one answer.
+//
+// # The rest
+//
+// A connection comes in through door/door.go accept, door/admission.go admit and handle (a place,
+// or a refusal) and, when it is a WebSocket, door/handshake.go upgrade; reactor/group.go Enroll
+// gives it to a loop, where broker/conn_open.go open makes a Conn of it and welcome greets it. It
+// ends in broker/conn_close.go: closeLater and abort decide, finishClose acts at the end of the
+// turn, leave removes every trace, free frees the slot.
+//
+// A message on a system topic goes from broker/system.go system to system/system.go Serve, and
+// through its table to the handler in the file of its group. What a handler needs of the connection
+// and of the node it asks for in two interfaces, Caller and Node, which broker/system.go
+// implements.
+//
+// What can become of a message (taken, limited, unrouted, sent, dropped, conflated, answered,
+// expired, evicted) is counted in one place, broker/fate.go.
 //
 // # Ownership
 //
-// Everything in loop and conn belongs to the loop's goroutine unless its comment says otherwise.
-// The embedded service is what others may hold: immutable or atomic, with slot and generation to
-// find the connection again. Loops talk through inboxes only. Scratch buffers of a loop are valid
-// within one call; what is said in the middle of something else (gap notices, audit) has scratch of
-// its own.
+// Everything in broker.Loop and broker.Conn belongs to the loop's goroutine unless its comment says
+// otherwise. The service that a Conn embeds (broker/service.go) is what others may hold: immutable
+// or atomic, with slot and generation to find the connection again. Loops talk through inboxes only
+// (broker/loop_envelope.go, broker/loop_inbox.go). Scratch buffers of a loop are valid within one
+// call; what is said in the middle of something else (gap notices, audit) has scratch of its own.
+// What loops share is in broker.Broker: its fields are immutable, atomic, or have locks of their
+// own.
 package server
