@@ -48,7 +48,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 
 .PHONY: sim
 sim: ## the seeded simulation of whole nodes over SEEDS (default 5000) seeds
-	$(GO) test ./server -run 'TestSimulation$$' -count 1 -timeout 60m -sim.seeds=$(SEEDS)
+	$(GO) test ./server/broker -run 'TestSimulation$$' -count 1 -timeout 60m -sim.seeds=$(SEEDS)
 
 bench: ## every Go benchmark for BENCHTIME (default 1s) each, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)

@@ -10,7 +10,7 @@ const (
 	Uptime  = "uptime" // seconds
 )
 
-// Metric is one number of the node. The ones of a single service or core are not in the table: see sample.appendMetrics.
+// Metric is one number of the node. The ones of a single service or core are not in the table: see Writer.Write.
 type Metric struct {
 	Name   string // in system.metrics; empty: not there
 	Kind   string
