@@ -9,8 +9,7 @@ import (
 	"mbserver/server/metrics"
 )
 
-// holdAtZero fails when f allocates once everything has grown to its size. f returns the messages
-// it caused.
+// holdAtZero fails when f allocates once everything has grown to its size.
 func holdAtZero(t *testing.T, f func()) {
 	t.Helper()
 	for range 300 {
@@ -43,10 +42,12 @@ func (k *testClient) again(msg string) func() {
 }
 
 // subscribers connects count clients on loop and subscribes them to topic.
-func (n *testNode) subscribers(count, loop int, tr Transport, action, topic string) (ks []*testClient) {
+func (n *testNode) subscribers(count, loop int, tr Transport, action, topic string) []*testClient {
+	var ks []*testClient
 	for range count {
 		k := n.connect(loop, tr)
-		k.send(`request:system.topic.subscribe:1.0.0` + "\n" + `{"action":"` + action + `","topic":"` + topic + `"}`)
+		k.send("request:system.topic.subscribe:1.0.0\n" +
+			`{"action":"` + action + `","topic":"` + topic + `"}`)
 		ks = append(ks, k)
 	}
 	n.settle()
@@ -73,7 +74,9 @@ func TestPublishAllocations(t *testing.T) {
 			for _, count := range []int{1, 10, 100} {
 				for _, id := range []string{"", ":" + testRequestID} {
 					for _, loops := range []int{1, 2} {
-						t.Run(fmt.Sprintf("%s/subscribers=%d/acked=%v/loops=%d/bytes=%d", tr, count, id != "", loops, len(payload)), func(t *testing.T) {
+						name := fmt.Sprintf("%s/subscribers=%d/acked=%v/loops=%d/bytes=%d",
+							tr, count, id != "", loops, len(payload))
+						t.Run(name, func(t *testing.T) {
 							n := newTestNode(t, 1, loops, nil)
 							ks := n.subscribers(count, loops-1, tr, "publish", "a.b")
 							p := n.connect(0, tr)
@@ -131,7 +134,8 @@ func TestRequestAllocations(t *testing.T) {
 						each = 1 // nobody waits for the answer
 					}
 					if got := n.sent() - before; got != runs*each || n.outstanding.Load() != 0 {
-						t.Errorf("%d messages of %d, %d requests outstanding", got, runs*each, n.outstanding.Load())
+						t.Errorf("%d messages of %d, %d requests outstanding",
+							got, runs*each, n.outstanding.Load())
 					}
 				})
 			}
@@ -152,7 +156,8 @@ func TestHeartbeatAllocations(t *testing.T) {
 	c := n.connect(0, TransportTCP)
 	n.settle()
 	quiet(c)
-	request, sign := c.again("request:system.heartbeat:1.0.0:"+testRequestID+"\n{}"), c.again("response:system.heartbeat:1.0.0\n{}")
+	request := c.again("request:system.heartbeat:1.0.0:" + testRequestID + "\n{}")
+	sign := c.again("response:system.heartbeat:1.0.0\n{}")
 	before, runs := n.sent(), uint64(0)
 	t.Run("sign of life", func(t *testing.T) { holdAtZero(t, func() { sign(); n.settle() }) })
 	t.Run("request", func(t *testing.T) { holdAtZero(t, func() { request(); n.settle(); runs++ }) })

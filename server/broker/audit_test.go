@@ -30,7 +30,9 @@ func (k *testClient) expect(what string, fits func(m *testMessage) bool) testMes
 // expectTopic takes the first message whose header begins so.
 func (k *testClient) expectTopic(prefix string) testMessage {
 	k.node.t.Helper()
-	return k.expect(prefix, func(m *testMessage) bool { return strings.HasPrefix(m.header, prefix) })
+	return k.expect(prefix, func(m *testMessage) bool {
+		return strings.HasPrefix(m.header, prefix)
+	})
 }
 
 // object returns the payload, which must be a JSON object.
@@ -87,7 +89,8 @@ func TestAuditOfRequest(t *testing.T) {
 	for _, c := range auditors {
 		c.subscribe("publish", "system.message")
 	}
-	for round, payload := range []string{"question", strings.Repeat("long ", 4000)} { // copied into rings, and shared
+	// The first is copied into rings, the second is shared.
+	for round, payload := range []string{"question", strings.Repeat("long ", 4000)} {
 		timeout, header := 5000.0, "request:Audit.It:1.2.3:"+id
 		if round == 0 {
 			timeout, header = 1234, header+"::1234"
@@ -99,24 +102,32 @@ func TestAuditOfRequest(t *testing.T) {
 			t.Fatalf("the request arrived as %.80q", m.payload)
 		}
 		b.send("response:audit.it:1.0.0:" + masked + "\nanswer to " + payload)
-		if got := a.expectTopic("response:Audit.It:1.2.3:" + id); string(got.payload) != "answer to "+payload {
+		got := a.expectTopic("response:Audit.It:1.2.3:" + id)
+		if string(got.payload) != "answer to "+payload {
 			t.Fatalf("answered with %.80q", got.payload)
 		}
 		for _, c := range auditors {
 			taken := c.audited("from", a.id.String())
-			if h, p := auditedMessage(taken); h["action"] != "request" || h["requestId"] != id || p != payload || taken["timeout"] != timeout {
+			h, p := auditedMessage(taken)
+			if h["action"] != "request" || h["requestId"] != id ||
+				p != payload || taken["timeout"] != timeout {
 				t.Errorf("taken: %.300v", taken)
 			}
 			sent := c.audited("to", b.id.String())
-			if h, p := auditedMessage(sent); h["requestId"] != masked || h["topic"] != "Audit.It" || p != payload || sent["maskedId"] != id {
+			h, p = auditedMessage(sent)
+			if h["requestId"] != masked || h["topic"] != "Audit.It" ||
+				p != payload || sent["maskedId"] != id {
 				t.Errorf("sent: %.300v", sent)
 			}
 			answer := c.audited("from", b.id.String())
-			if h, p := auditedMessage(answer); h["action"] != "response" || h["requestId"] != masked || p != "answer to "+payload || answer["timeout"] != 0.0 {
+			h, p = auditedMessage(answer)
+			if h["action"] != "response" || h["requestId"] != masked ||
+				p != "answer to "+payload || answer["timeout"] != 0.0 {
 				t.Errorf("answer taken: %.300v", answer)
 			}
 			back := c.audited("to", a.id.String())
-			if h, p := auditedMessage(back); h["requestId"] != id || p != "answer to "+payload || back["maskedId"] != nil {
+			h, p = auditedMessage(back)
+			if h["requestId"] != id || p != "answer to "+payload || back["maskedId"] != nil {
 				t.Errorf("answer sent: %.300v", back)
 			}
 		}
@@ -143,17 +154,20 @@ func TestAuditOfPublish(t *testing.T) {
 		m := s.expectTopic("publish:audit.it:1.0.0:")
 		sent := auditor.audited("to", s.id.String())
 		h, p := auditedMessage(sent)
-		if h["requestId"] != string(m.RequestID) || sent["maskedId"] != id || !reflect.DeepEqual(p, map[string]any{"n": 1.0}) {
+		if h["requestId"] != string(m.RequestID) || sent["maskedId"] != id ||
+			!reflect.DeepEqual(p, map[string]any{"n": 1.0}) {
 			t.Errorf("sent: %v", sent)
 		}
 	}
 	answer := auditor.audited("to", a.id.String())
-	if h, p := auditedMessage(answer); h["action"] != "response" || fmt.Sprint(p) != fmt.Sprint(ack) {
+	h, p := auditedMessage(answer)
+	if h["action"] != "response" || fmt.Sprint(p) != fmt.Sprint(ack) {
 		t.Errorf("acknowledged: %v, audited %v", ack, answer)
 	}
 	late := n.connect(0, TransportTCP)
 	greeting := auditor.audited("to", late.id.String())
-	if h, _ := auditedMessage(greeting); h["topic"] != "system.initialize" || greeting["maskedId"] != nil {
+	h, _ = auditedMessage(greeting)
+	if h["topic"] != "system.initialize" || greeting["maskedId"] != nil {
 		t.Errorf("greeted: %v", greeting)
 	}
 	a.expectTopic("response:system.log") // the connection's line
@@ -162,7 +176,8 @@ func TestAuditOfPublish(t *testing.T) {
 		if m.header != "publish:system.message:1.0.0" {
 			continue
 		}
-		if h, _ := auditedMessage(m.object(t)); h["topic"] == "system.message" || h["topic"] == "system.log" {
+		h, _ := auditedMessage(m.object(t))
+		if h["topic"] == "system.message" || h["topic"] == "system.log" {
 			t.Errorf("audited: %s", m.payload)
 		}
 	}
@@ -193,7 +208,8 @@ func TestAuditEndsWithItsSubscriber(t *testing.T) {
 func TestAuditKeepsScratch(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
 	l := n.loops[0]
-	l.header, l.answer, l.notice, l.lower = []byte("header"), []byte("answer"), []byte("notice"), []byte("lower")
+	l.header, l.answer = []byte("header"), []byte("answer")
+	l.notice, l.lower = []byte("notice"), []byte("lower")
 	c := &Conn{}
 	c.loop = l
 	l.auditSent(c, &outgoing{header: []byte("publish:a.b:1.0.0\n"), payload: []byte("payload")})
@@ -202,7 +218,8 @@ func TestAuditKeepsScratch(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.auditTaken(c, &h, payload)
-	if got := string(l.header) + string(l.answer) + string(l.notice) + string(l.lower); got != "headeranswernoticelower" {
+	got := string(l.header) + string(l.answer) + string(l.notice) + string(l.lower)
+	if got != "headeranswernoticelower" {
 		t.Errorf("scratch became %q", got)
 	}
 }

@@ -22,24 +22,48 @@ func TestBoundsOf(t *testing.T) {
 		limits     ringbuf.Limits
 		inboxBytes int
 	}{
-		{"a sixteenth is kept for answers", 2, nil,
-			ringbuf.Limits{Bytes: 1<<20 - 1<<16, Messages: 1600}, ringbuf.Limits{Bytes: 1 << 20, Messages: 1700}, 64 << 20},
-		{"at least 16 KiB and 64 messages", 2, func(c *config.Config) { c.Connection.OutboundBytes, c.Connection.OutboundMessages = 128<<10, 16 },
-			ringbuf.Limits{Bytes: 112 << 10, Messages: 16}, ringbuf.Limits{Bytes: 128 << 10, Messages: 80}, 64 << 20},
-		{"but no more than a quarter", 2, func(c *config.Config) { c.Connection.OutboundBytes = 8 << 10 },
-			ringbuf.Limits{Bytes: 6 << 10, Messages: 1600}, ringbuf.Limits{Bytes: 8 << 10, Messages: 1700}, 64 << 20},
-		{"inboxes hold an eighth of memory.limit together", 4, func(c *config.Config) { c.Memory.Limit = 64 << 20 },
-			ringbuf.Limits{Bytes: 1<<20 - 1<<16, Messages: 1600}, ringbuf.Limits{Bytes: 1 << 20, Messages: 1700}, 2 << 20},
+		{
+			what: "a sixteenth is kept for answers", loops: 2,
+			droppable:  ringbuf.Limits{Bytes: 1<<20 - 1<<16, Messages: 1600},
+			limits:     ringbuf.Limits{Bytes: 1 << 20, Messages: 1700},
+			inboxBytes: 64 << 20,
+		},
+		{
+			what: "at least 16 KiB and 64 messages", loops: 2,
+			adjust: func(c *config.Config) {
+				c.Connection.OutboundBytes, c.Connection.OutboundMessages = 128<<10, 16
+			},
+			droppable:  ringbuf.Limits{Bytes: 112 << 10, Messages: 16},
+			limits:     ringbuf.Limits{Bytes: 128 << 10, Messages: 80},
+			inboxBytes: 64 << 20,
+		},
+		{
+			what: "but no more than a quarter", loops: 2,
+			adjust:     func(c *config.Config) { c.Connection.OutboundBytes = 8 << 10 },
+			droppable:  ringbuf.Limits{Bytes: 6 << 10, Messages: 1600},
+			limits:     ringbuf.Limits{Bytes: 8 << 10, Messages: 1700},
+			inboxBytes: 64 << 20,
+		},
+		{
+			what: "inboxes hold an eighth of memory.limit together", loops: 4,
+			adjust:     func(c *config.Config) { c.Memory.Limit = 64 << 20 },
+			droppable:  ringbuf.Limits{Bytes: 1<<20 - 1<<16, Messages: 1600},
+			limits:     ringbuf.Limits{Bytes: 1 << 20, Messages: 1700},
+			inboxBytes: 2 << 20,
+		},
 	} {
 		c := cfg
 		if row.adjust != nil {
 			row.adjust(&c)
 		}
 		b := boundsOf(&c, row.loops)
-		if b.droppable != row.droppable || b.limits != row.limits || b.inboxBytes != row.inboxBytes {
-			t.Errorf("%s: droppable %+v, limits %+v, inbox %d", row.what, b.droppable, b.limits, b.inboxBytes)
+		if b.droppable != row.droppable || b.limits != row.limits ||
+			b.inboxBytes != row.inboxBytes {
+			t.Errorf("%s: droppable %+v, limits %+v, inbox %d",
+				row.what, b.droppable, b.limits, b.inboxBytes)
 		}
-		if want := 1000 + codec.MaxHeaderLen(uint64(c.Request.TimeoutMax.Milliseconds())); b.maxFrame != want {
+		header := codec.MaxHeaderLen(uint64(c.Request.TimeoutMax.Milliseconds()))
+		if want := 1000 + header; b.maxFrame != want {
 			t.Errorf("%s: frames of %d bytes, want %d", row.what, b.maxFrame, want)
 		}
 	}

@@ -15,7 +15,8 @@ func BenchmarkFanOut(b *testing.B) {
 	for _, tr := range []Transport{TransportTCP, TransportWS} {
 		for _, count := range []int{1, 10, 100, 1000} {
 			for _, loops := range []int{1, 2} { // 2: all subscribers are the other loop's
-				b.Run(fmt.Sprintf("%s/subscribers=%d/loops=%d", tr, count, loops), func(b *testing.B) {
+				name := fmt.Sprintf("%s/subscribers=%d/loops=%d", tr, count, loops)
+				b.Run(name, func(b *testing.B) {
 					n := newTestNode(b, 1, loops, nil)
 					ks := n.subscribers(count, loops-1, tr, "publish", "a.b")
 					p := n.connect(0, tr)
@@ -30,7 +31,8 @@ func BenchmarkFanOut(b *testing.B) {
 						}
 					}
 					n.settle()
-					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(count), "ns/delivery")
+					perPublish := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+					b.ReportMetric(perPublish/float64(count), "ns/delivery")
 				})
 			}
 		}
@@ -47,7 +49,8 @@ func BenchmarkRequest(b *testing.B) {
 			c := n.connect(0, TransportTCP)
 			n.settle()
 			quiet(s, c)
-			request := c.again("request:a.b:1.0.0:" + testRequestID + "\n" + strings.Repeat("x", 128))
+			payload := strings.Repeat("x", 128)
+			request := c.again("request:a.b:1.0.0:" + testRequestID + "\n" + payload)
 			var frame []byte
 			b.ReportAllocs()
 			for b.Loop() {

@@ -29,7 +29,8 @@ type testNode struct {
 	drivers []*testDriver
 	faults  []string // what the node logged as its own faults
 
-	onLine func(line logging.Line, to []*service) // what the log stream is given; nil: there is no stream
+	// onLine takes what the log stream is given; nil: there is no stream.
+	onLine func(line logging.Line, to []*service)
 }
 
 // testEpoch is the wall clock (Unix ms) at which a test node starts.
@@ -42,7 +43,10 @@ type testDriver struct {
 	at        int64 // when a turn was asked for, 0 = never
 }
 
-func (h *testDriver) Now() Clock          { return Clock{Ms: h.node.ms, Unix: testEpoch + h.node.ms} }
+func (h *testDriver) Now() Clock {
+	return Clock{Ms: h.node.ms, Unix: testEpoch + h.node.ms}
+}
+
 func (h *testDriver) Schedule()           { h.scheduled = true }
 func (h *testDriver) ScheduleAt(ms int64) { h.at = ms; h.ring() }
 
@@ -62,7 +66,8 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 	if adjust != nil {
 		adjust(&cfg)
 	}
-	node, err := New(cfg, Options{Logger: slog.New(&faultLog{node: n}), Version: "test", CanPause: true})
+	logger := slog.New(&faultLog{node: n})
+	node, err := New(cfg, Options{Logger: logger, Version: "test", CanPause: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +131,8 @@ func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
 		f.node.faults = append(f.node.faults, b.String())
 	}
 	if to := f.listeners(r.Level); len(to) > 0 {
-		line := logging.Line{Level: r.Level, Time: time.UnixMilli(testEpoch + f.node.ms), Message: r.Message, Module: f.module}
+		now := time.UnixMilli(testEpoch + f.node.ms)
+		line := logging.Line{Level: r.Level, Time: now, Message: r.Message, Module: f.module}
 		f.node.onLine(line, to)
 		f.node.logStream.Deliver(line)
 	}
@@ -267,7 +273,8 @@ func (n *testNode) connect(i int, t Transport) *testClient {
 	n.connections.Add(1)
 	l.load.Add(1)
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
-	k.Conn = l.Open(&Arrival{Transport: t, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}, k.sock)
+	remote := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
+	k.Conn = l.Open(&Arrival{Transport: t, Remote: remote}, k.sock)
 	k.sock.owner = &k.Conn.service
 	if t == TransportWS {
 		k.in = codec.NewWSDecoder(1<<20, true)
@@ -354,4 +361,6 @@ func (k *testClient) messages() []testMessage {
 // testIDs gives fresh request IDs.
 type testIDs struct{ random *rand.Rand }
 
-func (r *testIDs) next() string { return codec.NewUUID(r.random.Uint64(), r.random.Uint64()).String() }
+func (r *testIDs) next() string {
+	return codec.NewUUID(r.random.Uint64(), r.random.Uint64()).String()
+}

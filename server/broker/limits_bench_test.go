@@ -30,7 +30,8 @@ func BenchmarkLimits(b *testing.B) {
 	for _, batch := range []int{1, 256} {
 		for _, id := range []string{"", ":" + testRequestID} {
 			for _, on := range []bool{false, true} {
-				b.Run(fmt.Sprintf("publish/batch=%d/acked=%v/limits=%v", batch, id != "", on), func(b *testing.B) {
+				name := fmt.Sprintf("publish/batch=%d/acked=%v/limits=%v", batch, id != "", on)
+				b.Run(name, func(b *testing.B) {
 					n := newTestNode(b, 1, 1, limitsIf(on))
 					ks := n.subscribers(1, 0, TransportTCP, "publish", "a.b")
 					p := n.connect(0, TransportTCP)
@@ -56,7 +57,8 @@ func BenchmarkLimits(b *testing.B) {
 			n.settle()
 			quiet(s, c)
 			const batch = 64
-			request := c.again("request:a.b:1.0.0:" + testRequestID + "\n" + strings.Repeat("x", 128))
+			payload := strings.Repeat("x", 128)
+			request := c.again("request:a.b:1.0.0:" + testRequestID + "\n" + payload)
 			var frames []byte
 			for i := 1; b.Loop(); i++ {
 				request()

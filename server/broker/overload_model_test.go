@@ -54,7 +54,7 @@ type modelSubscriber struct {
 	owedAcked                       int
 	last                            map[string]int // topic to the last number received
 	pending                         int            // told as lost, and not found missing yet
-	numbers                         []int          // what it was owed, in order; only looked at when one topic is used
+	numbers                         []int          // owed, in order; looked at with one publisher
 	at                              int            // index into numbers of what comes next
 }
 
@@ -62,12 +62,15 @@ func newOverloadModel(t *testing.T, rt *rapid.T) *overloadModel {
 	m := &overloadModel{t: t, rt: rt, topics: rapid.IntRange(1, 4).Draw(rt, "topics")}
 	policies := []string{config.OverflowDrop, config.OverflowDropOldest}
 	byDefault := rapid.SampledFrom(policies).Draw(rt, "default")
-	m.n = newTestNode(t, rapid.Uint64().Draw(rt, "seed"), rapid.IntRange(1, 3).Draw(rt, "loops"), func(cfg *config.Config) {
-		cfg.Message.PayloadMaxLength = rapid.SampledFrom([]int{200, 6000}).Draw(rt, "payload") // the larger is past sharedBodyMin
+	seed, loops := rapid.Uint64().Draw(rt, "seed"), rapid.IntRange(1, 3).Draw(rt, "loops")
+	m.n = newTestNode(t, seed, loops, func(cfg *config.Config) {
+		// The larger is past sharedBodyMin.
+		cfg.Message.PayloadMaxLength = rapid.SampledFrom([]int{200, 6000}).Draw(rt, "payload")
 		cfg.Connection.OutboundBytes = 2*cfg.MaxFrame() + rapid.IntRange(0, 20_000).Draw(rt, "ring")
 		cfg.Connection.OutboundMessages = rapid.SampledFrom([]int{4, 16, 1000}).Draw(rt, "messages")
 		cfg.Connection.OutboundOverflow = byDefault
-		cfg.Connection.HeartbeatRetryTimeout, cfg.Connection.HeartbeatDeregisterTimeout = time.Hour, 2*time.Hour
+		cfg.Connection.HeartbeatRetryTimeout = time.Hour
+		cfg.Connection.HeartbeatDeregisterTimeout = 2 * time.Hour
 		if rapid.Bool().Draw(rt, "pause") {
 			cfg.Connection.Backpressure = config.BackpressurePause
 		}
@@ -81,7 +84,8 @@ func newOverloadModel(t *testing.T, rt *rapid.T) *overloadModel {
 		m.pubs = append(m.pubs, m.n.connect(m.anyLoop(), m.anyTransport()))
 	}
 	for i := range rapid.IntRange(1, 4).Draw(rt, "subscribers") {
-		s := &modelSubscriber{testClient: m.n.connect(m.anyLoop(), m.anyTransport()), last: map[string]int{}}
+		client := m.n.connect(m.anyLoop(), m.anyTransport())
+		s := &modelSubscriber{testClient: client, last: map[string]int{}}
 		s.conflate = rapid.Bool().Draw(rt, "conflate")
 		options, policy := fmt.Sprintf(`,"conflate":%v`, s.conflate), byDefault
 		if rapid.Bool().Draw(rt, "own policy") {
@@ -89,7 +93,9 @@ func newOverloadModel(t *testing.T, rt *rapid.T) *overloadModel {
 			options += fmt.Sprintf(`,"overflow":%q`, policy)
 		}
 		s.policy = delivery(system.ParseOverflow(policy))
-		s.send(fmt.Sprintf("request:system.topic.subscribe:1.0.0:00000000-0000-4000-8000-%012d\n"+`{"action":"publish","topic":"load.#"%s}`, i, options))
+		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+		s.send("request:system.topic.subscribe:1.0.0:" + id + "\n" +
+			`{"action":"publish","topic":"load.#"` + options + `}`)
 		m.subs = append(m.subs, s)
 	}
 	m.n.settle()
@@ -139,6 +145,7 @@ func (m *overloadModel) publish() {
 	k := rapid.SampledFrom(m.pubs).Draw(m.rt, "publisher")
 	acked := rapid.Bool().Draw(m.rt, "acknowledged")
 	size := rapid.IntRange(0, m.n.payloadMax-20).Draw(m.rt, "size")
+	pad := strings.Repeat("x", size)
 	var burst []byte
 	for range rapid.IntRange(1, 12).Draw(m.rt, "burst") {
 		topic := rapid.IntRange(0, m.topics-1).Draw(m.rt, "topic")
@@ -147,7 +154,8 @@ func (m *overloadModel) publish() {
 			id = fmt.Sprintf(":00000000-0000-4000-8000-%012d", m.next)
 			m.acks++
 		}
-		burst = append(burst, k.frame([]byte(fmt.Sprintf("publish:load.t%d:1.0.0%s\n%d %s", topic, id, m.next, strings.Repeat("x", size))), true)...)
+		msg := fmt.Sprintf("publish:load.t%d:1.0.0%s\n%d %s", topic, id, m.next, pad)
+		burst = append(burst, k.frame([]byte(msg), true)...)
 		for _, s := range m.subs {
 			s.owed++
 			s.numbers = append(s.numbers, m.next)
@@ -168,10 +176,13 @@ func (m *overloadModel) read(s *modelSubscriber) {
 		}
 		if string(got.Topic) == "system.dropped" {
 			var gap struct{ Count, Conflated int }
-			if err := json.Unmarshal(got.payload, &gap); err != nil || gap.Count < 0 || gap.Conflated < 0 || gap.Count+gap.Conflated == 0 {
+			err := json.Unmarshal(got.payload, &gap)
+			if err != nil || gap.Count < 0 || gap.Conflated < 0 || gap.Count+gap.Conflated == 0 {
 				m.rt.Fatalf("a gap of %s: %v", got.payload, err)
 			}
-			s.lost, s.conflated, s.pending = s.lost+gap.Count, s.conflated+gap.Conflated, s.pending+gap.Count
+			s.lost += gap.Count
+			s.pending += gap.Count
+			s.conflated += gap.Conflated
 			continue
 		}
 		m.number(s, got)
@@ -191,8 +202,9 @@ func (m *overloadModel) number(s *modelSubscriber, got testMessage) {
 	}
 	s.last[topic] = n
 	s.received++
+	// A message that waits for room comes after the notice of what was lost behind it meanwhile.
 	if len(m.pubs) > 1 || s.conflate || m.n.pause {
-		return // a message that waits for room comes after the notice of what was lost behind it meanwhile
+		return
 	}
 	if s.at+s.pending >= len(s.numbers) || s.numbers[s.at+s.pending] != n {
 		m.rt.Fatalf("got %d; %d came before it, a gap of %d was told since", n, s.at, s.pending)
@@ -223,15 +235,20 @@ func (m *overloadModel) quiesce() {
 	for i, s := range m.subs {
 		m.read(s)
 		if s.Conn.state != stateOpen || s.gap != nil || !s.out.Empty() || len(s.parkedHere) > 0 {
-			m.rt.Fatalf("subscriber %d is not at rest: state %d, gap %+v, %d messages wait, %d publishes wait for it", i, s.Conn.state, s.gap, s.out.Messages(), len(s.parkedHere))
+			m.rt.Fatalf("subscriber %d is not at rest: state %d, gap %+v, "+
+				"%d messages wait, %d publishes wait for it",
+				i, s.Conn.state, s.gap, s.out.Messages(), len(s.parkedHere))
 		}
 		if s.received+s.lost+s.conflated != s.owed {
-			m.rt.Fatalf("subscriber %d received %d, lost %d, conflated %d of %d", i, s.received, s.lost, s.conflated, s.owed)
+			m.rt.Fatalf("subscriber %d received %d, lost %d, conflated %d of %d",
+				i, s.received, s.lost, s.conflated, s.owed)
 		}
 		if s.conflated > 0 && !s.conflate {
 			m.rt.Fatalf("subscriber %d never asked for the newest only", i)
 		}
-		lost, conflated, toldMost = lost+s.lost, conflated+s.conflated, toldMost+min(s.lost, s.owedAcked)
+		lost += s.lost
+		conflated += s.conflated
+		toldMost += min(s.lost, s.owedAcked)
 	}
 	for _, k := range m.pubs {
 		for _, got := range m.taken(k) {
@@ -242,7 +259,8 @@ func (m *overloadModel) quiesce() {
 				Status               string
 				Subscribers, Dropped int
 			}
-			if err := json.Unmarshal(got.payload, &ack); err != nil || ack.Status != "success" || ack.Subscribers != len(m.subs) {
+			err := json.Unmarshal(got.payload, &ack)
+			if err != nil || ack.Status != "success" || ack.Subscribers != len(m.subs) {
 				m.rt.Fatalf("a publisher got %s %s", got.header, got.payload)
 			}
 			m.acks--
@@ -253,17 +271,20 @@ func (m *overloadModel) quiesce() {
 		m.rt.Fatalf("%d acknowledgements are missing", m.acks)
 	}
 	if m.told > toldMost {
-		m.rt.Fatalf("acknowledgements told of %d dropped, subscribers of %d at most", m.told, toldMost)
+		m.rt.Fatalf("acknowledgements told of %d dropped, subscribers of %d at most",
+			m.told, toldMost)
 	}
 	dropped, replaced := uint64(0), uint64(0)
 	for _, l := range m.n.loops {
 		dropped += l.counts[metrics.Dropped]
 		replaced += l.counts[metrics.Conflated]
 		if l.charge != 0 || l.turn.Len() != 0 {
-			m.rt.Fatalf("loop %d is charged %d bytes and has %d in its logs", l.index, l.charge, l.turn.Len())
+			m.rt.Fatalf("loop %d is charged %d bytes and has %d in its logs",
+				l.index, l.charge, l.turn.Len())
 		}
 	}
 	if int(dropped) != lost || int(replaced) != conflated || m.n.paused.Load() != 0 {
-		m.rt.Fatalf("told of %d lost and %d conflated, counted %d and %d; %d are paused", lost, conflated, dropped, replaced, m.n.paused.Load())
+		m.rt.Fatalf("told of %d lost and %d conflated, counted %d and %d; %d are paused",
+			lost, conflated, dropped, replaced, m.n.paused.Load())
 	}
 }

@@ -10,10 +10,15 @@ import (
 func TestQueueOfAServiceThatIsBeingClosed(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
 	service, requester := n.connect(0, TransportTCP), n.connect(0, TransportTCP)
-	service.send("request:system.service.register:1.0.0\n" + `{"name":"one","description":"at a time","maxConcurrent":1}`)
+	service.send("request:system.service.register:1.0.0\n" +
+		`{"name":"one","description":"at a time","maxConcurrent":1}`)
 	service.send("request:system.topic.subscribe:1.0.0\n" + `{"action":"request","topic":"a.b"}`)
 	n.settle()
-	ids := []string{"6a1b2c3d-0000-4000-8000-000000000001", "6a1b2c3d-0000-4000-8000-000000000002", "6a1b2c3d-0000-4000-8000-000000000003"}
+	ids := []string{
+		"6a1b2c3d-0000-4000-8000-000000000001",
+		"6a1b2c3d-0000-4000-8000-000000000002",
+		"6a1b2c3d-0000-4000-8000-000000000003",
+	}
 	for _, id := range ids {
 		requester.send("request:a.b:1.0.0:" + id + "\nask")
 	}

@@ -23,15 +23,19 @@ func (s *simulation) checkAlways() {
 				requests++
 			}
 			if requests > c.outstanding.Load() {
-				s.fail("%s has %d requests, outstanding are %d", c.id, requests, c.outstanding.Load())
+				s.fail("%s has %d requests, outstanding are %d",
+					c.id, requests, c.outstanding.Load())
 			}
 			if !l.inTurn && (c.dirty || c.state == stateClosing) {
-				s.fail("%s was left behind by its loop: dirty = %v, state %d", c.id, c.dirty, c.state)
+				s.fail("%s was left behind by its loop: dirty = %v, state %d",
+					c.id, c.dirty, c.state)
 			}
-			const answer = 8 << 10 // more than the largest list here; one answer always has its chance
+			const answer = 8 << 10 // past the largest list here; one answer always has its chance
 			const notice = 1       // told in front of a full ring
-			if c.out.Bytes() > n.limits.Bytes+answer || c.out.Messages() > n.limits.Messages+notice {
-				s.fail("%s in state %d: %d bytes and %d messages wait, limits are %+v", c.id, c.state, c.out.Bytes(), c.out.Messages(), n.limits)
+			bytes, messages := c.out.Bytes(), c.out.Messages()
+			if bytes > n.limits.Bytes+answer || messages > n.limits.Messages+notice {
+				s.fail("%s in state %d: %d bytes and %d messages wait, limits are %+v",
+					c.id, c.state, bytes, messages, n.limits)
 			}
 		}
 		if !l.inTurn && l.turn.Len() != 0 {
@@ -42,23 +46,27 @@ func (s *simulation) checkAlways() {
 	s.checkFlow()
 	s.checkCharges()
 	if int64(pending) != n.outstanding.Load() {
-		s.fail("%d requests in the loops, %d outstanding in the node", pending, n.outstanding.Load())
+		s.fail("%d requests in the loops, %d outstanding in the node",
+			pending, n.outstanding.Load())
 	}
 	if int64(here) != n.connections.Load() || int64(here) != load {
-		s.fail("%d connections in the loops, %d in the node, load %d", here, n.connections.Load(), load)
+		s.fail("%d connections in the loops, %d in the node, load %d",
+			here, n.connections.Load(), load)
 	}
 	listed, subscriptions := 0, 0
 	for _, k := range s.places {
 		if k != nil && k.listed() {
 			listed++
-			subscriptions += len(k.subs[0]) + len(k.subs[1])
-			if len(k.Conn.subs) != len(k.subs[0])+len(k.subs[1]) {
-				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs), len(k.subs[0])+len(k.subs[1]))
+			subs := len(k.subs[0]) + len(k.subs[1])
+			subscriptions += subs
+			if len(k.Conn.subs) != subs {
+				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs), subs)
 			}
 		}
 	}
 	if n.registry.count() != listed || n.trie.Count() != subscriptions {
-		s.fail("%d services of %d, %d subscriptions of %d", n.registry.count(), listed, n.trie.Count(), subscriptions)
+		s.fail("%d services of %d, %d subscriptions of %d",
+			n.registry.count(), listed, n.trie.Count(), subscriptions)
 	}
 }
 
@@ -82,7 +90,8 @@ func (s *simulation) checkLanes(l *Loop) {
 		count := 0
 		for e := range q.All() {
 			if count++; e.queue != q || q.First(e.requester) == nil {
-				s.fail("a request waits on %s that is not its topic, or in a lane that is not its own", q.topic)
+				s.fail("a request waits on %s that is not its topic, "+
+					"or in a lane that is not its own", q.topic)
 			}
 		}
 		if count != q.Len() || l.queues.byTopic[q.topic] != q || l.queues.busy[q.at] != q {
@@ -128,7 +137,9 @@ func (s *simulation) checkAtRest() {
 	if n.outstanding.Load() != 0 {
 		for _, l := range n.loops {
 			for e := l.outstanding.oldest; e != nil; e = e.newer {
-				s.say("outstanding: %s of %s, arrived at %d, deadline %d, queued = %v, armed = %v", e.header, e.requester.id, e.arrived, e.deadline, e.queue != nil, e.timer.Armed())
+				s.say("outstanding: %s of %s, arrived at %d, deadline %d, queued = %v, armed = %v",
+					e.header, e.requester.id, e.arrived, e.deadline,
+					e.queue != nil, e.timer.Armed())
 			}
 		}
 		s.fail("%d requests are outstanding for ever", n.outstanding.Load())
@@ -137,32 +148,38 @@ func (s *simulation) checkAtRest() {
 		if l.inbox.box.Len() != 0 || l.inTurn {
 			s.fail("loop %d is not at rest", l.index)
 		}
-		if len(l.acks.free) != len(l.acks.slots) {
-			s.fail("loop %d: %d acknowledgements wait for ever", l.index, len(l.acks.slots)-len(l.acks.free))
+		if waiting := len(l.acks.slots) - len(l.acks.free); waiting != 0 {
+			s.fail("loop %d: %d acknowledgements wait for ever", l.index, waiting)
 		}
-		if l.outstanding.oldest != nil || l.outstanding.newest != nil || len(l.outstanding.free) != len(l.outstanding.slots) {
+		table := &l.outstanding
+		if table.oldest != nil || table.newest != nil || len(table.free) != len(table.slots) {
 			s.fail("loop %d: the table of requests is not empty", l.index)
 		}
 	}
 	for _, k := range s.sessions {
 		if k.outstanding.Load() != 0 || k.queued.Load() != 0 {
-			s.fail("%s has %d requests outstanding and %d waiting for ever", k.name, k.outstanding.Load(), k.queued.Load())
+			s.fail("%s has %d requests outstanding and %d waiting for ever",
+				k.name, k.outstanding.Load(), k.queued.Load())
 		}
 		if !k.alive() {
 			continue
 		}
 		if !k.out.Empty() || k.out.Bytes() != 0 || k.gap != nil {
-			s.fail("%s: %d messages, %d bytes never left, gap %v", k.name, k.out.Messages(), k.out.Bytes(), k.gap)
+			s.fail("%s: %d messages, %d bytes never left, gap %v",
+				k.name, k.out.Messages(), k.out.Bytes(), k.gap)
 		}
 		k.checkFlowAtRest()
 		if k.got+k.gaps != k.owed && !k.lossyAuditor() {
-			s.fail("%s received %d, was told of %d lost, and was owed %d", k.name, k.got, k.gaps, k.owed)
+			s.fail("%s received %d, was told of %d lost, and was owed %d",
+				k.name, k.got, k.gaps, k.owed)
 		}
 		if k.errors != k.errorsGot {
-			s.fail("%s sent %d malformed messages and was told of %d", k.name, k.errors, k.errorsGot)
+			s.fail("%s sent %d malformed messages and was told of %d",
+				k.name, k.errors, k.errorsGot)
 		}
 		if k.straysGot < k.strays || k.straysGot > k.strays+k.mayStray {
-			s.fail("%s: %d errors to messages without ID, expected are %d to %d", k.name, k.straysGot, k.strays, k.strays+k.mayStray)
+			s.fail("%s: %d errors to messages without ID, expected are %d to %d",
+				k.name, k.straysGot, k.strays, k.strays+k.mayStray)
 		}
 	}
 	s.checkAnswers()
@@ -183,7 +200,8 @@ func (s *simulation) checkAnswers() {
 			s.fail("%s: %d answers", p.key, p.answers)
 		}
 		if p.steady() && p.received+p.dropped != len(p.targets) {
-			s.fail("%s: %d received it, %d were acknowledged as dropped, subscribers were %d", p.key, p.received, p.dropped, len(p.targets))
+			s.fail("%s: %d received it, %d were acknowledged as dropped, subscribers were %d",
+				p.key, p.received, p.dropped, len(p.targets))
 		}
 	}
 	for _, r := range s.requests {
@@ -203,7 +221,8 @@ func (s *simulation) checkAnswers() {
 		if accepted == 0 && r.id == "" && r.right != "" && r.rightAt < r.deadline && !s.evictions {
 			s.fail("%s was answered in time and that was refused", r.key)
 		}
-		if r.id == "" && r.from.alive() && accepted == 1 && (r.passed == 1) != (len(r.right) > 6 && r.right[:6] == "error:") {
+		isError := len(r.right) > 6 && r.right[:6] == "error:"
+		if r.id == "" && r.from.alive() && accepted == 1 && (r.passed == 1) != isError {
 			s.fail("%s: passed on %d times: %.50s", r.key, r.passed, r.right)
 		}
 	}
@@ -211,7 +230,8 @@ func (s *simulation) checkAnswers() {
 		for masked, sent := range k.responses {
 			owner := s.requests[s.masked[masked]]
 			if k.alive() && (owner == nil || owner.target != k) && k.rejected[masked] != sent {
-				s.fail("%s: %d of %d responses to %s, which it was not asked, were refused", k.name, k.rejected[masked], sent, masked)
+				s.fail("%s: %d of %d responses to %s, which it was not asked, were refused",
+					k.name, k.rejected[masked], sent, masked)
 			}
 		}
 	}
@@ -233,14 +253,17 @@ func (s *simulation) checkEmpty() {
 	s.checkAlways()
 	n := s.n
 	if n.connections.Load() != 0 || n.registry.count() != 0 || n.trie.Count() != 0 {
-		s.fail("left behind: %d connections, %d services, %d subscriptions", n.connections.Load(), n.registry.count(), n.trie.Count())
+		s.fail("left behind: %d connections, %d services, %d subscriptions",
+			n.connections.Load(), n.registry.count(), n.trie.Count())
 	}
 	if n.charged() != 0 || n.paused.Load() != 0 {
-		s.fail("left behind: a charge of %d bytes, %d paused publishers", n.charged(), n.paused.Load())
+		s.fail("left behind: a charge of %d bytes, %d paused publishers",
+			n.charged(), n.paused.Load())
 	}
 	for _, l := range n.loops {
 		if l.wheel.Len() != 0 || len(l.free) != len(l.conns) {
-			s.fail("loop %d: %d timers, %d of %d slots free", l.index, l.wheel.Len(), len(l.free), len(l.conns))
+			s.fail("loop %d: %d timers, %d of %d slots free",
+				l.index, l.wheel.Len(), len(l.free), len(l.conns))
 		}
 	}
 	if live := liveShared() - s.shared; live != 0 {

@@ -67,7 +67,9 @@ type simSent struct {
 func (k *simClient) alive() bool { return k.Conn.state == stateOpen }
 
 // listed says that the trie still knows it.
-func (k *simClient) listed() bool { return k.Conn.state == stateOpen || k.Conn.state == stateClosing }
+func (k *simClient) listed() bool {
+	return k.Conn.state == stateOpen || k.Conn.state == stateClosing
+}
 
 // say queues a message to be delivered; apply tells the oracle that the node takes it.
 func (k *simClient) say(msg string, text bool, apply func()) {
@@ -138,6 +140,13 @@ func (k *simClient) taken() {
 var (
 	simTopics   = []string{"a", "a.b", "a.b.c", "x.y", "A.b", "x.Y.z.a.b"}
 	simPatterns = []string{"a", "a.b", "a.#", "+.b", "#", "A.+", "x.y", "x.+.#", "x.y.z.a.b"}
+	simCalls    = []string{
+		"system.heartbeat", "system.topic.list",
+		"system.service.list", "system.topic.subscriptions",
+	}
+	simOverflows = []string{
+		config.OverflowDrop, config.OverflowDropOldest, config.OverflowDisconnect,
+	}
 )
 
 func (k *simClient) pick(of []string) string { return of[k.s.random.IntN(len(of))] }
@@ -164,7 +173,7 @@ func (k *simClient) speak() {
 	case dice < 95 && k.s.logs:
 		k.listen()
 	case dice < 96:
-		k.call([]string{"system.heartbeat", "system.topic.list", "system.service.list", "system.topic.subscriptions"}[k.s.random.IntN(4)], "{}", func() {})
+		k.call(k.pick(simCalls), "{}", func() {})
 	default:
 		k.say("nonsense", true, func() { k.errors++ })
 	}
@@ -191,7 +200,8 @@ func (k *simClient) key() string {
 }
 
 func (k *simClient) publish() {
-	p := &simPublish{from: k, topic: k.pick(simTopics), version: "1.2.3", key: k.key(), number: k.seq}
+	key := k.key() // counts seq up
+	p := &simPublish{from: k, topic: k.pick(simTopics), version: "1.2.3", key: key, number: k.seq}
 	payload, text := k.body(p.key)
 	p.payload = payload
 	head := "publish:" + p.topic + ":" + p.version
@@ -259,7 +269,8 @@ func (k *simClient) call(topic, payload string, apply func()) {
 // register gives the client room for a few requests at a time.
 func (k *simClient) register() {
 	most := 1 + k.s.random.IntN(3)
-	k.call("system.service.register", fmt.Sprintf(`{"name":%q,"description":"simulated","maxConcurrent":%d}`, k.name, most), func() {
+	payload := fmt.Sprintf(`{"name":%q,"description":"simulated","maxConcurrent":%d}`, k.name, most)
+	k.call("system.service.register", payload, func() {
 		k.s.say("%s takes %d requests at a time", k.name, most)
 		k.limit = int32(most)
 	})
@@ -281,7 +292,7 @@ func (k *simClient) subscribe() {
 	payload := fmt.Sprintf(`{"action":%q,"topic":%q,"priority":%g`, action, pattern, priority)
 	overflow, conflate := "", k.s.chance(15) && !k.s.holes
 	if k.s.chance(40) {
-		overflow = k.pick([]string{config.OverflowDrop, config.OverflowDropOldest, config.OverflowDisconnect})
+		overflow = k.pick(simOverflows)
 		if k.s.holes {
 			overflow = config.OverflowDropOldest
 		}
@@ -291,7 +302,8 @@ func (k *simClient) subscribe() {
 		payload += `,"conflate":true`
 	}
 	k.call("system.topic.subscribe", payload+"}", func() {
-		k.s.say("%s subscribes %s %s %g %s conflate=%v", k.name, action, pattern, priority, overflow, conflate)
+		k.s.say("%s subscribes %s %s %g %s conflate=%v",
+			k.name, action, pattern, priority, overflow, conflate)
 		k.excused = k.excused || overflow == config.OverflowDisconnect
 		k.loose = k.loose || conflate || overflow == config.OverflowDropOldest
 		k.conflates = k.conflates || conflate
@@ -316,7 +328,8 @@ func (k *simClient) drop(kind int, pattern string) {
 
 func (k *simClient) unsubscribe() {
 	action, pattern := k.pick([]string{"publish", "request", "both"}), k.pick(simPatterns)
-	k.call("system.topic.unsubscribe", fmt.Sprintf(`{"action":%q,"topic":%q}`, action, pattern), func() {
+	payload := fmt.Sprintf(`{"action":%q,"topic":%q}`, action, pattern)
+	k.call("system.topic.unsubscribe", payload, func() {
 		k.s.say("%s unsubscribes %s %s", k.name, action, pattern)
 		for _, kind := range simKinds(action) {
 			k.drop(kind, pattern)
@@ -386,7 +399,8 @@ func (k *simClient) vandalize() {
 	case k.transport == TransportTCP:
 		k.outbox = append(k.outbox, 0xff, 0xff, 0xff, 0xff, 1, 2, 3)
 	case k.s.chance(50):
-		k.outbox = codec.AppendWSFrame(k.outbox, codec.Close, [4]byte{9, 9, 9, 9}, codec.AppendClosePayload(nil, 1000, "bye"))
+		bye := codec.AppendClosePayload(nil, 1000, "bye")
+		k.outbox = codec.AppendWSFrame(k.outbox, codec.Close, [4]byte{9, 9, 9, 9}, bye)
 	default:
 		k.outbox = append(k.outbox, codec.AppendWSHeader(nil, codec.Text, 5)...) // not masked
 	}

@@ -17,7 +17,8 @@ var simReplay = regexp.MustCompile(`-run (\w+)\$ -sim\.seed=(\d+)`)
 // not broken passes in the same build.
 func TestSimulationNotices(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "simfault.test")
-	if out, err := exec.Command("go", "test", "-c", "-tags", "simfault", "-o", binary, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "test", "-c", "-tags", "simfault", "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building with the tag simfault: %v\n%s", err, out)
 	}
 	simulate := func(f simfault, run string, flags ...string) ([]byte, error) {
@@ -39,7 +40,8 @@ func TestSimulationNotices(t *testing.T) {
 		wrong := reason(out)
 		again, err := simulate(f, string(seed[1]), "-sim.seed="+string(seed[2]))
 		if err == nil || reason(again) != wrong {
-			t.Errorf("%s: seed %s fails with %q, and then with %q (%v)", f, seed[2], wrong, reason(again), err)
+			t.Errorf("%s: seed %s fails with %q, and then with %q (%v)",
+				f, seed[2], wrong, reason(again), err)
 			continue
 		}
 		t.Logf("%s: noticed by %s with seed %s: %s", f, seed[1], seed[2], wrong)

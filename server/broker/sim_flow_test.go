@@ -25,7 +25,7 @@ type simSettings struct {
 	draining bool
 	ranAt    []int64 // by loop: its idea of the time in its last turn
 
-	auditFrom map[string][]string // service ID to the messages that the audit says were taken from it
+	auditFrom map[string][]string // service ID to what the audit says was taken from it
 	auditTo   map[string]int      // and to how many it was sent
 }
 
@@ -51,7 +51,8 @@ func (s *simulation) adjust(cfg *config.Config) {
 		cfg.Connection.OutboundMessages = 8
 	}
 	if s.memory {
-		cfg.Message.PayloadMaxLength, cfg.Connection.OutboundBytes, cfg.Connection.OutboundMessages = 6000, 96<<10, 1000
+		cfg.Message.PayloadMaxLength = 6000
+		cfg.Connection.OutboundBytes, cfg.Connection.OutboundMessages = 96<<10, 1000
 	}
 	if s.rates != nil {
 		s.rates.configure(&cfg.RateLimit)
@@ -62,7 +63,8 @@ func (s *simulation) arrange() {
 	s.ranAt = make([]int64, len(s.n.loops))
 	s.pausing = s.n.pause // not every system can
 	if s.memory {
-		s.n.budget.high = int64(20_000 + s.random.IntN(60_000)) // less than a configuration may ask for
+		// Less than a configuration may ask for.
+		s.n.budget.high = int64(20_000 + s.random.IntN(60_000))
 		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
 	}
 	if s.logs {
@@ -88,7 +90,7 @@ type simFlow struct {
 	pausedBy  *pauseState
 	pausedAt  int64 // when it was first seen paused while nothing else was to be done
 	toldPause bool
-	refused   map[string]int // scope and request ID to the messages over a limit that it has not been told of
+	refused   map[string]int // scope and request ID to how many over a limit it was not told of
 	closeCode uint16         // of the WebSocket close that it received
 }
 
@@ -137,7 +139,11 @@ const simRounds = 3000
 // noteFlow takes the word that the client is paused, or read on.
 func (k *simClient) noteFlow(m *testMessage) {
 	var flow struct{ State, Topic string }
-	if json.Unmarshal(m.payload, &flow) != nil || flow.Topic == "" || flow.State != map[bool]string{false: "paused", true: "resumed"}[k.toldPause] {
+	next := "paused"
+	if k.toldPause {
+		next = "resumed"
+	}
+	if json.Unmarshal(m.payload, &flow) != nil || flow.Topic == "" || flow.State != next {
 		k.s.fail("%s, of whom paused = %v, is told %s", k.name, k.toldPause, m.payload)
 	}
 	if k.toldPause = !k.toldPause; k.toldPause {
@@ -164,7 +170,8 @@ func (s *simulation) checkPatience(p *simPublish) {
 	}
 	s.totals["pause ran out"]++
 	if waited := s.n.ms - p.since; waited < s.pauseMax {
-		s.fail("%s was dropped for %d after %d ms, it may wait %d", p.key, p.dropped, waited, s.pauseMax)
+		s.fail("%s was dropped for %d after %d ms, it may wait %d",
+			p.key, p.dropped, waited, s.pauseMax)
 	}
 }
 
@@ -184,8 +191,10 @@ func (s *simulation) checkFlow() {
 			}
 			waits += len(c.parkedHere)
 			for _, p := range c.parkedHere {
-				if p.left <= 0 || p.body == nil || !p.timer.Armed() || !l.inTurn && c.state != stateOpen {
-					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v", c.id, c.state, p.left, p.timer.Armed())
+				done := p.left <= 0 || p.body == nil || !p.timer.Armed()
+				if done || !l.inTurn && c.state != stateOpen {
+					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v",
+						c.id, c.state, p.left, p.timer.Armed())
 				}
 			}
 		}
@@ -210,7 +219,8 @@ func (s *simulation) checkFlow() {
 // checkFlowAtRest holds that the client has been told everything, and is read.
 func (k *simClient) checkFlowAtRest() {
 	if k.toldPause || k.sock.paused || len(k.parkedHere) > 0 {
-		k.s.fail("%s was told paused = %v, its socket is paused = %v, %d publishes wait for it", k.name, k.toldPause, k.sock.paused, len(k.parkedHere))
+		k.s.fail("%s was told paused = %v, its socket is paused = %v, %d publishes wait for it",
+			k.name, k.toldPause, k.sock.paused, len(k.parkedHere))
 	}
 	for key, n := range k.refused {
 		if n != 0 {
@@ -218,7 +228,8 @@ func (k *simClient) checkFlowAtRest() {
 		}
 	}
 	if k.ordered() && len(k.ledger)-k.seen != k.told {
-		k.s.fail("%s was told of %d lost after the last one of %d", k.name, k.told, len(k.ledger)-k.seen)
+		k.s.fail("%s was told of %d lost after the last one of %d",
+			k.name, k.told, len(k.ledger)-k.seen)
 	}
 }
 
@@ -251,7 +262,8 @@ func (s *simulation) checkCharges() {
 				}
 			}
 			if c.paused != nil && c.paused.rest != nil && c.charge < bodyCharge(c.paused.rest) {
-				s.fail("%s keeps %d unread bytes and is charged %d", c.id, len(c.paused.rest.B), c.charge)
+				s.fail("%s keeps %d unread bytes and is charged %d",
+					c.id, len(c.paused.rest.B), c.charge)
 			}
 		}
 		for _, q := range l.queues.busy {

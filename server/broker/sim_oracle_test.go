@@ -25,7 +25,7 @@ type oracle struct {
 	calls     map[string]*simCall
 	masked    map[string]string // masked ID to the key of its message
 	delivered []*simRequest
-	load      map[*simClient]int32 // outstanding requests before the present message, of those with room
+	load      map[*simClient]int32 // outstanding before the present message, of those with room
 	waiting   int64                // requests that waited then
 }
 
@@ -40,7 +40,7 @@ type simPublish struct {
 	answers            int
 	dropped            int
 	since              int64 // the earliest loop ms at which it may have begun to wait
-	patient            bool  // nobody chose to lose the oldest or all but the newest, or had lost something already
+	patient            bool  // nobody drops the oldest, conflates, or had lost something already
 }
 
 // simRequest is one request that the node has taken.
@@ -71,8 +71,8 @@ type simCall struct {
 func (o *oracle) init(s *simulation) {
 	o.s = s
 	o.publishes, o.requests = make(map[string]*simPublish), make(map[string]*simRequest)
-	o.byID, o.acks, o.calls = make(map[string]*simRequest), make(map[string]*simPublish), make(map[string]*simCall)
-	o.masked = make(map[string]string)
+	o.byID, o.acks = make(map[string]*simRequest), make(map[string]*simPublish)
+	o.calls, o.masked = make(map[string]*simCall), make(map[string]string)
 }
 
 // matches is protocol §3 read aloud.
@@ -124,7 +124,8 @@ func (k *simClient) hasRoom() bool {
 func (o *oracle) published(p *simPublish) {
 	o.publishes[p.key] = p
 	p.targets = make(map[*simClient]bool)
-	p.since, p.patient = o.s.earliest(), len(o.s.n.loops) == 1 // what other loops know by then is not known
+	p.since = o.s.earliest()
+	p.patient = len(o.s.n.loops) == 1 // what other loops know by then is not known
 	for _, k := range o.s.places {
 		if k != nil && k.listed() {
 			if _, ok := k.wants(0, p.topic); ok {
@@ -329,7 +330,8 @@ func (s *simulation) receivedRequest(k *simClient, m *testMessage) {
 		s.fail("%s received %s, but others came first", k.name, r.key)
 	}
 	if !k.unsteady && s.ranAt[k.loop.index] >= r.deadline {
-		s.fail("%s received %s at %d after its deadline %d", k.name, r.key, s.ranAt[k.loop.index], r.deadline)
+		s.fail("%s received %s at %d after its deadline %d",
+			k.name, r.key, s.ranAt[k.loop.index], r.deadline)
 	}
 	s.content(k, m, r.topic, r.version, r.key, r.payload)
 	r.target, r.masked = k, string(m.RequestID)
@@ -385,7 +387,9 @@ func (s *simulation) receivedResponse(k *simClient, m *testMessage) {
 		s.answered(k, s.byID[id], m, code, reason)
 	case s.calls[id] != nil:
 		c := s.calls[id]
-		if c.answers++; c.from != k || c.answers > 1 || string(m.Topic) != c.topic || !bytes.HasPrefix(m.payload, []byte(`{"status":"success"`)) {
+		c.answers++
+		success := bytes.HasPrefix(m.payload, []byte(`{"status":"success"`))
+		if c.from != k || c.answers > 1 || string(m.Topic) != c.topic || !success {
 			s.fail("%s: a wrong answer to %s: %s %s", k.name, c.topic, m.header, m.payload)
 		}
 	case code == string(codec.InvalidRequestID):
@@ -406,7 +410,8 @@ func (s *simulation) receivedResponse(k *simClient, m *testMessage) {
 // acknowledged judges the answer to a publish with an ID.
 func (s *simulation) acknowledged(k *simClient, p *simPublish, m *testMessage, code string) {
 	p.answers++
-	if p.from != k || p.answers > 1 || string(m.Topic) != p.topic || string(m.Version) != p.version {
+	if p.from != k || p.answers > 1 ||
+		string(m.Topic) != p.topic || string(m.Version) != p.version {
 		s.fail("%s: answer %d to %s of %s: %s", k.name, p.answers, p.key, p.from.name, m.header)
 	}
 	if len(p.targets) == 0 {
@@ -420,7 +425,8 @@ func (s *simulation) acknowledged(k *simClient, p *simPublish, m *testMessage, c
 		Status               string
 		Subscribers, Dropped int
 	}
-	if json.Unmarshal(m.payload, &ack) != nil || ack.Status != "success" || ack.Subscribers != len(p.targets) || ack.Dropped > ack.Subscribers {
+	if json.Unmarshal(m.payload, &ack) != nil || ack.Status != "success" ||
+		ack.Subscribers != len(p.targets) || ack.Dropped > ack.Subscribers {
 		s.fail("%s: acknowledged as %s, subscribers are %d", p.key, m.payload, len(p.targets))
 	}
 	p.dropped = ack.Dropped
@@ -431,7 +437,8 @@ func (s *simulation) acknowledged(k *simClient, p *simPublish, m *testMessage, c
 // answered judges the answer to a request with an ID.
 func (s *simulation) answered(k *simClient, r *simRequest, m *testMessage, code, reason string) {
 	r.answers++
-	if r.from != k || r.answers > 1 || string(m.Topic) != r.topic || string(m.Version) != r.version {
+	if r.from != k || r.answers > 1 ||
+		string(m.Topic) != r.topic || string(m.Version) != r.version {
 		s.fail("%s: answer %d to %s of %s: %s", k.name, r.answers, r.key, r.from.name, m.header)
 	}
 	r.outcome = strings.TrimSpace(code + " " + reason)
@@ -496,7 +503,8 @@ func (s *simulation) passedOn(k *simClient, m *testMessage) {
 	for _, r := range s.delivered {
 		if r.right == string(m.payload) {
 			if r.passed++; r.id != "" || r.from != k || r.passed > 1 || string(m.Topic) != r.topic {
-				s.fail("%s: answer %d to %s of %s, which has the ID %q", k.name, r.passed, r.key, r.from.name, r.id)
+				s.fail("%s: answer %d to %s of %s, which has the ID %q",
+					k.name, r.passed, r.key, r.from.name, r.id)
 			}
 			return
 		}

@@ -27,7 +27,9 @@ func TestQueueFairness(t *testing.T) {
 	for _, seed := range seeds {
 		resetFault()
 		if wrong := queueRun(t, seed); wrong != "" {
-			t.Fatalf("%s\nreplay with: go test ./server/broker -run TestQueueFairness$ -sim.seed=%d", wrong, seed)
+			t.Fatalf("%s\n"+
+				"replay with: go test ./server/broker -run TestQueueFairness$ -sim.seed=%d",
+				wrong, seed)
 		}
 	}
 }
@@ -39,7 +41,8 @@ func queueRun(t *testing.T, seed uint64) string {
 	n := newTestNode(t, seed, 1+random.IntN(3), nil)
 	place := func() int { return random.IntN(len(n.loops)) }
 	target := n.connect(place(), TransportTCP)
-	target.send("request:system.service.register:1.0.0\n" + `{"name":"one","description":"at a time","maxConcurrent":1}`)
+	target.send("request:system.service.register:1.0.0\n" +
+		`{"name":"one","description":"at a time","maxConcurrent":1}`)
 	target.send("request:system.topic.subscribe:1.0.0\n" + `{"action":"request","topic":"a.b"}`)
 	requesters := make([]*testClient, 2+random.IntN(4))
 	for i := range requesters {
@@ -89,7 +92,8 @@ func queueRun(t *testing.T, seed uint64) string {
 		n.settle()
 		for _, m := range target.messages() {
 			if got := string(m.payload); got != serving || masked != "" {
-				return fmt.Sprintf("step %d: the service is asked %q, the turn is that of %q", step, got, serving)
+				return fmt.Sprintf("step %d: the service is asked %q, the turn is that of %q",
+					step, got, serving)
 			}
 			masked = strings.ToLower(string(m.RequestID))
 		}

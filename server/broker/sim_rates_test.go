@@ -24,13 +24,15 @@ func (s *simulation) newRates() *simRates {
 		return least + s.random.IntN(most-least)
 	}
 	return &simRates{
-		service: some(3, 60), topic: some(3, 40), total: some(20, 200), buckets: make(map[string]int64),
+		service: some(3, 60), topic: some(3, 40), total: some(20, 200),
 		patterns: map[string]int{"a.#": some(2, 40), "+.b": some(2, 40)},
+		buckets:  make(map[string]int64),
 	}
 }
 
 func (r *simRates) configure(cfg *config.RateLimit) {
-	cfg.PerService, cfg.PerTopic, cfg.Total, cfg.TopicPerService = r.service, r.topic, r.total, r.patterns
+	cfg.PerService, cfg.PerTopic, cfg.Total = r.service, r.topic, r.total
+	cfg.TopicPerService = r.patterns
 }
 
 // pass says whether the bucket has a message at now, and what it is after that one.

@@ -41,7 +41,8 @@ func (k *simClient) checkHole(p *simPublish) {
 		k.s.fail("%s received %s out of its place", k.name, p.key)
 	}
 	if skipped != k.told {
-		k.s.fail("%s received %s after a hole of %d, and was told of %d", k.name, p.key, skipped, k.told)
+		k.s.fail("%s received %s after a hole of %d, and was told of %d",
+			k.name, p.key, skipped, k.told)
 	}
 	if skipped > 0 {
 		k.s.totals["hole told in place"]++
@@ -80,7 +81,8 @@ func (s *simulation) logged(line logging.Line, to []*service) {
 
 func (k *simClient) noteLine(m *testMessage) {
 	var line struct{ Level, Message, Module, Timestamp string }
-	if json.Unmarshal(m.payload, &line) != nil || line.Message == "" || line.Module == "" || line.Timestamp == "" {
+	err := json.Unmarshal(m.payload, &line)
+	if err != nil || line.Message == "" || line.Module == "" || line.Timestamp == "" {
 		k.s.fail("%s: a log line %q", k.name, m.payload)
 	}
 	for i, name := range simLevels {
@@ -135,13 +137,15 @@ func (s *simulation) audited(k *simClient, m *testMessage) {
 			Encoding string
 		}
 	}
-	if err := json.Unmarshal(m.payload, &a); err != nil || (a.From == "") == (a.To == "") || !k.auditor {
+	err := json.Unmarshal(m.payload, &a)
+	if err != nil || (a.From == "") == (a.To == "") || !k.auditor {
 		s.fail("%s: an audit of %.200q", k.name, m.payload)
 	}
 	s.totals["audited"]++
 	h := a.Message.Header
 	if a.From != "" {
-		s.auditFrom[a.From] = append(s.auditFrom[a.From], strings.TrimSpace(h.Action+" "+h.Topic+" "+h.RequestID))
+		taken := strings.TrimSpace(h.Action + " " + h.Topic + " " + h.RequestID)
+		s.auditFrom[a.From] = append(s.auditFrom[a.From], taken)
 		return
 	}
 	s.auditTo[a.To]++
@@ -174,18 +178,21 @@ func (s *simulation) checkAudit() {
 		if s.auditor.gaps == 0 {
 			for i := range max(len(from), len(k.takes)) {
 				if i >= len(from) || i >= len(k.takes) || from[i] != strings.TrimSpace(k.takes[i]) {
-					s.fail("%s: of message %d the audit differs: %d were taken, %d audited", k.name, i, len(k.takes), len(from))
+					s.fail("%s: of message %d the audit differs: %d were taken, %d audited",
+						k.name, i, len(k.takes), len(from))
 				}
 			}
 		}
 		if len(from) > len(k.takes) {
-			s.fail("%s: the audit says that %d messages were taken, those were %d", k.name, len(from), len(k.takes))
+			s.fail("%s: the audit says that %d messages were taken, those were %d",
+				k.name, len(from), len(k.takes))
 		}
 		if k == s.auditor || !k.alive() || k.unsteady {
 			continue
 		}
 		if to > k.heard || s.auditor.gaps == 0 && to < k.heard {
-			s.fail("%s: the audit says that it was sent %d messages, it received %d", k.name, to, k.heard)
+			s.fail("%s: the audit says that it was sent %d messages, it received %d",
+				k.name, to, k.heard)
 		}
 	}
 }

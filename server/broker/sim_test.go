@@ -19,7 +19,8 @@ import (
 // and break, loops that take their turns in any order, a clock that jumps. Everything follows from
 // the seed.
 var (
-	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation with this seed only, and print its steps")
+	simSeed = flag.Uint64("sim.seed", 0,
+		"run the simulation with this seed only, and print its steps")
 	simSeeds = flag.Int("sim.seeds", 200, "how many seeds the simulation runs")
 	simSteps = flag.Int("sim.steps", 800, "steps of one simulation")
 )
@@ -71,12 +72,14 @@ type simTotals map[string]int
 
 // simEvents are the keys of simTotals that must not stay at zero.
 var simEvents = []string{
-	"publish delivered", "gap told", "delivery dropped", "delivery conflated", "publish acknowledged", "publish unrouted",
-	"request answered", "request timed out", "target left", "request queue_full", "request evicted", "request waited",
-	"timed out waiting", "response refused",
-	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read", "lost in the mail",
-	"publisher paused", "pause ran out", "laggard cut", "request memory", "limited by service", "limited by pattern",
-	"limited by topic", "limited by node", "audited", "log line", "hole told in place", "went away with 1001",
+	"publish delivered", "gap told", "delivery dropped", "delivery conflated",
+	"publish acknowledged", "publish unrouted",
+	"request answered", "request timed out", "target left", "request queue_full",
+	"request evicted", "request waited", "timed out waiting", "response refused",
+	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
+	"lost in the mail", "publisher paused", "pause ran out", "laggard cut", "request memory",
+	"limited by service", "limited by pattern", "limited by topic", "limited by node",
+	"audited", "log line", "hole told in place", "went away with 1001",
 }
 
 // simulation is one run.
@@ -103,7 +106,8 @@ type simulation struct {
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
-		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), ids: testIDs{rand.New(rand.NewPCG(seed, 3))},
+		t: t, seed: seed,
+		random: rand.New(rand.NewPCG(seed, 2)), ids: testIDs{rand.New(rand.NewPCG(seed, 3))},
 		shared: liveShared(), sum: fnv.New64a(), totals: make(simTotals),
 	}
 	s.oracle.init(s)
@@ -119,9 +123,11 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		cfg.Connection.OutboundMessages = []int{4, 16, 1000}[s.random.IntN(3)]
 		cfg.Request.TimeoutDefault = 2 * time.Second
 		cfg.Request.TimeoutMax = 3 * time.Second
-		cfg.Connection.HeartbeatRetryTimeout, cfg.Connection.HeartbeatDeregisterTimeout = time.Hour, 2*time.Hour
+		cfg.Connection.HeartbeatRetryTimeout = time.Hour
+		cfg.Connection.HeartbeatDeregisterTimeout = 2 * time.Hour
 		if s.heartbeats = s.chance(25); s.heartbeats {
-			cfg.Connection.HeartbeatRetryTimeout, cfg.Connection.HeartbeatDeregisterTimeout = 500*time.Millisecond, time.Second
+			cfg.Connection.HeartbeatRetryTimeout = 500 * time.Millisecond
+			cfg.Connection.HeartbeatDeregisterTimeout = time.Second
 		}
 		if s.chance(30) {
 			cfg.Max.OutstandingPerService = 1 + s.random.IntN(3)
@@ -163,7 +169,8 @@ func (s *simulation) say(format string, args ...any) {
 // fail ends the simulation.
 func (s *simulation) fail(format string, args ...any) {
 	s.t.Helper()
-	s.t.Fatalf("%s\n%s\n\nreplay with: go test ./server/broker -run TestSimulation$ -sim.seed=%d -sim.steps=%d",
+	s.t.Fatalf("%s\n%s\n\n"+
+		"replay with: go test ./server/broker -run TestSimulation$ -sim.seed=%d -sim.steps=%d",
 		strings.Join(s.trace, "\n"), fmt.Sprintf(format, args...), s.seed, *simSteps)
 }
 
@@ -171,7 +178,9 @@ func (s *simulation) run(steps int) {
 	resetFault()
 	ringbuf.FreshShared(true)
 	defer ringbuf.FreshShared(false)
-	watch := time.AfterFunc(simPatience, func() { panic(fmt.Sprintf("simulation: seed %d does not end", s.seed)) })
+	watch := time.AfterFunc(simPatience, func() {
+		panic(fmt.Sprintf("simulation: seed %d does not end", s.seed))
+	})
 	defer watch.Stop()
 	defer func() {
 		if v := recover(); v != nil {
@@ -236,8 +245,9 @@ func (s *simulation) connect(i int) {
 		tr = TransportWS
 	}
 	k := &simClient{
-		testClient: s.n.connect(s.random.IntN(len(s.n.loops)), tr), s: s, name: fmt.Sprintf("c%d", len(s.sessions)),
-		last: make(map[string]int), rejected: make(map[string]int), responses: make(map[string]int),
+		testClient: s.n.connect(s.random.IntN(len(s.n.loops)), tr), s: s,
+		name: fmt.Sprintf("c%d", len(s.sessions)), last: make(map[string]int),
+		rejected: make(map[string]int), responses: make(map[string]int),
 		excused: s.heartbeats, // it may not be given its turn in time
 	}
 	k.Conn.dec = &simDecoder{k.Conn.dec, k}
@@ -267,7 +277,9 @@ func (s *simulation) rest() {
 			}
 			s.settle()
 			for _, k := range s.places {
-				again = again || k != nil && len(k.outbox) > 0 && !k.sock.paused // it has answered something
+				if k != nil && len(k.outbox) > 0 && !k.sock.paused {
+					again = true // it has answered something
+				}
 			}
 		}
 		s.n.advance(100)
