@@ -55,7 +55,6 @@ func (l *Loop) auditPublish(body *ringbuf.Shared) {
 	r := l.publishes.Lookup(messageTopicName)
 	m := outgoingOf(body, true, 0)
 	l.deliver(r, &m)
-	postGroups(r.remote,
-		envelope{kind: envelopePublish, unaudited: true, packed: whole(body, true)})
+	l.sendGroups(r.remote, &m, ackRef{}, true)
 	body.Release()
 }

@@ -20,15 +20,23 @@ const (
 	// from about 4 KiB).
 	sharedBodyMin = 4 << 10
 
-	// inboxMax is how many ordinary envelopes (publishes) may wait for one loop. Publishes beyond
-	// it are dropped for that loop's subscribers, counted, and told to each of them.
-	inboxMax = 1 << 16
-
-	// inboxBytesMax bounds the bodies of the publishes that wait for one loop; the inboxes of all
-	// loops together hold at most 1/inboxShare of memory.limit. Two of the largest messages always
-	// have room.
+	// inboxBytesMax bounds what waits for one loop and may be refused: publishes and requests. The
+	// inboxes of all loops together hold at most 1/inboxShare of memory.limit. Two of the largest
+	// messages always have room.
 	inboxBytesMax = 64 << 20
 	inboxShare    = 8
+
+	// inboxTurn is bounds.inboxTurn. parcelBytes and parcelItems bound a parcel: few enough that the
+	// other loop soon has work, many enough that handing over is nothing to each.
+	inboxTurn   = 256 << 10
+	parcelBytes = 64 << 10
+	parcelItems = 256
+
+	// parcelKeep is how many bytes a parcel keeps for reuse.
+	parcelKeep = 2 * parcelBytes
+
+	// inboxKeep is how many parcels an empty inbox keeps room for.
+	inboxKeep = 256
 
 	// matchCacheLimit is how many topics' routes one loop remembers.
 	matchCacheLimit = 1 << 14
@@ -68,7 +76,11 @@ type bounds struct {
 
 	maxFrame   int // bytes
 	payloadMax int // bytes
-	inboxBytes int // bodies that may wait for one loop
+	inboxBytes int // that may wait for one loop
+	inboxTurn  int // bytes of its inbox that a loop receives in one turn, and the rest of a parcel
+
+	parcelBytes int // a parcel of so much is handed over before the turn's end
+	parcelItems int
 
 	timeoutMaxMs        uint64
 	timeoutDefaultMs    int64
@@ -91,6 +103,9 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	reserve := max(ring.Bytes/protectedReserve, min(protectedBytes, ring.Bytes/4))
 	b := bounds{
 		droppable:           ringbuf.Limits{Bytes: ring.Bytes - reserve, Messages: ring.Messages},
+		inboxTurn:           inboxTurn,
+		parcelBytes:         parcelBytes,
+		parcelItems:         parcelItems,
 		payloadMax:          cfg.Message.PayloadMaxLength,
 		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
 		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
@@ -106,6 +121,6 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
 	b.limits = ring
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
-	b.inboxBytes = max(min(inboxBytesMax, int(cfg.Memory.Limit)/inboxShare/loops), 2*b.maxFrame)
+	b.inboxBytes = max(min(inboxBytesMax, int(cfg.Memory.Limit)/inboxShare/loops), 2*(b.maxFrame+itemCharge))
 	return b
 }

@@ -68,7 +68,7 @@ func TestBoundsOf(t *testing.T) {
 		}
 	}
 	cfg.Memory.Limit, cfg.Message.PayloadMaxLength = 1<<20, 64<<10
-	if b := boundsOf(&cfg, 8); b.inboxBytes != 2*b.maxFrame {
+	if b := boundsOf(&cfg, 8); b.inboxBytes != 2*(b.maxFrame+itemCharge) {
 		t.Errorf("an inbox of %d bytes, want room for two frames of %d", b.inboxBytes, b.maxFrame)
 	}
 }

@@ -36,8 +36,9 @@ type Broker struct {
 	trie    *topic.Trie[*service]
 	loops   []*Loop
 	bounds
-	pause bool          // acknowledged publishes wait for room
-	rates *limit.Limits // nil when there is no rate limit
+	canPause bool          // sockets can be left unread
+	pause    bool          // acknowledged publishes wait for room
+	rates    *limit.Limits // nil when there is no rate limit
 
 	// Any goroutine.
 	Arrivals    metrics.Connections // the door counts those that never came in
@@ -87,6 +88,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}, count); err != nil {
 		return nil, err
 	}
+	b.canPause = o.CanPause
 	b.pause = o.CanPause && cfg.Connection.Backpressure == config.BackpressurePause
 	b.budget.high = cfg.Memory.Limit / 100 * budgetHigh
 	b.budget.low = cfg.Memory.Limit / 100 * budgetLow
@@ -95,7 +97,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	b.id = codec.NewUUID(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
 	for i := range count {
 		crand.Read(seed[:])
-		b.loops = append(b.loops, newLoop(b, i, seed))
+		b.loops = append(b.loops, newLoop(b, i, count, seed))
 	}
 	return b, nil
 }

@@ -91,7 +91,7 @@ func (l *Loop) settleMemory() {
 	}
 	for _, other := range b.loops {
 		if other != l && other.charged.Load() > laggardMin && !other.shedding.Swap(true) {
-			other.post(envelope{kind: envelopeCall, call: (*Loop).shed})
+			other.call((*Loop).shed)
 		}
 	}
 	l.shed()

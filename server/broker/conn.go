@@ -78,6 +78,9 @@ func (c *Conn) receive(in []byte) {
 		case codec.Binary, codec.Text:
 			c.hear()
 			l.dispatch(c, m.Data, m.Kind == codec.Text)
+			if l.crowded != nil {
+				l.hold(c)
+			}
 		case codec.Ping:
 			c.hear()
 			l.sendControl(c, codec.Pong, m.Data)

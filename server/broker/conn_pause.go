@@ -6,11 +6,25 @@ import (
 	"mbserver/server/system"
 )
 
-// pauseState is a paused publisher's state. Loop only.
+// pauseState is why a connection's socket is not read, and what was read before. Loop only.
 type pauseState struct {
-	pauses int             // publishes of its own that wait
-	rest   *ringbuf.Shared // read before the pause and not taken yet; nil when there is nothing
-	topic  string          // of the publish that began the pause
+	waits   int  // publishes of its own that wait for room in a ring
+	filling bool // it fills the inbox of another loop
+	told    bool // system.flow has said that it is paused
+	topic   string
+	rest    *ringbuf.Shared // read before the pause and not taken yet; nil when there is nothing
+}
+
+// over says that no reason is left.
+func (p *pauseState) over() bool { return p.waits == 0 && !p.filling }
+
+// silence stops reading c's socket, for a reason that the caller notes.
+func (c *Conn) silence() *pauseState {
+	if c.paused == nil {
+		c.paused = &pauseState{}
+		c.sock.PauseReading(true)
+	}
+	return c.paused
 }
 
 // pause stops reading a publisher's socket because of one more publish of its that waits.
@@ -19,14 +33,13 @@ func (l *Loop) pause(s *service, topic string) {
 	if c == nil {
 		return
 	}
-	if c.paused == nil {
-		c.paused = &pauseState{topic: topic}
-		c.sock.PauseReading(true)
+	p := c.silence()
+	if p.waits++; !p.told {
+		p.told, p.topic = true, topic
 		l.broker.paused.Add(1)
 		l.counts[metrics.Pauses]++
 		l.sendFlow(c, system.FlowPaused, topic)
 	}
-	c.paused.pauses++
 }
 
 // unpause takes one of the reasons away; after the last one the publisher is read on, before the
@@ -39,20 +52,59 @@ func (l *Loop) unpause(s *service) {
 	if simfaultBuild && strikes(simForgottenResume) {
 		return
 	}
-	if c.paused.pauses--; c.paused.pauses == 0 {
+	c.paused.waits--
+	if c.paused.over() {
 		l.resuming = append(l.resuming, s)
 	}
+}
+
+// hold stops reading c's socket because its messages fill the inbox of another loop. So one flooder
+// is slowed, and nobody's publishes are refused for its sake.
+func (l *Loop) hold(c *Conn) {
+	to := l.crowded
+	l.crowded = nil
+	if !l.broker.canPause || c.state != stateOpen {
+		return
+	}
+	p := c.silence()
+	if p.filling {
+		return
+	}
+	p.filling = true
+	out := &l.parcels[to.index]
+	if out.held = append(out.held, &c.service); out.parcel == nil {
+		l.sendCall(to, func(*Loop) {}) // the request for word goes with it
+	}
+}
+
+// readOn reads those connections on that filled the inbox of a loop: it has room again.
+func (l *Loop) readOn(index int) {
+	out := &l.parcels[index]
+	for _, s := range out.held {
+		c := l.connOf(s)
+		if c == nil || c.paused == nil {
+			continue
+		}
+		c.paused.filling = false
+		if c.paused.over() {
+			l.resuming = append(l.resuming, s)
+		}
+	}
+	clear(out.held)
+	out.held = out.held[:0]
 }
 
 // resumePublishers takes what paused publishers sent before they were silenced, and reads on.
 func (l *Loop) resumePublishers() {
 	for i := 0; i < len(l.resuming); i++ {
 		c := l.connOf(l.resuming[i])
-		if c == nil || c.paused == nil || c.paused.pauses > 0 {
+		if c == nil || c.paused == nil || !c.paused.over() {
 			continue
 		}
 		rest := c.paused.rest
-		l.sendFlow(c, system.FlowResumed, c.paused.topic)
+		if c.paused.told {
+			l.sendFlow(c, system.FlowResumed, c.paused.topic)
+		}
 		c.endPause()
 		c.hear()
 		if rest != nil {
@@ -71,8 +123,10 @@ func (l *Loop) resumePublishers() {
 
 // endPause ends a pause without giving up what was read.
 func (c *Conn) endPause() {
+	if c.paused.told {
+		c.loop.broker.paused.Add(-1)
+	}
 	c.paused = nil
-	c.loop.broker.paused.Add(-1)
 }
 
 // forgetPause forgets a pause: the publisher is leaving.

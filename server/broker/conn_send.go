@@ -83,9 +83,14 @@ func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 		}
 		return
 	}
-	body := ringbuf.NewShared()
-	body.B = append(append(body.B, header...), payload...)
-	s.loop.post(direct(s, body, text, failure))
+	if simfaultBuild && strikes(simLostEnvelope) {
+		return
+	}
+	p := l.parcelFor(s.loop)
+	it := p.add(itemDirect)
+	it.to, it.text, it.failure = s, text, failure
+	p.copy(it, header, payload)
+	l.added(s.loop, p)
 }
 
 // sendNotice delivers what the broker starts by itself; message is the header line and the payload.

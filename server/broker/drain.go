@@ -68,7 +68,7 @@ func (b *Broker) Drain(ctx context.Context) (left int) {
 		}
 	}
 	for _, l := range b.loops {
-		l.post(envelope{kind: envelopeCall, call: (*Loop).goAway})
+		l.call((*Loop).goAway)
 	}
 	for b.connections.Load() > 0 && ctx.Err() == nil {
 		select {

@@ -46,6 +46,7 @@ type Loop struct {
 	publishing
 	requesting
 	turning
+	sending
 	scratch
 }
 
@@ -66,16 +67,29 @@ type requesting struct {
 
 // turning is the running turn. Loop only.
 type turning struct {
-	inTurn     bool
-	quiet      bool // what is delivered is a log line: its loss makes no other
-	time       Clock
-	armed      int64 // when Driver.ScheduleAt will call; 0 = not armed
-	turn       *ringbuf.Turn
-	dirty      []*Conn
-	closing    []*Conn
-	resuming   []*service // publishers whose pause has ended
-	spareInbox []envelope
-	counts     metrics.Counts
+	inTurn   bool
+	quiet    bool // what is delivered is a log line: its loss makes no other
+	time     Clock
+	armed    int64 // when Driver.ScheduleAt will call; 0 = not armed
+	turn     *ringbuf.Turn
+	dirty    []*Conn
+	closing  []*Conn
+	resuming []*service // publishers whose pause has ended
+	counts   metrics.Counts
+}
+
+// sending is what a turn gathers for other loops. Loop only.
+type sending struct {
+	parcels []outbox // by loop
+	carried int      // parcels that are being filled
+	crowded *Loop    // an inbox that the message in hand fills too much; nil: none
+}
+
+// outbox is what is on its way to one loop.
+type outbox struct {
+	parcel *parcel          // being filled; nil: nothing to hand over
+	lost   map[*service]int // refused, and to be told behind the parcel
+	held   []*service       // connections that are not read until its inbox has room
 }
 
 // scratch is space that is valid within one call. Loop only.
@@ -88,7 +102,7 @@ type scratch struct {
 	caller caller
 }
 
-func newLoop(b *Broker, index int, seed [32]byte) *Loop {
+func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 	l := &Loop{
 		broker: b,
 		index:  index,
@@ -97,7 +111,7 @@ func newLoop(b *Broker, index int, seed [32]byte) *Loop {
 		wheel:  wheel.New(0),
 	}
 	l.turn = ringbuf.NewTurn()
-	l.inbox.box = ringbuf.NewMailbox[envelope](inboxMax)
+	l.parcels = make([]outbox, count)
 	l.publishes = topic.NewCache(b.trie, topic.Publish, matchCacheLimit, l.buildRoute)
 	l.requests = topic.NewCache(b.trie, topic.Request, matchCacheLimit, buildCandidates)
 	l.outstanding.init(l)

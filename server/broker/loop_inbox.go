@@ -3,86 +3,228 @@ package broker
 import (
 	"sync"
 	"sync/atomic"
-
-	"mbserver/ringbuf"
 )
 
-// inbox is what other goroutines have sent a loop, together with what had to be dropped while it
-// was full.
+// inbox is what other loops and other goroutines have sent a loop: parcels in the order in which they
+// were handed over, and what was refused behind them.
 type inbox struct {
-	box *ringbuf.Mailbox[envelope]
-
 	// Atomic.
-	waiting atomic.Int64 // bytes of the bodies that wait, as of the last post or take
+	waiting atomic.Int64 // bytes that wait, of the parcels that were taken and not received too
+	// full: something was refused that has not been told. All that may be refused is meanwhile, even
+	// if it would fit: a subscriber must not receive messages from inside the gap that it is about to
+	// be told of.
+	full   atomic.Bool
+	wanted atomic.Bool // some loop is in wants
 
-	// Guarded by mu.
-	mu    sync.Mutex
-	bytes int // of the publishes' bodies that wait
-	// full: a publish was refused since the last take. Later ones are refused too, even if they
-	// would fit: a subscriber must not receive messages from inside the gap it is about to be told
-	// of.
-	full bool
-	// lost is the deliveries dropped because the inbox was full; bounded by the loop's connections.
-	lost map[*service]int
+	// Guarded by mu, which is held for a few instructions and never across a system call.
+	mu      sync.Mutex
+	parcels []*parcel
+	lost    map[*service]int // deliveries that were refused; bounded by the loop's connections
+	wants   []*Loop          // those that hold connections back until there is room; each once
+
+	// Owned by the loop.
+	taken     []*parcel // being received, from next on
+	next      int
+	takenLost map[*service]int // told when all of taken is received
 }
 
-// postPublish posts e if there is room and says so; without room each target's loss is noted, for
-// its loop to tell.
-func (l *Loop) postPublish(e envelope) bool {
-	n := len(e.body.B)
+// empty says that nothing waits. Loop only.
+func (in *inbox) empty() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.parcels) == 0 && in.next == len(in.taken)
+}
+
+// accept takes a parcel, and the losses that come behind it. from is the loop that sends it, nil for
+// other goroutines; held says that it wants word of room. Any goroutine.
+func (l *Loop) accept(p *parcel, lost map[*service]int, from *Loop, held bool) {
 	in := &l.inbox
 	in.mu.Lock()
-	taken, wake := false, false
-	if !in.full && in.bytes+n <= l.broker.inboxBytes {
-		if taken, wake = in.box.Post(e, false); taken {
-			in.bytes += n
-			in.waiting.Store(int64(in.bytes))
-		}
-	}
-	if in.full = !taken; in.full {
-		if in.lost == nil {
-			in.lost = make(map[*service]int)
-		}
-		for _, s := range e.group.targets {
-			in.lost[s]++
-		}
+	sleeps := len(in.parcels) == 0
+	in.parcels = append(in.parcels, p)
+	in.waiting.Add(int64(p.size))
+	in.addLost(lost)
+	if held {
+		in.addWant(from)
 	}
 	in.mu.Unlock()
-	if wake {
+	if sleeps {
 		l.driver.Schedule()
 	}
-	return taken
 }
 
-// post hands e over whatever waits: for envelopes whose number is bounded by what they answer.
-func (l *Loop) post(e envelope) {
-	if simfaultBuild && e.kind == envelopeDirect && strikes(simLostEnvelope) {
-		e.body.Release()
+// addLost notes what was refused. mu is held.
+func (in *inbox) addLost(lost map[*service]int) {
+	if len(lost) == 0 {
 		return
 	}
-	if _, wake := l.inbox.box.Post(e, true); wake {
-		l.driver.Schedule()
+	in.full.Store(true)
+	if in.lost == nil {
+		in.lost = lost
+		return
+	}
+	for s, n := range lost {
+		in.lost[s] += n
 	}
 }
 
-// takeInbox returns what was posted, in order, and the losses that came after it.
-func (l *Loop) takeInbox() (items []envelope, lost map[*service]int) {
+// addWant notes that a loop wants word of room. mu is held.
+func (in *inbox) addWant(from *Loop) {
+	for _, l := range in.wants {
+		if l == from {
+			return
+		}
+	}
+	in.wants = append(in.wants, from)
+	in.wanted.Store(true)
+}
+
+// post hands over one item of a goroutine that is no loop, or of a loop for which it is rare and
+// stands in no order with others: fill makes it. Any goroutine.
+func (l *Loop) post(kind itemKind, fill func(p *parcel, it *item)) {
+	p := newParcel()
+	fill(p, p.add(kind))
+	l.accept(p, nil, nil, false)
+}
+
+// call has f run on the loop. Any goroutine.
+func (l *Loop) call(f func(*Loop)) {
+	l.post(itemCall, func(_ *parcel, it *item) { it.call = f })
+}
+
+// Writable says that the socket of the connection with that handle takes bytes again. Any goroutine.
+func (l *Loop) Writable(slot, gen uint32) {
+	l.post(itemWritable, func(_ *parcel, it *item) { it.slot, it.gen = slot, gen })
+}
+
+// postDirect sends a complete message, header line and payload, to one service. Any goroutine.
+func (s *service) postDirect(header, payload []byte) {
+	s.loop.post(itemDirect, func(p *parcel, it *item) {
+		it.to, it.text = s, true
+		p.copy(it, header, payload)
+	})
+}
+
+// drainInbox receives a bounded part of what was sent: the loop looks at its sockets in between.
+func (l *Loop) drainInbox() {
+	in := &l.inbox
+	for bytes, took := 0, false; ; {
+		if in.next == len(in.taken) {
+			l.tellLost()
+			if took {
+				break // what came since has woken the loop again
+			}
+			l.takeInbox()
+			if took = true; len(in.taken) == 0 {
+				break
+			}
+		}
+		if bytes >= l.broker.inboxTurn {
+			l.driver.Schedule() // the rest in the next turn
+			break
+		}
+		p := in.taken[in.next]
+		in.taken[in.next] = nil
+		in.next++
+		size := p.size
+		l.receiveParcel(p)
+		in.waiting.Add(-int64(size))
+		bytes += size
+	}
+	if in.wanted.Load() && 4*in.waiting.Load() <= int64(l.broker.inboxBytes) {
+		l.sendWord()
+	}
+}
+
+// takeInbox takes over what was handed over until now.
+func (l *Loop) takeInbox() {
+	in := &l.inbox
+	spare := in.taken[:0]
+	if cap(spare) > inboxKeep {
+		spare = nil
+	}
+	in.mu.Lock()
+	in.taken, in.parcels = in.parcels, spare
+	in.takenLost, in.lost = in.lost, nil
+	in.mu.Unlock()
+	in.next = 0
+}
+
+// receiveParcel acts on each item, and frees the parcel. A fault of ours costs one item.
+func (l *Loop) receiveParcel(p *parcel) {
+	for i := 0; i < len(p.items); {
+		l.guard(nil, func() {
+			for i < len(p.items) {
+				it := &p.items[i]
+				i++
+				l.receive(p, it)
+				if l.turn.Len() > turnMax {
+					l.flush()
+				}
+			}
+		})
+	}
+	p.free()
+}
+
+// tellLost notes what was refused behind the parcels that have been received, for each subscriber to
+// be told, and lets the inbox take publishes again.
+func (l *Loop) tellLost() {
+	in := &l.inbox
+	for s, n := range in.takenLost {
+		if c := l.connOf(s); c != nil {
+			c.noteLoss(n)
+		}
+	}
+	in.takenLost = nil
+	if !in.full.Load() {
+		return
+	}
+	in.mu.Lock()
+	if in.lost == nil {
+		in.full.Store(false)
+	}
+	in.mu.Unlock()
+}
+
+// sendWord tells the loops that hold connections back that there is room.
+func (l *Loop) sendWord() {
 	in := &l.inbox
 	in.mu.Lock()
-	items = in.box.Take(l.spareInbox)
-	l.spareInbox = nil
-	lost, in.lost, in.bytes, in.full = in.lost, nil, 0, false
-	in.waiting.Store(0)
+	wants := in.wants
+	in.wants = nil
+	in.wanted.Store(false)
 	in.mu.Unlock()
-	return items, lost
+	for _, from := range wants {
+		from.call(func(from *Loop) { from.readOn(l.index) })
+	}
 }
 
-// postDirect sends a complete message (header line and payload) to one service from any goroutine;
-// body is taken over.
-func (s *service) postDirect(body *ringbuf.Shared) {
-	s.loop.post(direct(s, body, true, false))
+// receive acts on one item.
+func (l *Loop) receive(p *parcel, it *item) {
+	switch it.kind {
+	case itemPublish:
+		l.receivePublish(p, it)
+	case itemLog:
+		l.receiveLog(p, it)
+	case itemTaken:
+		l.acks.taken(l, it)
+	case itemRequest, itemQueue:
+		l.receiveRequest(p, it)
+	case itemDirect:
+		if c := l.connOf(it.to); c != nil {
+			if it.failure {
+				c.errors.Add(l.time.sec())
+			}
+			l.send(c, p.message(it), nil, it.text)
+		}
+	case itemWritable:
+		if int(it.slot) < len(l.conns) {
+			if c := l.conns[it.slot]; c != nil && c.gen == it.gen {
+				c.resume()
+			}
+		}
+	case itemCall:
+		it.call(l)
+	}
 }
-
-// Writable says that the socket of the connection with that handle takes bytes again. Any
-// goroutine.
-func (l *Loop) Writable(slot, gen uint32) { l.post(writable(slot, gen)) }

@@ -10,7 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"mbserver/codec"
-	"mbserver/ringbuf"
 	"mbserver/server/config"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
@@ -76,9 +75,9 @@ func newOverloadModel(t *testing.T, rt *rapid.T) *overloadModel {
 		}
 	})
 	if rapid.IntRange(0, 3).Draw(rt, "mail") == 0 {
-		for _, l := range m.n.loops {
-			l.inbox.box = ringbuf.NewMailbox[envelope](rapid.IntRange(1, 8).Draw(rt, "mailbox"))
-		}
+		m.n.inboxBytes = 2*(m.n.maxFrame+itemCharge) + rapid.IntRange(0, 5000).Draw(rt, "inbox")
+		m.n.inboxTurn = rapid.IntRange(1, 2000).Draw(rt, "inbox turn")
+		m.n.parcelItems = rapid.IntRange(1, 8).Draw(rt, "parcel")
 	}
 	for range rapid.IntRange(1, 2).Draw(rt, "publishers") {
 		m.pubs = append(m.pubs, m.n.connect(m.anyLoop(), m.anyTransport()))

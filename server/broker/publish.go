@@ -75,42 +75,51 @@ func (l *Loop) fanOut(
 	if len(r.ws.conns) > 0 || len(r.remote) > 0 {
 		m.text = text || utf8.Valid(payload)
 	}
-	large := len(payload) >= sharedBodyMin
-	if len(r.remote) == 0 && !(large && r.total > 1) {
+	large := len(payload) >= sharedBodyMin && r.total > 1
+	if len(r.remote) == 0 && !large {
 		return l.deliver(r, &m)
 	}
-	body := ringbuf.NewShared()
-	body.B = append(append(body.B, header...), payload...)
 	if large {
-		m.header, m.payload, m.body = body.B, nil, body
+		m.body = ringbuf.NewShared()
+		m.body.B = append(append(m.body.B, header...), payload...)
+		m.header, m.payload = m.body.B, nil
 	}
 	dropped = l.deliver(r, &m)
-	refused, lost := postGroups(r.remote, envelope{
-		kind:     envelopePublish,
-		ackRef:   ref,
-		packed:   whole(body, m.text),
-		key:      r.key,
-		original: m.original,
-	})
-	for range refused {
-		l.acks.settle(l, ref, 0)
+	if len(r.remote) > 0 {
+		refused, lost := l.sendGroups(r.remote, &m, ref, false)
+		for range refused {
+			l.acks.settle(l, ref, 0)
+		}
+		dropped += lost
 	}
-	body.Release()
-	return dropped + lost
+	if m.body != nil {
+		m.body.Release()
+	}
+	return dropped
 }
 
-// postGroups posts e to the loop of each group, for its targets, and returns how many loops refused
-// it and how many deliveries that loses. The caller keeps its reference to e's body. Any goroutine.
-func postGroups(groups []remoteGroup, e envelope) (refused, lost int) {
+// sendGroups puts m into the parcels for the groups' loops, and returns how many inboxes refused it
+// and how many deliveries that loses.
+func (l *Loop) sendGroups(groups []remoteGroup, m *outgoing, ref ackRef, unaudited bool) (refused, lost int) {
+	n := len(m.header) + len(m.payload)
 	for i := range groups {
 		g := &groups[i]
-		e.group = g
-		e.body.Retain(1)
-		if !g.loop.postPublish(e) {
-			e.body.Release()
+		if !l.mayFill(g.loop, n) {
+			l.lose(g)
 			refused++
 			lost += len(g.targets)
+			continue
 		}
+		p := l.parcelFor(g.loop)
+		it := p.add(itemPublish)
+		it.text, it.unaudited, it.ackRef = m.text, unaudited, ref
+		it.group, it.key, it.original = g, m.key, m.original
+		if m.body != nil {
+			p.refer(it, m.body)
+		} else {
+			p.copy(it, m.header, m.payload)
+		}
+		l.added(g.loop, p)
 	}
 	return refused, lost
 }
@@ -138,18 +147,19 @@ func (l *Loop) deliverTo(to *ownTargets, t Transport, m *outgoing) (dropped int)
 }
 
 // receivePublish delivers another loop's publish to this loop's targets.
-func (l *Loop) receivePublish(e *envelope) {
-	if e.from != nil && l.broker.pause && l.mayWaitHere(e) {
-		l.receivePatiently(e)
+func (l *Loop) receivePublish(p *parcel, it *item) {
+	if it.from != nil && l.broker.pause && l.mayWaitHere(p, it) {
+		l.receivePatiently(p, it)
 		return
 	}
-	m := outgoingOf(e.body, e.text, e.key)
-	m.audit, m.original = !e.unaudited && l.broker.audited(), e.original
+	var m outgoing
+	m.header, m.body, m.text, m.key = p.message(it), it.body, it.text, it.key
+	m.audit, m.original = !it.unaudited && l.broker.audited(), it.original
 	var frames [2]ringbuf.Frame
 	var made [2]bool
 	sent, dropped := 0, 0
-	deliveries := e.group.deliveries
-	for i, s := range e.group.targets {
+	deliveries := it.group.deliveries
+	for i, s := range it.group.targets {
 		c := l.connOf(s)
 		if c == nil {
 			continue
@@ -169,8 +179,18 @@ func (l *Loop) receivePublish(e *envelope) {
 		}
 	}
 	l.sentMany(sent)
-	e.body.Release()
-	if e.from != nil {
-		e.from.loop.post(taken(e.ackRef, dropped))
+	if it.body != nil {
+		it.body.Release()
 	}
+	if it.from != nil {
+		l.sendTaken(it.ackRef, dropped)
+	}
+}
+
+// sendTaken tells a publisher's loop how many deliveries of a publish were dropped here.
+func (l *Loop) sendTaken(ref ackRef, dropped int) {
+	p := l.parcelFor(ref.from.loop)
+	it := p.add(itemTaken)
+	it.ackRef, it.dropped = ref, uint32(dropped)
+	l.added(ref.from.loop, p)
 }

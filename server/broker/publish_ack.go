@@ -5,7 +5,7 @@ import (
 )
 
 // acks are the acknowledgements of this loop's publishers that wait for other loops to say what
-// they dropped. Every loop answers every envelope, so an entry lives as long as an inbox takes.
+// they dropped. Every loop answers every such publish, so an entry lives as long as an inbox takes.
 // Loop only.
 type acks struct {
 	slots []ackWait
@@ -69,9 +69,9 @@ func (a *acks) settle(l *Loop, ref ackRef, dropped int) {
 }
 
 // taken is settle for an answer that came from another loop.
-func (a *acks) taken(l *Loop, e *envelope) {
-	if w := &a.slots[e.slot]; w.gen == e.gen {
-		a.settle(l, e.ackRef, int(e.dropped))
+func (a *acks) taken(l *Loop, it *item) {
+	if w := &a.slots[it.slot]; w.gen == it.gen {
+		a.settle(l, it.ackRef, int(it.dropped))
 	}
 }
 

@@ -69,9 +69,10 @@ func (l *Loop) mayWait(r *route, n int) bool {
 }
 
 // mayWaitHere is mayWait for another loop's publish.
-func (l *Loop) mayWaitHere(e *envelope) bool {
-	for i, s := range e.group.targets {
-		if c := l.connOf(s); c != nil && c.mayWait(e.group.deliveries[i], len(e.body.B)) {
+func (l *Loop) mayWaitHere(p *parcel, it *item) bool {
+	n := len(p.message(it))
+	for i, s := range it.group.targets {
+		if c := l.connOf(s); c != nil && c.mayWait(it.group.deliveries[i], n) {
 			return true
 		}
 	}
@@ -101,13 +102,9 @@ func (l *Loop) publishPatiently(
 			l.deliverOrPark(p, s, own.deliveries[i])
 		}
 	}
-	refused, lost := postGroups(r.remote, envelope{
-		kind:     envelopePublish,
-		ackRef:   ref,
-		packed:   whole(body, text),
-		key:      r.key,
-		original: original,
-	})
+	m := outgoingOf(body, text, r.key)
+	m.original = original
+	refused, lost := l.sendGroups(r.remote, &m, ref, false)
 	p.dropped += lost
 	for range refused {
 		l.acks.settle(l, ref, 0)
@@ -116,14 +113,19 @@ func (l *Loop) publishPatiently(
 }
 
 // receivePatiently is receivePublish when back pressure is on, the publisher waits for its
-// acknowledgement and somebody may have no room. It takes over e's body.
-func (l *Loop) receivePatiently(e *envelope) {
-	p := &parkedPublish{
-		ackRef: e.ackRef, loop: l, body: e.body, text: e.text, key: e.key, original: e.original,
+// acknowledgement and somebody may have no room.
+func (l *Loop) receivePatiently(in *parcel, it *item) {
+	body := it.body // taken over
+	if body == nil {
+		body = ringbuf.NewShared()
+		body.B = append(body.B, in.message(it)...)
 	}
-	for i, s := range e.group.targets {
+	p := &parkedPublish{
+		ackRef: it.ackRef, loop: l, body: body, text: it.text, key: it.key, original: it.original,
+	}
+	for i, s := range it.group.targets {
 		if c := l.connOf(s); c != nil {
-			l.deliverOrPark(p, c, e.group.deliveries[i])
+			l.deliverOrPark(p, c, it.group.deliveries[i])
 		}
 	}
 	l.park(p)
@@ -207,7 +209,7 @@ func (l *Loop) park(p *parkedPublish) {
 	if from.loop == l {
 		l.pause(from, topic)
 	} else {
-		from.loop.post(envelope{kind: envelopeCall, call: func(l *Loop) { l.pause(from, topic) }})
+		l.sendCall(from.loop, func(l *Loop) { l.pause(from, topic) })
 	}
 }
 
@@ -227,9 +229,9 @@ func (l *Loop) unpark(p *parkedPublish, waited bool) {
 		}
 		return
 	}
-	from.loop.post(taken(p.ackRef, p.dropped))
+	l.sendTaken(p.ackRef, p.dropped)
 	if waited {
-		from.loop.post(envelope{kind: envelopeCall, call: func(l *Loop) { l.unpause(from) }})
+		l.sendCall(from.loop, func(l *Loop) { l.unpause(from) })
 	}
 }
 

@@ -27,36 +27,35 @@ type request struct {
 	payload []byte
 }
 
-// packed is a request in memory of its own: for another loop, or for a wait. What is in an envelope
-// of another kind has its body and text here too.
+// packed is a request in memory of its own, for a wait.
 type packed struct {
 	trip
-	body     *ringbuf.Shared // the requester's ID, the topic, ':', the version, '\n', the payload
+	body     *ringbuf.Shared // as appendPacked writes it
 	idLen    uint8           // bytes of the ID
 	topicLen uint16          // bytes of the topic
 }
 
-// pack copies q; the receiver releases the body.
+// pack copies q; who has it releases the body.
 func (q *request) pack() packed {
 	body := ringbuf.NewShared()
-	body.B = append(body.B, q.id...)
-	body.B = append(body.B, q.topic...)
-	body.B = append(append(body.B, ':'), q.version...)
-	body.B = append(append(body.B, '\n'), q.payload...)
+	body.B = appendPacked(body.B, q)
 	return packed{trip: q.trip, body: body, idLen: uint8(len(q.id)), topicLen: uint16(len(q.topic))}
 }
 
-// unpack is the inverse of pack. The request aliases the body.
-func (p *packed) unpack() request {
-	b, version := p.body.B, int(p.idLen)+int(p.topicLen)+1
+// appendPacked appends q: its ID, the topic, ':', the version, '\n', the payload.
+func appendPacked(b []byte, q *request) []byte {
+	b = append(b, q.id...)
+	b = append(b, q.topic...)
+	b = append(append(b, ':'), q.version...)
+	return append(append(b, '\n'), q.payload...)
+}
+
+// unpack is the inverse of appendPacked. q aliases b.
+func (q *request) unpack(b []byte, idLen uint8, topicLen uint16) {
+	version := int(idLen) + int(topicLen) + 1
 	newline := version + bytes.IndexByte(b[version:], '\n')
-	return request{
-		trip:    p.trip,
-		id:      b[:p.idLen],
-		topic:   b[p.idLen : version-1],
-		version: b[version:newline],
-		payload: b[newline+1:],
-	}
+	q.id, q.topic = b[:idLen], b[idLen:version-1]
+	q.version, q.payload = b[version:newline], b[newline+1:]
 }
 
 // request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
@@ -97,7 +96,11 @@ func (l *Loop) assign(q *request, name []byte) {
 		}
 	}
 	if home := l.broker.queueLoop(name); home != l {
-		home.post(envelope{kind: envelopeQueue, packed: q.pack()})
+		if l.mayFill(home, len(q.payload)) {
+			l.sendRequest(home, itemQueue, nil, q)
+		} else {
+			l.failBusy(q)
+		}
 		return
 	}
 	l.assignOrQueue(q, name)
@@ -125,20 +128,38 @@ func (l *Loop) dispatchTo(s *service, q *request) {
 		l.deliverRequest(q, s)
 		return
 	}
-	s.loop.post(envelope{kind: envelopeRequest, to: s, packed: q.pack()})
+	if !l.mayFill(s.loop, len(q.payload)) {
+		s.outstanding.Add(-1)
+		l.failBusy(q)
+		return
+	}
+	l.sendRequest(s.loop, itemRequest, s, q)
+}
+
+func (l *Loop) failBusy(q *request) {
+	l.failRequest(q, codec.ServiceUnavailable, "this node has more to do than it can",
+		codec.TextDetail("reason", "busy"))
+}
+
+// sendRequest hands q to another loop: for a service of that loop, or to wait there.
+func (l *Loop) sendRequest(to *Loop, kind itemKind, s *service, q *request) {
+	p := l.parcelFor(to)
+	it := p.add(kind)
+	it.to = s
+	p.packRequest(it, q)
+	l.added(to, p)
 }
 
 // receiveRequest takes a request from another loop: for one of this loop's services, or to wait
 // here.
-func (l *Loop) receiveRequest(e *envelope) {
-	q := e.unpack()
-	if e.kind == envelopeQueue {
+func (l *Loop) receiveRequest(p *parcel, it *item) {
+	q := p.request(it)
+	if it.kind == itemQueue {
 		l.lower = topic.Lower(l.lower[:0], q.topic)
 		l.assignOrQueue(&q, l.lower)
 	} else {
-		l.deliverRequest(&q, e.to)
+		l.deliverRequest(&q, it.to)
 	}
-	e.body.Release()
 }
 
 // deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its

@@ -94,7 +94,7 @@ func (l *Loop) evictOldest(latest *entry) {
 	case holder == l:
 		l.evictHead()
 	case holder != nil:
-		holder.post(envelope{kind: envelopeCall, call: (*Loop).evictHead})
+		holder.call((*Loop).evictHead)
 	}
 }
 

@@ -158,7 +158,8 @@ func (l *Loop) serveOne(t *topicQueue) bool {
 	}
 	body := e.body
 	body.Retain(1)
-	q := e.unpack()
+	q := request{trip: e.trip}
+	q.unpack(body.B, e.idLen, e.topicLen)
 	q.hops = 0 // it starts afresh
 	l.outstanding.drop(e)
 	l.dispatchTo(s, &q)
@@ -173,7 +174,7 @@ func (b *Broker) discardQueuedOf(s *service) {
 		return
 	}
 	for _, l := range b.loops {
-		l.post(envelope{kind: envelopeCall, call: func(l *Loop) { l.discardQueued(s) }})
+		l.call(func(l *Loop) { l.discardQueued(s) })
 	}
 }
 

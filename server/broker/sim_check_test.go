@@ -8,7 +8,7 @@ func (s *simulation) checkAlways() {
 	}
 	pending, here, load := 0, 0, int64(0)
 	for _, l := range n.loops {
-		if l.inbox.lost != nil {
+		if l.inbox.full.Load() {
 			s.totals["lost in the mail"]++
 		}
 		pending += l.outstanding.count
@@ -73,7 +73,7 @@ func (s *simulation) checkAlways() {
 // idle says that no loop has anything to do before the clock goes on.
 func (s *simulation) idle() bool {
 	for i, l := range s.n.loops {
-		if s.n.drivers[i].scheduled || l.inbox.box.Len() != 0 {
+		if s.n.drivers[i].scheduled || !l.inbox.empty() {
 			return false
 		}
 	}
@@ -145,7 +145,7 @@ func (s *simulation) checkAtRest() {
 		s.fail("%d requests are outstanding for ever", n.outstanding.Load())
 	}
 	for _, l := range n.loops {
-		if l.inbox.box.Len() != 0 || l.inTurn {
+		if !l.inbox.empty() || l.inTurn {
 			s.fail("loop %d is not at rest", l.index)
 		}
 		if waiting := len(l.acks.slots) - len(l.acks.free); waiting != 0 {

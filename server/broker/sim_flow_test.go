@@ -185,8 +185,14 @@ func (s *simulation) checkFlow() {
 				continue
 			}
 			if c.paused != nil {
-				if paused++; !l.inTurn && c.paused.pauses <= 0 {
-					s.fail("%s is paused for %d reasons", c.id, c.paused.pauses)
+				if c.paused.told {
+					paused++
+				}
+				if !l.inTurn && c.paused.over() || idle && c.paused.filling {
+					s.fail("%s is paused for no reason: %+v", c.id, c.paused)
+				}
+				if c.paused.filling {
+					s.totals["held for filling an inbox"]++
 				}
 			}
 			waits += len(c.parkedHere)
@@ -277,7 +283,7 @@ func (s *simulation) checkCharges() {
 		if !l.inTurn && l.charge != l.charged.Load() {
 			s.fail("loop %d is charged %d bytes and says %d", l.index, l.charge, l.charged.Load())
 		}
-		if l.inbox.box.Len() == 0 && l.inbox.waiting.Load() != 0 {
+		if l.inbox.empty() && l.inbox.waiting.Load() != 0 {
 			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
 		}
 		total += l.charged.Load() + l.inbox.waiting.Load()
@@ -313,7 +319,7 @@ func (s *simulation) goAway() {
 		}
 	}
 	for _, l := range s.n.loops {
-		l.post(envelope{kind: envelopeCall, call: (*Loop).goAway})
+		l.call((*Loop).goAway)
 	}
 	s.settle()
 	s.n.advance(lingerTime.Milliseconds() + 1)

@@ -143,9 +143,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	})
 	s.arrange()
 	if s.smallMail = s.chance(30); s.smallMail {
-		for _, l := range s.n.loops {
-			l.inbox.box = ringbuf.NewMailbox[envelope](1 + s.random.IntN(4))
-		}
+		s.n.inboxBytes = 2*(s.n.maxFrame+itemCharge) + s.random.IntN(1000)
+		s.n.inboxTurn = 1 + s.random.IntN(1000) // an inbox takes several turns
+		s.n.parcelItems = 1 + s.random.IntN(4)  // a turn's parcel is split
 	}
 	s.calm = s.chance(40) && !s.holes
 	s.places = make([]*simClient, 3+s.random.IntN(6))

@@ -53,9 +53,7 @@ func (k *caller) later() reply { return reply{to: &k.c.service, header: bytes.Cl
 
 // send delivers the answer to whoever asked, if it is still there. Any goroutine.
 func (r reply) send(payload []byte) {
-	body := ringbuf.NewShared()
-	body.B = append(append(body.B, r.header...), payload...)
-	r.to.postDirect(body)
+	r.to.postDirect(r.header, payload)
 }
 
 // InBackground implements system.Caller.
@@ -115,13 +113,13 @@ func (k *caller) AnswerSubscriptions(
 		return err
 	}
 	r := k.later()
-	target.loop.post(envelope{kind: envelopeCall, call: func(l *Loop) {
+	l.sendCall(target.loop, func(l *Loop) {
 		payload, err := compose(l.subscriptionsOf(target))
 		if err != nil {
 			payload = codec.AppendError(nil, err.Code, err.Message, l.time.Unix, err.Details...)
 		}
 		r.send(payload)
-	}})
+	})
 	return nil
 }
 
@@ -193,20 +191,35 @@ func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind, subs func() []system
 	})
 }
 
-// sendLog hands a line of the log to services of any loop: one envelope for each loop. Log's writer
-// goroutine only.
+// sendLog hands a line of the log to services of any loop: one parcel for each loop. Where there is
+// no room, the line is lost to them, which is counted and told. Log's writer goroutine only.
 func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 	var groups []remoteGroup
 	for _, s := range to {
 		groups = addTarget(groups, s, deliverDrop)
 	}
-	postGroups(groups, envelope{kind: envelopeLog, unaudited: true, packed: whole(body, true)})
+	for i := range groups {
+		g := &groups[i]
+		in, p := &g.loop.inbox, newParcel()
+		var lost map[*service]int
+		if in.full.Load() || in.waiting.Load()+int64(len(body.B)) > int64(b.inboxBytes) {
+			lost = make(map[*service]int, len(g.targets))
+			for _, s := range g.targets {
+				lost[s]++
+			}
+		} else {
+			it := p.add(itemLog)
+			it.text, it.unaudited, it.group = true, true, g
+			p.copy(it, body.B, nil)
+		}
+		g.loop.accept(p, lost, nil, false)
+	}
 }
 
 // receiveLog delivers a line to this loop's targets. A line that is lost is counted and told to its
 // reader like any other message, but makes no line of its own.
-func (l *Loop) receiveLog(e *envelope) {
+func (l *Loop) receiveLog(p *parcel, it *item) {
 	l.quiet = true
 	defer func() { l.quiet = false }()
-	l.receivePublish(e)
+	l.receivePublish(p, it)
 }

@@ -15,12 +15,13 @@ import "mbserver/ringbuf"
 //	...     messages are parsed, routed and encoded into the turn's frames; connections note
 //	        which ranges of them they take
 //	run     the end of the turn, in this order:
-//	          what other loops sent              drainInbox
+//	          what other loops sent, a part      drainInbox
 //	          timers that are due                wheel.Advance
 //	          the counts become visible          published.Publish
 //	          until nothing of it is left:
-//	            waiting requests for which there is room, publishers that are read on, closes,
-//	            one write for each dirty connection, laggards over the memory budget
+//	            parcels for other loops, waiting requests for which there is room, publishers
+//	            that are read on, closes, one write for each dirty connection, laggards over
+//	            the memory budget
 //	          the next timer is armed            armTimer
 //
 // Invariants. Between turns no connection is dirty or closing, and the frames are empty: whatever
@@ -54,6 +55,7 @@ func (l *Loop) run() {
 	// counted.
 	l.published.Publish(l.time.sec(), &l.counts)
 	for again := true; again; again = l.unsettled() {
+		l.handOverAll() // before the flush: other loops work meanwhile
 		if l.serve.Swap(false) {
 			l.serveQueues()
 		}
@@ -70,13 +72,13 @@ func (l *Loop) run() {
 	if invariants {
 		l.checkInvariants()
 	}
-	l.inTurn = false
+	l.inTurn, l.crowded = false, nil
 	l.armTimer()
 }
 
 // unsettled says that the turn's end has made more to do.
 func (l *Loop) unsettled() bool {
-	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 ||
+	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 || l.carried > 0 ||
 		l.serve.Load() && len(l.queues.busy) > 0
 }
 
@@ -84,52 +86,6 @@ func (l *Loop) unsettled() bool {
 func (l *Loop) Run() {
 	l.guard(nil, l.run)
 	l.inTurn = false
-}
-
-func (l *Loop) drainInbox() {
-	items, lost := l.takeInbox()
-	for i := range items {
-		l.guard(nil, func() { l.receiveEnvelope(&items[i]) })
-		if l.turn.Len() > turnMax {
-			l.flush()
-		}
-	}
-	clear(items)
-	l.spareInbox = items[:0]
-	for s, n := range lost {
-		if c := l.connOf(s); c != nil {
-			c.noteLoss(n)
-		}
-	}
-}
-
-func (l *Loop) receiveEnvelope(e *envelope) {
-	switch e.kind {
-	case envelopePublish:
-		l.receivePublish(e)
-	case envelopeLog:
-		l.receiveLog(e)
-	case envelopeTaken:
-		l.acks.taken(l, e)
-	case envelopeRequest, envelopeQueue:
-		l.receiveRequest(e)
-	case envelopeDirect:
-		if c := l.connOf(e.to); c != nil {
-			if e.failure {
-				c.errors.Add(l.time.sec())
-			}
-			l.send(c, e.body.B, nil, e.text)
-		}
-		e.body.Release()
-	case envelopeWritable:
-		if int(e.slot) < len(l.conns) {
-			if c := l.conns[e.slot]; c != nil && c.gen == e.gen {
-				c.resume()
-			}
-		}
-	case envelopeCall:
-		e.call(l)
-	}
 }
 
 // closeAll carries out the closes that were decided during the turn.

@@ -1,0 +1,221 @@
+package broker
+
+import (
+	"sync"
+
+	"mbserver/ringbuf"
+)
+
+// Parcels: what a turn of one loop has for another.
+//
+// Purpose. A message that crosses loops costs an append. During a turn a loop gathers what it has for
+// each other loop in one parcel, in order, and hands it over once, at the turn's end before its own
+// flush, or early when there is much, so that the other loop works meanwhile: one lock and at most
+// one wake for a parcel, however many messages are in it.
+//
+// Outline.
+//
+//	put         appends an item to the parcel for a loop; its bytes are copied in, large bodies referred to
+//	handOver    gives the parcels to their loops' inboxes (loop_inbox.go) and wakes those that sleep
+//	drainInbox  takes a bounded part of the inbox each turn; receive acts on an item
+//
+// Invariants. What one loop sends another arrives in the order in which it was put. Answers,
+// acknowledgements and calls are always taken: that there is exactly one answer forbids dropping
+// them, and what caused them is bounded. Publishes and requests are refused when the inbox is full
+// (mayFill), publishes counted and told to each subscriber, requests answered. Before that, above
+// half of the bound, the connections that fill it are not read (hold), and below a quarter they are
+// again.
+//
+// Cost. Two copies of a small message: into the parcel, and out of it into the frames of the loop
+// that writes it. All that waits in an inbox is charged to the memory budget.
+type parcel struct {
+	bytes []byte // of the items that do not refer to a body
+	items []item
+	size  int // bytes charged: bytes, bodies and items
+}
+
+// itemKind says what the receiving loop does.
+type itemKind uint8
+
+const (
+	itemPublish  itemKind = iota // deliver to group; with from: answer itemTaken
+	itemLog                      // a publish that is a line of the log
+	itemTaken                    // a publish is delivered: the acknowledgement in slot hears
+	itemRequest                  // deliver a request to service `to`, which is reserved for it
+	itemQueue                    // let a request wait on this loop for a service with room
+	itemDirect                   // deliver a message to service `to`
+	itemWritable                 // the socket in slot/gen takes bytes again
+	itemCall                     // run call on the loop: rare operations only
+)
+
+// item is one thing that crosses. Which fields count depends on its kind.
+type item struct {
+	kind      itemKind
+	text      bool // the message came as, or is, UTF-8 text
+	unaudited bool
+	failure   bool   // direct: an error that counts against the receiver
+	hops      uint8  // request: trip.hops
+	idLen     uint8  // request: bytes of its ID
+	topicLen  uint16 // request: bytes of its topic
+
+	start, end uint32 // the message's place in the parcel's bytes, unless body has it
+	dropped    uint32 // taken: how many deliveries were dropped
+
+	// ackRef: of a publish, who waits for the acknowledgement, if anybody; taken: whose it is;
+	// request: from is the requester; writable: slot and gen.
+	ackRef
+
+	to    *service        // request: the chosen service; direct: the receiver
+	group *remoteGroup    // publish: its targets; immutable, shared with the sender's routes
+	body  *ringbuf.Shared // the message when it is large; nil: it is in the parcel's bytes
+
+	key               uint64 // publish: the route's
+	arrived, deadline int64  // request: loop ms
+
+	original string      // publish: the request ID that a masked one replaced; only for the audit
+	call     func(*Loop) // call
+}
+
+// itemCharge is what an item costs beside its bytes.
+const itemCharge = 128
+
+var parcelPool = sync.Pool{New: func() any { return new(parcel) }}
+
+func newParcel() *parcel { return parcelPool.Get().(*parcel) }
+
+// free gives the parcel's memory back. Its items were received.
+func (p *parcel) free() {
+	if cap(p.bytes) > parcelKeep || cap(p.items) > 4*parcelItems {
+		return
+	}
+	clear(p.items)
+	p.bytes, p.items, p.size = p.bytes[:0], p.items[:0], 0
+	parcelPool.Put(p)
+}
+
+// add appends an item. It is valid until the next add.
+func (p *parcel) add(kind itemKind) *item {
+	p.items = append(p.items, item{})
+	p.size += itemCharge
+	it := &p.items[len(p.items)-1]
+	it.kind = kind
+	return it
+}
+
+// copy makes a message, in two parts, the last item's.
+func (p *parcel) copy(it *item, header, payload []byte) {
+	it.start = uint32(len(p.bytes))
+	p.bytes = append(append(p.bytes, header...), payload...)
+	it.end = uint32(len(p.bytes))
+	p.size += len(header) + len(payload)
+}
+
+// refer makes a message in a buffer of its own the last item's. It retains the body.
+func (p *parcel) refer(it *item, body *ringbuf.Shared) {
+	body.Retain(1)
+	it.body = body
+	p.size += len(body.B)
+}
+
+// message returns an item's message: valid until the parcel is freed, or its body released.
+func (p *parcel) message(it *item) []byte {
+	if it.body != nil {
+		return it.body.B
+	}
+	return p.bytes[it.start:it.end]
+}
+
+// packRequest makes q the last item's.
+func (p *parcel) packRequest(it *item, q *request) {
+	it.text, it.hops, it.from = q.text, q.hops, q.requester
+	it.arrived, it.deadline = q.arrived, q.deadline
+	it.idLen, it.topicLen = uint8(len(q.id)), uint16(len(q.topic))
+	it.start = uint32(len(p.bytes))
+	p.bytes = appendPacked(p.bytes, q)
+	it.end = uint32(len(p.bytes))
+	p.size += int(it.end - it.start)
+}
+
+// request is the inverse of packRequest. It aliases the parcel.
+func (p *parcel) request(it *item) request {
+	var q request
+	q.requester, q.text, q.hops = it.from, it.text, it.hops
+	q.arrived, q.deadline = it.arrived, it.deadline
+	q.unpack(p.bytes[it.start:it.end], it.idLen, it.topicLen)
+	return q
+}
+
+// parcelFor returns the parcel that is being filled for another loop. Who adds to it calls added
+// afterwards. Loop only.
+func (l *Loop) parcelFor(to *Loop) *parcel {
+	out := &l.parcels[to.index]
+	if out.parcel == nil {
+		out.parcel = newParcel()
+		l.carried++
+	}
+	return out.parcel
+}
+
+// sendCall has f run on another loop, in order with what else this one sends it. Loop only.
+func (l *Loop) sendCall(to *Loop, f func(*Loop)) {
+	p := l.parcelFor(to)
+	p.add(itemCall).call = f
+	l.added(to, p)
+}
+
+// added hands the parcel over early when there is enough in it, and notes when the inbox it goes to
+// fills up. Loop only.
+func (l *Loop) added(to *Loop, p *parcel) {
+	if 2*(int64(p.size)+to.inbox.waiting.Load()) > int64(l.broker.inboxBytes) {
+		l.crowded = to
+	}
+	if p.size >= l.broker.parcelBytes || len(p.items) >= l.broker.parcelItems {
+		l.handOver(to.index)
+	}
+}
+
+// mayFill says whether an inbox has room for n more bytes of what may be refused: a publish or a
+// request. Once something was refused, all that follows is, until that loss can be told. Loop only.
+func (l *Loop) mayFill(to *Loop, n int) bool {
+	out := &l.parcels[to.index]
+	if out.lost != nil || to.inbox.full.Load() {
+		return false
+	}
+	held := to.inbox.waiting.Load()
+	if out.parcel != nil {
+		held += int64(out.parcel.size)
+	}
+	return held+int64(n+itemCharge) <= int64(l.broker.inboxBytes)
+}
+
+// lose notes that a publish was refused to an inbox: its targets there are told after all that was
+// put before it. Loop only.
+func (l *Loop) lose(g *remoteGroup) {
+	out := &l.parcels[g.loop.index]
+	if out.lost == nil {
+		out.lost = make(map[*service]int)
+	}
+	l.parcelFor(g.loop) // something to hand over
+	for _, s := range g.targets {
+		out.lost[s]++
+	}
+}
+
+// handOver gives the parcel for a loop to its inbox. Loop only.
+func (l *Loop) handOver(index int) {
+	out := &l.parcels[index]
+	p, to := out.parcel, l.broker.loops[index]
+	lost := out.lost
+	out.parcel, out.lost = nil, nil
+	l.carried--
+	to.accept(p, lost, l, len(out.held) > 0)
+}
+
+// handOverAll ends what the turn has gathered for other loops.
+func (l *Loop) handOverAll() {
+	for i := range l.parcels {
+		if l.parcels[i].parcel != nil {
+			l.handOver(i)
+		}
+	}
+}
