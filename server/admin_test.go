@@ -16,7 +16,9 @@ import (
 func withAdmin(cfg *config.Config) { cfg.Admin.Address = "127.0.0.1:0" }
 
 // adminClient keeps no connection, so that nothing of it outlives the test.
-var adminClient = &http.Client{Timeout: livePatience, Transport: &http.Transport{DisableKeepAlives: true}}
+var adminClient = &http.Client{
+	Timeout: livePatience, Transport: &http.Transport{DisableKeepAlives: true},
+}
 
 func adminCall(t *testing.T, method, url string) (status int, body string, header http.Header) {
 	t.Helper()
@@ -55,8 +57,10 @@ func TestAdminEndpoints(t *testing.T) {
 		{"GET", "/debug/pprof/", 404, ""},
 	} {
 		status, body, _ := adminCall(t, row.method, base+row.path)
-		if status != row.status || row.body != "" && body != row.body || row.method == "HEAD" && body != "" {
-			t.Errorf("%s %s: %d %q, want %d %q", row.method, row.path, status, body, row.status, row.body)
+		if status != row.status || row.body != "" && body != row.body ||
+			row.method == "HEAD" && body != "" {
+			t.Errorf("%s %s: %d %q, want %d %q",
+				row.method, row.path, status, body, row.status, row.body)
 		}
 	}
 }
@@ -95,8 +99,10 @@ func TestAdminMetrics(t *testing.T) {
 			t.Errorf("%s is missing", m.Export)
 		}
 	}
-	for _, name := range []string{`mb_system_core_cpu_ratio{core="0"}`, "go_goroutines", "process_resident_memory_bytes",
-		`mb_info{version="test",node="` + n.broker.ID().String() + `"}`} {
+	for _, name := range []string{
+		`mb_system_core_cpu_ratio{core="0"}`, "go_goroutines", "process_resident_memory_bytes",
+		`mb_info{version="test",node="` + n.broker.ID().String() + `"}`,
+	} {
 		if _, there := before[name]; !there {
 			t.Errorf("%s is missing", name)
 		}
@@ -108,8 +114,10 @@ func TestAdminMetrics(t *testing.T) {
 	_, page, _ = adminCall(t, "GET", url)
 	after := promValues(t, page)
 	for name, want := range map[string]float64{
-		"mb_connections": 1, "mb_services": 1, "mb_connections_opened_total": 1, "mb_subscriptions": 1, "mb_publishes_total": 1,
-		"mb_requests_total": 1, "mb_messages_received_total": 2, "mb_messages_sent_total": 4, "mb_registry_registrations_total": 1,
+		"mb_connections": 1, "mb_services": 1, "mb_connections_opened_total": 1,
+		"mb_subscriptions": 1, "mb_publishes_total": 1, "mb_requests_total": 1,
+		"mb_messages_received_total": 2, "mb_messages_sent_total": 4,
+		"mb_registry_registrations_total": 1,
 	} {
 		if d := after[name] - before[name]; d != want {
 			t.Errorf("%s grew by %v, want %v", name, d, want)
@@ -117,7 +125,8 @@ func TestAdminMetrics(t *testing.T) {
 	}
 }
 
-// A draining node lives but is not ready, until its last request is answered; then the listener is gone too.
+// A draining node lives but is not ready, until its last request is answered;
+// then the listener is gone too.
 func TestAdminWhileDraining(t *testing.T) {
 	n := startLiveNode(t, withAdmin)
 	base := "http://" + n.Addr("admin")

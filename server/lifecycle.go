@@ -8,8 +8,8 @@ import (
 	"mbserver/server/reactor"
 )
 
-// Start binds every listener, starts the loops and begins to accept. An error names the address that
-// could not be bound, and leaves nothing running.
+// Start binds every listener, starts the loops and begins to accept. An error names the address
+// that could not be bound, and leaves nothing running.
 func (n *Node) Start() (err error) {
 	if err := n.broker.Open(); err != nil {
 		return err

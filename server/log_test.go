@@ -42,8 +42,8 @@ func (c *liveClient) lines(n *lineNode) []string {
 // lineNode logs through a node as the node itself does.
 type lineNode struct{ *liveNode }
 
-// flush returns when every line logged so far has been handed to the loops: lines are handed over in order, and after
-// they were written.
+// flush returns when every line logged so far has been handed to the loops: lines are handed over
+// in order, and after they were written.
 func (n *lineNode) flush() {
 	n.t.Helper()
 	const marker = "everything before this line is out"
@@ -51,7 +51,9 @@ func (n *lineNode) flush() {
 	for range 2 { // the second is written after the first was handed over
 		n.log.Error(marker)
 	}
-	eventually(n.t, "the log is written", func() bool { return strings.Count(n.out.String(), marker) == seen+2 })
+	eventually(n.t, "the log is written", func() bool {
+		return strings.Count(n.out.String(), marker) == seen+2
+	})
 }
 
 func (n *lineNode) all(messages ...string) {
@@ -86,8 +88,10 @@ func TestLogLevelsRegexAndReplacing(t *testing.T) {
 		{``, []string{"one error", "two error"}},
 		{`{"levels":null,"regex":null}`, []string{"one error", "two error"}},
 		{`{"levels":["debug"]}`, []string{"one debug", "two debug"}},
-		{`{"levels":["warn","info","warn"]}`, []string{"one info", "one warn", "two info", "two warn"}},
-		{`{"levels":["debug","info","warn","error"],"regex":"^t.o "}`, []string{"two debug", "two info", "two warn", "two error"}},
+		{`{"levels":["warn","info","warn"]}`,
+			[]string{"one info", "one warn", "two info", "two warn"}},
+		{`{"levels":["debug","info","warn","error"],"regex":"^t.o "}`,
+			[]string{"two debug", "two info", "two warn", "two error"}},
 		{`{"regex":"(?i)ONE"}`, []string{"one error"}},
 		{`{"levels":[]}`, nil},
 	} {
@@ -110,8 +114,10 @@ func TestLogBadFields(t *testing.T) {
 	n := startLiveNode(t, nil)
 	c := n.dial()
 	for payload, field := range map[string]string{
-		`{"levels":["fatal"]}`: "levels", `{"levels":["INFO"]}`: "levels", `{"levels":"info"}`: "levels", `{"levels":[null]}`: "levels",
-		`{"levels":[1]}`: "levels", `{"levels":{}}`: "levels", `{"regex":"("}`: "regex", `{"regex":"(a)\\1"}`: "regex", `{"regex":7}`: "regex",
+		`{"levels":["fatal"]}`: "levels", `{"levels":["INFO"]}`: "levels",
+		`{"levels":"info"}`: "levels", `{"levels":[null]}`: "levels",
+		`{"levels":[1]}`: "levels", `{"levels":{}}`: "levels",
+		`{"regex":"("}`: "regex", `{"regex":"(a)\\1"}`: "regex", `{"regex":7}`: "regex",
 		`{"regex":"` + strings.Repeat("x", 257) + `"}`: "regex",
 	} {
 		e := c.refused("system.log.subscribe", payload, "INVALID_REQUEST")
@@ -124,7 +130,8 @@ func TestLogBadFields(t *testing.T) {
 	}
 }
 
-// A subscription to the topic brings errors; with a filter beside it that one decides, and there is one copy.
+// A subscription to the topic brings errors; with a filter beside it that one decides,
+// and there is one copy.
 func TestLogTopicSubscription(t *testing.T) {
 	n := &lineNode{startLiveNode(t, nil)}
 	c := n.dial()
@@ -149,7 +156,9 @@ func TestLogTapFollowsInterest(t *testing.T) {
 	ctx := context.Background()
 	enabled := func() string {
 		var b strings.Builder
-		for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		for _, level := range []slog.Level{
+			slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError,
+		} {
 			if n.log.Enabled(ctx, level) {
 				b.WriteString(strings.ToLower(level.String()) + " ")
 			}
@@ -181,7 +190,9 @@ func TestLogLineForm(t *testing.T) {
 	}
 	delete(o, "timestamp")
 	got, _ := json.Marshal(o)
-	if want := `{"count":3,"level":"warn","level_":"mine","list":[1],"message":"two\nlines","module":"door"}`; string(got) != want {
+	want := `{"count":3,"level":"warn","level_":"mine","list":[1],"message":"two\nlines",` +
+		`"module":"door"}`
+	if string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	n.log.Warn("no module")
@@ -190,11 +201,15 @@ func TestLogLineForm(t *testing.T) {
 	}
 }
 
-// A listener that does not read loses lines: it is told how many, nobody else waits, and the loss makes no line.
+// A listener that does not read loses lines: it is told how many, nobody else waits,
+// and the loss makes no line.
 func TestLogSlowListener(t *testing.T) {
-	n := &lineNode{startLiveNode(t, func(cfg *config.Config) { cfg.Connection.OutboundBytes = 256 << 10 })}
+	n := &lineNode{startLiveNode(t, func(cfg *config.Config) {
+		cfg.Connection.OutboundBytes = 256 << 10
+	})}
 	slow, quick := n.dial(), n.dial()
-	slow.ok("system.log.subscribe", `{"levels":["debug","info","warn","error"],"regex":"^(fill|slow|closed)"}`)
+	slow.ok("system.log.subscribe",
+		`{"levels":["debug","info","warn","error"],"regex":"^(fill|slow|closed)"}`)
 	fill := strings.Repeat("x", 16<<10)
 	dropped := func() uint64 { return n.broker.Sample(time.Now()).Totals[metrics.Dropped] }
 	sent := 0

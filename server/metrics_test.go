@@ -25,12 +25,15 @@ func TestSystemMetrics(t *testing.T) {
 		}
 		_, number := o["value"].(float64)
 		stamp, _ := o["timestamp"].(string)
-		if _, err := time.Parse("2006-01-02T15:04:05.000Z", stamp); err != nil || !number || o["type"] != kind || o["name"] != name || len(o) != 4 {
+		_, err := time.Parse("2006-01-02T15:04:05.000Z", stamp)
+		if err != nil || !number || o["type"] != kind || o["name"] != name || len(o) != 4 {
 			t.Errorf("%s: %v, want type %s", name, o, kind)
 		}
 	}
-	if plain["registry.count"] != 2.0 || plain["connection.active"] != 2.0 || plain["connection.connected.total"] != 2.0 {
-		t.Errorf("two connections counted as %v, %v, %v", plain["registry.count"], plain["connection.active"], plain["connection.connected.total"])
+	if plain["registry.count"] != 2.0 || plain["connection.active"] != 2.0 ||
+		plain["connection.connected.total"] != 2.0 {
+		t.Errorf("two connections counted as %v, %v, %v", plain["registry.count"],
+			plain["connection.active"], plain["connection.connected.total"])
 	}
 	if _, there := plain["system.cpu.{core:0}.percent"]; !there {
 		t.Error("no core 0")
@@ -59,8 +62,9 @@ func TestSystemMetrics(t *testing.T) {
 		}
 	}
 	for payload, field := range map[string]string{
-		`{"showAll":"true"}`: "showAll", `{"showAll":1}`: "showAll", `{"paramFilter":"x"}`: "paramFilter",
-		`{"paramFilter":[]}`: "paramFilter", `{"paramFilter":{"core":0}}`: "paramFilter", `{"paramFilter":{"core":null}}`: "paramFilter",
+		`{"showAll":"true"}`: "showAll", `{"showAll":1}`: "showAll",
+		`{"paramFilter":"x"}`: "paramFilter", `{"paramFilter":[]}`: "paramFilter",
+		`{"paramFilter":{"core":0}}`: "paramFilter", `{"paramFilter":{"core":null}}`: "paramFilter",
 	} {
 		e := c.refused("system.metrics", payload, "INVALID_REQUEST")
 		if d, _ := e["details"].(map[string]any); d["field"] != field {
@@ -71,7 +75,9 @@ func TestSystemMetrics(t *testing.T) {
 
 // What a client has seen an answer to is counted, on whichever loop it happened.
 func TestMetricCounts(t *testing.T) {
-	n := startLiveNode(t, func(cfg *config.Config) { cfg.Request.TimeoutDefault = 20 * time.Millisecond })
+	n := startLiveNode(t, func(cfg *config.Config) {
+		cfg.Request.TimeoutDefault = 20 * time.Millisecond
+	})
 	c, b := n.dial(), n.dial()
 	b.subscribe("both", "count.it")
 	before, _ := c.ok("system.metrics", "")["metrics"].(map[string]any)
@@ -90,9 +96,10 @@ func TestMetricCounts(t *testing.T) {
 		return after["connection.disconnected.total"] == 1.0 && after["registry.count"] == 2.0
 	})
 	for name, want := range map[string]float64{
-		"router.publish.count": 3, "router.publish.count.dropped": 3, "router.publish.count.error": 0,
-		"router.request.count.timeout": 1, "router.request.outstanding": 0, "router.response.count": 1, "router.response.count.error": 1,
-		"connection.connected.total": 1, "registry.count": 0,
+		"router.publish.count": 3, "router.publish.count.dropped": 3,
+		"router.publish.count.error": 0, "router.request.count.timeout": 1,
+		"router.request.outstanding": 0, "router.response.count": 1,
+		"router.response.count.error": 1, "connection.connected.total": 1, "registry.count": 0,
 	} {
 		if d := after[name].(float64) - before[name].(float64); d != want {
 			t.Errorf("%s grew by %v, want %v", name, d, want)
@@ -100,6 +107,7 @@ func TestMetricCounts(t *testing.T) {
 	}
 	s := n.broker.Sample(time.Now())
 	if s.Totals[metrics.Registrations] != 3 || s.Totals[metrics.Unregistrations] != 1 {
-		t.Errorf("%d registrations and %d unregistrations, want 3 and 1", s.Totals[metrics.Registrations], s.Totals[metrics.Unregistrations])
+		t.Errorf("%d registrations and %d unregistrations, want 3 and 1",
+			s.Totals[metrics.Registrations], s.Totals[metrics.Unregistrations])
 	}
 }

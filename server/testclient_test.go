@@ -241,8 +241,8 @@ func (c *liveClient) subscribe(action, topic string) {
 	c.ok("system.topic.subscribe", `{"action":"`+action+`","topic":"`+topic+`"}`)
 }
 
-// settle returns when everything that the node had for the client has come: what was handed to the client's loop before is
-// delivered by the end of the turn that answers the first heartbeat.
+// settle returns when everything that the node had for the client has come: what was handed to the
+// client's loop before is delivered by the end of the turn that answers the first heartbeat.
 func (c *liveClient) settle() {
 	c.t.Helper()
 	for range 2 {
