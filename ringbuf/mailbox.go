@@ -2,8 +2,8 @@ package ringbuf
 
 import "sync"
 
-// Mailbox is the bounded way to a loop: any goroutine posts, the loop takes everything at once. The zero value is not
-// usable; see NewMailbox.
+// Mailbox is the bounded way to a loop: any goroutine posts, the loop takes everything at once. The
+// zero value is not usable; see NewMailbox.
 type Mailbox[T any] struct {
 	limit int // immutable
 
@@ -15,9 +15,9 @@ type Mailbox[T any] struct {
 // NewMailbox returns a mailbox that refuses ordinary items once it holds limit of them.
 func NewMailbox[T any](limit int) *Mailbox[T] { return &Mailbox[T]{limit: limit} }
 
-// Post adds v and says whether it was taken, and whether the mailbox was empty before: then, and only then, its owner
-// must be woken. Must-items are taken beyond the limit: use it for what is bounded elsewhere, such as one answer for
-// each outstanding request. Any goroutine.
+// Post adds v and says whether it was taken, and whether the mailbox was empty before: then, and
+// only then, its owner must be woken. Must-items are taken beyond the limit: use it for what is
+// bounded elsewhere, such as one answer for each outstanding request. Any goroutine.
 func (m *Mailbox[T]) Post(v T, must bool) (taken, wake bool) {
 	m.mu.Lock()
 	n := len(m.items)
@@ -33,8 +33,8 @@ func (m *Mailbox[T]) Post(v T, must bool) (taken, wake bool) {
 // mailboxKeep is the capacity, in items, that a mailbox keeps when it has been emptied.
 const mailboxKeep = 1 << 12
 
-// Take returns everything that was posted, in order, and leaves spare (a slice returned by an earlier Take, its items
-// cleared) to be filled next. Owner only.
+// Take returns everything that was posted, in order, and leaves spare (a slice returned by an
+// earlier Take, its items cleared) to be filled next. Owner only.
 func (m *Mailbox[T]) Take(spare []T) []T {
 	if cap(spare) > mailboxKeep {
 		spare = nil

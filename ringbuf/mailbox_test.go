@@ -19,7 +19,8 @@ func TestMailboxAgainstModel(t *testing.T) {
 				must := rapid.Bool().Draw(t, "must")
 				next++
 				taken, wake := m.Post(next, must)
-				if want := must || len(model) < limit; taken != want || wake != (want && len(model) == 0) {
+				want := must || len(model) < limit
+				if taken != want || wake != (want && len(model) == 0) {
 					t.Fatalf("Post = %v, %v with %d of %d waiting", taken, wake, len(model), limit)
 				}
 				if taken {
@@ -57,8 +58,8 @@ func TestMailboxGivesBackMemory(t *testing.T) {
 	}
 }
 
-// Every item arrives once, each poster's in order, and the owner is woken whenever something waits that it does not
-// know of.
+// Every item arrives once, each poster's in order, and the owner is woken whenever something waits
+// that it does not know of.
 func TestMailboxConcurrently(t *testing.T) {
 	type item struct{ poster, n int }
 	const posters, each = 4, 5000
