@@ -15,6 +15,14 @@ const (
 	Request             // one matching service gets the message
 )
 
+// String returns the kind as the contract writes it.
+func (k Kind) String() string {
+	if k == Request {
+		return "request"
+	}
+	return "publish"
+}
+
 // Options are what a subscriber asked for. The trie only looks at Priority, to choose between the
 // options of one service that matches through several patterns.
 type Options struct {
@@ -33,14 +41,6 @@ type Match[S comparable] struct {
 // stands as long as Version of the same name equals the one that came with it.
 type Version struct{ literal, wild uint64 }
 
-// String returns the kind as the contract writes it.
-func (k Kind) String() string {
-	if k == Request {
-		return "request"
-	}
-	return "publish"
-}
-
 // kinds is the number of Kinds.
 const kinds = 2
 
@@ -49,6 +49,23 @@ const kinds = 2
 const shardCount = 256
 
 // Trie is the subscriptions of a node: S by pattern and kind. Any goroutine.
+//
+// It is a trie over the levels of patterns, of which there are at most five, with every path
+// compressed into one entry: a pattern is one group in a hash table, not a chain of nodes. From
+// outside nothing differs. Inside, a match does not walk down from level to level, branching at
+// each "+": it asks, for each shape of pattern that occurs (how many levels, which are "+", whether
+// "#" follows), for the one pattern of that shape that the name can match, by a hash that is
+// composed from those of the name's levels. See shape.go.
+//
+// Why: a walk over chained nodes waits for memory at every level of every branch, one read after
+// the other. With 1,000,000 subscriptions of which 10 % have wildcards, chained nodes with a map
+// each took about 2 µs a match, this takes 0.52 to 0.57; with 10,000 it takes 0.15, with 10 0.08
+// (docs/adr/0011, go test ./topic -bench TreeMatch). Cost: nothing can be listed below a prefix
+// without looking at everything, and nobody asks for that.
+//
+// It is sharded by the hash of the first level; patterns that begin with a wildcard have a shard of
+// their own. Each shard has its lock and its version, so that a subscription stops no others and
+// loops can tell whether what they remember still stands (Cache).
 type Trie[S comparable] struct {
 	shards [shardCount]shard[S] // patterns by the hash of their first level
 	wild   shard[S]             // patterns that begin with a wildcard

@@ -10,7 +10,7 @@ type envelopeKind uint8
 const (
 	envelopePublish  envelopeKind = iota // deliver body to group; with from: answer envelopeTaken
 	envelopeLog                          // a publish that is a line of the log
-	envelopeTaken                        // a publish is delivered: the acknowledgement in slot hears
+	envelopeTaken                        // a publish is delivered: tell who waits in slot
 	envelopeRequest                      // deliver a request to service `to`
 	envelopeQueue                        // let a request wait on this loop for a service with room
 	envelopeDirect                       // deliver body to service `to`
