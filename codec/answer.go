@@ -17,9 +17,11 @@ type Detail struct {
 // TextDetail is a member whose value is a string.
 func TextDetail(key, value string) Detail { return Detail{key: key, text: value, isText: true} }
 
-// RawDetail is TextDetail for bytes, which are not copied: they must stay until the error is
-// written.
-func RawDetail(key string, value []byte) Detail { return Detail{key: key, raw: value, isText: true} }
+// RawDetail is TextDetail for bytes, which are not copied:
+// they must stay until the error is written.
+func RawDetail(key string, value []byte) Detail {
+	return Detail{key: key, raw: value, isText: true}
+}
 
 // NumberDetail is a member whose value is a whole number.
 func NumberDetail(key string, value int) Detail { return Detail{key: key, number: int64(value)} }

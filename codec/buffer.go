@@ -6,9 +6,9 @@ import (
 	"github.com/valyala/bytebufferpool"
 )
 
-// Buffers for partial frames, pooled by size. One pool for all sizes would hand a
-// peer that sent one byte a buffer as large as the usual message; with a pool per
-// power of two a buffer is at most twice what arrived.
+// Buffers for partial frames, pooled by size. One pool for all sizes would hand a peer that sent
+// one byte a buffer as large as the usual message; with a pool per power of two a buffer is at most
+// twice what arrived.
 const (
 	minBufferBits = 7  // 128 bytes: a control frame fits
 	maxBufferBits = 20 // 1 MiB; larger ones are left to the garbage collector
@@ -16,8 +16,8 @@ const (
 
 var bufferPools [maxBufferBits - minBufferBits + 1]bytebufferpool.Pool
 
-// bufferClass is the index of the smallest pool whose buffers hold n bytes; past
-// the last pool when none does.
+// bufferClass is the index of the smallest pool whose buffers hold n bytes;
+// past the last pool when none does.
 func bufferClass(n int) int {
 	return max(bits.Len(uint(max(n, 1)-1)), minBufferBits) - minBufferBits
 }
@@ -44,15 +44,15 @@ func putBuffer(b *bytebufferpool.ByteBuffer) {
 	if class >= len(bufferPools) || cap(b.B) != 1<<(class+minBufferBits) {
 		return
 	}
-	// The pool tunes itself by lengths: show it the capacity, so that it never
-	// comes to think this size unusual and drops it.
+	// The pool tunes itself by lengths: show it the capacity, so that it never comes to think this
+	// size unusual and drops it.
 	b.B = b.B[:cap(b.B)]
 	bufferPools[class].Put(b)
 }
 
-// appendBuffer appends p to b, which may be nil, and returns the buffer that holds
-// both. Growing at least doubles it, so that many small pieces stay linear, but
-// never beyond total bytes, the most it will ever hold.
+// appendBuffer appends p to b, which may be nil, and returns the buffer that holds both. Growing at
+// least doubles it, so that many small pieces stay linear, but never beyond total bytes, the most
+// it will ever hold.
 func appendBuffer(b *bytebufferpool.ByteBuffer, p []byte, total int) *bytebufferpool.ByteBuffer {
 	if len(p) == 0 {
 		return b

@@ -33,8 +33,8 @@ func (k Kind) String() string {
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// Message is one whole message. Data aliases what was handed to Next or the
-// decoder's own buffer: valid until the next call of Next or Release.
+// Message is one whole message. Data aliases what was handed to Next or the decoder's own buffer:
+// valid until the next call of Next or Release.
 type Message struct {
 	Kind Kind
 	Data []byte
@@ -43,12 +43,11 @@ type Message struct {
 // Decoder cuts a byte stream into messages: a pure step, one per connection,
 // used by one goroutine at a time.
 type Decoder interface {
-	// Next takes the bytes that arrived, or the rest of the call before, and
-	// returns one message and what is left. m.Kind == None: every byte was taken
-	// and more are needed. Call it until it says None, also with an empty rest:
-	// that call gives back the buffer the last message lay in. It may change
-	// the bytes of in (unmasking) and keeps no reference to them.
-	// After an error the framing is lost: every later call returns the same error.
+	// Next takes the bytes that arrived, or the rest of the call before, and returns one message
+	// and what is left. m.Kind == None: every byte was taken and more are needed. Call it until it
+	// says None, also with an empty rest: that call gives back the buffer the last message lay in.
+	// It may change the bytes of in (unmasking) and keeps no reference to them. After an error the
+	// framing is lost: every later call returns the same error.
 	Next(in []byte) (m Message, rest []byte, err *FrameError)
 	// Buffered is the capacity in bytes held for a partial frame or message.
 	Buffered() int
@@ -80,8 +79,8 @@ const (
 
 func tooLarge(length uint64, limit int) *FrameError {
 	return &FrameError{
-		Reason: "message of " + strconv.FormatUint(length, 10) + " bytes exceeds the largest allowed, " +
-			strconv.Itoa(limit),
+		Reason: "message of " + strconv.FormatUint(length, 10) +
+			" bytes exceeds the largest allowed, " + strconv.Itoa(limit),
 		CloseCode: CloseTooLarge,
 		TooLarge:  true,
 		Length:    length,

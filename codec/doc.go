@@ -1,14 +1,13 @@
-// Package codec turns bytes into messages and messages into bytes: the header line
-// of protocol §2, the TCP framing of §1, WebSocket framing and handshake
-// (RFC 6455), and the error vocabulary of §7.
+// Package codec turns bytes into messages and messages into bytes: the header line of protocol §2,
+// the TCP framing of §1, WebSocket framing and handshake (RFC 6455), and the error vocabulary
+// of §7.
 //
 // # The pure step
 //
-// Everything here is a pure step: bytes in; message, rest and error out. Nothing
-// knows a socket, a clock, a source of randomness, a logger or another connection,
-// so that every parser can be fuzzed with any chunking. What a parser says depends
-// on the bytes so far and never on how they were cut: that is what the fuzz targets
-// FuzzTCPDecoder, FuzzWSDecoder and FuzzHandshake hold it to.
+// Everything here is a pure step: bytes in; message, rest and error out. Nothing knows a socket, a
+// clock, a source of randomness, a logger or another connection, so that every parser can be fuzzed
+// with any chunking. What a parser says depends on the bytes so far and never on how they were cut:
+// that is what the fuzz targets FuzzTCPDecoder, FuzzWSDecoder and FuzzHandshake hold it to.
 //
 // # Reading order
 //
@@ -23,21 +22,21 @@
 //
 // # Two kinds of error
 //
-// A HeaderError is answered and the connection lives. A FrameError or a
-// HandshakeError means that the framing is lost, or never was: answer and close.
+// A HeaderError is answered and the connection lives. A FrameError or a HandshakeError means that
+// the framing is lost, or never was: answer and close.
 //
 // # Memory
 //
-// Slices that come out alias what went in: copy what outlives the call. A frame that
-// lies whole in the input is never copied. A partial one waits in a pooled
-// buffer of at most twice what arrived (128 bytes at the least), whatever length it
-// announced; between two frames a decoder holds nothing.
+// Slices that come out alias what went in: copy what outlives the call. A frame that lies whole in
+// the input is never copied. A partial one waits in a pooled buffer of at most twice what arrived
+// (128 bytes at the least), whatever length it announced; between two frames a decoder holds
+// nothing.
 //
 // # Permessage-deflate
 //
-// RFC 7692 has its place in WSDecoder: parseHead lets RSV1 through on the first
-// frame of a message once the extension is agreed, arrive leaves the text check to
-// the inflated bytes, and finishMessage inflates, bounded by the same maximum, before
-// it hands the message out. The answer to Handshake.Extensions goes into
-// the 101 response; AppendWSHeader gets a sibling that sets RSV1. Nothing else changes.
+// RFC 7692 has its place in WSDecoder: parseHead lets RSV1 through on the first frame of a message
+// once the extension is agreed, arrive leaves the text check to the inflated bytes, and
+// finishMessage inflates, bounded by the same maximum, before it hands the message out. The answer
+// to Handshake.Extensions goes into the 101 response; AppendWSHeader gets a sibling that sets RSV1.
+// Nothing else changes.
 package codec

@@ -7,14 +7,14 @@ type Code string
 
 const (
 	MalformedMessage    Code = "MALFORMED_MESSAGE"     // header, framing, JSON or size is wrong
-	InvalidRequest      Code = "INVALID_REQUEST"       // a system request's action or fields are wrong
-	InvalidRequestID    Code = "INVALID_REQUEST_ID"    // a response that matches no outstanding request
+	InvalidRequest      Code = "INVALID_REQUEST"       // wrong action or field in a system request
+	InvalidRequestID    Code = "INVALID_REQUEST_ID"    // a response to no outstanding request
 	VersionNotSupported Code = "VERSION_NOT_SUPPORTED" // a system topic's major version is not 1
 	Unauthorized        Code = "UNAUTHORIZED"          // not authenticated
 	Forbidden           Code = "FORBIDDEN"             // authenticated, but not permitted
 	TopicNotSupported   Code = "TOPIC_NOT_SUPPORTED"   // unknown system topic
 	NoRouteFound        Code = "NO_ROUTE_FOUND"        // nobody subscribed
-	ServiceUnavailable  Code = "SERVICE_UNAVAILABLE"   // target gone, queue full, broker busy or draining
+	ServiceUnavailable  Code = "SERVICE_UNAVAILABLE"   // target gone, queue full, busy or draining
 	Timeout             Code = "TIMEOUT"               // the deadline passed
 	RateLimitExceeded   Code = "RATE_LIMIT_EXCEEDED"   // over a limit of protocol §9
 	InternalError       Code = "INTERNAL_ERROR"        // anything else

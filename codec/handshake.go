@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// MaxHandshake is the most bytes a handshake's head may have, its empty line included (protocol §1).
+// MaxHandshake is the most bytes a handshake's head may have,
+// its empty line included (protocol §1).
 const MaxHandshake = 8 << 10
 
-// Handshake is a WebSocket opening handshake as a server sees it (RFC 6455 §4.2).
-// It holds copies: nothing aliases the input.
+// Handshake is a WebSocket opening handshake as a server sees it (RFC 6455 §4.2). It holds copies:
+// nothing aliases the input.
 type Handshake struct {
 	Path          string   // the target as sent, with its query; without scheme and authority
 	Host          string   // the Host field
@@ -25,7 +26,7 @@ type Handshake struct {
 
 // HandshakeError says how to refuse a handshake; the connection is closed after.
 type HandshakeError struct {
-	Status int    // 426 (plain GET, wrong version), 431 (head over MaxHandshake), 400 (anything else)
+	Status int    // 426 (plain GET, wrong version), 431 (head over MaxHandshake), 400 (all else)
 	Reason string // a sentence for the sender
 }
 
@@ -33,10 +34,10 @@ func (e *HandshakeError) Error() string { return strconv.Itoa(e.Status) + " " + 
 
 func badRequest(reason string) *HandshakeError { return &HandshakeError{400, reason} }
 
-// ParseHandshake reads a handshake request. head holds everything that arrived so
-// far. n == 0 and err == nil: more bytes are needed. n > 0: the request took n
-// bytes, those after it belong to the connection. What can never become a request
-// is refused at the first line, or the first byte, that shows it. Any goroutine.
+// ParseHandshake reads a handshake request. head holds everything that arrived so far. n == 0 and
+// err == nil: more bytes are needed. n > 0: the request took n bytes, those after it belong to the
+// connection. What can never become a request is refused at the first line, or the first byte, that
+// shows it. Any goroutine.
 func ParseHandshake(head []byte) (hs Handshake, n int, err *HandshakeError) {
 	r := request{}
 	window := head[:min(len(head), MaxHandshake)]
@@ -51,7 +52,8 @@ func ParseHandshake(head []byte) (hs Handshake, n int, err *HandshakeError) {
 			}
 			return Handshake{}, 0, nil
 		}
-		// RFC 9112 §2.2 lets a recipient take a lone LF for a line end. Where two readers could differ, we refuse.
+		// RFC 9112 §2.2 lets a recipient take a lone LF for a line end. Where two readers could
+		// differ, we refuse.
 		if end == 0 || window[at+end-1] != '\r' {
 			return Handshake{}, 0, badRequest("a line does not end in CR LF")
 		}
@@ -77,8 +79,8 @@ func ParseHandshake(head []byte) (hs Handshake, n int, err *HandshakeError) {
 // maxMethodLen is more than any registered method has (RFC 9110 §16.1).
 const maxMethodLen = 24
 
-// plausibleMethod reports whether b can be the beginning of a request line:
-// capital letters and hyphens, as every registered method has, then a space.
+// plausibleMethod reports whether b can be the beginning of a request line: capital letters and
+// hyphens, as every registered method has, then a space.
 func plausibleMethod(b []byte) bool {
 	for i, c := range b {
 		if c == ' ' {
@@ -106,7 +108,8 @@ type request struct {
 func (r *request) requestLine(line []byte) *HandshakeError {
 	method, rest, _ := bytes.Cut(line, []byte{' '})
 	target, version, ok := bytes.Cut(rest, []byte{' '})
-	if !ok || len(target) == 0 || len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/")) ||
+	if !ok || len(target) == 0 ||
+		len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/")) ||
 		!digit(version[5]) || version[6] != '.' || !digit(version[7]) {
 		return badRequest("malformed request line")
 	}
@@ -129,8 +132,8 @@ func (r *request) requestLine(line []byte) *HandshakeError {
 	return nil
 }
 
-// targetPath is the path and query of a target in origin form or, as a server
-// "MUST accept", in absolute form (RFC 9112 §3.2).
+// targetPath is the path and query of a target in origin form or, as a server "MUST accept", in
+// absolute form (RFC 9112 §3.2).
 func targetPath(target string) (path string, ok bool) {
 	if target[0] == '/' {
 		return target, true
@@ -158,11 +161,13 @@ func targetPath(target string) (path string, ok bool) {
 
 // field reads one "name: value" line (RFC 9112 §5).
 func (r *request) field(line []byte) *HandshakeError {
-	if line[0] == ' ' || line[0] == '\t' { // §5.2: a server "MUST … reject the message" that folds lines
+	// §5.2: a server "MUST … reject the message" that folds lines.
+	if line[0] == ' ' || line[0] == '\t' {
 		return badRequest("folded header line")
 	}
 	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 || !isToken(line[:colon]) { // §5.1: "No whitespace is allowed between the field name and colon"
+	// §5.1: "No whitespace is allowed between the field name and colon".
+	if colon <= 0 || !isToken(line[:colon]) {
 		return badRequest("malformed header name")
 	}
 	value := bytes.Trim(line[colon+1:], " \t")
@@ -170,13 +175,15 @@ func (r *request) field(line []byte) *HandshakeError {
 		value = line[len(line):]
 	}
 	for _, c := range value {
-		if c < ' ' && c != '\t' || c == 0x7f { // RFC 9110 §5.5: CR, LF and NUL are dangerous, other CTLs invalid
+		// RFC 9110 §5.5: CR, LF and NUL are dangerous, other CTLs invalid.
+		if c < ' ' && c != '\t' || c == 0x7f {
 			return badRequest("control character in a header value")
 		}
 	}
 	switch strings.ToLower(string(line[:colon])) {
 	case "host":
-		if r.hasHost { // RFC 9112 §3.2: 400 "to any request message that contains more than one Host"
+		// RFC 9112 §3.2: 400 "to any request message that contains more than one Host".
+		if r.hasHost {
 			return badRequest("more than one Host")
 		}
 		r.hasHost, r.Host = true, string(value)
@@ -237,8 +244,10 @@ func (r *request) protocols(value []byte) *HandshakeError {
 
 // check judges a complete head (RFC 6455 §4.2.1).
 func (r *request) check() *HandshakeError {
-	// A body would be read as frames, or frames as a body: the way requests are smuggled (RFC 9112 §11.2).
-	if r.hasTransferEncoding || r.length != nil && (len(r.length) == 0 || len(bytes.Trim(r.length, "0")) != 0) {
+	// A body would be read as frames, or frames as a body: the way requests are smuggled
+	// (RFC 9112 §11.2).
+	if r.hasTransferEncoding ||
+		r.length != nil && (len(r.length) == 0 || len(bytes.Trim(r.length, "0")) != 0) {
 		return badRequest("a handshake has no body")
 	}
 	if !r.upgradeWS && r.key == nil { // protocol §1: "A plain GET or a wrong version … 426"
@@ -256,7 +265,8 @@ func (r *request) check() *HandshakeError {
 	case string(r.version) != "13": // item 6
 		return &HandshakeError{426, "Sec-WebSocket-Version must be 13"}
 	}
-	var nonce [18]byte // item 5: "a base64-encoded … value that, when decoded, is 16 bytes in length"
+	// Item 5: "a base64-encoded … value that, when decoded, is 16 bytes in length".
+	var nonce [18]byte
 	if len(r.key) != 24 {
 		return badRequest("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
@@ -271,11 +281,13 @@ func (r *request) accept() Handshake {
 	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 	sum := sha1.Sum(append(r.key[:len(r.key):len(r.key)], guid...))
 	b := make([]byte, 0, 160)
-	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
+		"Connection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b = base64.StdEncoding.AppendEncode(b, sum[:])
 	if len(r.Protocols) > 0 {
-		// Browsers give a connection up when none of the subprotocols they offered is selected (WHATWG WebSockets §2,
-		// "establish a WebSocket connection"); this server speaks the same whatever it is called.
+		// Browsers give a connection up when none of the subprotocols they offered is selected
+		// (WHATWG WebSockets §2, "establish a WebSocket connection"); this server speaks the same
+		// whatever it is called.
 		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), r.Protocols[0]...)
 	}
 	r.Response = append(b, "\r\n\r\n"...)
@@ -297,7 +309,8 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 // isToken reports whether b is a token (RFC 9110 §5.6.2).
 func isToken(b []byte) bool {
 	for _, c := range b {
-		if !digit(c) && (c|0x20 < 'a' || c|0x20 > 'z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !digit(c) && !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false
 		}
 	}

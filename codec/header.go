@@ -37,8 +37,8 @@ const (
 	fixedHeaderLen = 8 + 1 + maxTopicLen + 1 + maxVersionLen + 1 + uuidLen + 1 + uuidLen + 1
 )
 
-// Header is one parsed header line. The slices alias the message it was parsed
-// from and live as long as that does.
+// Header is one parsed header line. The slices alias the message it was parsed from and live as
+// long as that does.
 type Header struct {
 	Topic     []byte // as its sender spelled it
 	Version   []byte
@@ -51,15 +51,16 @@ type Header struct {
 
 // HeaderError says what is wrong with a header; the connection lives (protocol §7).
 type HeaderError struct {
-	Field     string // "header", "action", "topic", "version", "requestId", "parentRequestId" or "timeout"
+	// Field is "header", "action", "topic", "version", "requestId", "parentRequestId" or "timeout".
+	Field     string
 	Reason    string // a sentence for the sender
 	RequestID string // the fourth field, when that could be read
 }
 
 func (e *HeaderError) Error() string { return e.Field + ": " + e.Reason }
 
-// MaxHeaderLen is the longest header line in bytes, its newline not counted,
-// when timeoutMaxMs milliseconds is the largest timeout.
+// MaxHeaderLen is the longest header line in bytes, its newline not counted, when timeoutMaxMs
+// milliseconds is the largest timeout.
 func MaxHeaderLen(timeoutMaxMs uint64) int {
 	n := fixedHeaderLen + 1
 	for ; timeoutMaxMs >= 10; timeoutMaxMs /= 10 {
@@ -89,9 +90,9 @@ var headerClass = func() (t [256]uint8) {
 	return t
 }()
 
-// ParseHeader splits msg into its header, checked against protocol §2, and its
-// payload. timeoutMaxMs is the largest timeout allowed, in milliseconds. h and
-// payload alias msg. A good header costs no allocation. Any goroutine.
+// ParseHeader splits msg into its header, checked against protocol §2, and its payload.
+// timeoutMaxMs is the largest timeout allowed, in milliseconds. h and payload alias msg. A good
+// header costs no allocation. Any goroutine.
 func ParseHeader(msg []byte, timeoutMaxMs uint64) (h Header, payload []byte, err *HeaderError) {
 	if payload, err = h.Parse(msg, timeoutMaxMs); err != nil {
 		return Header{}, nil, err
@@ -99,8 +100,7 @@ func ParseHeader(msg []byte, timeoutMaxMs uint64) (h Header, payload []byte, err
 	return h, payload, nil
 }
 
-// Parse is ParseHeader into h, without the copy of what it returns. After an error
-// h means nothing.
+// Parse is ParseHeader into h, without the copy of what it returns. After an error h means nothing.
 func (h *Header) Parse(msg []byte, timeoutMaxMs uint64) (payload []byte, err *HeaderError) {
 	*h = Header{}
 	var at int // index of the byte after the current field
@@ -133,7 +133,8 @@ func (h *Header) Parse(msg []byte, timeoutMaxMs uint64) (payload []byte, err *He
 			return nil, malformed(msg, timeoutMaxMs, field, reason)
 		}
 	}
-	// "The header ends at the first \n." "No newline within the maximum header length → MALFORMED_MESSAGE."
+	// "The header ends at the first \n." "No newline within the maximum header length →
+	// MALFORMED_MESSAGE."
 	if at >= len(msg) || (at > fixedHeaderLen && at > MaxHeaderLen(timeoutMaxMs)) {
 		return nil, malformed(msg, timeoutMaxMs, "header", "too long")
 	}
@@ -171,8 +172,8 @@ func parseAction(msg []byte) (a Action, end int) {
 	return 0, 0
 }
 
-// scanTopic reads a topic up to its ':' or '\n': "1–5 levels joined by '.'; a level
-// is a letter followed by letters and digits; at most 255 bytes."
+// scanTopic reads a topic up to its ':' or '\n': "1–5 levels joined by '.'; a level is a letter
+// followed by letters and digits; at most 255 bytes."
 func scanTopic(msg []byte, start int) (end int, lower bool, reason string) {
 	levels, fresh := 1, true // fresh: the next byte begins a level
 	lower = true
@@ -217,8 +218,9 @@ scan:
 	return i, lower, ""
 }
 
-// scanVersion reads a version up to its ':' or '\n': "MAJOR.MINOR.PATCH, decimal, no
-// leading v, no pre-release, no build part, at most 20 bytes"; "leading zeros … in a version are not [allowed]".
+// scanVersion reads a version up to its ':' or '\n': "MAJOR.MINOR.PATCH, decimal, no leading v, no
+// pre-release, no build part, at most 20 bytes"; "leading zeros … in a version are not
+// [allowed]".
 func scanVersion(msg []byte, start int) (end int, reason string) {
 	const shape = "must be MAJOR.MINOR.PATCH in decimal"
 	dots, part := 0, start // part: where the current number begins
@@ -258,7 +260,9 @@ scan:
 }
 
 // parseOptional reads the fields after the version; msg[at] is the ':' before the first.
-func (h *Header) parseOptional(msg []byte, at int, timeoutMaxMs uint64) (end int, field, reason string) {
+func (h *Header) parseOptional(
+	msg []byte, at int, timeoutMaxMs uint64,
+) (end int, field, reason string) {
 	if h.RequestID, at, reason = scanID(msg, at+1); reason != "" {
 		return at, "requestId", reason
 	}
@@ -284,8 +288,8 @@ func (h *Header) parseOptional(msg []byte, at int, timeoutMaxMs uint64) (end int
 	return at, "", ""
 }
 
-// scanID reads an ID up to its ':' or '\n': "8-4-4-4-12 hexadecimal digits, any case …
-// Either may be empty". It ends after 36 bytes or not at all.
+// scanID reads an ID up to its ':' or '\n': "8-4-4-4-12 hexadecimal digits, any case … Either may
+// be empty". It ends after 36 bytes or not at all.
 func scanID(msg []byte, start int) (id []byte, end int, reason string) {
 	if start >= len(msg) || msg[start] == ':' || msg[start] == '\n' {
 		return nil, start, ""
@@ -318,8 +322,8 @@ func scanTimeout(msg []byte, start int, maxMs uint64) (ms uint64, end int, reaso
 	return ms, i, ""
 }
 
-// malformed builds the error of a bad header. That there is no newline outweighs
-// every other fault: without one there is no header to speak of.
+// malformed builds the error of a bad header. That there is no newline outweighs every other fault:
+// without one there is no header to speak of.
 func malformed(msg []byte, timeoutMaxMs uint64, field, reason string) *HeaderError {
 	limit := MaxHeaderLen(timeoutMaxMs)
 	colons, fourth, fourthEnd, end := 0, 0, -1, -1
@@ -348,8 +352,8 @@ func malformed(msg []byte, timeoutMaxMs uint64, field, reason string) *HeaderErr
 	return e
 }
 
-// MajorVersion is the first number of the version. It is bounded by the
-// version's 20 bytes; -1 only when h was not parsed.
+// MajorVersion is the first number of the version. It is bounded by the version's 20 bytes; -1 only
+// when h was not parsed.
 func (h *Header) MajorVersion() int {
 	n := 0
 	for i, c := range h.Version {
@@ -384,8 +388,8 @@ func AppendStart(dst []byte, a Action, topic, version []byte) []byte {
 	return append(dst, version...)
 }
 
-// AppendHeader appends h's line with its newline: the action in lower case, the
-// topic as spelled, trailing empty fields omitted. h is not checked.
+// AppendHeader appends h's line with its newline: the action in lower case, the topic as spelled,
+// trailing empty fields omitted. h is not checked.
 func AppendHeader(dst []byte, h *Header) []byte {
 	dst = AppendStart(dst, h.Action, h.Topic, h.Version)
 	if h.TimeoutMs != 0 || len(h.ParentID) != 0 || len(h.RequestID) != 0 {

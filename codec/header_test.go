@@ -32,19 +32,28 @@ func TestParseHeaderGood(t *testing.T) {
 	}{
 		{"publish:a:1.0.0", Publish, "a", "1.0.0", "", "", 0, true, "publish:a:1.0.0"},
 		{"PubLish:aB.c9:0.1.0", Publish, "aB.c9", "0.1.0", "", "", 0, false, "publish:aB.c9:0.1.0"},
-		{"REQUEST:a.b.c.d.e:10.20.30", Request, "a.b.c.d.e", "10.20.30", "", "", 0, true, "request:a.b.c.d.e:10.20.30"},
-		{"response:Z:0.0.0:" + idA, Response, "Z", "0.0.0", idA, "", 0, false, "response:Z:0.0.0:" + idA},
-		{"request:a:1.0.0:" + idA + ":" + idB + ":5000", Request, "a", "1.0.0", idA, idB, 5000, true, "request:a:1.0.0:" + idA + ":" + idB + ":5000"},
+		{"REQUEST:a.b.c.d.e:10.20.30", Request, "a.b.c.d.e", "10.20.30", "", "", 0, true,
+			"request:a.b.c.d.e:10.20.30"},
+		{"response:Z:0.0.0:" + idA, Response, "Z", "0.0.0", idA, "", 0, false,
+			"response:Z:0.0.0:" + idA},
+		{"request:a:1.0.0:" + idA + ":" + idB + ":5000",
+			Request, "a", "1.0.0", idA, idB, 5000, true,
+			"request:a:1.0.0:" + idA + ":" + idB + ":5000"},
 		{"request:a:1.0.0:::7", Request, "a", "1.0.0", "", "", 7, true, "request:a:1.0.0:::7"},
 		{"request:a:1.0.0:::0007", Request, "a", "1.0.0", "", "", 7, true, "request:a:1.0.0:::7"},
-		{"request:a:1.0.0:::3600000", Request, "a", "1.0.0", "", "", 3600000, true, "request:a:1.0.0:::3600000"},
-		{"request:a:1.0.0::" + idB, Request, "a", "1.0.0", "", idB, 0, true, "request:a:1.0.0::" + idB},
+		{"request:a:1.0.0:::3600000", Request, "a", "1.0.0", "", "", 3600000, true,
+			"request:a:1.0.0:::3600000"},
+		{"request:a:1.0.0::" + idB, Request, "a", "1.0.0", "", idB, 0, true,
+			"request:a:1.0.0::" + idB},
 		{"publish:a:1.0.0:", Publish, "a", "1.0.0", "", "", 0, true, "publish:a:1.0.0"},
 		{"publish:a:1.0.0::", Publish, "a", "1.0.0", "", "", 0, true, "publish:a:1.0.0"},
 		{"publish:a:1.0.0:::", Publish, "a", "1.0.0", "", "", 0, true, "publish:a:1.0.0"},
-		{"publish:a:1.0.0:" + idA + "::", Publish, "a", "1.0.0", idA, "", 0, true, "publish:a:1.0.0:" + idA},
-		{"publish:a:123456789.1234567.1", Publish, "a", "123456789.1234567.1", "", "", 0, true, "publish:a:123456789.1234567.1"},
-		{"response:" + topic255 + ":1.0.0", Response, topic255, "1.0.0", "", "", 0, true, "response:" + topic255 + ":1.0.0"},
+		{"publish:a:1.0.0:" + idA + "::", Publish, "a", "1.0.0", idA, "", 0, true,
+			"publish:a:1.0.0:" + idA},
+		{"publish:a:123456789.1234567.1", Publish, "a", "123456789.1234567.1", "", "", 0, true,
+			"publish:a:123456789.1234567.1"},
+		{"response:" + topic255 + ":1.0.0", Response, topic255, "1.0.0", "", "", 0, true,
+			"response:" + topic255 + ":1.0.0"},
 	} {
 		for _, payload := range []string{"", "x", "{\"a\":1}\nmore:\n"} {
 			h, p, err := ParseHeader([]byte(c.line+"\n"+payload), testMax)
@@ -52,7 +61,8 @@ func TestParseHeaderGood(t *testing.T) {
 				t.Errorf("%q: %v", c.line, err)
 				continue
 			}
-			got := fmt.Sprint(h.Action, string(h.Topic), string(h.Version), string(h.RequestID), string(h.ParentID), h.TimeoutMs, h.Lower)
+			got := fmt.Sprint(h.Action, string(h.Topic), string(h.Version),
+				string(h.RequestID), string(h.ParentID), h.TimeoutMs, h.Lower)
 			want := fmt.Sprint(c.action, c.topic, c.version, c.id, c.par, c.timeoutMs, c.lower)
 			if got != want || string(p) != payload {
 				t.Errorf("%q: %s payload %q, want %s payload %q", c.line, got, p, want, payload)
@@ -67,107 +77,109 @@ func TestParseHeaderGood(t *testing.T) {
 	}
 }
 
+var badHeaders = []struct{ msg, field, id string }{
+	// "The header ends at the first \n."
+	{"", "header", ""},
+	{"publish:a:1.0.0", "header", ""},
+	{"nonsense", "header", ""},
+	{"publish:a:1.0.0:" + idA + ":", "header", idA},
+	{"publish:a b:1.0.0", "header", ""},
+	{strings.Repeat("x", 368) + "\n", "header", ""},
+	{"request:a:1.0.0:::" + strings.Repeat("0", 350) + "1\n", "header", ""},
+	// action
+	{"\n", "action", ""},
+	{":a:1.0.0\n", "action", ""},
+	{"pub:a:1.0.0\n", "action", ""},
+	{"publisher:a:1.0.0\n", "action", ""},
+	{"publish :a:1.0.0\n", "action", ""},
+	{" publish:a:1.0.0\n", "action", ""},
+	{"subscribe:a:1.0.0:" + idA + "\n", "action", idA},
+	{"respons:a:1.0.0\n", "action", ""},
+	{"publis\x48:a:1.0.0\r\n", "version", ""}, // the action is right: H is in upper case
+	{"P\x15blish:a:1.0.0\n", "action", ""},    // 0x15|0x20 is not 'u', 0x55 is
+	{"publish\x1aa:1.0.0\n", "action", ""},    // 0x1a|0x20 is ':'
+	{"response\x1aa:1.0.0\n", "action", ""},
+	// topic
+	{"publish\n", "topic", ""},
+	{"response\n", "topic", ""},
+	{"publish:\n", "topic", ""},
+	{"publish::1.0.0\n", "topic", ""},
+	{"publish:.a:1.0.0\n", "topic", ""},
+	{"publish:a.:1.0.0\n", "topic", ""},
+	{"publish:a..b:1.0.0\n", "topic", ""},
+	{"publish:1a:1.0.0\n", "topic", ""},
+	{"publish:a.1:1.0.0\n", "topic", ""},
+	{"publish:a.b.c.d.e.f:1.0.0\n", "topic", ""},
+	{"publish:a_b:1.0.0\n", "topic", ""},
+	{"publish:a.+:1.0.0\n", "topic", ""},
+	{"publish:#:1.0.0\n", "topic", ""},
+	{"publish:é:1.0.0\n", "topic", ""},
+	{"publish:a :1.0.0\n", "topic", ""},
+	{"publish:a\r:1.0.0\n", "topic", ""},
+	{"publish:a\x00:1.0.0\n", "topic", ""},
+	{"publish:" + strings.Repeat("a", 256) + ":1.0.0\n", "topic", ""},
+	{"request:a b:1.0.0:" + idB + "::9\n", "topic", idB},
+	// version
+	{"publish:a\n", "version", ""},
+	{"publish:a:\n", "version", ""},
+	{"publish:a::" + idA + "\n", "version", idA},
+	{"publish:a:1\n", "version", ""},
+	{"publish:a:1.0\n", "version", ""},
+	{"publish:a:1.0.\n", "version", ""},
+	{"publish:a:.0.0\n", "version", ""},
+	{"publish:a:1..0\n", "version", ""},
+	{"publish:a:1.0.0.0\n", "version", ""},
+	{"publish:a:v1.0.0\n", "version", ""},
+	{"publish:a:1.0.0-rc1\n", "version", ""},
+	{"publish:a:1.0.0+b\n", "version", ""},
+	{"publish:a:01.0.0\n", "version", ""},
+	{"publish:a:1.00.0\n", "version", ""},
+	{"publish:a:1.0.01\n", "version", ""},
+	{"publish:a:-1.0.0\n", "version", ""},
+	{"publish:a:1.0.0\r\n", "version", ""},
+	{"publish:a: 1.0.0\n", "version", ""},
+	{"publish:a:123456789.12345678.12\n", "version", ""},
+	// requestId, parentRequestId
+	{"publish:a:1.0.0:x\n", "requestId", ""},
+	{"publish:a:1.0.0:" + idA[:35] + "\n", "requestId", ""},
+	{"publish:a:1.0.0:" + idA + "0\n", "requestId", ""},
+	{"publish:a:1.0.0:" + strings.Replace(idA, "0b", "0g", 1) + "\n", "requestId", ""},
+	{"publish:a:1.0.0:" + strings.ReplaceAll(idA, "-", "0") + "\n", "requestId", ""},
+	{"publish:a:1.0.0:{" + idA + "}\n", "requestId", ""},
+	{"publish:a:1.0.0:" + idA + "\r\n", "requestId", ""},
+	{"publish:a:1.0.0:" + idA + ":y\n", "parentRequestId", idA},
+	{"publish:a:1.0.0::" + idA[1:] + "\n", "parentRequestId", ""},
+	// timeout
+	{"request:a:1.0.0:" + idA + "::0\n", "timeout", idA},
+	{"request:a:1.0.0:::000\n", "timeout", ""},
+	{"request:a:1.0.0:::3600001\n", "timeout", ""},
+	{"request:a:1.0.0:::18446744073709551617\n", "timeout", ""},
+	{"request:a:1.0.0:::99999999999999999999999\n", "timeout", ""},
+	{"request:a:1.0.0:::+5\n", "timeout", ""},
+	{"request:a:1.0.0:::-5\n", "timeout", ""},
+	{"request:a:1.0.0:::5 \n", "timeout", ""},
+	{"request:a:1.0.0:::1e3\n", "timeout", ""},
+	{"request:a:1.0.0:::0x5\n", "timeout", ""},
+	{"request:a:1.0.0:::5.0\n", "timeout", ""},
+	{"request:a:1.0.0:::5\r\n", "timeout", ""},
+	{"publish:a:1.0.0:::5\n", "timeout", ""},
+	{"response:a:1.0.0:" + idA + "::5\n", "timeout", idA},
+	// "More than six fields"
+	{"request:a:1.0.0:::5:\n", "header", ""},
+	{"request:a:1.0.0:" + idA + ":" + idB + ":5:x\n", "header", idA},
+	{"publish:a:1.0.0::::\n", "header", ""},
+}
+
 func TestParseHeaderBad(t *testing.T) {
-	long := strings.Repeat("a", 256)
-	for _, c := range []struct{ msg, field, id string }{
-		// "The header ends at the first \n."
-		{"", "header", ""},
-		{"publish:a:1.0.0", "header", ""},
-		{"nonsense", "header", ""},
-		{"publish:a:1.0.0:" + idA + ":", "header", idA},
-		{"publish:a b:1.0.0", "header", ""},
-		{strings.Repeat("x", 368) + "\n", "header", ""},
-		{"request:a:1.0.0:::" + strings.Repeat("0", 350) + "1\n", "header", ""},
-		// action
-		{"\n", "action", ""},
-		{":a:1.0.0\n", "action", ""},
-		{"pub:a:1.0.0\n", "action", ""},
-		{"publisher:a:1.0.0\n", "action", ""},
-		{"publish :a:1.0.0\n", "action", ""},
-		{" publish:a:1.0.0\n", "action", ""},
-		{"subscribe:a:1.0.0:" + idA + "\n", "action", idA},
-		{"respons:a:1.0.0\n", "action", ""},
-		{"publis\x48:a:1.0.0\r\n", "version", ""}, // the action is right: H is a letter in upper case
-		{"P\x15blish:a:1.0.0\n", "action", ""},    // 0x15|0x20 is not 'u', 0x55 is
-		{"publish\x1aa:1.0.0\n", "action", ""},    // 0x1a|0x20 is ':'
-		{"response\x1aa:1.0.0\n", "action", ""},
-		// topic
-		{"publish\n", "topic", ""},
-		{"response\n", "topic", ""},
-		{"publish:\n", "topic", ""},
-		{"publish::1.0.0\n", "topic", ""},
-		{"publish:.a:1.0.0\n", "topic", ""},
-		{"publish:a.:1.0.0\n", "topic", ""},
-		{"publish:a..b:1.0.0\n", "topic", ""},
-		{"publish:1a:1.0.0\n", "topic", ""},
-		{"publish:a.1:1.0.0\n", "topic", ""},
-		{"publish:a.b.c.d.e.f:1.0.0\n", "topic", ""},
-		{"publish:a_b:1.0.0\n", "topic", ""},
-		{"publish:a.+:1.0.0\n", "topic", ""},
-		{"publish:#:1.0.0\n", "topic", ""},
-		{"publish:é:1.0.0\n", "topic", ""},
-		{"publish:a :1.0.0\n", "topic", ""},
-		{"publish:a\r:1.0.0\n", "topic", ""},
-		{"publish:a\x00:1.0.0\n", "topic", ""},
-		{"publish:" + long + ":1.0.0\n", "topic", ""},
-		{"request:a b:1.0.0:" + idB + "::9\n", "topic", idB},
-		// version
-		{"publish:a\n", "version", ""},
-		{"publish:a:\n", "version", ""},
-		{"publish:a::" + idA + "\n", "version", idA},
-		{"publish:a:1\n", "version", ""},
-		{"publish:a:1.0\n", "version", ""},
-		{"publish:a:1.0.\n", "version", ""},
-		{"publish:a:.0.0\n", "version", ""},
-		{"publish:a:1..0\n", "version", ""},
-		{"publish:a:1.0.0.0\n", "version", ""},
-		{"publish:a:v1.0.0\n", "version", ""},
-		{"publish:a:1.0.0-rc1\n", "version", ""},
-		{"publish:a:1.0.0+b\n", "version", ""},
-		{"publish:a:01.0.0\n", "version", ""},
-		{"publish:a:1.00.0\n", "version", ""},
-		{"publish:a:1.0.01\n", "version", ""},
-		{"publish:a:-1.0.0\n", "version", ""},
-		{"publish:a:1.0.0\r\n", "version", ""},
-		{"publish:a: 1.0.0\n", "version", ""},
-		{"publish:a:123456789.12345678.12\n", "version", ""},
-		// requestId, parentRequestId
-		{"publish:a:1.0.0:x\n", "requestId", ""},
-		{"publish:a:1.0.0:" + idA[:35] + "\n", "requestId", ""},
-		{"publish:a:1.0.0:" + idA + "0\n", "requestId", ""},
-		{"publish:a:1.0.0:" + strings.Replace(idA, "0b", "0g", 1) + "\n", "requestId", ""},
-		{"publish:a:1.0.0:" + strings.ReplaceAll(idA, "-", "0") + "\n", "requestId", ""},
-		{"publish:a:1.0.0:{" + idA + "}\n", "requestId", ""},
-		{"publish:a:1.0.0:" + idA + "\r\n", "requestId", ""},
-		{"publish:a:1.0.0:" + idA + ":y\n", "parentRequestId", idA},
-		{"publish:a:1.0.0::" + idA[1:] + "\n", "parentRequestId", ""},
-		// timeout
-		{"request:a:1.0.0:" + idA + "::0\n", "timeout", idA},
-		{"request:a:1.0.0:::000\n", "timeout", ""},
-		{"request:a:1.0.0:::3600001\n", "timeout", ""},
-		{"request:a:1.0.0:::18446744073709551617\n", "timeout", ""},
-		{"request:a:1.0.0:::99999999999999999999999\n", "timeout", ""},
-		{"request:a:1.0.0:::+5\n", "timeout", ""},
-		{"request:a:1.0.0:::-5\n", "timeout", ""},
-		{"request:a:1.0.0:::5 \n", "timeout", ""},
-		{"request:a:1.0.0:::1e3\n", "timeout", ""},
-		{"request:a:1.0.0:::0x5\n", "timeout", ""},
-		{"request:a:1.0.0:::5.0\n", "timeout", ""},
-		{"request:a:1.0.0:::5\r\n", "timeout", ""},
-		{"publish:a:1.0.0:::5\n", "timeout", ""},
-		{"response:a:1.0.0:" + idA + "::5\n", "timeout", idA},
-		// "More than six fields"
-		{"request:a:1.0.0:::5:\n", "header", ""},
-		{"request:a:1.0.0:" + idA + ":" + idB + ":5:x\n", "header", idA},
-		{"publish:a:1.0.0::::\n", "header", ""},
-	} {
+	for _, c := range badHeaders {
 		h, p, err := ParseHeader([]byte(c.msg), testMax)
 		if err == nil {
 			t.Errorf("%q: taken", c.msg)
 			continue
 		}
 		if err.Field != c.field || err.RequestID != c.id || err.Reason == "" {
-			t.Errorf("%q: field %q id %q (%s), want %q %q", c.msg, err.Field, err.RequestID, err.Reason, c.field, c.id)
+			t.Errorf("%q: field %q id %q (%s), want %q %q",
+				c.msg, err.Field, err.RequestID, err.Reason, c.field, c.id)
 		}
 		if h.Topic != nil || p != nil {
 			t.Errorf("%q: a bad header must give nothing", c.msg)
@@ -176,7 +188,8 @@ func TestParseHeaderBad(t *testing.T) {
 }
 
 func TestMaxHeaderLen(t *testing.T) {
-	for max, want := range map[uint64]int{0: 361, 9: 361, 10: 362, 3600000: 367, math.MaxUint64: 380} {
+	lengths := map[uint64]int{0: 361, 9: 361, 10: 362, 3600000: 367, math.MaxUint64: 380}
+	for max, want := range lengths {
 		if got := MaxHeaderLen(max); got != want {
 			t.Errorf("MaxHeaderLen(%d) = %d, want %d", max, got, want)
 		}
@@ -197,13 +210,17 @@ func TestMaxHeaderLen(t *testing.T) {
 	if _, _, err := ParseHeader([]byte(line+"\n"), testMax); err == nil || err.Field != "header" {
 		t.Error("one byte over the maximum:", err)
 	}
-	if h, _, err := ParseHeader([]byte("request:a:1.0.0:::18446744073709551609\n"), math.MaxUint64); err != nil || h.TimeoutMs != 18446744073709551609 {
+	h, _, err := ParseHeader([]byte("request:a:1.0.0:::18446744073709551609\n"), math.MaxUint64)
+	if err != nil || h.TimeoutMs != 18446744073709551609 {
 		t.Error(h.TimeoutMs, err)
 	}
 }
 
 func TestMajorVersion(t *testing.T) {
-	for v, want := range map[string]int{"0.1.2": 0, "1.0.0": 1, "27.3.1": 27, "1234567890123456.0.0": 1234567890123456, "": -1, "x": -1} {
+	for v, want := range map[string]int{
+		"0.1.2": 0, "1.0.0": 1, "27.3.1": 27, "1234567890123456.0.0": 1234567890123456,
+		"": -1, "x": -1,
+	} {
 		h := Header{Version: []byte(v)}
 		if got := h.MajorVersion(); got != want {
 			t.Errorf("%q: %d, want %d", v, got, want)
@@ -225,7 +242,8 @@ func naiveHeader(msg []byte, maxMs uint64) bool {
 		return false
 	}
 	action := strings.ToLower(f[0])
-	if action != "publish" && action != "request" && action != "response" || strings.ContainsFunc(f[0], func(r rune) bool { return r > 127 }) {
+	if action != "publish" && action != "request" && action != "response" ||
+		strings.ContainsFunc(f[0], func(r rune) bool { return r > 127 }) {
 		return false
 	}
 	levels := strings.Split(f[1], ".")
@@ -256,8 +274,9 @@ func naiveHeader(msg []byte, maxMs uint64) bool {
 
 func FuzzHeader(f *testing.F) {
 	for _, s := range []string{
-		"publish:a:1.0.0\nx", "REQUEST:aB.c:0.1.0:" + idA + ":" + idB + ":500\n{}", "response:a:1.0.0:" + idA + "\n",
-		"publish:a:01.0.0\n", "request:a:1.0.0:::5:\n", "request:a:1.0.0:::0\n", "publish:a.1:1.0.0\n", "publish:a:1.0.0:::5\n",
+		"publish:a:1.0.0\nx", "REQUEST:aB.c:0.1.0:" + idA + ":" + idB + ":500\n{}",
+		"response:a:1.0.0:" + idA + "\n", "publish:a:01.0.0\n", "request:a:1.0.0:::5:\n",
+		"request:a:1.0.0:::0\n", "publish:a.1:1.0.0\n", "publish:a:1.0.0:::5\n",
 	} {
 		f.Add([]byte(s))
 	}

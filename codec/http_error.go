@@ -2,14 +2,15 @@ package codec
 
 import "strconv"
 
-// AppendHTTPError appends a complete HTTP/1.1 response after which the connection
-// closes. body is JSON on one line, or empty.
+// AppendHTTPError appends a complete HTTP/1.1 response after which the connection closes. body is
+// JSON on one line, or empty.
 func AppendHTTPError(dst []byte, status int, body []byte) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
 	dst = append(dst, statusText(status)...)
-	dst = append(dst, "\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: "...)
+	dst = append(dst, "\r\nConnection: close\r\nContent-Type: application/json"+
+		"\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	switch status {
 	case 401: // RFC 9110 §15.5.2: "MUST send a WWW-Authenticate header field"

@@ -8,10 +8,11 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// AppendJSONString appends s as a JSON string (RFC 8259 §7), quoted and on one
-// line. Bytes that are not UTF-8 become U+FFFD. No allocation when dst has room.
+// AppendJSONString appends s as a JSON string (RFC 8259 §7), quoted and on one line. Bytes that
+// are not UTF-8 become U+FFFD. No allocation when dst has room.
 func AppendJSONString(dst []byte, s []byte) []byte {
-	return AppendJSONQuoted(dst, unsafe.String(unsafe.SliceData(s), len(s))) // only read, and not kept
+	// The string is only read, and not kept.
+	return AppendJSONQuoted(dst, unsafe.String(unsafe.SliceData(s), len(s)))
 }
 
 // AppendJSONQuoted is AppendJSONString for a string.
@@ -27,7 +28,8 @@ func AppendJSONQuoted(dst []byte, s string) []byte {
 				dst = append(dst, s[plain:i]...)
 				dst = append(dst, "\ufffd"...)
 				plain = i + size
-			case r == '\u2028' || r == '\u2029': // line separators to some readers: one line means one line
+			case r == '\u2028' || r == '\u2029':
+				// Line separators to some readers: one line means one line.
 				dst = append(dst, s[plain:i]...)
 				dst = append(dst, `\u202`...)
 				dst = append(dst, hexDigits[r&15])
@@ -62,4 +64,6 @@ func AppendJSONQuoted(dst []byte, s string) []byte {
 
 // AppendJSONNumber appends f, which is finite, as a JSON number that reads back as f. No allocation
 // when dst has room.
-func AppendJSONNumber(dst []byte, f float64) []byte { return strconv.AppendFloat(dst, f, 'g', -1, 64) }
+func AppendJSONNumber(dst []byte, f float64) []byte {
+	return strconv.AppendFloat(dst, f, 'g', -1, 64)
+}

@@ -9,14 +9,15 @@ import (
 
 const testMaxFrame = 1000
 
-// drain runs stream through d, cut into the pieces that cut gives, and writes down
-// what came out. It fails the test if the decoder breaks a rule of Decoder.
+// drain runs stream through d, cut into the pieces that cut gives, and writes down what came out.
+// It fails the test if the decoder breaks a rule of Decoder.
 func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out []string) {
 	t.Helper()
 	defer d.Release()
 	for len(stream) > 0 {
 		n := cut(len(stream))
-		in := bytes.Clone(stream[:n]) // its own memory: a reference kept to it would show under the scribbling below
+		// Its own memory: a reference kept to it would show under the scribbling below.
+		in := bytes.Clone(stream[:n])
 		stream = stream[n:]
 		for rest := in; ; {
 			m, left, err := d.Next(rest)
@@ -24,7 +25,8 @@ func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out 
 				if _, _, again := d.Next([]byte{0x82}); again != err || d.Buffered() != 0 {
 					t.Fatalf("after %v: %v, %d bytes held", err, again, d.Buffered())
 				}
-				return append(out, fmt.Sprintf("error %d %v %d %s", err.CloseCode, err.TooLarge, err.Length, err.Reason))
+				return append(out, fmt.Sprintf("error %d %v %d %s",
+					err.CloseCode, err.TooLarge, err.Length, err.Reason))
 			}
 			if m.Kind == None {
 				if len(left) != 0 {
@@ -33,7 +35,8 @@ func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out 
 				break
 			}
 			if len(left) > len(rest) || cap(m.Data) != len(m.Data) {
-				t.Fatalf("%d bytes left of %d, capacity %d of %d", len(left), len(rest), cap(m.Data), len(m.Data))
+				t.Fatalf("%d bytes left of %d, capacity %d of %d",
+					len(left), len(rest), cap(m.Data), len(m.Data))
 			}
 			out = append(out, m.Kind.String()+" "+string(m.Data))
 			rest = left
@@ -88,9 +91,12 @@ func tcpFrame(body string) []byte { return append(AppendTCPHeader(nil, len(body)
 
 func TestTCPDecoder(t *testing.T) {
 	big := string(bytes.Repeat([]byte("x"), testMaxFrame))
-	stream := bytes.Join([][]byte{tcpFrame("one"), tcpFrame(""), tcpFrame(big), tcpFrame("\x00\xff")}, nil)
+	stream := bytes.Join([][]byte{
+		tcpFrame("one"), tcpFrame(""), tcpFrame(big), tcpFrame("\x00\xff"),
+	}, nil)
 	want := []string{"binary one", "binary ", "binary " + big, "binary \x00\xff"}
-	if got := drain(t, NewTCPDecoder(testMaxFrame), stream, whole); fmt.Sprint(got) != fmt.Sprint(want) {
+	got := drain(t, NewTCPDecoder(testMaxFrame), stream, whole)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%q", got)
 	}
 	sameInAnyCut(t, stream, 1, func() Decoder { return NewTCPDecoder(testMaxFrame) })
@@ -98,7 +104,8 @@ func TestTCPDecoder(t *testing.T) {
 	for _, n := range []uint32{testMaxFrame + 1, 1 << 31, 0xffffffff} {
 		d := NewTCPDecoder(testMaxFrame)
 		_, _, err := d.Next(AppendTCPHeader(nil, int(n)))
-		if err == nil || !err.TooLarge || err.Length != uint64(n) || err.CloseCode != 1009 || d.Buffered() != 0 {
+		if err == nil || !err.TooLarge || err.Length != uint64(n) || err.CloseCode != 1009 ||
+			d.Buffered() != 0 {
 			t.Errorf("%d: %+v, %d held", n, err, d.Buffered())
 		}
 	}
@@ -113,8 +120,8 @@ func FuzzTCPDecoder(f *testing.F) {
 	})
 }
 
-// A peer that announces much and sends little must not cost what it announced, and
-// one that sends a large message byte by byte must not cost its square.
+// A peer that announces much and sends little must not cost what it announced, and one that sends a
+// large message byte by byte must not cost its square.
 func TestPartialFrameMemory(t *testing.T) {
 	const limit = 16 << 10
 	body := bytes.Repeat([]byte("y"), limit)
@@ -124,8 +131,10 @@ func TestPartialFrameMemory(t *testing.T) {
 		stream []byte
 		head   int
 	}{
-		"tcp": {func() Decoder { return NewTCPDecoder(limit) }, append(AppendTCPHeader(nil, limit), body...), 4},
-		"ws":  {func() Decoder { return NewWSDecoder(limit, false) }, AppendWSFrame(nil, Text, key, body), 8},
+		"tcp": {func() Decoder { return NewTCPDecoder(limit) },
+			append(AppendTCPHeader(nil, limit), body...), 4},
+		"ws": {func() Decoder { return NewWSDecoder(limit, false) },
+			AppendWSFrame(nil, Text, key, body), 8},
 	} {
 		// Leave used large buffers in the pools: a small piece must not pick one up.
 		for range 4 {
@@ -141,7 +150,8 @@ func TestPartialFrameMemory(t *testing.T) {
 			if err != nil || len(rest) != 0 {
 				t.Fatal(name, i, err, len(rest))
 			}
-			if arrived := max(0, i+1-c.head); d.Buffered() > max(128, 2*arrived) || arrived == 0 && d.Buffered() != 0 {
+			arrived := max(0, i+1-c.head)
+			if d.Buffered() > max(128, 2*arrived) || arrived == 0 && d.Buffered() != 0 {
 				t.Fatalf("%s: %d bytes held when %d had arrived", name, d.Buffered(), arrived)
 			}
 			if d.Buffered() != before {

@@ -8,7 +8,8 @@ import (
 
 const tcpHeaderLen = 4
 
-// TCPDecoder cuts the TCP framing of protocol §1: "4-byte big-endian unsigned length N, then N bytes".
+// TCPDecoder cuts the TCP framing of protocol §1:
+// "4-byte big-endian unsigned length N, then N bytes".
 type TCPDecoder struct {
 	// Immutable after New.
 	max int
@@ -23,12 +24,12 @@ type TCPDecoder struct {
 
 var _ Decoder = (*TCPDecoder)(nil)
 
-// NewTCPDecoder returns a decoder for frames of at most maxFrame bytes, the length
-// not counted. An empty frame is an empty message.
+// NewTCPDecoder returns a decoder for frames of at most maxFrame bytes, the length not counted. An
+// empty frame is an empty message.
 func NewTCPDecoder(maxFrame int) *TCPDecoder { return &TCPDecoder{max: maxFrame} }
 
-// Next implements Decoder. An oversized frame is an error as soon as its length is
-// known: none of its body is kept.
+// Next implements Decoder. An oversized frame is an error as soon as its length is known: none of
+// its body is kept.
 func (d *TCPDecoder) Next(in []byte) (m Message, rest []byte, err *FrameError) {
 	if d.lent {
 		d.drop()

@@ -8,8 +8,8 @@ import (
 // UUID is one in binary, big-endian as RFC 9562 writes it. Comparable.
 type UUID [16]byte
 
-// NewUUID makes a version 4 UUID (RFC 9562 §5.4) of 128 random bits, six of which
-// it replaces by version and variant: bits 12–15 of hi and the top two of lo.
+// NewUUID makes a version 4 UUID (RFC 9562 §5.4) of 128 random bits, six of which it replaces by
+// version and variant: bits 12–15 of hi and the top two of lo.
 func NewUUID(hi, lo uint64) (u UUID) {
 	hi, lo = version4(hi, lo)
 	binary.BigEndian.PutUint64(u[:8], hi)
@@ -17,10 +17,12 @@ func NewUUID(hi, lo uint64) (u UUID) {
 	return u
 }
 
-func version4(hi, lo uint64) (uint64, uint64) { return hi&^0xf000 | 0x4000, lo&^(0xc0<<56) | 0x80<<56 }
+func version4(hi, lo uint64) (uint64, uint64) {
+	return hi&^0xf000 | 0x4000, lo&^(0xc0<<56) | 0x80<<56
+}
 
-// ParseUUID reads 8-4-4-4-12 hexadecimal digits in any case. The version nibble
-// and the variant are not checked (protocol §2).
+// ParseUUID reads 8-4-4-4-12 hexadecimal digits in any case. The version nibble and the variant are
+// not checked (protocol §2).
 func ParseUUID(b []byte) (u UUID, ok bool) {
 	w0, w1, w2, w3, ok := uuidWords(b)
 	if !ok {
@@ -38,8 +40,8 @@ func validUUID(b []byte) bool {
 	return ok
 }
 
-// uuidWords returns the digits of a UUID's text, eight to a word, the first in the highest byte. ok tells whether they
-// are digits, and its length and hyphens right.
+// uuidWords returns the digits of a UUID's text, eight to a word, the first in the highest byte. ok
+// tells whether they are digits, and its length and hyphens right.
 func uuidWords(text []byte) (w0, w1, w2, w3 uint64, ok bool) {
 	if len(text) != uuidLen {
 		return 0, 0, 0, 0, false
@@ -49,7 +51,8 @@ func uuidWords(text []byte) (w0, w1, w2, w3 uint64, ok bool) {
 	w1 = uint64(be.Uint32(b[9:]))<<32 | uint64(be.Uint32(b[14:]))
 	w2 = uint64(be.Uint32(b[19:]))<<32 | uint64(be.Uint32(b[24:]))
 	w3 = be.Uint64(b[28:])
-	ok = b[8] == '-' && b[13] == '-' && b[18] == '-' && b[23] == '-' && hexOnly(w0) && hexOnly(w1) && hexOnly(w2) && hexOnly(w3)
+	ok = b[8] == '-' && b[13] == '-' && b[18] == '-' && b[23] == '-' &&
+		hexOnly(w0) && hexOnly(w1) && hexOnly(w2) && hexOnly(w3)
 	return w0, w1, w2, w3, ok
 }
 
@@ -59,8 +62,8 @@ const (
 	highest = 0x80 * each
 )
 
-// hexOnly tells whether the eight bytes of x are hexadecimal digits in any case. A sum's highest bit says that a byte,
-// which has none itself, is at least the digit in question.
+// hexOnly tells whether the eight bytes of x are hexadecimal digits in any case. A sum's highest
+// bit says that a byte, which has none itself, is at least the digit in question.
 func hexOnly(x uint64) bool {
 	digit := (x + (0x80-'0')*each) &^ (x + (0x80-'9'-1)*each)
 	lower := x | 0x20*each
@@ -108,7 +111,8 @@ func appendUUID(dst []byte, hi, lo uint64) []byte {
 	return dst
 }
 
-// hexDigits8 returns the 8 lower-case digits of v, the first in the highest byte: all at once, a byte for each.
+// hexDigits8 returns the 8 lower-case digits of v, the first in the highest byte:
+// all at once, a byte for each.
 func hexDigits8(v uint32) uint64 {
 	x := uint64(v)
 	x = (x | x<<16) & 0x0000ffff0000ffff

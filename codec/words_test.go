@@ -18,10 +18,14 @@ func TestUUID(t *testing.T) {
 	if u = NewUUID(0, 0); u.String() != "00000000-0000-4000-8000-000000000000" {
 		t.Error(u)
 	}
-	if u = NewUUID(0x0123456789abcdef, 0x0123456789abcdef); u.String() != "01234567-89ab-4def-8123-456789abcdef" {
+	u = NewUUID(0x0123456789abcdef, 0x0123456789abcdef)
+	if u.String() != "01234567-89ab-4def-8123-456789abcdef" {
 		t.Error(u)
 	}
-	for _, s := range []string{"", idA[:35], idA + "0", strings.ReplaceAll(idA, "-", "_"), "g" + idA[1:], idA[:35] + "\xff", "{" + idA[1:35] + "}"} {
+	for _, s := range []string{
+		"", idA[:35], idA + "0", strings.ReplaceAll(idA, "-", "_"),
+		"g" + idA[1:], idA[:35] + "\xff", "{" + idA[1:35] + "}",
+	} {
 		if _, ok := ParseUUID([]byte(s)); ok || validUUID([]byte(s)) {
 			t.Errorf("%q is taken", s)
 		}
@@ -44,11 +48,13 @@ func TestUUID(t *testing.T) {
 		u := NewUUID(rapid.Uint64().Draw(t, "hi"), rapid.Uint64().Draw(t, "lo"))
 		s := u.String()
 		for _, spelled := range []string{s, strings.ToUpper(s)} {
-			if got, ok := ParseUUID([]byte(spelled)); !ok || got != u || !validUUID([]byte(spelled)) {
+			got, ok := ParseUUID([]byte(spelled))
+			if !ok || got != u || !validUUID([]byte(spelled)) {
 				t.Fatalf("%s: %v %v", spelled, got, ok)
 			}
 		}
-		if string(u.Append([]byte("x"))) != "x"+s || s[14] != '4' || !strings.Contains("89ab", s[19:20]) {
+		if string(u.Append([]byte("x"))) != "x"+s || s[14] != '4' ||
+			!strings.Contains("89ab", s[19:20]) {
 			t.Fatal(s)
 		}
 	})

@@ -16,8 +16,8 @@ const (
 
 // WSDecoder cuts WebSocket framing (RFC 6455 §5) and joins fragmented messages.
 //
-// A frame passes three steps: its header (parseHead), its payload, which is
-// unmasked and, if text, checked as it arrives (arrive), and its end (finish).
+// A frame passes three steps: its header (parseHead), its payload, which is unmasked and, if text,
+// checked as it arrives (arrive), and its end (finish).
 type WSDecoder struct {
 	// Immutable after New.
 	max    int
@@ -47,15 +47,15 @@ type WSDecoder struct {
 
 var _ Decoder = (*WSDecoder)(nil)
 
-// NewWSDecoder returns a decoder for messages of at most maxFrame bytes, all their
-// fragments together. client is the side that decodes: a server's peer must mask
-// its frames, a client's must not.
+// NewWSDecoder returns a decoder for messages of at most maxFrame bytes, all their fragments
+// together. client is the side that decodes: a server's peer must mask its frames, a client's must
+// not.
 func NewWSDecoder(maxFrame int, client bool) *WSDecoder {
 	return &WSDecoder{max: maxFrame, client: client}
 }
 
-// Next implements Decoder. The payload of a frame that lies whole in in is
-// unmasked in place and not copied.
+// Next implements Decoder. The payload of a frame that lies whole in in is unmasked in place and
+// not copied.
 func (d *WSDecoder) Next(in []byte) (m Message, rest []byte, err *FrameError) {
 	if d.lent {
 		d.reclaim()
@@ -94,8 +94,8 @@ func (d *WSDecoder) Next(in []byte) (m Message, rest []byte, err *FrameError) {
 	}
 }
 
-// takeHead reads a frame header from in, or from what was kept of it and in. size
-// is how many bytes of in it took; ok says that the header is complete.
+// takeHead reads a frame header from in, or from what was kept of it and in. size is how many bytes
+// of in it took; ok says that the header is complete.
 func (d *WSDecoder) takeHead(in []byte) (size int, ok bool) {
 	if d.have == 0 {
 		if size = d.parseHead(in); size != wsIncomplete || d.err != nil {
@@ -114,20 +114,21 @@ func (d *WSDecoder) takeHead(in []byte) (size int, ok bool) {
 	return n - before, false
 }
 
-// parseHead reads the frame header at the start of b and checks it (RFC 6455 §5.2),
-// each byte as soon as it is there. It returns the header's length, or wsIncomplete,
-// also when it set d.err.
+// parseHead reads the frame header at the start of b and checks it (RFC 6455 §5.2), each byte as
+// soon as it is there. It returns the header's length, or wsIncomplete, also when it set d.err.
 func (d *WSDecoder) parseHead(b []byte) (size int) {
 	if len(b) == 0 {
 		return wsIncomplete
 	}
 	op, fin := ws.OpCode(b[0]&0x0f), b[0]&wsFin != 0
-	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
-	// Permessage-deflate (RFC 7692 §6) allows RSV1 here, on the first frame of a message only.
+	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
+	// values." Permessage-deflate (RFC 7692 §6) allows RSV1 here, on the first frame of a message
+	// only.
 	if b[0]&wsRSV != 0 {
 		return d.fail(CloseProtocolError, "a reserved bit is set")
 	}
-	if op.IsReserved() { // §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail_"
+	// §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail_".
+	if op.IsReserved() {
 		return d.fail(CloseProtocolError, "reserved opcode")
 	}
 	if op.IsControl() {
@@ -144,13 +145,15 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 		return wsIncomplete
 	}
 	masked, n := b[1]&wsMask != 0, uint64(b[1]&0x7f)
-	if masked == d.client { // §5.1: "MUST mask all frames that it sends to the server", "MUST NOT mask …"
+	// §5.1: "MUST mask all frames that it sends to the server", "MUST NOT mask …".
+	if masked == d.client {
 		if masked {
 			return d.fail(CloseProtocolError, "masked frame from a server")
 		}
 		return d.fail(CloseProtocolError, "unmasked frame from a client")
 	}
-	if op.IsControl() && n > maxControlLen { // §5.5: "MUST have a payload length of 125 bytes or less"
+	// §5.5: "MUST have a payload length of 125 bytes or less".
+	if op.IsControl() && n > maxControlLen {
 		return d.fail(CloseProtocolError, "control frame over 125 bytes")
 	}
 	size = 2
@@ -198,7 +201,8 @@ func (d *WSDecoder) arrive(p []byte) bool {
 		unmask(p, d.key, d.done)
 	}
 	d.done += len(p)
-	// §8.1: "that endpoint MUST _Fail the WebSocket Connection_", which need not wait for the message's end.
+	// §8.1: "that endpoint MUST _Fail the WebSocket Connection_",
+	// which need not wait for the message's end.
 	if d.kind == Text && !d.op.IsControl() && !d.text.feed(p) {
 		d.fail(CloseInvalidData, "text is not UTF-8")
 		return false
@@ -219,8 +223,7 @@ func (d *WSDecoder) keep(p []byte) {
 	d.buf = appendBuffer(d.buf, p, total)
 }
 
-// finish ends a frame whose last bytes are p. The message is None when the frame
-// was a fragment.
+// finish ends a frame whose last bytes are p. The message is None when the frame was a fragment.
 func (d *WSDecoder) finish(p []byte) (Message, *FrameError) {
 	if d.op.IsControl() {
 		return d.finishControl(p)
@@ -260,11 +263,13 @@ func (d *WSDecoder) finishControl(p []byte) (Message, *FrameError) {
 		return Message{Pong, p}, nil
 	}
 	if len(p) > 0 {
-		if len(p) == 1 { // §5.5.1: "the first two bytes of the body MUST be a 2-byte unsigned integer"
+		// §5.5.1: "the first two bytes of the body MUST be a 2-byte unsigned integer", then
+		// "UTF-8-encoded data".
+		if len(p) == 1 {
 			d.fail(CloseProtocolError, "close payload of one byte")
 		} else if !validCloseCode(binary.BigEndian.Uint16(p)) {
 			d.fail(CloseProtocolError, "invalid close code")
-		} else if reason := utf8Start; !reason.feed(p[2:]) || !reason.complete() { // §5.5.1: "UTF-8-encoded data"
+		} else if reason := utf8Start; !reason.feed(p[2:]) || !reason.complete() {
 			d.fail(CloseInvalidData, "close reason is not UTF-8")
 		}
 		if d.err != nil {
@@ -285,8 +290,8 @@ func (d *WSDecoder) abandon(err *FrameError) {
 	d.err = err
 }
 
-// reclaim gives back the buffers of the last message. A fragmented message that a
-// control frame interrupted stays.
+// reclaim gives back the buffers of the last message. A fragmented message that a control frame
+// interrupted stays.
 func (d *WSDecoder) reclaim() {
 	putBuffer(d.ctl)
 	d.ctl, d.lent = nil, false

@@ -6,9 +6,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// unmask xors p in place with key (RFC 6455 §5.3); offset is p's place in the
-// frame's payload. Long payloads take the vector code of gobwas/ws, short ones,
-// where a call and its set-up cost more than the work, 8 bytes at a time.
+// unmask xors p in place with key (RFC 6455 §5.3); offset is p's place in the frame's payload.
+// Long payloads take the vector code of gobwas/ws, short ones, where a call and its set-up cost
+// more than the work, 8 bytes at a time.
 func unmask(p []byte, key [4]byte, offset int) {
 	if len(p) >= 128 {
 		ws.Cipher(p, key, offset&3)

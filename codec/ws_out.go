@@ -22,8 +22,8 @@ var opcodes = [...]ws.OpCode{
 	Binary: ws.OpBinary, Text: ws.OpText, Ping: ws.OpPing, Pong: ws.OpPong, Close: ws.OpClose,
 }
 
-// AppendWSHeader appends the header of a whole, unmasked frame of n bytes, as a
-// server sends it (RFC 6455 §5.2). k is not None.
+// AppendWSHeader appends the header of a whole, unmasked frame of n bytes, as a server sends it
+// (RFC 6455 §5.2). k is not None.
 func AppendWSHeader(dst []byte, k Kind, n int) []byte {
 	return appendWSHeader(dst, k, n, 0)
 }
@@ -50,8 +50,8 @@ func AppendWSFrame(dst []byte, k Kind, key [4]byte, payload []byte) []byte {
 	return dst
 }
 
-// AppendClosePayload appends a Close frame's payload: code and reason, the latter
-// valid UTF-8 and cut to 123 bytes at a rune boundary (RFC 6455 §5.5).
+// AppendClosePayload appends a Close frame's payload: code and reason, the latter valid UTF-8 and
+// cut to 123 bytes at a rune boundary (RFC 6455 §5.5).
 func AppendClosePayload(dst []byte, code uint16, reason string) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, code)
 	if !utf8.ValidString(reason) {
@@ -67,8 +67,8 @@ func AppendClosePayload(dst []byte, code uint16, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// EchoCloseCode is the code to answer a peer's Close payload with: its own
-// (RFC 6455 §5.5.1), 1000 when it gave none.
+// EchoCloseCode is the code to answer a peer's Close payload with: its own (RFC 6455 §5.5.1), 1000
+// when it gave none.
 func EchoCloseCode(payload []byte) uint16 {
 	if len(payload) == 0 {
 		return CloseNormal
@@ -79,15 +79,16 @@ func EchoCloseCode(payload []byte) uint16 {
 	return binary.BigEndian.Uint16(payload)
 }
 
-// validCloseCode reports whether a peer may send code (RFC 6455 §7.4 and the IANA
-// registry): 1005, 1006 and 1015 "MUST NOT be set", 1004 has no meaning, 3000–4999
-// belong to libraries and applications, the rest is not assigned.
+// validCloseCode reports whether a peer may send code (RFC 6455 §7.4 and the IANA registry): 1005,
+// 1006 and 1015 "MUST NOT be set", 1004 has no meaning, 3000–4999 belong to libraries and
+// applications, the rest is not assigned.
 func validCloseCode(code uint16) bool {
 	c := ws.StatusCode(code)
 	switch {
 	case c.IsApplicationSpec() || c.IsPrivateSpec():
 		return true
-	case 1012 <= c && c <= 1014: // service restart, try again later, bad gateway: registered after the RFC
+	case 1012 <= c && c <= 1014:
+		// Service restart, try again later, bad gateway: registered after the RFC.
 		return true
 	}
 	return c.IsProtocolDefined() && !c.IsProtocolReserved()

@@ -22,19 +22,26 @@ func frame(first byte, payload string) []byte {
 
 func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-// The cases follow the sections of the Autobahn test suite.
-func TestWSDecoder(t *testing.T) {
+// wsCase is a stream of a client's frames and what a server's decoder makes of it.
+type wsCase struct {
+	name   string
+	stream []byte
+	want   []string // an "error n" ends the stream
+}
+
+// autobahnCases follow the sections of the Autobahn test suite.
+func autobahnCases() []wsCase {
 	big := strings.Repeat("*", testMaxFrame)
-	for _, c := range []struct {
-		name   string
-		stream []byte
-		want   []string // an "error n" ends the stream
-	}{
-		{"1 framing", cat(frame(0x81, ""), frame(0x82, ""), frame(0x81, "hello"), frame(0x82, "\xfe\xff"), frame(0x81, big)),
+	return []wsCase{
+		{"1 framing", cat(frame(0x81, ""), frame(0x82, ""), frame(0x81, "hello"),
+			frame(0x82, "\xfe\xff"), frame(0x81, big)),
 			[]string{"text ", "binary ", "text hello", "binary \xfe\xff", "text " + big}},
-		{"1 length 125–127", cat(frame(0x82, big[:125]), frame(0x82, big[:126]), frame(0x82, big[:127])),
+		{"1 length 125–127",
+			cat(frame(0x82, big[:125]), frame(0x82, big[:126]), frame(0x82, big[:127])),
 			[]string{"binary " + big[:125], "binary " + big[:126], "binary " + big[:127]}},
-		{"1 length not minimal", cat([]byte{0x82, 0xfe, 0, 1, 0, 0, 0, 0, 'a', 0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 'b'}),
+		{"1 length not minimal", cat(
+			[]byte{0x82, 0xfe, 0, 1, 0, 0, 0, 0, 'a'},
+			[]byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 'b'}),
 			[]string{"binary a", "binary b"}},
 		{"2 ping pong", cat(frame(0x89, ""), frame(0x89, big[:125]), frame(0x8a, "\x00\xff")),
 			[]string{"ping ", "ping " + big[:125], "pong \x00\xff"}},
@@ -47,34 +54,52 @@ func TestWSDecoder(t *testing.T) {
 		{"4 opcode 11", cat(frame(0x8a, ""), frame(0x8b, "")), []string{"pong ", "error 1002"}},
 		{"4 opcode 15", frame(0x8f, ""), []string{"error 1002"}},
 		{"5.1 fragmented ping", frame(0x09, "x"), []string{"error 1002"}},
-		{"5.3 fragments", cat(frame(0x01, "frag"), frame(0x00, "men"), frame(0x80, "t"), frame(0x81, "x")),
+		{"5.3 fragments",
+			cat(frame(0x01, "frag"), frame(0x00, "men"), frame(0x80, "t"), frame(0x81, "x")),
 			[]string{"text fragment", "text x"}},
-		{"5.3 empty fragments", cat(frame(0x02, ""), frame(0x00, ""), frame(0x80, "")), []string{"binary "}},
-		{"5.6 ping between", cat(frame(0x01, "fr"), frame(0x89, "p"), frame(0x8a, ""), frame(0x80, "ag")),
+		{"5.3 empty fragments", cat(frame(0x02, ""), frame(0x00, ""), frame(0x80, "")),
+			[]string{"binary "}},
+		{"5.6 ping between",
+			cat(frame(0x01, "fr"), frame(0x89, "p"), frame(0x8a, ""), frame(0x80, "ag")),
 			[]string{"ping p", "pong ", "text frag"}},
 		{"5.9 continuation of nothing", frame(0x80, "x"), []string{"error 1002"}},
-		{"5.10 continuation after a whole message", cat(frame(0x81, "a"), frame(0x00, "x")), []string{"text a", "error 1002"}},
+		{"5.10 continuation after a whole message", cat(frame(0x81, "a"), frame(0x00, "x")),
+			[]string{"text a", "error 1002"}},
 		{"5.18 text inside text", cat(frame(0x01, "a"), frame(0x81, "b")), []string{"error 1002"}},
-		{"5.18 binary inside text", cat(frame(0x01, "a"), frame(0x89, ""), frame(0x02, "b")), []string{"ping ", "error 1002"}},
-		{"6 text", frame(0x81, "Hello-µ@ßöäüàá-UTF-8!!𐍈"), []string{"text Hello-µ@ßöäüàá-UTF-8!!𐍈"}},
-		{"6.2 character across fragments", cat(frame(0x01, "\xf0\x90"), frame(0x89, "\xff"), frame(0x00, "\x8d"), frame(0x80, "\x88")),
+		{"5.18 binary inside text", cat(frame(0x01, "a"), frame(0x89, ""), frame(0x02, "b")),
+			[]string{"ping ", "error 1002"}},
+		{"6 text", frame(0x81, "Hello-µ@ßöäüàá-UTF-8!!𐍈"),
+			[]string{"text Hello-µ@ßöäüàá-UTF-8!!𐍈"}},
+		{"6.2 character across fragments", cat(frame(0x01, "\xf0\x90"), frame(0x89, "\xff"),
+			frame(0x00, "\x8d"), frame(0x80, "\x88")),
 			[]string{"ping \xff", "text 𐍈"}},
 		{"6.3 invalid", frame(0x81, "κόσμε\xed\xa0\x80edited"), []string{"error 1007"}},
-		{"6.4 invalid fails before the message ends", cat(frame(0x01, "κόσμε\xf4"), frame(0x00, "\x90")), []string{"error 1007"}},
+		{"6.4 invalid fails before the message ends",
+			cat(frame(0x01, "κόσμε\xf4"), frame(0x00, "\x90")), []string{"error 1007"}},
 		{"6 cut character", frame(0x81, "a\xe2\x82"), []string{"error 1007"}},
-		{"6 cut character in the last fragment", cat(frame(0x01, "a\xe2"), frame(0x80, "\x82")), []string{"error 1007"}},
-		{"6 no state left over", cat(frame(0x82, "\xe2"), frame(0x81, "a")), []string{"binary \xe2", "text a"}},
+		{"6 cut character in the last fragment", cat(frame(0x01, "a\xe2"), frame(0x80, "\x82")),
+			[]string{"error 1007"}},
+		{"6 no state left over", cat(frame(0x82, "\xe2"), frame(0x81, "a")),
+			[]string{"binary \xe2", "text a"}},
 		{"7 close", frame(0x88, ""), []string{"close "}},
 		{"7.3 close of one byte", frame(0x88, "x"), []string{"error 1002"}},
-		{"7.3 close with reason", frame(0x88, "\x03\xe8"+big[:123]), []string{"close \x03\xe8" + big[:123]}},
+		{"7.3 close with reason", frame(0x88, "\x03\xe8"+big[:123]),
+			[]string{"close \x03\xe8" + big[:123]}},
 		{"7.3 close over 125", frame(0x88, "\x03\xe8"+big[:124]), []string{"error 1002"}},
 		{"7.5 close reason not UTF-8", frame(0x88, "\x03\xe8\xce"), []string{"error 1007"}},
 		{"9 over the limit", frame(0x82, big+"x"), []string{"error 1009"}},
-		{"9 over the limit by fragments", cat(frame(0x02, big), frame(0x89, ""), frame(0x80, "x")), []string{"ping ", "error 1009"}},
-		{"length of 64 bits", []byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1}, []string{"error 1002"}},
-		{"length of 63 bits", []byte{0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255}, []string{"error 1009"}},
+		{"9 over the limit by fragments", cat(frame(0x02, big), frame(0x89, ""), frame(0x80, "x")),
+			[]string{"ping ", "error 1009"}},
+		{"length of 64 bits", []byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1},
+			[]string{"error 1002"}},
+		{"length of 63 bits", []byte{0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255},
+			[]string{"error 1009"}},
 		{"not masked", []byte{0x81, 0x01, 'a'}, []string{"error 1002"}},
-	} {
+	}
+}
+
+func TestWSDecoder(t *testing.T) {
+	for _, c := range autobahnCases() {
 		t.Run(c.name, func(t *testing.T) {
 			got := drain(t, NewWSDecoder(testMaxFrame, false), c.stream, whole)
 			for i, s := range got {
@@ -85,7 +110,8 @@ func TestWSDecoder(t *testing.T) {
 			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
-			sameInAnyCut(t, c.stream, 1, func() Decoder { return NewWSDecoder(testMaxFrame, false) })
+			decoder := func() Decoder { return NewWSDecoder(testMaxFrame, false) }
+			sameInAnyCut(t, c.stream, 1, decoder)
 		})
 	}
 }
@@ -101,11 +127,13 @@ func TestWSDecoderFailsFast(t *testing.T) {
 		{"opcode without the length", []byte{0x83}, 1002, 0},
 		{"text in an unfinished frame", frame(0x81, "\xffmore to come")[:7], 1007, 0},
 		{"overlong form in an unfinished frame", frame(0x81, "\xe0\x80 more to come")[:8], 1007, 0},
-		{"whole message's length", append(frame(0x02, strings.Repeat("a", 600)), 0x80, 0xfe, 0x02, 0x00), 1009, 1112},
+		{"whole message's length",
+			append(frame(0x02, strings.Repeat("a", 600)), 0x80, 0xfe, 0x02, 0x00), 1009, 1112},
 	} {
 		d := NewWSDecoder(testMaxFrame, false)
 		_, _, err := d.Next(c.bytes)
-		if err == nil || err.CloseCode != c.code || err.Length != c.size || err.TooLarge != (c.size > 0) {
+		if err == nil || err.CloseCode != c.code || err.Length != c.size ||
+			err.TooLarge != (c.size > 0) {
 			t.Errorf("%s: %+v", c.name, err)
 		}
 	}
@@ -113,13 +141,16 @@ func TestWSDecoderFailsFast(t *testing.T) {
 
 func TestWSDecoderClient(t *testing.T) {
 	stream := append(AppendWSHeader(nil, Text, 3), "abc"...)
-	stream = append(append(AppendWSHeader(stream, Binary, 300), bytes.Repeat([]byte{0}, 300)...), AppendWSHeader(nil, Ping, 0)...)
+	stream = append(AppendWSHeader(stream, Binary, 300), bytes.Repeat([]byte{0}, 300)...)
+	stream = append(stream, AppendWSHeader(nil, Ping, 0)...)
 	want := []string{"text abc", "binary " + strings.Repeat("\x00", 300), "ping "}
-	if got := drain(t, NewWSDecoder(testMaxFrame, true), stream, whole); fmt.Sprint(got) != fmt.Sprint(want) {
+	got := drain(t, NewWSDecoder(testMaxFrame, true), stream, whole)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%q", got)
 	}
 	sameInAnyCut(t, stream, 1, func() Decoder { return NewWSDecoder(testMaxFrame, true) })
-	if _, _, err := NewWSDecoder(testMaxFrame, true).Next(frame(0x81, "a")); err == nil || err.CloseCode != 1002 {
+	_, _, err := NewWSDecoder(testMaxFrame, true).Next(frame(0x81, "a"))
+	if err == nil || err.CloseCode != 1002 {
 		t.Error("masked frame from a server:", err)
 	}
 }
@@ -179,7 +210,8 @@ func TestAppendClosePayload(t *testing.T) {
 		if binary.BigEndian.Uint16(p) != 1001 || string(p[2:]) != c.want {
 			t.Errorf("%q: %q", c.reason, p)
 		}
-		if _, _, err := NewWSDecoder(testMaxFrame, false).Next(AppendWSFrame(nil, Close, testKey, p)); err != nil {
+		closing := AppendWSFrame(nil, Close, testKey, p)
+		if _, _, err := NewWSDecoder(testMaxFrame, false).Next(closing); err != nil {
 			t.Errorf("%q: %v", c.reason, err)
 		}
 	}
@@ -202,7 +234,8 @@ func TestWSOutbound(t *testing.T) {
 		}
 	}
 	// RFC 6455 §5.7
-	if got := AppendWSFrame(nil, Text, testKey, []byte("Hello")); string(got) != "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58" {
+	got := AppendWSFrame(nil, Text, testKey, []byte("Hello"))
+	if string(got) != "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58" {
 		t.Errorf("%x", got)
 	}
 }
@@ -253,8 +286,8 @@ func TestUTF8State(t *testing.T) {
 	}
 }
 
-// canEnd reports whether p is the beginning of valid UTF-8: its last one to three
-// bytes may be a character cut short, which some continuation completes.
+// canEnd reports whether p is the beginning of valid UTF-8: its last one to three bytes may be a
+// character cut short, which some continuation completes.
 func canEnd(p []byte) bool {
 	if utf8.Valid(p) {
 		return true
@@ -289,16 +322,19 @@ func FuzzUTF8State(f *testing.F) {
 }
 
 func FuzzWSDecoder(f *testing.F) {
-	f.Add(cat(frame(0x01, "fr€"), frame(0x89, "p"), frame(0x80, "ag"), frame(0x88, "\x03\xe8x")), uint64(1), false)
+	f.Add(cat(frame(0x01, "fr€"), frame(0x89, "p"), frame(0x80, "ag"), frame(0x88, "\x03\xe8x")),
+		uint64(1), false)
 	f.Add(cat(frame(0x82, strings.Repeat("z", 300)), frame(0x81, "é")), uint64(2), false)
-	f.Add([]byte{0x81, 3, 'a', 'b', 'c', 0x02, 1, 'x', 0x80, 126, 0, 2, 'y', 'z', 0x8a, 0}, uint64(3), true)
+	f.Add([]byte{0x81, 3, 'a', 'b', 'c', 0x02, 1, 'x', 0x80, 126, 0, 2, 'y', 'z', 0x8a, 0},
+		uint64(3), true)
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, client bool) {
 		sameInAnyCut(t, stream, seed, func() Decoder { return NewWSDecoder(testMaxFrame, client) })
 	})
 }
 
 func TestWSNextAllocs(t *testing.T) {
-	stream := cat(frame(0x81, "hello"), frame(0x82, strings.Repeat("z", 700)), frame(0x01, "frag"), frame(0x89, "ping"), frame(0x80, "ment"))
+	stream := cat(frame(0x81, "hello"), frame(0x82, strings.Repeat("z", 700)),
+		frame(0x01, "frag"), frame(0x89, "ping"), frame(0x80, "ment"))
 	d := NewWSDecoder(testMaxFrame, false)
 	defer d.Release()
 	count := 0
@@ -335,7 +371,8 @@ func BenchmarkWSNext(b *testing.B) {
 	for _, size := range []int{64, 1024, 16384} {
 		for _, k := range []Kind{Text, Binary} {
 			b.Run(fmt.Sprintf("%v-%d", k, size), func(b *testing.B) {
-				in := AppendWSFrame(nil, k, [4]byte{}, bytes.Repeat([]byte("x"), size)) // a zero key: unmasking again changes nothing
+				// A zero key: unmasking again changes nothing.
+				in := AppendWSFrame(nil, k, [4]byte{}, bytes.Repeat([]byte("x"), size))
 				d := NewWSDecoder(size, false)
 				b.SetBytes(int64(size))
 				b.ReportAllocs()

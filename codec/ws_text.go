@@ -2,9 +2,9 @@ package codec
 
 import "encoding/binary"
 
-// utf8State checks text that arrives in pieces (RFC 6455 §8.1, RFC 3629 §4). It is
-// the state of a finite automaton: 0 stands between two characters. A wrong byte
-// is found when it arrives, not when its character would be complete.
+// utf8State checks text that arrives in pieces (RFC 6455 §8.1, RFC 3629 §4). It is the state of a
+// finite automaton: 0 stands between two characters. A wrong byte is found when it arrives, not
+// when its character would be complete.
 type utf8State uint8
 
 const (

@@ -10,20 +10,25 @@ type record struct {
 	flags    Flags
 }
 
-// backlog is what a socket has not taken: records in order, small frames in chunks of the connection's own, large
-// bodies as references. Loop only.
+// backlog is what a socket has not taken: records in order, small frames in chunks of the
+// connection's own, large bodies as references. Loop only.
 type backlog struct {
 	records []record
 	head    int
-	chunk   *Shared // where the next small frame is copied to; nil or held by one reference of the backlog's own
+	// chunk is where the next small frame is copied to; nil or held by one reference of the
+	// backlog's own.
+	chunk *Shared
 
-	partial bool           // the beginning of the first message is on the wire
-	removed int            // records at or after head that were taken out
-	oldest  int            // no droppable record stands before it
-	newest  map[uint64]int // key to the first record of the newest message with it; nil when nothing is conflated
+	partial bool // the beginning of the first message is on the wire
+	removed int  // records at or after head that were taken out
+	oldest  int  // no droppable record stands before it
+	// newest is, by key, the first record of the newest message with it; nil when nothing is
+	// conflated.
+	newest map[uint64]int
 }
 
-// chunkSize is how much of a chunk is filled, in bytes. A frame larger than that has a chunk of its own.
+// chunkSize is how much of a chunk is filled, in bytes.
+// A frame larger than that has a chunk of its own.
 const chunkSize = 16 << 10
 
 // recordsKeep is the capacity that a pooled backlog may keep.
@@ -86,7 +91,8 @@ func (q *backlog) compact() {
 	}
 }
 
-// peek appends up to limit pieces to iov, neighbours in one chunk joined. They are valid until the next push or discard.
+// peek appends up to limit pieces to iov, neighbours in one chunk joined. They are valid until the
+// next push or discard.
 func (q *backlog) peek(iov [][]byte, limit int) [][]byte {
 	var prev *record
 	for i := q.head; i < len(q.records); i++ {
@@ -131,7 +137,8 @@ func (q *backlog) discard(n int) (messages int) {
 	return messages
 }
 
-// begin notes that bytes of the message whose record stands at i are on the wire: it can't be taken out any more.
+// begin notes that bytes of the message whose record stands at i are on the wire:
+// it can't be taken out any more.
 func (q *backlog) begin(i int) {
 	for {
 		r := &q.records[i]

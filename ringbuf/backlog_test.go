@@ -102,7 +102,8 @@ func TestBacklogStaysBounded(t *testing.T) {
 		q.discard(100)
 	}
 	if cap(q.records) > 1024 || live()-before > 3 {
-		t.Errorf("10 waiting messages take %d records and %d buffers", cap(q.records), live()-before)
+		t.Errorf("10 waiting messages take %d records and %d buffers",
+			cap(q.records), live()-before)
 	}
 	q.free()
 	if n := live() - before; n != 0 {

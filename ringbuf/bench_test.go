@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkOutboundAppend is one frame of a burst for one connection: its share of encoding and flushing included.
+// BenchmarkOutboundAppend is one frame of a burst for one connection: its share of encoding and
+// flushing included.
 func BenchmarkOutboundAppend(b *testing.B) {
 	turn, sock, p := NewTurn(), &sink{}, make([]byte, 128)
 	var o Outbound

@@ -2,8 +2,8 @@ package ringbuf
 
 import "slices"
 
-// DropOldest takes the oldest droppable message that has not begun to leave out of the backlog. ok is false when there is
-// none.
+// DropOldest takes the oldest droppable message that has not begun to leave out of the backlog. ok
+// is false when there is none.
 func (o *Outbound) DropOldest() (ok bool) {
 	q := o.backlog
 	if q == nil {
@@ -21,8 +21,8 @@ func (o *Outbound) DropOldest() (ok bool) {
 	return false
 }
 
-// Cancel takes the message with the given key out of the backlog, unless it has begun to leave. It looks at every record:
-// for rare use.
+// Cancel takes the message with the given key out of the backlog, unless it has begun to leave. It
+// looks at every record: for rare use.
 func (o *Outbound) Cancel(key uint64) (ok bool) {
 	q := o.backlog
 	if q == nil {
@@ -38,7 +38,8 @@ func (o *Outbound) Cancel(key uint64) (ok bool) {
 	return false
 }
 
-// PushFront copies a protected message of the caller's own in front of everything that has not begun to leave.
+// PushFront copies a protected message of the caller's own in front of everything that has not
+// begun to leave.
 func (o *Outbound) PushFront(p []byte) {
 	q := o.backlog
 	q.push(p, 0, 0)
@@ -62,7 +63,8 @@ func (o *Outbound) PushFront(p []byte) {
 	o.messages++
 }
 
-// Replaced returns how many messages were taken out since the last call because a newer one with their key came.
+// Replaced returns how many messages were taken out since the last call because a newer one with
+// their key came.
 func (o *Outbound) Replaced() int {
 	n := o.replaced
 	o.replaced = 0

@@ -16,7 +16,8 @@ type waiting struct {
 	newest    bool
 }
 
-// evictModel is an Outbound as a slice: what waits, of which `begun` bytes of the first message are on the wire.
+// evictModel is an Outbound as a slice: what waits,
+// of which `begun` bytes of the first message are on the wire.
 type evictModel struct {
 	queue    []waiting
 	begun    int
@@ -43,7 +44,8 @@ func (m *evictModel) replace(key uint64) {
 	}
 }
 
-// take writes up to n bytes; before the first stall nothing has been replaced, so the rest is thinned out then.
+// take writes up to n bytes; before the first stall nothing has been replaced, so the rest is
+// thinned out then.
 func (m *evictModel) take(n int) {
 	for len(m.queue) > 0 {
 		rest := m.queue[0].bytes[m.begun:]
@@ -101,113 +103,130 @@ func (m *evictModel) pushFront(p []byte) {
 	m.queue = append(m.queue[:at:at], rest...)
 }
 
-// Whatever is dropped, replaced, cancelled or pushed in front of a stalled queue, the bytes on the wire are whole messages
-// in the model's order, and the counts agree.
+// evictRun is an Outbound and its model side by side.
+type evictRun struct {
+	turn    *Turn
+	out     Outbound
+	model   evictModel
+	sock    pipe
+	serial  int
+	nextKey uint64
+	dirty   bool // the turn's frames are not flushed yet
+}
+
+func (r *evictRun) flush(t *rapid.T, budget int) {
+	r.sock.budget = budget
+	waits := r.out.Bytes()
+	writable := rapid.Bool().Draw(t, "writable") || !r.out.Stalled()
+	if writable {
+		r.model.take(min(budget, waits))
+	}
+	if _, err := r.out.Flush(r.turn, &r.sock, writable); err != nil {
+		t.Fatal(err)
+	}
+	r.turn.Reset()
+	r.dirty = false
+}
+
+func (r *evictRun) append(t *rapid.T) {
+	r.serial++
+	w := waiting{droppable: rapid.Bool().Draw(t, "droppable")}
+	filling := bytes.Repeat([]byte{'x'}, rapid.IntRange(0, 40).Draw(t, "size"))
+	w.bytes = fmt.Appendf(nil, "<%d:%s>", r.serial, filling)
+	flags := Flags(0)
+	if w.droppable {
+		flags = Droppable
+		w.key = uint64(rapid.IntRange(1, 4).Draw(t, "key"))
+		w.newest = rapid.Bool().Draw(t, "newest")
+	} else {
+		r.nextKey++
+		w.key = r.nextKey
+	}
+	g := &r.turn.Frames[rapid.IntRange(0, 1).Draw(t, "log")]
+	start := len(g.B)
+	if rapid.IntRange(0, 3).Draw(t, "shared") == 0 {
+		cut := 2
+		g.B = append(g.B, w.bytes[:cut]...)
+		body := NewShared()
+		body.B = append(body.B, w.bytes[cut:]...)
+		r.out.AppendShared(r.turn, g.Commit(start, flags, w.key), body, w.newest)
+		body.Release()
+	} else {
+		g.B = append(g.B, w.bytes...)
+		f := g.Commit(start, flags, w.key)
+		if w.newest {
+			r.out.AppendNewest(r.turn, f)
+		} else {
+			r.out.Append(r.turn, f)
+		}
+	}
+	r.model.append(w)
+	r.dirty = true
+}
+
+// step does one thing to both and compares their counts.
+func (r *evictRun) step(t *rapid.T) {
+	switch rapid.IntRange(0, 6).Draw(t, "op") {
+	case 0, 1, 2:
+		r.append(t)
+	case 3:
+		r.flush(t, rapid.IntRange(0, 300).Draw(t, "budget"))
+	case 4:
+		if r.out.Stalled() {
+			if got, want := r.out.DropOldest(), r.model.dropOldest(); got != want {
+				t.Fatalf("DropOldest %v, want %v", got, want)
+			}
+		}
+	case 5:
+		if r.out.Stalled() {
+			key := r.nextKey - uint64(rapid.IntRange(0, 3).Draw(t, "which"))
+			if got, want := r.out.Cancel(key), r.model.cancel(key); got != want {
+				t.Fatalf("Cancel %v, want %v", got, want)
+			}
+		}
+	case 6:
+		if r.out.Stalled() {
+			r.serial++
+			p := fmt.Appendf(nil, "<%d:notice>", r.serial)
+			r.out.PushFront(p)
+			r.model.pushFront(p)
+		}
+	}
+	if n := r.out.Messages(); n != len(r.model.queue) {
+		t.Fatalf("%d messages wait, want %d", n, len(r.model.queue))
+	}
+	if n := r.out.Replaced(); n != r.model.replaced {
+		t.Fatalf("%d messages replaced, want %d", n, r.model.replaced)
+	}
+	r.model.replaced = 0
+}
+
+// Whatever is dropped, replaced, cancelled or pushed in front of a stalled queue, the bytes on the
+// wire are whole messages in the model's order, and the counts agree.
 func TestEvictionAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := live()
-		turn := NewTurn()
-		var o Outbound
-		var m evictModel
-		sock := &pipe{}
-		serial, nextKey := 0, uint64(1000)
-		dirty := false
-		flush := func(budget int) {
-			sock.budget = budget
-			waits := o.Bytes()
-			writable := rapid.Bool().Draw(t, "writable") || !o.Stalled()
-			if writable {
-				m.take(min(budget, waits))
-			}
-			if _, err := o.Flush(turn, sock, writable); err != nil {
-				t.Fatal(err)
-			}
-			turn.Reset()
-			dirty = false
-		}
+		r := &evictRun{turn: NewTurn(), nextKey: 1000}
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			switch rapid.IntRange(0, 6).Draw(t, "op") {
-			case 0, 1, 2:
-				serial++
-				w := waiting{droppable: rapid.Bool().Draw(t, "droppable")}
-				w.bytes = fmt.Appendf(nil, "<%d:%s>", serial, bytes.Repeat([]byte{'x'}, rapid.IntRange(0, 40).Draw(t, "size")))
-				flags := Flags(0)
-				if w.droppable {
-					flags = Droppable
-					w.key = uint64(rapid.IntRange(1, 4).Draw(t, "key"))
-					w.newest = rapid.Bool().Draw(t, "newest")
-				} else {
-					nextKey++
-					w.key = nextKey
-				}
-				g := &turn.Frames[rapid.IntRange(0, 1).Draw(t, "log")]
-				start := len(g.B)
-				if rapid.IntRange(0, 3).Draw(t, "shared") == 0 {
-					cut := 2
-					g.B = append(g.B, w.bytes[:cut]...)
-					body := NewShared()
-					body.B = append(body.B, w.bytes[cut:]...)
-					o.AppendShared(turn, g.Commit(start, flags, w.key), body, w.newest)
-					body.Release()
-				} else {
-					g.B = append(g.B, w.bytes...)
-					f := g.Commit(start, flags, w.key)
-					if w.newest {
-						o.AppendNewest(turn, f)
-					} else {
-						o.Append(turn, f)
-					}
-				}
-				m.append(w)
-				dirty = true
-			case 3:
-				flush(rapid.IntRange(0, 300).Draw(t, "budget"))
-			case 4:
-				if o.Stalled() {
-					if got, want := o.DropOldest(), m.dropOldest(); got != want {
-						t.Fatalf("DropOldest %v, want %v", got, want)
-					}
-				}
-			case 5:
-				if o.Stalled() {
-					key := nextKey - uint64(rapid.IntRange(0, 3).Draw(t, "which"))
-					if got, want := o.Cancel(key), m.cancel(key); got != want {
-						t.Fatalf("Cancel %v, want %v", got, want)
-					}
-				}
-			case 6:
-				if o.Stalled() {
-					serial++
-					p := fmt.Appendf(nil, "<%d:notice>", serial)
-					o.PushFront(p)
-					m.pushFront(p)
-				}
-			}
-			if n := o.Messages(); n != len(m.queue) {
-				t.Fatalf("%d messages wait, want %d", n, len(m.queue))
-			}
-			if n := o.Replaced(); n != m.replaced {
-				t.Fatalf("%d messages replaced, want %d", n, m.replaced)
-			}
-			m.replaced = 0
+			r.step(t)
 		}
-		if dirty {
-			flush(0)
+		if r.dirty {
+			r.flush(t, 0)
 		}
 		for range 3 {
-			sock.budget = 1 << 30
-			m.take(1 << 30)
-			if _, err := o.Flush(turn, sock, true); err != nil {
+			r.sock.budget = 1 << 30
+			r.model.take(1 << 30)
+			if _, err := r.out.Flush(r.turn, &r.sock, true); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if !bytes.Equal(sock.got, m.wire) {
-			t.Fatalf("on the wire:\n%s\nwant:\n%s", sock.got, m.wire)
+		if !bytes.Equal(r.sock.got, r.model.wire) {
+			t.Fatalf("on the wire:\n%s\nwant:\n%s", r.sock.got, r.model.wire)
 		}
-		if !o.Empty() || o.Bytes() != 0 {
-			t.Fatalf("%d messages and %d bytes wait after all", o.Messages(), o.Bytes())
+		if !r.out.Empty() || r.out.Bytes() != 0 {
+			t.Fatalf("%d messages and %d bytes wait after all", r.out.Messages(), r.out.Bytes())
 		}
-		o.Release(turn)
+		r.out.Release(r.turn)
 		if n := live() - before; n != 0 {
 			t.Fatalf("%d buffers leaked", n)
 		}

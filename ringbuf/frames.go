@@ -4,7 +4,8 @@ package ringbuf
 type Flags uint8
 
 const (
-	// Droppable frames may be refused or taken out again when a backlog is full. All others are protected.
+	// Droppable frames may be refused or taken out again when a backlog is full.
+	// All others are protected.
 	Droppable Flags = 1 << iota
 	// continued frames have their next part in a Shared body that belongs to the same message.
 	continued
@@ -12,15 +13,15 @@ const (
 	newest
 )
 
-// frameMeta is where a frame ends in its log, and what it is.
+// frameMeta is where a frame ends in its Frames, and what it is.
 type frameMeta struct {
 	key   uint64
 	end   uint32
 	flags Flags
 }
 
-// Frames is the turn log of one wire form: an append-only run of encoded frames. It lives for one turn and is empty between
-// turns; no Outbound refers to it after its Flush. Loop only.
+// Frames is a turn's frames of one wire form: an append-only run of encoded bytes. It lives for one
+// turn and is empty between turns; no Outbound refers to it after its Flush. Loop only.
 type Frames struct {
 	// B holds the encoded frames. Encode by appending to it, then Commit.
 	B    []byte
@@ -28,7 +29,7 @@ type Frames struct {
 	meta []frameMeta
 }
 
-// Frame is one committed frame of a Log: valid until the end of the turn.
+// Frame is one committed frame of a Frames: valid until the end of the turn.
 type Frame struct {
 	start, end uint32
 	index      uint32
@@ -38,15 +39,15 @@ type Frame struct {
 // Size is the frame's length in bytes.
 func (f Frame) Size() int { return int(f.end - f.start) }
 
-// Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame. A key other than 0
-// lets a backlog find the message again: see AppendNewest and Cancel.
+// Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame.
+// A key other than 0 lets a backlog find the message again: see AppendNewest and Cancel.
 func (l *Frames) Commit(start int, flags Flags, key uint64) Frame {
 	end := uint32(len(l.B))
 	l.meta = append(l.meta, frameMeta{key: key, end: end, flags: flags})
 	return Frame{start: uint32(start), end: end, index: uint32(len(l.meta) - 1), frames: l.id}
 }
 
-// framesKeep is the capacity, in bytes, that a log keeps from one turn to the next.
+// framesKeep is the capacity, in bytes, that a Frames keeps from one turn to the next.
 const framesKeep = 1 << 20
 
 func (l *Frames) reset() {
@@ -57,12 +58,12 @@ func (l *Frames) reset() {
 	l.B, l.meta = l.B[:0], l.meta[:0]
 }
 
-// FramesCount is the number of logs in a Turn.
+// FramesCount is the number of Frames in a Turn.
 const FramesCount = 4
 
-// Turn is what a loop gathers during one turn: its logs and the scratch space of its flushes. Which log holds what is
-// the caller's choice; frames that the same connections take one after the other belong in the same log, because there
-// they are neighbours and leave as one piece. Loop only.
+// Turn is what a loop gathers during one turn: its frames and the scratch space of its flushes.
+// Which Frames holds what is the caller's choice; what the same connections take one after the
+// other belongs in one, where it lies side by side and leaves as one piece. Loop only.
 type Turn struct {
 	Frames [FramesCount]Frames
 	spare  [][]span
@@ -88,7 +89,8 @@ func (t *Turn) Len() int {
 	return n
 }
 
-// Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or released.
+// Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or
+// released.
 func (t *Turn) Reset() {
 	for i := range t.Frames {
 		t.Frames[i].reset()

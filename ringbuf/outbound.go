@@ -1,21 +1,23 @@
 package ringbuf
 
-// Limits bound one connection's egress: what is encoded for it in this turn and what its socket has not taken yet.
+// Limits bound one connection's egress: what is encoded for it in this turn and what its socket has
+// not taken yet.
 type Limits struct {
 	Bytes    int
 	Messages int
 }
 
-// span is a run of neighbouring frames of one log, or the prefix of one message whose body is shared.
+// span is a run of neighbours in one Frames, or the prefix of one message whose body is shared.
 type span struct {
-	start, end uint32 // range in the log
-	first      uint32 // index of the first frame of the run in its log
+	start, end uint32 // range in its Frames' bytes
+	first      uint32 // index of the first frame of the run
 	frames     uint8
 	newest     bool    // of each key only the newest message matters while the socket is behind
 	body       *Shared // nil, or the message's body: it follows the prefix
 }
 
-// Writer takes bytes without blocking. A count below the total with a nil error means that the socket is full.
+// Writer takes bytes without blocking. A count below the total with a nil error means that the
+// socket is full.
 type Writer interface {
 	Write(p []byte) (n int, err error)
 	Writev(bufs [][]byte) (n int, err error)
@@ -51,15 +53,16 @@ func (o *Outbound) Room(size int, l Limits) bool {
 // Append takes a frame of this turn. It does not look at limits.
 func (o *Outbound) Append(t *Turn, f Frame) { o.append(t, f, false) }
 
-// AppendNewest is Append for a message that makes those before it with the same key worthless: while the socket is
-// behind, they are taken out of the backlog. See Replaced.
+// AppendNewest is Append for a message that makes those before it with the same key worthless:
+// while the socket is behind, they are taken out of the backlog. See Replaced.
 func (o *Outbound) AppendNewest(t *Turn, f Frame) { o.append(t, f, true) }
 
 func (o *Outbound) append(t *Turn, f Frame, newest bool) {
 	size := int(f.end - f.start)
 	o.bytes += size
 	o.messages++
-	if o.last.end == f.start && o.last.frames == f.frames && o.last.body == nil && o.last.end != 0 && o.last.newest == newest {
+	if o.last.end == f.start && o.last.end != 0 && o.last.frames == f.frames &&
+		o.last.body == nil && o.last.newest == newest {
 		o.last.end = f.end // the burst's next frame: the run grows
 		return
 	}
@@ -69,11 +72,13 @@ func (o *Outbound) append(t *Turn, f Frame, newest bool) {
 		o.keep(l.B[f.start:f.end], nil, 0, meta.flags, meta.key, newest)
 		return
 	}
-	o.pushSpan(t, span{start: f.start, end: f.end, first: f.index, frames: f.frames, newest: newest})
+	o.pushSpan(t, span{
+		start: f.start, end: f.end, first: f.index, frames: f.frames, newest: newest,
+	})
 }
 
-// AppendShared takes a message that consists of a prefix encoded in this turn and a shared body. It retains body, unless
-// that is empty. newest is as for AppendNewest.
+// AppendShared takes a message that consists of a prefix encoded in this turn and a shared body. It
+// retains body, unless that is empty. newest is as for AppendNewest.
 func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool) {
 	if len(body.B) == 0 {
 		o.append(t, prefix, newest)
@@ -88,11 +93,14 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 		o.keep(l.B[prefix.start:prefix.end], body, 0, meta.flags, meta.key, newest)
 		return
 	}
-	o.pushSpan(t, span{start: prefix.start, end: prefix.end, first: prefix.index, frames: prefix.frames, newest: newest, body: body})
+	o.pushSpan(t, span{
+		start: prefix.start, end: prefix.end, first: prefix.index, frames: prefix.frames,
+		newest: newest, body: body,
+	})
 }
 
-// keep copies a message into the backlog: p, and then body (whose reference it takes over) without its first skip bytes.
-// p may be empty when there is a body.
+// keep copies a message into the backlog: p, and then body (whose reference it takes over) without
+// its first skip bytes. p may be empty when there is a body.
 func (o *Outbound) keep(p []byte, body *Shared, skip int, flags Flags, key uint64, isNewest bool) {
 	q := o.backlog
 	track := isNewest && key != 0 && flags&Droppable != 0
@@ -131,10 +139,11 @@ func (o *Outbound) pushSpan(t *Turn, s span) {
 	o.last = s
 }
 
-// Flush writes what waits with as few calls as it can. Before Reset of the turn it must be called once for every
-// Outbound that took a frame; what the socket does not take is copied into the backlog then. full says that the socket
-// took less than there was: call Flush again when it is writable. A stalled Outbound is not written before writable is
-// true. After an error the Outbound must only be released.
+// Flush writes what waits with as few calls as it can. Before Reset of the turn it must be called
+// once for every Outbound that took a frame; what the socket does not take is copied into the
+// backlog then. full says that the socket took less than there was: call Flush again when it is
+// writable. A stalled Outbound is not written before writable is true. After an error the Outbound
+// must only be released.
 func (o *Outbound) Flush(t *Turn, w Writer, writable bool) (full bool, err error) {
 	if o.backlog != nil {
 		if !writable {
@@ -157,8 +166,8 @@ func (o *Outbound) Flush(t *Turn, w Writer, writable bool) (full bool, err error
 	return o.flushMany(t, w)
 }
 
-// Small runs are cheaper to copy together than to hand to the kernel one by one: the cost of an iovec is that of
-// copying a few hundred bytes.
+// Small runs are cheaper to copy together than to hand to the kernel one by one: the cost of an
+// iovec is that of copying a few hundred bytes.
 const (
 	flatRun = 1 << 10  // mean bytes of a run up to which runs are copied together
 	flatMax = 64 << 10 // bytes copied together at once
@@ -213,7 +222,8 @@ func (o *Outbound) moreOr(t *Turn) []span {
 	return o.more
 }
 
-// spill keeps what the socket did not take: the turn's runs without their first written bytes become the backlog.
+// spill keeps what the socket did not take: the turn's runs without their first written bytes
+// become the backlog.
 func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 	if err != nil {
 		return false, err
@@ -235,7 +245,8 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 	return true, nil
 }
 
-// spillSpan moves one run into the backlog, without its first skip bytes, and returns how many of those are left.
+// spillSpan moves one run into the backlog, without its first skip bytes,
+// and returns how many of those are left.
 func (o *Outbound) spillSpan(t *Turn, s *span, skip int) int {
 	log := &t.Frames[s.frames]
 	at := s.start

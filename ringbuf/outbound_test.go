@@ -87,7 +87,8 @@ func (k *link) check(t *rapid.T) {
 		t.Fatalf("Messages() = %d, Empty() = %v, %d wait", k.out.Messages(), k.out.Empty(), left)
 	}
 	limits := Limits{Bytes: k.out.Bytes() + 10, Messages: left + 1}
-	if !k.out.Room(10, limits) || k.out.Room(11, limits) || k.out.Room(0, Limits{Bytes: 1 << 30, Messages: left}) {
+	if !k.out.Room(10, limits) || k.out.Room(11, limits) ||
+		k.out.Room(0, Limits{Bytes: 1 << 30, Messages: left}) {
 		t.Fatal("Room disagrees with Bytes and Messages")
 	}
 }
@@ -108,7 +109,10 @@ func (s *turns) fill(b []byte, n int) []byte {
 	return b
 }
 
-var sizes = rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(1, 40), rapid.IntRange(1, 40), rapid.IntRange(1, 2000), rapid.IntRange(chunkSize-10, chunkSize+10))
+var sizes = rapid.OneOf(
+	rapid.IntRange(1, 40), rapid.IntRange(1, 40), rapid.IntRange(1, 40),
+	rapid.IntRange(1, 2000), rapid.IntRange(chunkSize-10, chunkSize+10),
+)
 
 func (s *turns) frame(t *rapid.T) (Frame, []byte) {
 	g := &s.turn.Frames[rapid.IntRange(0, FramesCount-1).Draw(t, "log")]
@@ -158,7 +162,9 @@ func (s *turns) flush(t *rapid.T, k *link, writable bool) {
 	if k.failed {
 		return
 	}
-	k.sock.budget = rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 100), rapid.IntRange(0, 50000), rapid.Just(1<<30)).Draw(t, "budget")
+	k.sock.budget = rapid.OneOf(
+		rapid.Just(0), rapid.IntRange(0, 100), rapid.IntRange(0, 50000), rapid.Just(1<<30),
+	).Draw(t, "budget")
 	k.sock.calls = 0
 	stalled := k.out.Stalled()
 	full, err := k.out.Flush(s.turn, &k.sock, writable)
@@ -169,7 +175,8 @@ func (s *turns) flush(t *rapid.T, k *link, writable bool) {
 		t.Fatal(err)
 	}
 	if full != k.out.Stalled() || full == k.out.Empty() {
-		t.Fatalf("Flush: full = %v, Stalled() = %v, Empty() = %v", full, k.out.Stalled(), k.out.Empty())
+		t.Fatalf("Flush: full = %v, Stalled() = %v, Empty() = %v",
+			full, k.out.Stalled(), k.out.Empty())
 	}
 	if !full && (k.out.backlog != nil || k.out.more != nil || k.out.last != span{}) {
 		t.Fatal("an idle Outbound holds memory")
@@ -216,7 +223,8 @@ func TestOutboundAgainstModel(t *testing.T) {
 			"append":       s.append,
 			"appendShared": s.appendShared,
 			"flush": func(t *rapid.T) {
-				s.flush(t, s.links[rapid.IntRange(0, len(s.links)-1).Draw(t, "link")], rapid.Bool().Draw(t, "writable"))
+				k := s.links[rapid.IntRange(0, len(s.links)-1).Draw(t, "link")]
+				s.flush(t, k, rapid.Bool().Draw(t, "writable"))
 			},
 			"end":  s.end,
 			"fail": s.fail,
@@ -227,7 +235,8 @@ func TestOutboundAgainstModel(t *testing.T) {
 			},
 		})
 		for i, k := range s.links {
-			if i == 0 && !k.out.Empty() { // one goes away with bytes waiting; its bodies are released all the same
+			// One goes away with bytes waiting; its bodies are released all the same.
+			if i == 0 && !k.out.Empty() {
 				k.out.Release(s.turn)
 				continue
 			}

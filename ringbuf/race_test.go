@@ -2,6 +2,6 @@
 
 package ringbuf
 
-// raceEnabled: sync.Pool drops buffers at random under the race detector, so what comes out of a pool cannot be counted
-// there.
+// raceEnabled: sync.Pool drops buffers at random under the race detector, so what comes out of a
+// pool cannot be counted there.
 const raceEnabled = true

@@ -7,8 +7,9 @@ import (
 	"github.com/valyala/bytebufferpool"
 )
 
-// Shared is a counted reference to bytes that several queues, perhaps of several loops, send. B is written by its maker
-// before the first hand-over and is immutable from then on. Retain and Release may be called by any goroutine.
+// Shared is a counted reference to bytes that several queues, perhaps of several loops, send. B is
+// written by its maker before the first hand-over and is immutable from then on. Retain and Release
+// may be called by any goroutine.
 type Shared struct {
 	B    []byte
 	refs atomic.Int32
@@ -20,8 +21,8 @@ var sharedPool = sync.Pool{New: func() any { return new(Shared) }}
 // tracked counts the live buffers; nil outside of tests.
 var tracked *atomic.Int64
 
-// TrackShared counts, from here on, the buffers that are made and not yet given back: for tests that hold leaks at zero.
-// Call it before any goroutine makes one.
+// TrackShared counts, from here on, the buffers that are made and not yet given back: for tests
+// that hold leaks at zero. Call it before any goroutine makes one.
 func TrackShared() (live func() int64) {
 	tracked = new(atomic.Int64)
 	return tracked.Load
@@ -30,9 +31,10 @@ func TrackShared() (live func() int64) {
 // fresh says that no buffer is used twice; false outside of tests.
 var fresh bool
 
-// FreshShared makes every buffer anew, or pools them again: for simulations, in which what a run does must depend on
-// nothing that ran before it, the capacity of a pooled buffer included. Buffers that are given back are overwritten
-// meanwhile, so that a use after release is seen. Not while another goroutine makes or releases one.
+// FreshShared makes every buffer anew, or pools them again: for simulations, in which what a run
+// does must depend on nothing that ran before it, the capacity of a pooled buffer included. Buffers
+// that are given back are overwritten meanwhile, so that a use after release is seen. Not while
+// another goroutine makes or releases one.
 func FreshShared(on bool) { fresh = on }
 
 // NewShared returns an empty pooled buffer with one reference, owned by the caller.
@@ -52,8 +54,8 @@ func NewShared() *Shared {
 // Retain adds n references; the caller must hold one already.
 func (s *Shared) Retain(n int) { s.refs.Add(int32(n)) }
 
-// Release gives one reference back; the last one returns the memory to its pool. Using s afterwards is a bug, and a
-// release too many panics rather than corrupt another connection's bytes.
+// Release gives one reference back; the last one returns the memory to its pool. Using s afterwards
+// is a bug, and a release too many panics rather than corrupt another connection's bytes.
 func (s *Shared) Release() {
 	switch n := s.refs.Add(-1); {
 	case n > 0:

@@ -20,7 +20,8 @@ import (
 var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
-	"server":         "server/admin server/broker server/config server/door server/logging server/reactor",
+	"server": "server/admin server/broker server/config server/door server/logging " +
+		"server/reactor",
 	"server/door":    "codec server/broker server/config server/reactor",
 	"server/admin":   "server/metrics",
 	"server/reactor": "server/broker",

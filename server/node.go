@@ -14,7 +14,7 @@ import (
 // Options are what a Node is given beside its configuration.
 type Options struct {
 	Logger  *slog.Logger     // nil: slog.Default
-	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: there is no log stream
+	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: no log stream
 	Version string           // said in system.initialize
 }
 

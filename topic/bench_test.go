@@ -7,12 +7,13 @@ import (
 	"testing"
 )
 
-// population returns n patterns, percent of a hundred of them with a wildcard, and as many names, each of which
-// matches mostly one. The patterns are in random order; the names lie one behind the other, because the name of a
-// message has just been read when it is matched.
+// population returns n patterns, percent of a hundred of them with a wildcard, and as many names,
+// each of which matches mostly one. The patterns are in random order; the names lie one behind the
+// other, because the name of a message has just been read when it is matched.
 func population(n, percent int) (patterns []Pattern, names [][]byte) {
 	for i := range n {
-		department, unit, device := fmt.Sprintf("dept%d", i%97), fmt.Sprintf("unit%d", i/97%101), fmt.Sprintf("dev%d", i)
+		department, unit := fmt.Sprintf("dept%d", i%97), fmt.Sprintf("unit%d", i/97%101)
+		device := fmt.Sprintf("dev%d", i)
 		name := department + "." + unit + "." + device
 		text := name
 		if i%100 < percent {
@@ -33,7 +34,9 @@ func population(n, percent int) (patterns []Pattern, names [][]byte) {
 		}
 		patterns, names = append(patterns, p), append(names, []byte(name))
 	}
-	rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
+	rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, j int) {
+		patterns[i], patterns[j] = patterns[j], patterns[i]
+	})
 	return patterns, names
 }
 
@@ -105,12 +108,17 @@ func BenchmarkSubscribe(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory measures the bytes of one subscription in the tree.
+// BenchmarkMemory measures the bytes of one subscription in the trie.
 func BenchmarkMemory(b *testing.B) {
 	for _, c := range []struct {
 		name              string
 		sharing, wildcard int
-	}{{"one-each", 1, 0}, {"one-each-wild", 1, 100}, {"five-share", 5, 0}, {"all-share", 200_000, 0}} {
+	}{
+		{"one-each", 1, 0},
+		{"one-each-wild", 1, 100},
+		{"five-share", 5, 0},
+		{"all-share", 200_000, 0},
+	} {
 		b.Run(c.name, func(b *testing.B) {
 			const n = 200_000
 			patterns, _ := population(n, c.wildcard)

@@ -1,7 +1,7 @@
 package topic
 
-// Cache keeps, for one kind of message, what was built from the matches of the names looked up lately. An entry
-// is valid while the tree's Version of its name stands. One goroutine only.
+// Cache keeps, for one kind of message, what was built from the matches of the names looked up
+// lately. An entry is valid while the trie's Version of its name stands. One goroutine only.
 type Cache[S comparable, R any] struct {
 	// Immutable after NewCache.
 	trie  *Trie[S]
@@ -25,14 +25,19 @@ type entry[S comparable, R any] struct {
 	used          bool // looked up since the hand passed
 }
 
-// NewCache returns an empty cache of at most limit entries (at least one) over t. build makes a value from the
-// matches of a name; both its arguments are valid until it returns, and it must not call the cache.
-func NewCache[S comparable, R any](t *Trie[S], k Kind, limit int, build func(name []byte, m []Match[S]) R) *Cache[S, R] {
-	return &Cache[S, R]{trie: t, kind: k, limit: max(limit, 1), build: build, index: make(map[string]int32)}
+// NewCache returns an empty cache of at most limit entries (at least one) over t. build makes a
+// value from the matches of a name; both its arguments are valid until it returns, and it must not
+// call the cache.
+func NewCache[S comparable, R any](
+	t *Trie[S], k Kind, limit int, build func(name []byte, m []Match[S]) R,
+) *Cache[S, R] {
+	return &Cache[S, R]{
+		trie: t, kind: k, limit: max(limit, 1), build: build, index: make(map[string]int32),
+	}
 }
 
-// Lookup returns the value for a canonical name, building it when there is none or when the subscriptions that
-// bear on it have changed. A hit takes no lock and allocates nothing.
+// Lookup returns the value for a canonical name, building it when there is none or when the
+// subscriptions that bear on it have changed. A hit takes no lock and allocates nothing.
 func (c *Cache[S, R]) Lookup(name []byte) R {
 	if c.last < len(c.entries) {
 		if e := &c.entries[c.last]; e.name == string(name) {
@@ -84,7 +89,8 @@ func (c *Cache[S, R]) miss(name []byte) R {
 	return e.value
 }
 
-// victim returns the next entry that was not used since the hand passed it last (the clock algorithm).
+// victim returns the next entry that was not used since the hand passed it last (the clock
+// algorithm).
 func (c *Cache[S, R]) victim() int {
 	for {
 		i := c.hand

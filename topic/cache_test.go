@@ -22,10 +22,13 @@ func TestCacheAgainstTree(t *testing.T) {
 		pattern := rapid.SampledFrom(rapid.SliceOfN(genPattern, 1, 12).Draw(t, "patterns"))
 		t.Repeat(map[string]func(*rapid.T){
 			"subscribe": func(t *rapid.T) {
-				tree.Subscribe(pattern.Draw(t, "pattern"), genKind.Draw(t, "kind"), rapid.IntRange(0, 9).Draw(t, "sub"), genOptions.Draw(t, "options"))
+				p, k := pattern.Draw(t, "pattern"), genKind.Draw(t, "kind")
+				sub := rapid.IntRange(0, 9).Draw(t, "sub")
+				tree.Subscribe(p, k, sub, genOptions.Draw(t, "options"))
 			},
 			"unsubscribe": func(t *rapid.T) {
-				tree.Unsubscribe(pattern.Draw(t, "pattern"), genKind.Draw(t, "kind"), rapid.IntRange(0, 9).Draw(t, "sub"))
+				p, k := pattern.Draw(t, "pattern"), genKind.Draw(t, "kind")
+				tree.Unsubscribe(p, k, rapid.IntRange(0, 9).Draw(t, "sub"))
 			},
 			"lookup": func(t *rapid.T) {
 				n := []byte(name.Draw(t, "name"))
@@ -41,14 +44,16 @@ func TestCacheAgainstTree(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				if len(cache.entries) > max(limit, 1) || len(cache.index) != len(cache.entries) {
-					t.Fatalf("%d entries, %d indexed, limit %d", len(cache.entries), len(cache.index), limit)
+					t.Fatalf("%d entries, %d indexed, limit %d",
+						len(cache.entries), len(cache.index), limit)
 				}
 			},
 		})
 	})
 }
 
-// TestCacheKeepsWhatIsUsed: names seen once do not drive out those that are looked up again and again.
+// TestCacheKeepsWhatIsUsed: names seen once do not drive out those that are looked up again and
+// again.
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	tree := NewTrie[int]()
 	var built []string

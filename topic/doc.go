@@ -1,17 +1,19 @@
-// Package topic holds topic names, subscription patterns and the shared subscription tree (protocol §2, §3).
+// Package topic holds topic names, subscription patterns and the shared subscription trie
+// (protocol §2, §3).
 //
-// A name is one to five levels joined by dots; its canonical form is lower case. A pattern is a name in which
-// a level may be "+" (exactly one level) and the last one "#" (zero or more levels). Wildcards never match a
-// name whose first level is "system".
+// A name is one to five levels joined by dots; its canonical form is lower case. A pattern is a
+// name in which a level may be "+" (exactly one level) and the last one "#" (zero or more levels).
+// Wildcards never match a name whose first level is "system".
 //
-// Reading order: name.go (the grammar), pattern.go (patterns and the naive matcher), shape.go (how a name finds
-// the patterns that match it), group.go (a pattern and its subscribers), table.go and store.go (where groups are
-// kept), shard.go (one lock's worth of patterns), found.go (one copy for each subscriber), tree.go (the whole),
-// cache.go (what an event loop keeps of it).
+// Reading order: name.go (the grammar), pattern.go (patterns and the naive matcher), shape.go (how
+// a name finds the patterns that match it), group.go (a pattern and its subscribers), table.go and
+// store.go (where groups are kept), shard.go (one lock's worth of patterns), found.go (one copy for
+// each subscriber), trie.go (the whole), cache.go (what an event loop keeps of it).
 //
-// The tree is sharded by first level; patterns that begin with a wildcard have a shard of their own. So a name
-// can match in two shards only, and the two shards' versions tell whether an earlier answer still stands.
+// The trie is sharded by first level; patterns that begin with a wildcard have a shard of their
+// own. So a name can match in two shards only, and the two shards' versions tell whether an earlier
+// answer still stands.
 //
-// Results are deterministic for a given history of calls: no order depends on Go's map iteration or on the
-// hashes' random key.
+// Results are deterministic for a given history of calls: no order depends on Go's map iteration or
+// on the hashes' random key.
 package topic

@@ -2,14 +2,15 @@ package topic
 
 import "sync"
 
-// maxGroups is more than the patterns of one kind that can match one name: of five levels, 2^5 patterns without
-// "#" (each level itself or "+") and 2^0+…+2^4 with it.
+// maxGroups is more than the patterns of one kind that can match one name: of five levels, 2^5
+// patterns without "#" (each level itself or "+") and 2^0+…+2^4 with it.
 const maxGroups = 64
 
 // scanBelow is the number of entries up to which duplicates are looked for by scanning.
 const scanBelow = 16
 
-// found collects the groups that match one name. It lives on the caller's stack, under the shards' locks.
+// found collects the groups that match one name. It lives on the caller's stack,
+// under the shards' locks.
 type found[S comparable] struct {
 	groups [maxGroups]*group[S]
 	count  int
@@ -20,14 +21,14 @@ func (f *found[S]) add(g *group[S]) {
 	f.count++
 }
 
-// appendTo appends the subscribers to dst, each once, with the options of its highest priority; of equal ones,
-// those met first, the largest group before the others. seen is a pool of *map[S]int32.
+// appendTo appends the subscribers to dst, each once, with the options of its highest priority; of
+// equal ones, those met first, the largest group before the others. seen is a pool of *map[S]int32.
 func (f *found[S]) appendTo(dst []Match[S], seen *sync.Pool) []Match[S] {
 	if f.count == 0 {
 		return dst
 	}
-	// The largest group goes first and whole: the others' subscribers are looked up in it by its own index, so
-	// one big group and some small ones cost no more than the small ones.
+	// The largest group goes first and whole: the others' subscribers are looked up in it by its
+	// own index, so one big group and some small ones cost no more than the small ones.
 	largest, total := 0, 0
 	for i := range f.count {
 		n := len(f.groups[i].subscribers())

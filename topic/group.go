@@ -2,16 +2,17 @@ package topic
 
 import "unsafe"
 
-// indexAbove is the number of subscribers past which a group keeps an index. Below, a scan of the list is as
-// fast and an index would cost more than the subscribers. The index goes again at half of it.
+// indexAbove is the number of subscribers past which a group keeps an index. Below, a scan of the
+// list is as fast and an index would cost more than the subscribers. The index goes again at half
+// of it.
 const indexAbove = 16
 
-// inlineText is the number of bytes of a pattern kept in the group itself, so that comparing it to a name does
-// not cost another cache miss. With S a pointer a group is then 96 bytes.
+// inlineText is the number of bytes of a pattern kept in the group itself, so that comparing it to
+// a name does not cost another cache miss. With S a pointer a group is then 96 bytes.
 const inlineText = 46
 
-// group is one pattern and its subscribers for one kind of message. Most have exactly one, which is kept in the
-// group itself. Guarded by the shard's lock.
+// group is one pattern and its subscribers for one kind of message. Most have exactly one, which is
+// kept in the group itself. Guarded by the shard's lock.
 type group[S comparable] struct {
 	only  [1]Match[S] // the one subscriber while more is nil
 	more  *members[S] // all subscribers, when there are two or more
@@ -51,10 +52,13 @@ func (g *group[S]) text() []byte {
 
 // pattern returns the pattern, in memory of its own.
 func (g *group[S]) pattern() Pattern {
-	return Pattern{text: string(g.text()), wild: g.flags&wildFlag != 0, system: g.flags&systemFlag != 0}
+	return Pattern{
+		text: string(g.text()), wild: g.flags&wildFlag != 0, system: g.flags&systemFlag != 0,
+	}
 }
 
-// members lists two or more subscribers in the order they came, but for the last one, which moves into a gap.
+// members lists two or more subscribers in the order they came, but for the last one,
+// which moves into a gap.
 type members[S comparable] struct {
 	list  []Match[S]
 	index map[S]int32 // position in list; nil for a short list

@@ -22,8 +22,8 @@ var lower = func() (table [256]byte) {
 	return table
 }()
 
-// Lower appends the canonical form of name (ASCII lower case) to dst and returns the extended slice. It checks
-// nothing and allocates only when dst has no room. Any goroutine.
+// Lower appends the canonical form of name (ASCII lower case) to dst and returns the extended
+// slice. It checks nothing and allocates only when dst has no room. Any goroutine.
 func Lower(dst, name []byte) []byte {
 	for _, c := range name {
 		dst = append(dst, lower[c])
@@ -31,8 +31,9 @@ func Lower(dst, name []byte) []byte {
 	return dst
 }
 
-// ParseName checks that s is a topic name without wildcards (protocol §2) and returns its canonical form. The
-// error is a sentence naming the fault. The result never aliases s. Any goroutine.
+// ParseName checks that s is a topic name without wildcards (protocol §2) and returns its
+// canonical form. The error is a sentence naming the fault. The result never aliases s. Any
+// goroutine.
 func ParseName(s string) (string, error) {
 	if _, err := check(s, false); err != nil {
 		return "", err
@@ -40,7 +41,8 @@ func ParseName(s string) (string, error) {
 	return canonical(s), nil
 }
 
-// canonical returns s in lower case in memory of its own, so that a short name never keeps a long message alive.
+// canonical returns s in lower case in memory of its own,
+// so that a short name never keeps a long message alive.
 func canonical(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
@@ -50,7 +52,8 @@ func canonical(s string) string {
 	return b.String()
 }
 
-// check validates the levels of s; wildcards says whether "+" and "#" may stand for levels. It returns whether one did.
+// check validates the levels of s; wildcards says whether "+" and "#" may stand for levels. It
+// returns whether one did.
 func check(s string, wildcards bool) (wild bool, err error) {
 	noun := "topic"
 	if wildcards {
@@ -60,12 +63,14 @@ func check(s string, wildcards bool) (wild bool, err error) {
 	case s == "":
 		return false, fmt.Errorf("the %s is empty", noun)
 	case len(s) > MaxLength:
-		return false, fmt.Errorf("the %s has %d bytes, at most %d are allowed", noun, len(s), MaxLength)
+		return false, fmt.Errorf("the %s has %d bytes, at most %d are allowed",
+			noun, len(s), MaxLength)
 	}
 	rest, more := s, true
 	for number := 1; more; number++ {
 		if number > MaxLevels {
-			return false, fmt.Errorf("the %s has %d levels, at most %d are allowed", noun, strings.Count(s, ".")+1, MaxLevels)
+			return false, fmt.Errorf("the %s has %d levels, at most %d are allowed",
+				noun, strings.Count(s, ".")+1, MaxLevels)
 		}
 		var level string
 		level, rest, more = strings.Cut(rest, ".")
@@ -75,7 +80,8 @@ func check(s string, wildcards bool) (wild bool, err error) {
 		case wildcards && level == "#":
 			// Protocol §3: "the last may be #".
 			if more {
-				return false, fmt.Errorf("level %d of the %s is \"#\", which may only be the last level", number, noun)
+				return false, fmt.Errorf(
+					"level %d of the %s is \"#\", which may only be the last level", number, noun)
 			}
 			wild = true
 		default:
@@ -87,8 +93,8 @@ func check(s string, wildcards bool) (wild bool, err error) {
 	return wild, nil
 }
 
-// levelFault says what is wrong with a literal level: "a level is a letter followed by letters and digits"
-// (protocol §2). It is empty when nothing is.
+// levelFault says what is wrong with a literal level: "a level is a letter followed by letters and
+// digits" (protocol §2). It is empty when nothing is.
 func levelFault(level string) string {
 	if level == "" {
 		return "is empty"

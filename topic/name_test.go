@@ -63,7 +63,8 @@ func TestParsePattern(t *testing.T) {
 		{in: "a.+.", fault: "level 3 of the pattern is empty"},
 	} {
 		p, err := ParsePattern(c.in)
-		if c.fault == "" && (err != nil || p.String() != c.out || p.Wild() != c.wild || p.System() != c.system) {
+		if c.fault == "" &&
+			(err != nil || p.String() != c.out || p.Wild() != c.wild || p.System() != c.system) {
 			t.Errorf("ParsePattern(%q) = %+v, %v", c.in, p, err)
 		}
 		if c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)) {
@@ -134,13 +135,16 @@ func TestLower(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"a", "A.b2.+", "#", "system.log", "a..b", "+.#", "a.#.b", "é", "a.b.c.d.e.#"} {
+	for _, s := range []string{
+		"a", "A.b2.+", "#", "system.log", "a..b", "+.#", "a.#.b", "é", "a.b.c.d.e.#",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		name, nameErr := ParseName(s)
 		p, err := ParsePattern(s)
-		if nameErr == nil && (err != nil || p.Wild() || p.String() != name || !p.Matches([]byte(name))) {
+		if nameErr == nil &&
+			(err != nil || p.Wild() || p.String() != name || !p.Matches([]byte(name))) {
 			t.Fatalf("the name %q is the pattern %+v, %v", s, p, err)
 		}
 		if nameErr != nil && err == nil && !p.Wild() {
@@ -153,7 +157,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil || again != p {
 			t.Fatalf("%q: %+v, again %+v, %v", s, p, again, err)
 		}
-		if p.String() != string(Lower(nil, []byte(s))) || strings.Count(s, ".") >= MaxLevels || len(s) > MaxLength {
+		if p.String() != string(Lower(nil, []byte(s))) ||
+			strings.Count(s, ".") >= MaxLevels || len(s) > MaxLength {
 			t.Fatalf("%q accepted as %q", s, p.String())
 		}
 	})

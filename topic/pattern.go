@@ -5,20 +5,22 @@ import (
 	"strings"
 )
 
-// systemLevel is the first level of the broker's own topics, which no wildcard matches (protocol §3).
+// systemLevel is the first level of the broker's own topics,
+// which no wildcard matches (protocol §3).
 const systemLevel = "system"
 
-// Pattern is a subscription pattern in canonical form (protocol §3). It is immutable; two patterns are the same
-// when their String is. The zero value matches nothing. Any goroutine.
+// Pattern is a subscription pattern in canonical form (protocol §3). It is immutable; two patterns
+// are the same when their String is. The zero value matches nothing. Any goroutine.
 type Pattern struct {
 	text   string
 	wild   bool
 	system bool
 }
 
-// ParsePattern checks that s is a pattern of at most five levels and 255 bytes and returns it in canonical form.
-// The error is a sentence naming the fault. A pattern such as "system.#" is well formed, though it matches
-// nothing: whoever subscribes for a client refuses it. The result never aliases s.
+// ParsePattern checks that s is a pattern of at most five levels and 255 bytes and returns it in
+// canonical form. The error is a sentence naming the fault. A pattern such as "system.#" is well
+// formed, though it matches nothing: whoever subscribes for a client refuses it. The result never
+// aliases s.
 func ParsePattern(s string) (Pattern, error) {
 	wild, err := check(s, true)
 	if err != nil {
@@ -38,8 +40,8 @@ func (p Pattern) Wild() bool { return p.wild }
 // System tells whether the first level is literally "system".
 func (p Pattern) System() bool { return p.system }
 
-// Matches tells whether the pattern matches a canonical name. It compares level by level, in time proportional
-// to the name's length, without allocating.
+// Matches tells whether the pattern matches a canonical name. It compares level by level, in time
+// proportional to the name's length, without allocating.
 func (p Pattern) Matches(name []byte) bool {
 	if !p.wild {
 		return len(name) > 0 && p.text == string(name)

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// A pattern's shape is the number of its levels before "#", which of them are "+", and whether "#" follows.
-// The patterns of one shape that match a name are at most one: the name's own levels with "+" at the shape's
-// places. So matching is one hash lookup for each shape that occurs, of which there are 93 at the very most and
-// few in practice, and a lookup that finds nothing mostly touches one cache line. That is less memory and fewer
-// cache misses than walking a trie, where each level of each branch costs several.
+// A pattern's shape is the number of its levels before "#", which of them are "+", and whether "#"
+// follows. The patterns of one shape that match a name are at most one: the name's own levels with
+// "+" at the shape's places. So matching is one hash lookup for each shape that occurs, of which
+// there are 93 at the very most and few in practice, and a lookup that finds nothing mostly touches
+// one cache line. That is less memory and fewer cache misses than walking a trie, where each level
+// of each branch costs several.
 type shape struct {
 	count int  // levels before "#"
 	plus  int  // bit i: level i is "+"
@@ -22,7 +23,10 @@ type shape struct {
 var seed = maphash.MakeSeed()
 
 // Odd factors, one for each level, so that equal levels in different places have different hashes.
-var factors = [MaxLevels]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9, 0xd6e8feb86659fd93, 0xff51afd7ed558ccd}
+var factors = [MaxLevels]uint64{
+	0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9, 0xd6e8feb86659fd93,
+	0xff51afd7ed558ccd,
+}
 
 // plusHash and belowHash stand for "+" at each level and "#" after each number of levels.
 var plusHash, belowHash = func() (plus, below [MaxLevels]uint64) {
@@ -41,7 +45,8 @@ func spread(hash uint64, i int) uint64 {
 	return high ^ low
 }
 
-// analyse returns a pattern's shape and hash. The hash of a pattern is the exclusive or of those of its levels.
+// analyse returns a pattern's shape and hash. The hash of a pattern is the exclusive or of those of
+// its levels.
 func analyse(pattern string) (sh shape, hash uint64) {
 	for more := true; more; {
 		var level string
@@ -65,13 +70,14 @@ func analyse(pattern string) (sh shape, hash uint64) {
 type levels struct {
 	name  []byte
 	count int
-	// differ[i] is what changes in the hash when level i is replaced by "+"; prefix[i] is the hash of the first
-	// i levels.
+	// differ[i] is what changes in the hash when level i is replaced by "+"; prefix[i] is the hash
+	// of the first i levels.
 	differ [MaxLevels]uint64
 	prefix [MaxLevels + 1]uint64
 }
 
-// split takes a canonical name apart. A name of more than five levels, or none, has a count of zero.
+// split takes a canonical name apart. A name of more than five levels, or none,
+// has a count of zero.
 func (l *levels) split(name []byte) {
 	l.name = name
 	for rest, n := name, 0; n < MaxLevels; n++ {
@@ -90,11 +96,14 @@ func (l *levels) split(name []byte) {
 	}
 }
 
-// shapes counts the patterns of each shape in a shard and knows which occur. Guarded by the shard's lock.
+// shapes counts the patterns of each shape in a shard and knows which occur.
+// Guarded by the shard's lock.
 type shapes struct {
-	ends   [MaxLevels + 1]uint32 // by count: bit p says that patterns without "#" whose "+" are p occur
-	belows [MaxLevels]uint32     // likewise with "#"
-	number [shapeCount]int32     // patterns, by shape.index
+	// By count: bit p says that patterns without "#" whose "+" are p occur; likewise with "#".
+	ends   [MaxLevels + 1]uint32
+	belows [MaxLevels]uint32
+
+	number [shapeCount]int32 // patterns, by shape.index
 }
 
 // shapeCount is the number of shapes: 2^1+…+2^5 without "#" and 2^0+…+2^4 with it.

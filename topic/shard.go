@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// shard is the patterns under one lock: those of some first levels, or those that begin with a wildcard.
+// shard is the patterns under one lock: those of some first levels,
+// or those that begin with a wildcard.
 type shard[S comparable] struct {
 	mu sync.RWMutex
 
@@ -20,7 +21,8 @@ type shard[S comparable] struct {
 	_ [72]byte // two cache lines, so that shards do not share one
 }
 
-// match adds to f the groups of kind k that match a name: first those without "#", the literal one before all.
+// match adds to f the groups of kind k that match a name:
+// first those without "#", the literal one before all.
 func (sh *shard[S]) match(l *levels, k Kind, f *found[S]) {
 	st := sh.stores[k]
 	if st == nil {

@@ -1,6 +1,7 @@
 package topic
 
-// Groups are kept by value in chunks, densely: a group's place is its number. The first chunk grows as needed.
+// Groups are kept by value in chunks, densely: a group's place is its number.
+// The first chunk grows as needed.
 const (
 	chunkBits = 7
 	chunkSize = 1 << chunkBits
@@ -26,15 +27,16 @@ func (st *store[S]) find(hash uint64, pattern string) int {
 	}
 	mask := uint32(len(t.slots) - 1)
 	for i := uint32(hash) & mask; t.slots[i] != 0; i = (i + 1) & mask {
-		if s := t.slots[i]; uint32(s>>32) == uint32(hash) && string(st.at(s.place()).text()) == pattern {
+		s := t.slots[i]
+		if uint32(s>>32) == uint32(hash) && string(st.at(s.place()).text()) == pattern {
 			return s.place()
 		}
 	}
 	return -1
 }
 
-// match returns the group whose pattern has this hash and matches name, or nil. literal says that only the
-// pattern that is the name does.
+// match returns the group whose pattern has this hash and matches name, or nil. literal says that
+// only the pattern that is the name does.
 func (st *store[S]) match(hash uint64, name []byte, literal bool) *group[S] {
 	t := st.table.part(hash)
 	if t.count == 0 {

@@ -1,7 +1,8 @@
 package topic
 
-// splitAbove is the number of entries past which a table is split into parts, which grow one at a time: growing
-// a larger table would hold the shard's lock for milliseconds. Parts cost a cache miss, so smaller tables have none.
+// splitAbove is the number of entries past which a table is split into parts, which grow one at a
+// time: growing a larger table would hold the shard's lock for milliseconds. Parts cost a cache
+// miss, so smaller tables have none.
 const (
 	splitAbove = 1 << 16
 	partBits   = 8
@@ -10,9 +11,10 @@ const (
 // smallestTable is the number of slots a table begins with.
 const smallestTable = 4
 
-// table maps hashes to places in a store: open addressing with linear probing, at most three quarters full. A
-// slot is eight bytes without a pointer, so that the table of a million patterns stays in the processor's cache
-// and the garbage collector does not look at it. Guarded by the shard's lock.
+// table maps hashes to places in a store: open addressing with linear probing, at most three
+// quarters full. A slot is eight bytes without a pointer, so that the table of a million patterns
+// stays in the processor's cache and the garbage collector does not look at it. Guarded by the
+// shard's lock.
 type table struct {
 	slots []slot // a power of two, or none
 	count int    // slots in use
@@ -35,7 +37,8 @@ func (t *table) part(hash uint64) *table {
 	return t
 }
 
-// insert adds a hash and place. rehash returns the whole hash of an entry of the table by its place.
+// insert adds a hash and place. rehash returns the whole hash of an entry of the table by its
+// place.
 func (t *table) insert(hash uint64, place int, rehash func(place int) uint64) {
 	if t.parts == nil && t.count >= splitAbove {
 		t.split(rehash)
@@ -97,7 +100,8 @@ func (t *table) move(hash uint64, from, to int) {
 func (t *table) remove(hash uint64, place int) {
 	t = t.part(hash)
 	mask, i := uint32(len(t.slots)-1), t.locate(hash, place)
-	// What follows without a gap moves up, unless that would put it before its home (Knuth, 6.4, algorithm R).
+	// What follows without a gap moves up, unless that would put it before its home (Knuth,
+	// 6.4, algorithm R).
 	for j := (i + 1) & mask; t.slots[j] != 0; j = (j + 1) & mask {
 		if (j-t.slots[j].home(mask))&mask >= (j-i)&mask {
 			t.slots[i] = t.slots[j]

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is the linear matcher the tree is held against.
+// model is the linear matcher the trie is held against.
 type model struct {
 	subscriptions map[subscription]Options
 }
@@ -102,7 +102,8 @@ func TestTreeAgainstModel(t *testing.T) {
 		sub := rapid.IntRange(0, 60)
 		t.Repeat(map[string]func(*rapid.T){
 			"subscribe": func(t *rapid.T) {
-				p, k, o := pattern.Draw(t, "pattern"), genKind.Draw(t, "kind"), genOptions.Draw(t, "options")
+				p, k := pattern.Draw(t, "pattern"), genKind.Draw(t, "kind")
+				o := genOptions.Draw(t, "options")
 				first := sub.Draw(t, "first")
 				for s := first; s <= sub.Draw(t, "last"); s++ {
 					_, had := m.subscriptions[subscription{p, k, s}]
@@ -219,7 +220,8 @@ func TestAllShapes(t *testing.T) {
 			if below < MaxLevels {
 				levels = append(levels[:below], "#")
 			}
-			if tree.Subscribe(mustPattern(t, string(bytes.Join(asBytes(levels), dot))), Publish, count, Options{}) {
+			p := mustPattern(t, string(bytes.Join(asBytes(levels), dot)))
+			if tree.Subscribe(p, Publish, count, Options{}) {
 				count++
 			}
 		}
@@ -234,7 +236,8 @@ func TestAllShapes(t *testing.T) {
 	}
 }
 
-// TestPopularPattern has 100,000 subscribers come and leave, oldest first: quadratic work would take minutes.
+// TestPopularPattern has 100,000 subscribers come and leave, oldest first:
+// quadratic work would take minutes.
 func TestPopularPattern(t *testing.T) {
 	const n = 100_000
 	tree, p := NewTrie[int](), mustPattern(t, "news.+")
@@ -273,13 +276,15 @@ func TestReplacedOptionsChangeTheVersion(t *testing.T) {
 	}
 }
 
-// TestConcurrent has writers and matchers at once. Each writer's subscriber is in two patterns or in none of its
-// own; one subscriber is always there.
+// TestConcurrent has writers and matchers at once. Each writer's subscriber is in two patterns or
+// in none of its own; one subscriber is always there.
 func TestConcurrent(t *testing.T) {
 	tree := NewTrie[int]()
 	tree.Subscribe(mustPattern(t, "a.b"), Publish, -1, Options{Priority: 1})
 	tree.Subscribe(mustPattern(t, "+.b"), Publish, -1, Options{Priority: 2})
-	patterns := []Pattern{mustPattern(t, "a.b"), mustPattern(t, "a.+"), mustPattern(t, "#"), mustPattern(t, "+.b")}
+	patterns := []Pattern{
+		mustPattern(t, "a.b"), mustPattern(t, "a.+"), mustPattern(t, "#"), mustPattern(t, "+.b"),
+	}
 	var writers, readers sync.WaitGroup
 	done := make(chan struct{})
 	for w := range 3 {
@@ -296,7 +301,8 @@ func TestConcurrent(t *testing.T) {
 	}
 	for range 3 {
 		readers.Go(func() {
-			cache := NewCache(tree, Publish, 4, func(_ []byte, m []Match[int]) int { return len(m) })
+			size := func(_ []byte, m []Match[int]) int { return len(m) }
+			cache := NewCache(tree, Publish, 4, size)
 			var dst []Match[int]
 			for {
 				dst, _ = tree.Match([]byte("a.b"), Publish, dst[:0])

@@ -59,7 +59,8 @@ func Start(address string, n Node, about About, log *slog.Logger) (*Server, erro
 		node: n, about: about, listener: listener, metrics: vm.NewSet(), done: make(chan struct{}),
 	}
 	s.metrics.RegisterMetricsWriter(s.writeMetrics)
-	mux := http.NewServeMux() // a pattern with GET takes HEAD too, and another method is answered 405
+	// A pattern with GET takes HEAD too, and another method is answered 405.
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		answerPlain(w, http.StatusOK, "ok")

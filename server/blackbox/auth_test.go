@@ -7,7 +7,8 @@ func TestS8_AuthNeedsToken(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		for _, payload := range []string{`{}`, `{"token":7}`, `{"token":""}`} {
-			if e := c.call("system.auth", payload).fault(t); e.Code != "INVALID_REQUEST" && e.Code != "UNAUTHORIZED" {
+			e := c.call("system.auth", payload).fault(t)
+			if e.Code != "INVALID_REQUEST" && e.Code != "UNAUTHORIZED" {
 				t.Errorf("%s: %+v", payload, e)
 			}
 		}

@@ -40,7 +40,9 @@ func parseMessage(f frame) (message, error) {
 	if !found || len(fields) < 3 || len(fields) > 6 || fields[len(fields)-1] == "" {
 		return message{}, fmt.Errorf("not a message: %.200q", f.data)
 	}
-	m := message{Action: fields[0], Topic: fields[1], Version: fields[2], Payload: payload, Text: f.text}
+	m := message{
+		Action: fields[0], Topic: fields[1], Version: fields[2], Payload: payload, Text: f.text,
+	}
 	if len(fields) > 3 {
 		m.ID, m.Extra = fields[3], fields[4:]
 	}
@@ -51,7 +53,8 @@ func parseMessage(f frame) (message, error) {
 	return m, fmt.Errorf("action %q", m.Action)
 }
 
-// client is a connection with a test's conveniences: everything that goes wrong ends the test. Test goroutine only.
+// client is a connection with a test's conveniences: everything that goes wrong ends the test.
+// Test goroutine only.
 type client struct {
 	t         testing.TB
 	peer      peer
@@ -183,7 +186,9 @@ func (c *client) call(topic, payload string) message {
 	c.t.Helper()
 	id := uuid.NewString()
 	c.send("request:"+topic+":1.0.0:"+id, payload)
-	m := c.await("the answer of "+topic, func(m message) bool { return m.Action == "response" && m.ID == id })
+	m := c.await("the answer of "+topic, func(m message) bool {
+		return m.Action == "response" && m.ID == id
+	})
 	m.mustHead(c.t, "response:"+topic+":1.0.0:"+id)
 	return m
 }
@@ -210,15 +215,18 @@ func (c *client) refused(topic, payload, code string) errorBody {
 	return e
 }
 
-// subscribe subscribes and checks the answer; extra are further members of the payload, as `,"priority":1`.
+// subscribe subscribes and checks the answer; extra are further members of the payload,
+// as `,"priority":1`.
 func (c *client) subscribe(action, pattern string, extra ...string) {
 	c.t.Helper()
-	c.ok("system.topic.subscribe", fmt.Sprintf(`{"action":%q,"topic":%q%s}`, action, pattern, strings.Join(extra, "")))
+	c.ok("system.topic.subscribe", fmt.Sprintf(`{"action":%q,"topic":%q%s}`,
+		action, pattern, strings.Join(extra, "")))
 }
 
-// settle proves that everything the node has for this connection so far has arrived: it is in the backlog afterwards.
-// The answer of a heartbeat comes after whatever was written to the connection before. One round trip is not
-// enough when another of the node's loops hands a message over meanwhile; three are.
+// settle proves that everything the node has for this connection so far has arrived: it is in the
+// backlog afterwards. The answer of a heartbeat comes after whatever was written to the connection
+// before. One round trip is not enough when another of the node's loops hands a message over
+// meanwhile; three are.
 func (c *client) settle() {
 	c.t.Helper()
 	for range 3 {
@@ -231,7 +239,8 @@ func (c *client) none() {
 	c.t.Helper()
 	c.settle()
 	if len(c.backlog) > 0 {
-		c.t.Fatalf("unexpected message over %s: %v (and %d more)", c.transport, c.backlog[0], len(c.backlog)-1)
+		c.t.Fatalf("unexpected message over %s: %v (and %d more)",
+			c.transport, c.backlog[0], len(c.backlog)-1)
 	}
 }
 
@@ -250,7 +259,8 @@ func (c *client) expectFault(header, code string) errorBody {
 func (m message) object(t testing.TB) map[string]any {
 	t.Helper()
 	var o map[string]any
-	if err := json.Unmarshal(m.Payload, &o); err != nil || o == nil || bytes.ContainsAny(m.Payload, "\r\n") {
+	err := json.Unmarshal(m.Payload, &o)
+	if err != nil || o == nil || bytes.ContainsAny(m.Payload, "\r\n") {
 		t.Fatalf("not one JSON object on one line: %v", m)
 	}
 	return o
@@ -289,7 +299,8 @@ func (m message) fault(t testing.TB) errorBody {
 	var body struct{ Error *errorBody }
 	decoder := json.NewDecoder(bytes.NewReader(m.Payload))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&body); err != nil || body.Error == nil || bytes.ContainsAny(m.Payload, "\r\n") {
+	err := decoder.Decode(&body)
+	if err != nil || body.Error == nil || bytes.ContainsAny(m.Payload, "\r\n") {
 		t.Fatalf("not an error object on one line (%v): %v", err, m)
 	}
 	if body.Error.Message == "" || body.Error.Code == "" {
@@ -318,7 +329,8 @@ func (e errorBody) names(field string) bool {
 	return strings.Contains(strings.ToLower(string(text)), strings.ToLower(field))
 }
 
-var uuidV4Form = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+var uuidV4Form = regexp.MustCompile(
+	`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func isUUIDv4(s string) bool { return uuidV4Form.MatchString(s) }
 
@@ -334,7 +346,9 @@ func (c *client) service(id string) map[string]any {
 }
 
 // perTransport runs a test with a fresh node over each transport.
-func perTransport(t *testing.T, settings []string, test func(t *testing.T, n *node, transport string)) {
+func perTransport(
+	t *testing.T, settings []string, test func(t *testing.T, n *node, transport string),
+) {
 	t.Parallel()
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) { test(t, startNode(t, settings...), transport) })
@@ -346,7 +360,9 @@ func perPair(t *testing.T, settings []string, test func(t *testing.T, n *node, f
 	t.Parallel()
 	for _, from := range transports {
 		for _, to := range transports {
-			t.Run(from+" to "+to, func(t *testing.T) { test(t, startNode(t, settings...), from, to) })
+			t.Run(from+" to "+to, func(t *testing.T) {
+				test(t, startNode(t, settings...), from, to)
+			})
 		}
 	}
 }

@@ -11,8 +11,9 @@ import (
 
 func TestS4_Initialize(t *testing.T) {
 	settings := []string{
-		"message.payload.maxLength=5000", "max.outstanding.requests=77", "request.response.timeout.default=1234",
-		"request.response.timeout.max=99999", "connection.heartbeatRetryTimeout=11000", "connection.heartbeatDeregisterTimeout=22000",
+		"message.payload.maxLength=5000", "max.outstanding.requests=77",
+		"request.response.timeout.default=1234", "request.response.timeout.max=99999",
+		"connection.heartbeatRetryTimeout=11000", "connection.heartbeatDeregisterTimeout=22000",
 	}
 	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport) // dial checks head and serviceId
@@ -55,7 +56,8 @@ func TestS4_ConnectionLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused := &client{t: t, peer: p, transport: overTCP}
-		if e := refused.expectErrorHead(); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "connection_limit" {
+		e := refused.expectErrorHead()
+		if e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "connection_limit" {
 			t.Errorf("got %+v", e)
 		}
 		if _, err := refused.tryFresh(); err != io.EOF {
@@ -67,7 +69,8 @@ func TestS4_ConnectionLimit(t *testing.T) {
 		r.write([]byte(upgradeHead))
 		resp, body := r.answer()
 		var object map[string]any
-		if resp.StatusCode != http.StatusServiceUnavailable || json.Unmarshal([]byte(body), &object) != nil {
+		if resp.StatusCode != http.StatusServiceUnavailable ||
+			json.Unmarshal([]byte(body), &object) != nil {
 			t.Errorf("got %s with %q", resp.Status, body)
 		}
 		if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/json") {

@@ -60,7 +60,10 @@ func readFlights(t testing.TB) []flight {
 
 // flightPatterns are 60 subscriptions of all kinds, drawn from the flights themselves.
 func flightPatterns(flights []flight) []string {
-	patterns := []string{"#", "+.+.+.+", "flights.#", "flights.+.+.late", "flights.+.+.early", "Flights.+.+.#", "+.#", "flights.nowhere.#"}
+	patterns := []string{
+		"#", "+.+.+.+", "flights.#", "flights.+.+.late", "flights.+.+.early", "Flights.+.+.#",
+		"+.#", "flights.nowhere.#",
+	}
 	for i := 0; len(patterns) < 60; i++ {
 		f := flights[i*331%len(flights)]
 		patterns = append(patterns, []string{
@@ -75,7 +78,8 @@ func flightPatterns(flights []flight) []string {
 	return patterns
 }
 
-// 20,000 real flights through the tool to 60 subscribers: each gets what the naive matcher predicts, in order.
+// 20,000 real flights through the tool to 60 subscribers: each gets what the naive matcher
+// predicts, in order.
 func TestFlights_FanOut(t *testing.T) {
 	t.Parallel()
 	if toolBinary == "" {
@@ -127,7 +131,8 @@ func pipeFlights(t testing.TB, n *node, flights []flight) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	pub := exec.CommandContext(ctx, toolBinary, "pub", "--tsv", "--fail-no-route", "--server", "tcp://"+n.tcp)
+	pub := exec.CommandContext(ctx, toolBinary,
+		"pub", "--tsv", "--fail-no-route", "--server", "tcp://"+n.tcp)
 	pub.Stdin = &input
 	pub.Env = cleanEnvironment()
 	if out, err := pub.CombinedOutput(); err != nil {
@@ -145,8 +150,10 @@ func expectFlights(p peer, want []flight) error {
 		if err != nil {
 			return err
 		}
-		if m.Action != "publish" || m.Topic != f.topic || string(m.Payload) != f.line || !isUUIDv4(m.ID) {
-			return fmt.Errorf("flight %d of %d: got %v, want %s %s", i, len(want), m, f.topic, f.line)
+		if m.Action != "publish" || m.Topic != f.topic || string(m.Payload) != f.line ||
+			!isUUIDv4(m.ID) {
+			return fmt.Errorf("flight %d of %d: got %v, want %s %s",
+				i, len(want), m, f.topic, f.line)
 		}
 	}
 	return nil
@@ -177,7 +184,8 @@ func summarize(flights []flight) map[route]delays {
 	return summary
 }
 
-// A service with four instances answers 2,000 questions about delays; every answer is that of its question.
+// A service with four instances answers 2,000 questions about delays;
+// every answer is that of its question.
 func TestFlights_DelayLookup(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, patient...)
@@ -188,7 +196,8 @@ func TestFlights_DelayLookup(t *testing.T) {
 	lost := make(chan error, instances)
 	for i := range instances {
 		service := n.dial(t, transports[i%2])
-		service.ok("system.service.register", fmt.Sprintf(`{"name":"delays%d","description":"looks delays up"}`, i))
+		service.ok("system.service.register",
+			fmt.Sprintf(`{"name":"delays%d","description":"looks delays up"}`, i))
 		service.subscribe("request", "delay.lookup.+")
 		go func() { lost <- serveDelays(service.peer, summary) }()
 	}
@@ -231,7 +240,8 @@ func serveDelays(p peer, summary map[route]delays) error {
 		if err != nil {
 			return err
 		}
-		if err := p.Send([]byte("response:" + m.Topic + ":" + m.Version + ":" + m.ID + "\n" + string(answer))); err != nil {
+		head := "response:" + m.Topic + ":" + m.Version + ":" + m.ID
+		if err := p.Send([]byte(head + "\n" + string(answer))); err != nil {
 			return fmt.Errorf("the service: %w", err)
 		}
 	}
@@ -243,7 +253,8 @@ func askDelays(p peer, flights []flight, summary map[route]delays) error {
 	for _, f := range flights {
 		id := uuid.NewString()
 		asked[id] = f
-		question := fmt.Sprintf("request:delay.lookup.%s:1.0.0:%s::60000\n{\"origin\":%q,\"destination\":%q}", f.Origin, id, f.Origin, f.Destination)
+		question := fmt.Sprintf("request:delay.lookup.%s:1.0.0:%s::60000\n"+
+			"{\"origin\":%q,\"destination\":%q}", f.Origin, id, f.Origin, f.Destination)
 		if err := p.Send([]byte(question)); err != nil {
 			return err
 		}
@@ -259,7 +270,9 @@ func askDelays(p peer, flights []flight, summary map[route]delays) error {
 		}
 		f, known := asked[m.ID]
 		var got delays
-		if err := json.Unmarshal(m.Payload, &got); err != nil || !known || m.Topic != "delay.lookup."+f.Origin || got != summary[route{f.Origin, f.Destination}] {
+		err = json.Unmarshal(m.Payload, &got)
+		if err != nil || !known || m.Topic != "delay.lookup."+f.Origin ||
+			got != summary[route{f.Origin, f.Destination}] {
 			return fmt.Errorf("asked about %s-%s, got %v (%v)", f.Origin, f.Destination, m, err)
 		}
 		delete(asked, m.ID)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// flow keeps a publisher at most window messages ahead of the slowest of its followers, so that what they are sent
-// fits their outbound rings and nothing may be lost. Any goroutine.
+// flow keeps a publisher at most window messages ahead of the slowest of its followers, so that
+// what they are sent fits their outbound rings and nothing may be lost. Any goroutine.
 type flow struct {
 	window int // Immutable.
 
@@ -59,7 +59,8 @@ func (f *flow) behind(sent int) bool {
 	return false
 }
 
-// follow receives count numbered messages ("0 …", "1 …") in order and nothing else, noting its progress.
+// follow receives count numbered messages ("0 …", "1 …") in order and nothing else,
+// noting its progress.
 func (f *flow) follow(p peer, follower, count int) error {
 	for i := range count {
 		if err := expectNumber(p, i); err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A payload crosses every pair of transports unchanged, and its WebSocket frame type follows its bytes.
+// A payload crosses every pair of transports unchanged,
+// and its WebSocket frame type follows its bytes.
 func TestS1_TextAndBinary(t *testing.T) {
 	payloads := []struct {
 		name, payload string
@@ -66,7 +67,8 @@ func TestS1_BinaryFrameWithText(t *testing.T) {
 	n := startNode(t)
 	a, b := n.dial(t, overWS), n.dial(t, overWS)
 	b.subscribe("publish", "frame.kind")
-	if err := a.peer.(*wsPeer).sendAs(websocket.MessageBinary, []byte("publish:frame.kind:1.0.0\nplain")); err != nil {
+	plain := []byte("publish:frame.kind:1.0.0\nplain")
+	if err := a.peer.(*wsPeer).sendAs(websocket.MessageBinary, plain); err != nil {
 		t.Fatal(err)
 	}
 	if m := b.expectPayload("publish:frame.kind:1.0.0:*", "plain"); !m.Text {
@@ -74,7 +76,8 @@ func TestS1_BinaryFrameWithText(t *testing.T) {
 	}
 }
 
-// The largest frame is the largest payload plus the longest header of protocol §2 with the default largest timeout.
+// The largest frame is the largest payload plus the longest header of protocol §2 with the default
+// largest timeout.
 func largestFrame(payload int) int {
 	return payload + 8 + 1 + 255 + 1 + 20 + 1 + 36 + 1 + 36 + 1 + len("3600000")
 }
@@ -99,7 +102,9 @@ func TestS1_OversizeFrameTCP(t *testing.T) {
 func (c *client) expectErrorHead() errorBody {
 	c.t.Helper()
 	m := c.recv()
-	if head := m.head(); head != "response:error:1.0.0" && !(strings.HasPrefix(head, "response:error:1.0.0:") && len(m.Extra) == 0) {
+	head := m.head()
+	withID := strings.HasPrefix(head, "response:error:1.0.0:") && len(m.Extra) == 0
+	if head != "response:error:1.0.0" && !withID {
 		c.t.Fatalf("got %v, want response:error:1.0.0", m)
 	}
 	return m.fault(c.t)
@@ -107,7 +112,8 @@ func (c *client) expectErrorHead() errorBody {
 
 func checkOversize(t *testing.T, e errorBody, length uint64) {
 	t.Helper()
-	if e.Code != "MALFORMED_MESSAGE" || e.Details["length"] != float64(length) || e.Details["maxLength"] != float64(largestFrame(16384)) {
+	if e.Code != "MALFORMED_MESSAGE" || e.Details["length"] != float64(length) ||
+		e.Details["maxLength"] != float64(largestFrame(16384)) {
 		t.Errorf("got %+v, want length %d and maxLength %d", e, length, largestFrame(16384))
 	}
 }
@@ -138,7 +144,8 @@ func TestS1_OversizeFrameWS(t *testing.T) {
 		if err != nil {
 			t.Fatalf("opcode %d, %q: %v", op, payload, err)
 		}
-		if e := m.fault(t); e.Code != "MALFORMED_MESSAGE" || e.Details["maxLength"] != float64(largestFrame(16384)) {
+		e := m.fault(t)
+		if e.Code != "MALFORMED_MESSAGE" || e.Details["maxLength"] != float64(largestFrame(16384)) {
 			t.Errorf("got %+v", e)
 		}
 		r.closedWith(1009)
@@ -160,7 +167,8 @@ func TestS1_OversizeFrameWSLibrary(t *testing.T) {
 
 // A payload over the limit in a legal frame costs an error, not the connection.
 func TestS1_OversizePayload(t *testing.T) {
-	perTransport(t, []string{"message.payload.maxLength=1000"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"message.payload.maxLength=1000"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		c.subscribe("publish", "size.test")
 		for _, size := range []int{999, 1000} {
@@ -232,7 +240,8 @@ func TestS1_WSFragments(t *testing.T) {
 	r.closedWith(1000)
 }
 
-// Text is checked as it arrives: neither the frame nor the message is complete when the connection closes.
+// Text is checked as it arrives: neither the frame nor the message is complete when the connection
+// closes.
 func TestS1_UTF8FailFast(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
@@ -242,11 +251,15 @@ func TestS1_UTF8FailFast(t *testing.T) {
 		bytes []byte
 	}{
 		{"whole frame", wsFrame(fin|opText, bad)},
-		{"frame not complete", append(wsFrameHead(fin|opText, 1000), wsFrame(fin|opText, bad)[6:]...)},
+		{"frame not complete",
+			append(wsFrameHead(fin|opText, 1000), wsFrame(fin|opText, bad)[6:]...)},
 		{"first fragment", wsFrame(opText, bad)},
-		{"first fragment not complete", append(wsFrameHead(opText, 1000), wsFrame(opText, bad)[6:]...)},
-		{"second fragment", append(wsFrame(opText, []byte("publish:a.b:1.0.0\n\xe2")), wsFrame(opContinuation, []byte("\xe2"))...)},
-		{"message ends inside a code point", wsFrame(fin|opText, []byte("publish:a.b:1.0.0\n\xe2\x82"))},
+		{"first fragment not complete",
+			append(wsFrameHead(opText, 1000), wsFrame(opText, bad)[6:]...)},
+		{"second fragment", append(wsFrame(opText, []byte("publish:a.b:1.0.0\n\xe2")),
+			wsFrame(opContinuation, []byte("\xe2"))...)},
+		{"message ends inside a code point",
+			wsFrame(fin|opText, []byte("publish:a.b:1.0.0\n\xe2\x82"))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := dialRawWS(t, n)
@@ -272,7 +285,8 @@ func TestS1_WSProtocolErrors(t *testing.T) {
 		{"fragmented ping", wsFrame(opPing, []byte("x"))},
 		{"long ping", wsFrame(fin|opPing, make([]byte, 126))},
 		{"continuation of nothing", wsFrame(fin|opContinuation, []byte("x"))},
-		{"new message inside a message", append(wsFrame(opText, []byte("x")), wsFrame(fin|opText, []byte("x"))...)},
+		{"new message inside a message",
+			append(wsFrame(opText, []byte("x")), wsFrame(fin|opText, []byte("x"))...)},
 		{"close payload of one byte", wsFrame(fin|opClose, []byte{3})},
 		{"close code 1005", wsFrame(fin|opClose, []byte{0x03, 0xed})},
 	} {

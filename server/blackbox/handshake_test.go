@@ -40,7 +40,8 @@ func TestS1_HandshakeRefusals(t *testing.T) {
 		{"no host", replace("Host: localhost\r\n", ""), 400},
 		{"POST", replace("GET ", "POST "), 400},
 		{"not HTTP", "\x16\x03\x01 hello\r\n\r\n", 400},
-		{"long headers", replace("\r\n\r\n", "\r\nX-Long: "+strings.Repeat("x", 9000)+"\r\n\r\n"), 431},
+		{"long headers",
+			replace("\r\n\r\n", "\r\nX-Long: "+strings.Repeat("x", 9000)+"\r\n\r\n"), 431},
 		{"endless line", "GET /" + strings.Repeat("x", 9000), 431},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -62,7 +63,8 @@ func TestS1_LongHeadersUnderTheLimit(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
 	r := dialRaw(t, n.ws)
-	r.write([]byte(strings.Replace(upgradeHead, "\r\n\r\n", "\r\nCookie: "+strings.Repeat("x", 7000)+"\r\n\r\n", 1)))
+	cookie := "\r\nCookie: " + strings.Repeat("x", 7000) + "\r\n\r\n"
+	r.write([]byte(strings.Replace(upgradeHead, "\r\n\r\n", cookie, 1)))
 	r.upgraded()
 	r.initialized()
 	r.beat()
@@ -92,7 +94,8 @@ func TestS1_SlowHandshake(t *testing.T) {
 		r.write([]byte(head))
 		_, _ = io.Copy(io.Discard, r.in) // an HTTP answer before the end is allowed
 		r.ended()
-		if passed := time.Since(start); passed < limit-50*time.Millisecond || passed > limit+5*time.Second {
+		passed := time.Since(start)
+		if passed < limit-50*time.Millisecond || passed > limit+5*time.Second {
 			t.Errorf("%d bytes of a head: cut after %v", len(head), passed)
 		}
 	}

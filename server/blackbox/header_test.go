@@ -12,70 +12,81 @@ const (
 	idC = "12345678-1234-4234-9234-123456789abc"
 )
 
-// Every rule of the header line: the error names the field and, where it can be read, the request ID.
+// fourLevels is a topic of 192+n bytes: three levels of 63 letters, and one of n.
+func fourLevels(n int) string {
+	return strings.Repeat("a", 63) + "." + strings.Repeat("b", 63) + "." +
+		strings.Repeat("c", 63) + "." + strings.Repeat("d", n)
+}
+
+var badHeaders = []struct{ name, header, field, id string }{
+	{"no fields", "", "", ""},
+	{"one field", "publish", "", ""},
+	{"two fields", "publish:a.b", "", ""},
+	{"seven fields", "request:a.b:1.0.0:" + idA + ":" + idB + ":100:x", "", idA},
+	{"unknown action", "subscribe:a.b:1.0.0:" + idA, "action", idA},
+	{"empty action", ":a.b:1.0.0:" + idA, "action", idA},
+	{"space before action", " publish:a.b:1.0.0", "action", ""},
+	{"space after action", "publish :a.b:1.0.0", "action", ""},
+	{"empty topic", "publish::1.0.0:" + idA, "topic", idA},
+	{"six levels", "publish:a.b.c.d.e.f:1.0.0:" + idA, "topic", idA},
+	{"empty level", "publish:a..b:1.0.0", "topic", ""},
+	{"dot at the start", "publish:.a:1.0.0", "topic", ""},
+	{"dot at the end", "publish:a.:1.0.0", "topic", ""},
+	{"level starts with a digit", "publish:a.1b:1.0.0", "topic", ""},
+	{"hyphen", "publish:a-b:1.0.0", "topic", ""},
+	{"underscore", "publish:a_b:1.0.0", "topic", ""},
+	{"not ASCII", "publish:café:1.0.0", "topic", ""},
+	{"wildcard +", "publish:a.+:1.0.0", "topic", ""},
+	{"wildcard #", "publish:#:1.0.0", "topic", ""},
+	{"space in topic", "publish:a b:1.0.0", "topic", ""},
+	{"256 bytes", "publish:" + fourLevels(64) + ":1.0.0:" + idA, "topic", idA},
+	{"empty version", "publish:a.b::" + idA, "version", idA},
+	{"two numbers", "publish:a.b:1.0:" + idA, "version", idA},
+	{"four numbers", "publish:a.b:1.0.0.0", "version", ""},
+	{"v", "publish:a.b:v1.0.0", "version", ""},
+	{"pre-release", "publish:a.b:1.0.0-beta", "version", ""},
+	{"build", "publish:a.b:1.0.0+1", "version", ""},
+	{"leading zero", "publish:a.b:1.00.0", "version", ""},
+	{"leading zero in major", "publish:a.b:01.0.0", "version", ""},
+	{"sign in version", "publish:a.b:-1.0.0", "version", ""},
+	{"empty minor", "publish:a.b:1..0", "version", ""},
+	{"space in version", "publish:a.b:1.0.0 ", "version", ""},
+	{"21 bytes", "publish:a.b:1.0.12345678901234567", "version", ""},
+	{"short ID", "request:a.b:1.0.0:1234", "requestId", ""},
+	{"ID without hyphens", "request:a.b:1.0.0:" + strings.ReplaceAll(idA, "-", "") + "0000",
+		"requestId", ""},
+	{"ID not hexadecimal", "request:a.b:1.0.0:" + strings.Replace(idA, "0", "g", 1),
+		"requestId", ""},
+	{"ID in braces", "request:a.b:1.0.0:{" + idA + "}", "requestId", ""},
+	{"ID with a space", "request:a.b:1.0.0: " + idA, "requestId", ""},
+	{"short parent", "request:a.b:1.0.0:" + idA + ":1234", "parentRequestId", idA},
+	{"parent not hexadecimal",
+		"request:a.b:1.0.0:" + idA + ":" + strings.Replace(idB, "f", "x", 1),
+		"parentRequestId", idA},
+	{"timeout 0", "request:a.b:1.0.0:" + idA + "::0", "timeout", idA},
+	{"timeout 000", "request:a.b:1.0.0:" + idA + "::000", "timeout", idA},
+	{"timeout too large", "request:a.b:1.0.0:" + idA + "::3600001", "timeout", idA},
+	{"timeout overflows", "request:a.b:1.0.0:" + idA + "::18446744073709551617", "timeout", idA},
+	{"timeout with sign", "request:a.b:1.0.0:" + idA + "::+100", "timeout", idA},
+	{"negative timeout", "request:a.b:1.0.0:" + idA + "::-1", "timeout", idA},
+	{"timeout with fraction", "request:a.b:1.0.0:" + idA + "::1.5", "timeout", idA},
+	{"hexadecimal timeout", "request:a.b:1.0.0:" + idA + "::0x10", "timeout", idA},
+	{"timeout with space", "request:a.b:1.0.0:" + idA + ":: 100", "timeout", idA},
+	{"timeout on publish", "publish:a.b:1.0.0:" + idA + "::100", "timeout", idA},
+	{"timeout on response", "response:a.b:1.0.0:" + idA + "::100", "timeout", idA},
+	{"carriage return", "publish:a.b:1.0.0\r", "version", ""},
+}
+
+// Every rule of the header line: the error names the field and, where it can be read,
+// the request ID.
 func TestS2_HeaderErrors(t *testing.T) {
-	long := strings.Repeat("a", 63) + "." + strings.Repeat("b", 63) + "." + strings.Repeat("c", 63) + "." + strings.Repeat("d", 64)
-	if len(long) != 256 {
+	if long := fourLevels(64); len(long) != 256 {
 		t.Fatal(len(long))
-	}
-	rows := []struct{ name, header, field, id string }{
-		{"no fields", "", "", ""},
-		{"one field", "publish", "", ""},
-		{"two fields", "publish:a.b", "", ""},
-		{"seven fields", "request:a.b:1.0.0:" + idA + ":" + idB + ":100:x", "", idA},
-		{"unknown action", "subscribe:a.b:1.0.0:" + idA, "action", idA},
-		{"empty action", ":a.b:1.0.0:" + idA, "action", idA},
-		{"space before action", " publish:a.b:1.0.0", "action", ""},
-		{"space after action", "publish :a.b:1.0.0", "action", ""},
-		{"empty topic", "publish::1.0.0:" + idA, "topic", idA},
-		{"six levels", "publish:a.b.c.d.e.f:1.0.0:" + idA, "topic", idA},
-		{"empty level", "publish:a..b:1.0.0", "topic", ""},
-		{"dot at the start", "publish:.a:1.0.0", "topic", ""},
-		{"dot at the end", "publish:a.:1.0.0", "topic", ""},
-		{"level starts with a digit", "publish:a.1b:1.0.0", "topic", ""},
-		{"hyphen", "publish:a-b:1.0.0", "topic", ""},
-		{"underscore", "publish:a_b:1.0.0", "topic", ""},
-		{"not ASCII", "publish:café:1.0.0", "topic", ""},
-		{"wildcard +", "publish:a.+:1.0.0", "topic", ""},
-		{"wildcard #", "publish:#:1.0.0", "topic", ""},
-		{"space in topic", "publish:a b:1.0.0", "topic", ""},
-		{"256 bytes", "publish:" + long + ":1.0.0:" + idA, "topic", idA},
-		{"empty version", "publish:a.b::" + idA, "version", idA},
-		{"two numbers", "publish:a.b:1.0:" + idA, "version", idA},
-		{"four numbers", "publish:a.b:1.0.0.0", "version", ""},
-		{"v", "publish:a.b:v1.0.0", "version", ""},
-		{"pre-release", "publish:a.b:1.0.0-beta", "version", ""},
-		{"build", "publish:a.b:1.0.0+1", "version", ""},
-		{"leading zero", "publish:a.b:1.00.0", "version", ""},
-		{"leading zero in major", "publish:a.b:01.0.0", "version", ""},
-		{"sign in version", "publish:a.b:-1.0.0", "version", ""},
-		{"empty minor", "publish:a.b:1..0", "version", ""},
-		{"space in version", "publish:a.b:1.0.0 ", "version", ""},
-		{"21 bytes", "publish:a.b:1.0.12345678901234567", "version", ""},
-		{"short ID", "request:a.b:1.0.0:1234", "requestId", ""},
-		{"ID without hyphens", "request:a.b:1.0.0:" + strings.ReplaceAll(idA, "-", "") + "0000", "requestId", ""},
-		{"ID not hexadecimal", "request:a.b:1.0.0:" + strings.Replace(idA, "0", "g", 1), "requestId", ""},
-		{"ID in braces", "request:a.b:1.0.0:{" + idA + "}", "requestId", ""},
-		{"ID with a space", "request:a.b:1.0.0: " + idA, "requestId", ""},
-		{"short parent", "request:a.b:1.0.0:" + idA + ":1234", "parentRequestId", idA},
-		{"parent not hexadecimal", "request:a.b:1.0.0:" + idA + ":" + strings.Replace(idB, "f", "x", 1), "parentRequestId", idA},
-		{"timeout 0", "request:a.b:1.0.0:" + idA + "::0", "timeout", idA},
-		{"timeout 000", "request:a.b:1.0.0:" + idA + "::000", "timeout", idA},
-		{"timeout too large", "request:a.b:1.0.0:" + idA + "::3600001", "timeout", idA},
-		{"timeout overflows", "request:a.b:1.0.0:" + idA + "::18446744073709551617", "timeout", idA},
-		{"timeout with sign", "request:a.b:1.0.0:" + idA + "::+100", "timeout", idA},
-		{"negative timeout", "request:a.b:1.0.0:" + idA + "::-1", "timeout", idA},
-		{"timeout with fraction", "request:a.b:1.0.0:" + idA + "::1.5", "timeout", idA},
-		{"hexadecimal timeout", "request:a.b:1.0.0:" + idA + "::0x10", "timeout", idA},
-		{"timeout with space", "request:a.b:1.0.0:" + idA + ":: 100", "timeout", idA},
-		{"timeout on publish", "publish:a.b:1.0.0:" + idA + "::100", "timeout", idA},
-		{"timeout on response", "response:a.b:1.0.0:" + idA + "::100", "timeout", idA},
-		{"carriage return", "publish:a.b:1.0.0\r", "version", ""},
 	}
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		c.subscribe("both", "#")
-		for _, row := range rows {
+		for _, row := range badHeaders {
 			c.send(row.header, "{}")
 			e := c.expectErrorHead()
 			if e.Code != "MALFORMED_MESSAGE" {
@@ -114,27 +125,34 @@ func TestS2_NoNewline(t *testing.T) {
 	})
 }
 
-// What the header's rules allow arrives; a case of header in, the header line that subscribers see out.
+// What the header's rules allow arrives; a case of header in,
+// the header line that subscribers see out.
 func TestS2_HeaderAccepted(t *testing.T) {
-	longest := strings.Repeat("a", 63) + "." + strings.Repeat("b", 63) + "." + strings.Repeat("c", 63) + "." + strings.Repeat("d", 63) // 255 bytes
+	longest := fourLevels(63) // 255 bytes
 	rows := []struct{ name, header, out, ack string }{
 		{"plain", "publish:a.b:1.0.0", "publish:a.b:1.0.0", ""},
 		{"upper-case action", "PUBLISH:a.b:1.0.0", "publish:a.b:1.0.0", ""},
 		{"mixed-case action", "PubLish:a.b:1.0.0", "publish:a.b:1.0.0", ""},
-		{"topic keeps its spelling", "publish:Alpha.BRAVO.cHarlie9:1.0.0", "publish:Alpha.BRAVO.cHarlie9:1.0.0", ""},
+		{"topic keeps its spelling",
+			"publish:Alpha.BRAVO.cHarlie9:1.0.0", "publish:Alpha.BRAVO.cHarlie9:1.0.0", ""},
 		{"one letter", "publish:a:1.0.0", "publish:a:1.0.0", ""},
-		{"five levels", "publish:a.b1.c22.d333.e4444:1.0.0", "publish:a.b1.c22.d333.e4444:1.0.0", ""},
+		{"five levels",
+			"publish:a.b1.c22.d333.e4444:1.0.0", "publish:a.b1.c22.d333.e4444:1.0.0", ""},
 		{"255 bytes", "publish:" + longest + ":1.0.0", "publish:" + longest + ":1.0.0", ""},
-		{"any version of a user topic", "publish:a.b:999.10.12345678901", "publish:a.b:999.10.12345678901", ""},
+		{"any version of a user topic",
+			"publish:a.b:999.10.12345678901", "publish:a.b:999.10.12345678901", ""},
 		{"version 0.0.0", "publish:a.b:0.0.0", "publish:a.b:0.0.0", ""},
-		{"version of 20 bytes", "publish:a.b:1.0.1234567890123456", "publish:a.b:1.0.1234567890123456", ""},
+		{"version of 20 bytes",
+			"publish:a.b:1.0.1234567890123456", "publish:a.b:1.0.1234567890123456", ""},
 		{"trailing empty fields", "publish:a.b:1.0.0:::", "publish:a.b:1.0.0", ""},
 		{"trailing empty ID", "publish:a.b:1.0.0:", "publish:a.b:1.0.0", ""},
 		{"empty ID, parent", "publish:a.b:1.0.0::" + idB, "publish:a.b:1.0.0", ""},
 		{"ID", "publish:a.b:1.0.0:" + idA, "publish:a.b:1.0.0", idA},
 		{"ID, trailing empty fields", "publish:a.b:1.0.0:" + idA + "::", "publish:a.b:1.0.0", idA},
 		{"ID and parent", "publish:a.b:1.0.0:" + idA + ":" + idB, "publish:a.b:1.0.0", idA},
-		{"nil ID: version nibble not checked", "publish:a.b:1.0.0:00000000-0000-0000-0000-000000000000", "publish:a.b:1.0.0", "00000000-0000-0000-0000-000000000000"},
+		{"nil ID: version nibble not checked",
+			"publish:a.b:1.0.0:00000000-0000-0000-0000-000000000000", "publish:a.b:1.0.0",
+			"00000000-0000-0000-0000-000000000000"},
 	}
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		a, b := n.dial(t, from), n.dial(t, to)
@@ -171,9 +189,10 @@ func TestS2_UpperCaseID(t *testing.T) {
 	})
 }
 
-// The longest request header there is, timeouts with leading zeros, and every way to leave optional fields out.
+// The longest request header there is, timeouts with leading zeros,
+// and every way to leave optional fields out.
 func TestS2_RequestHeaders(t *testing.T) {
-	longest := strings.Repeat("A", 63) + "." + strings.Repeat("b", 63) + "." + strings.Repeat("c", 63) + "." + strings.Repeat("d", 63)
+	longest := strings.Repeat("A", 63) + fourLevels(63)[63:]
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		a, b := n.dial(t, from), n.dial(t, to)
 		b.subscribe("request", "#")
@@ -212,7 +231,8 @@ func TestS2_SystemVersion(t *testing.T) {
 		c := n.dial(t, transport)
 		for _, version := range []string{"1.0.0", "1.9.27"} {
 			c.send("request:system.heartbeat:"+version+":"+idA, "{}")
-			if m := c.expect("response:system.heartbeat:" + version + ":" + idA); m.object(t)["status"] != "success" {
+			m := c.expect("response:system.heartbeat:" + version + ":" + idA)
+			if m.object(t)["status"] != "success" {
 				t.Errorf("version %s: %v", version, m)
 			}
 		}
@@ -231,7 +251,10 @@ func TestS2_SystemPayload(t *testing.T) {
 		for _, good := range []string{"", "{}", " {\n} ", `{"unknown":[1]}`} {
 			c.ok("system.heartbeat", good)
 		}
-		for _, bad := range []string{"[]", "null", "1", `"x"`, "{", "{}{}", "{} x", "hello", `{"a":1,}`, "{'a':1}", "{\"a\":\"\xff\xfe"} {
+		for _, bad := range []string{
+			"[]", "null", "1", `"x"`, "{", "{}{}", "{} x", "hello",
+			`{"a":1,}`, "{'a':1}", "{\"a\":\"\xff\xfe",
+		} {
 			for _, topic := range []string{"system.topic.list", "system.topic.subscribe"} {
 				c.send("request:"+topic+":1.0.0:"+idA, bad)
 				c.expectFault("response:"+topic+":1.0.0:"+idA, "MALFORMED_MESSAGE")
@@ -253,7 +276,8 @@ func TestS2_OneLine(t *testing.T) {
 		if got := items(t, m.object(t), "services")[0]["name"]; got != "two\nlines" {
 			t.Errorf("name is %q", got)
 		}
-		c.refused("system.topic.subscribe", `{"action":"publish","topic":"a\nb"}`, "INVALID_REQUEST")
+		c.refused("system.topic.subscribe", `{"action":"publish","topic":"a\nb"}`,
+			"INVALID_REQUEST")
 		c.refused("system.log.subscribe", `{"regex":"(\n"}`, "INVALID_REQUEST")
 	})
 }

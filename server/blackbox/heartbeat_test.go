@@ -7,9 +7,12 @@ import (
 	"time"
 )
 
-// A message that a service sends counts as its heartbeat; silence is asked after, then ends the connection.
+// A message that a service sends counts as its heartbeat;
+// silence is asked after, then ends the connection.
 func TestS8_HeartbeatTimeouts(t *testing.T) {
-	settings := []string{"connection.heartbeatRetryTimeout=300", "connection.heartbeatDeregisterTimeout=1000"}
+	settings := []string{
+		"connection.heartbeatRetryTimeout=300", "connection.heartbeatDeregisterTimeout=1000",
+	}
 	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		start := time.Now()
 		silent := n.dial(t, transport)
@@ -29,7 +32,8 @@ func TestS8_HeartbeatTimeouts(t *testing.T) {
 				t.Fatalf("got %v", m)
 			}
 			asked++
-			if passed := time.Since(quiet); passed < time.Duration(asked)*300*time.Millisecond-50*time.Millisecond {
+			passed := time.Since(quiet)
+			if passed < time.Duration(asked)*300*time.Millisecond-50*time.Millisecond {
 				t.Errorf("heartbeat %d after %v", asked, passed)
 			}
 		}
@@ -47,7 +51,8 @@ func TestS8_HeartbeatTimeouts(t *testing.T) {
 		if answering.service(silent.id) != nil {
 			t.Error("the silent one is still listed")
 		}
-		if text := string(answering.call("system.topic.subscriptions", "").Payload); strings.Contains(text, silent.id) {
+		text := string(answering.call("system.topic.subscriptions", "").Payload)
+		if strings.Contains(text, silent.id) {
 			t.Errorf("it left traces: %s", text)
 		}
 	})
@@ -63,7 +68,8 @@ func answerHeartbeats(p peer, count int) error {
 		if m, err := parseMessage(f); err != nil || m.head() != "request:system.heartbeat:1.0.0" {
 			return fmt.Errorf("got %v, %v", m, err)
 		}
-		if err := p.Send([]byte("response:system.heartbeat:1.0.0\n{\"status\":\"success\"}")); err != nil {
+		alive := []byte("response:system.heartbeat:1.0.0\n{\"status\":\"success\"}")
+		if err := p.Send(alive); err != nil {
 			return err
 		}
 	}
@@ -72,7 +78,9 @@ func answerHeartbeats(p peer, count int) error {
 
 // Any message keeps a service alive, a malformed one too.
 func TestS8_AnyMessageIsAHeartbeat(t *testing.T) {
-	settings := []string{"connection.heartbeatRetryTimeout=300", "connection.heartbeatDeregisterTimeout=900"}
+	settings := []string{
+		"connection.heartbeatRetryTimeout=300", "connection.heartbeatDeregisterTimeout=900",
+	}
 	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		c.subscribe("publish", "any.test")

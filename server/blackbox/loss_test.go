@@ -30,7 +30,9 @@ func TestS6_TargetDisconnects(t *testing.T) {
 				t.Fatalf("not asked or twice: %v", m)
 			}
 			delete(ids, m.ID)
-			if e := m.fault(t); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "disconnected" || e.Details["targetServiceId"] != target.id {
+			e := m.fault(t)
+			if e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "disconnected" ||
+				e.Details["targetServiceId"] != target.id {
 				t.Errorf("got %v", m)
 			}
 		}
@@ -49,7 +51,9 @@ func TestS6_RequesterDisconnects(t *testing.T) {
 		requester.send("request:gone.test:1.0.0:"+idA, "")
 		m := target.expect("request:gone.test:1.0.0:*")
 		_ = requester.peer.Close()
-		eventually(t, "the requester is gone", func() bool { return watcher.service(requester.id) == nil })
+		eventually(t, "the requester is gone", func() bool {
+			return watcher.service(requester.id) == nil
+		})
 		target.send("response:gone.test:1.0.0:"+m.ID, "too late for you")
 		target.none()
 		watcher.none()
@@ -58,7 +62,8 @@ func TestS6_RequesterDisconnects(t *testing.T) {
 
 // Over the node's limit the oldest request is answered, wherever its requester and its target are.
 func TestS6_Eviction(t *testing.T) {
-	perTransport(t, []string{"max.outstanding.requests=4"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"max.outstanding.requests=4"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		first, second := n.dial(t, transport), n.dial(t, overTCP)
 		here, there := n.dial(t, transport), n.dial(t, overWS)
 		here.subscribe("request", "evict.here")
@@ -68,7 +73,8 @@ func TestS6_Eviction(t *testing.T) {
 			t.Helper()
 			requester.send("request:"+topic+":1.0.0:"+id+"::600000", "")
 			held = append(held, target.expect("request:"+topic+":1.0.0:*"))
-			for start := time.Now(); time.Since(start) < 3*time.Millisecond; { // ages differ by more than a clock's tick
+			// Ages differ by more than a clock's tick.
+			for start := time.Now(); time.Since(start) < 3*time.Millisecond; {
 				target.settle()
 			}
 		}
@@ -84,7 +90,8 @@ func TestS6_Eviction(t *testing.T) {
 		second.none()
 		evicted := func(requester *client, topic, id string) {
 			t.Helper()
-			if e := requester.expectFault("response:"+topic+":1.0.0:"+id, "SERVICE_UNAVAILABLE"); e.Details["reason"] != "evicted" {
+			e := requester.expectFault("response:"+topic+":1.0.0:"+id, "SERVICE_UNAVAILABLE")
+			if e.Details["reason"] != "evicted" {
 				t.Errorf("details %v", e.Details)
 			}
 		}

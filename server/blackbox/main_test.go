@@ -1,6 +1,7 @@
-// Package blackbox holds the node to docs/protocol.md from outside: it builds the daemon, starts it as a process and
-// speaks to it over real sockets, with a TCP client written by hand and a WebSocket implementation that is not ours.
-// Nothing here imports the server. A test is named for the section of the contract it checks.
+// Package blackbox holds the node to docs/protocol.md from outside: it builds the daemon, starts it
+// as a process and speaks to it over real sockets, with a TCP client written by hand and a
+// WebSocket implementation that is not ours. Nothing here imports the server. A test is named for
+// the section of the contract it checks.
 package blackbox
 
 import (
@@ -33,7 +34,8 @@ func run(m *testing.M) int {
 		name string
 		path *string
 	}{{"mb-server", &serverBinary}, {"mb", &toolBinary}} {
-		if sources, _ := filepath.Glob(filepath.Join("..", "..", "cmd", program.name, "*.go")); len(sources) == 0 {
+		sources, _ := filepath.Glob(filepath.Join("..", "..", "cmd", program.name, "*.go"))
+		if len(sources) == 0 {
 			continue // the tests that need it say so
 		}
 		*program.path = filepath.Join(dir, program.name)

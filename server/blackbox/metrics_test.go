@@ -110,7 +110,8 @@ func TestS8_MetricNamesAndTypes(t *testing.T) {
 				continue
 			}
 			o, _ := v.(map[string]any)
-			if _, number := o["value"].(float64); o["name"] != name || o["type"] != kind || o["timestamp"] == nil || !number {
+			_, number := o["value"].(float64)
+			if o["name"] != name || o["type"] != kind || o["timestamp"] == nil || !number {
 				t.Errorf("%s: %v, want type %s", name, v, kind)
 			}
 		}
@@ -122,12 +123,17 @@ func TestS8_MetricNamesAndTypes(t *testing.T) {
 				t.Errorf("%s of a service is missing", kind)
 			}
 		}
-		for _, payload := range []string{`{"showAll":false}`, `{"showAll":false,"paramFilter":{}}`} {
+		for _, payload := range []string{
+			`{"showAll":false}`, `{"showAll":false,"paramFilter":{}}`,
+		} {
 			if _, number := metrics(t, c, payload)["connection.active"].(float64); !number {
 				t.Errorf("%s: values are not numbers", payload)
 			}
 		}
-		for _, bad := range []string{`{"showAll":"yes"}`, `{"showAll":1}`, `{"paramFilter":"x"}`, `{"paramFilter":[1]}`, `{"paramFilter":{"serviceid":1}}`} {
+		for _, bad := range []string{
+			`{"showAll":"yes"}`, `{"showAll":1}`, `{"paramFilter":"x"}`,
+			`{"paramFilter":[1]}`, `{"paramFilter":{"serviceid":1}}`,
+		} {
 			c.refused("system.metrics", bad, "INVALID_REQUEST")
 		}
 	})
@@ -143,7 +149,8 @@ func TestS8_MetricFilter(t *testing.T) {
 		for _, key := range []string{"serviceid", "serviceId", "SERVICEID"} {
 			for _, all := range []string{"", `,"showAll":true`} {
 				var got []string
-				for name := range metrics(t, c, `{"paramFilter":{"`+key+`":"`+other.id+`"}`+all+`}`) {
+				payload := `{"paramFilter":{"` + key + `":"` + other.id + `"}` + all + `}`
+				for name := range metrics(t, c, payload) {
 					got = append(got, name)
 				}
 				sort.Strings(got)
@@ -152,7 +159,8 @@ func TestS8_MetricFilter(t *testing.T) {
 				}
 			}
 		}
-		if got := metrics(t, c, `{"paramFilter":{"serviceid":"`+uuid.NewString()+`"}}`); len(got) != 0 {
+		unknown := `{"paramFilter":{"serviceid":"` + uuid.NewString() + `"}}`
+		if got := metrics(t, c, unknown); len(got) != 0 {
 			t.Errorf("an unknown service has %v", got)
 		}
 		var cores int
@@ -170,7 +178,8 @@ func TestS8_MetricFilter(t *testing.T) {
 
 // The counts count: what a test does is seen in them.
 func TestS8_MetricCounts(t *testing.T) {
-	perTransport(t, []string{"max.outstanding.requests=50"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"max.outstanding.requests=50"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		c, b := n.dial(t, transport), n.dial(t, transport)
 		before := metrics(t, c, "")
 		b.subscribe("both", "count.test")
@@ -186,11 +195,15 @@ func TestS8_MetricCounts(t *testing.T) {
 		c.send("request:count.test:1.0.0:"+idA+"::30", "expires")
 		c.expectFault("response:count.test:1.0.0:"+idA, "TIMEOUT")
 		c.send("request:count.test:1.0.0:"+idA, "answered")
-		answered := b.await("the request", func(m message) bool { return string(m.Payload) == "answered" })
+		answered := b.await("the request", func(m message) bool {
+			return string(m.Payload) == "answered"
+		})
 		b.send("response:count.test:1.0.0:"+answered.ID, strings.Repeat("y", 5000))
 		c.expect("response:count.test:1.0.0:" + idA)
 		b.send("response:count.test:1.0.0:"+answered.ID, "again")
-		b.await("the refusal", func(m message) bool { return m.Action == "response" && m.ID == answered.ID })
+		b.await("the refusal", func(m message) bool {
+			return m.Action == "response" && m.ID == answered.ID
+		})
 		c.send("request:count.test:1.0.0:"+idB+"::600000", "stays")
 		b.await("the request", func(m message) bool { return string(m.Payload) == "stays" })
 		c.send("nonsense", "")
@@ -227,7 +240,8 @@ func TestS8_MetricCounts(t *testing.T) {
 		}
 		_ = third.peer.Close()
 		eventually(t, "the disconnect is counted", func() bool {
-			return c.metric("connection.disconnected.total") == 1 && c.metric("connection.active") == 2
+			return c.metric("connection.disconnected.total") == 1 &&
+				c.metric("connection.active") == 2
 		})
 	})
 }

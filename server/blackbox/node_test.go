@@ -19,8 +19,8 @@ import (
 	"mbserver/bench/proc"
 )
 
-// patience bounds every wait for something that must happen. It is long because two cores may be shared by several
-// nodes under the race detector; a healthy node never needs it.
+// patience bounds every wait for something that must happen. It is long because two cores may be
+// shared by several nodes under the race detector; a healthy node never needs it.
 const patience = 20 * time.Second
 
 // output collects what a process prints. Any goroutine.
@@ -65,10 +65,13 @@ type node struct {
 }
 
 // patient are settings under which a connection may be silent for as long as a long test takes.
-var patient = []string{"connection.heartbeatRetryTimeout=600000", "connection.heartbeatDeregisterTimeout=1200000"}
+var patient = []string{
+	"connection.heartbeatRetryTimeout=600000", "connection.heartbeatDeregisterTimeout=1200000",
+}
 
-// startNode starts a node with the given settings ("key=value", protocol §9) on ports the kernel picked and waits until
-// it is ready. It ends with the test, which fails when the node exits badly, panics or races.
+// startNode starts a node with the given settings ("key=value", protocol §9) on ports the kernel
+// picked and waits until it is ready. It ends with the test, which fails when the node exits badly,
+// panics or races.
 func startNode(t testing.TB, settings ...string) *node {
 	t.Helper()
 	return launchNode(t, launch{settings: settings})
@@ -92,14 +95,19 @@ func launchNode(t testing.TB, l launch) *node {
 func tryNode(t testing.TB, l launch) (*node, error) {
 	ports := freePorts(t, 5)
 	address := func(i int) string { return "127.0.0.1:" + strconv.Itoa(ports[i]) }
-	n := &node{t: t, out: &output{}, ws: address(0), tcp: address(1), admin: address(2), exited: make(chan struct{})}
+	n := &node{
+		t: t, out: &output{}, ws: address(0), tcp: address(1), admin: address(2),
+		exited: make(chan struct{}),
+	}
 	arguments := []string{
 		"--ws-port", strconv.Itoa(ports[0]), "--tcp-port", strconv.Itoa(ports[1]),
 		"--set", "admin.address=" + n.admin,
 	}
 	if l.secure {
 		n.wss, n.tls = address(3), address(4)
-		arguments = append(arguments, "--set", fmt.Sprintf("ports.wss=%d", ports[3]), "--set", fmt.Sprintf("ports.tls=%d", ports[4]))
+		arguments = append(arguments,
+			"--set", fmt.Sprintf("ports.wss=%d", ports[3]),
+			"--set", fmt.Sprintf("ports.tls=%d", ports[4]))
 	} else {
 		arguments = append(arguments, "--set", "ports.wss=0", "--set", "ports.tls=0")
 	}
@@ -172,7 +180,9 @@ func (n *node) awaitReady() error {
 }
 
 // adminClient keeps no connection open, so that probing leaves no descriptor behind in the node.
-var adminClient = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var adminClient = &http.Client{
+	Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+}
 
 // probe fetches a page of the admin listener; status 0 means that it does not answer.
 func (n *node) probe(path string) (status int, body string) {

@@ -36,11 +36,13 @@ func (n *node) peakResident() int {
 	return kib << 10
 }
 
-// 200 greedy publishers fill the rings of 200 subscribers that do not read, four times what the node may use. The node
-// stays under its limit and cuts laggards, and a well-behaved pair goes on as if nothing were.
+// 200 greedy publishers fill the rings of 200 subscribers that do not read, four times what the
+// node may use. The node stays under its limit and cuts laggards, and a well-behaved pair goes on
+// as if nothing were.
 func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	const pairs, limit = 200, 256 << 20
-	n := startNode(t, append(patient[:2:2], fmt.Sprintf("memory.limit=%d", limit), "logging.level=error")...)
+	memory := fmt.Sprintf("memory.limit=%d", limit)
+	n := startNode(t, append(patient[:2:2], memory, "logging.level=error")...)
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
 	service.subscribe("request", "polite.ask")
 
@@ -64,14 +66,21 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 				answered <- nil
 				return
 			}
-			if err := service.peer.Send([]byte("response:polite.ask:1.0.0:" + m.ID + "\nhere")); err != nil {
+			here := "response:polite.ask:1.0.0:" + m.ID + "\nhere"
+			if err := service.peer.Send([]byte(here)); err != nil {
 				answered <- err
 				return
 			}
 		}
 	}()
 	trips, slowest := 0, time.Duration(0)
-	for start := time.Now(); time.Since(start) < 3*time.Minute && (time.Since(start) < 4*time.Second || n.counter(t, "mb_connections_shed_total") < 20); trips++ {
+	start := time.Now()
+	enough := func() bool {
+		passed := time.Since(start)
+		return passed >= 3*time.Minute ||
+			passed >= 4*time.Second && n.counter(t, "mb_connections_shed_total") >= 20
+	}
+	for ; !enough(); trips++ {
 		id := uuid.NewString()
 		began := time.Now()
 		caller.send("request:polite.ask:1.0.0:"+id+"::15000", "please")
@@ -84,11 +93,13 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	}
 	caller.none()
 	shed, peak := n.counter(t, "mb_connections_shed_total"), n.peakResident()
-	// A publisher whose own kernel has no room left for answers also drops the acknowledgements they carry: its send may wait
-	// for as long as its deadline.
+	// A publisher whose own kernel has no room left for answers also drops the acknowledgements
+	// they carry: its send may wait for as long as its deadline.
 	crowd.end()
-	t.Logf("peak of resident memory %d MiB of %d (%.1f %%); %d MiB published, %d connections cut, %d newcomers refused, %d round trips meanwhile, the slowest took %v",
-		peak>>20, limit>>20, 100*float64(peak)/limit, crowd.sent.Load()>>20, shed, crowd.refused.Load(), trips, slowest.Round(time.Millisecond))
+	t.Logf("peak of resident memory %d MiB of %d (%.1f %%); %d MiB published, "+
+		"%d connections cut, %d newcomers refused, %d round trips meanwhile, the slowest took %v",
+		peak>>20, limit>>20, 100*float64(peak)/limit, crowd.sent.Load()>>20,
+		shed, crowd.refused.Load(), trips, slowest.Round(time.Millisecond))
 	if peak > limit && !raceEnabled { // the race detector's shadow memory multiplies it
 		t.Errorf("resident memory came to %d MiB of %d", peak>>20, limit>>20)
 	}
@@ -104,7 +115,8 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	})
 }
 
-// greedyCrowd is pairs of a publisher that never reads and a subscriber that never reads. Who is cut comes back.
+// greedyCrowd is pairs of a publisher that never reads and a subscriber that never reads.
+// Who is cut comes back.
 type greedyCrowd struct {
 	n    *node // Immutable.
 	stop chan struct{}
@@ -125,7 +137,8 @@ func (g *greedyCrowd) start(pairs int) {
 			defer g.wait.Done()
 			for !g.stopped() {
 				if err := g.pair(i); err != nil {
-					if !strings.Contains(err.Error(), "503") && !strings.Contains(err.Error(), `"reason":"memory"`) {
+					if !strings.Contains(err.Error(), "503") &&
+						!strings.Contains(err.Error(), `"reason":"memory"`) {
 						fault := err.Error()
 						g.fault.Store(&fault)
 					}
@@ -151,7 +164,8 @@ func (g *greedyCrowd) stopped() bool {
 	}
 }
 
-// pair connects pair i and publishes until one of them is cut; an error says that a newcomer was refused.
+// pair connects pair i and publishes until one of them is cut;
+// an error says that a newcomer was refused.
 func (g *greedyCrowd) pair(i int) error {
 	topic := fmt.Sprintf("greedy.t%d", i)
 	subscriber, err := g.n.laggard(transports[i%2], topic)
@@ -164,7 +178,8 @@ func (g *greedyCrowd) pair(i int) error {
 		return err
 	}
 	defer func() { _ = abort(publisher) }()
-	message := []byte("publish:" + topic + ":1.0.0\n" + strings.Repeat("m", []int{200, 1000, 6000, 16000}[i%4]))
+	size := []int{200, 1000, 6000, 16000}[i%4]
+	message := []byte("publish:" + topic + ":1.0.0\n" + strings.Repeat("m", size))
 	for !g.stopped() {
 		if publisher.Send(message) != nil {
 			return nil // it does not read that nobody is subscribed any more, and was cut
@@ -180,7 +195,9 @@ func (n *node) laggard(transport, topic string) (peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Send([]byte("request:system.topic.subscribe:1.0.0:" + idA + "\n" + fmt.Sprintf(`{"action":"publish","topic":%q}`, topic))); err != nil {
+	subscription := "request:system.topic.subscribe:1.0.0:" + idA + "\n" +
+		fmt.Sprintf(`{"action":"publish","topic":%q}`, topic)
+	if err := p.Send([]byte(subscription)); err != nil {
 		return nil, err
 	}
 	for range 2 { // the greeting and the answer
@@ -195,10 +212,11 @@ func (n *node) laggard(transport, topic string) (peer, error) {
 	return p, nil
 }
 
-// Over its budget the node lets nobody else in and nothing more wait, says why, and goes on for who is there; when it is
-// within again, everything is as before.
+// Over its budget the node lets nobody else in and nothing more wait, says why, and goes on for who
+// is there; when it is within again, everything is as before.
 func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
-	perTransport(t, []string{"memory.limit=16777216", "max.queued.perTopic=10000"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"memory.limit=16777216", "max.queued.perTopic=10000"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		hoarder, other := n.dial(t, transport), n.dial(t, transport)
 		target, held := busy(t, n, transport, "hoard.test", hoarder)
 		large := strings.Repeat("h", 16000)
@@ -213,7 +231,8 @@ func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 				t.Fatalf("got %v", m)
 			}
 		}
-		if waiting := n.counter(t, "mb_requests_queued"); refused == 0 || waiting+refused != count || waiting < count/3 {
+		waiting := n.counter(t, "mb_requests_queued")
+		if refused == 0 || waiting+refused != count || waiting < count/3 {
 			t.Errorf("%d wait, %d were refused, of %d", waiting, refused, count)
 		}
 		// Newcomers are answered.
@@ -239,8 +258,11 @@ func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 		_, resp, err := dialWS("ws://"+n.ws+"/", nil)
 		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("over WebSocket: %v, %v", resp, err)
-		} else if body, _ := io.ReadAll(resp.Body); !strings.Contains(string(body), `"reason":"memory"`) {
-			t.Errorf("over WebSocket: %s", body)
+		} else {
+			body, _ := io.ReadAll(resp.Body)
+			if !strings.Contains(string(body), `"reason":"memory"`) {
+				t.Errorf("over WebSocket: %s", body)
+			}
 		}
 		// Who is there is served.
 		other.subscribe("publish", "still.here")
@@ -251,8 +273,12 @@ func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 		target.expectPayload("request:hoard.test:1.0.0:*", large)
 		// The hoarder leaves, and newcomers enter.
 		_ = hoarder.peer.Close()
-		eventually(t, "its requests are gone", func() bool { return n.counter(t, "mb_requests_queued") == 0 })
-		eventually(t, "there is room", func() bool { return n.counter(t, "mb_memory_charged_bytes") < 1<<20 })
+		eventually(t, "its requests are gone", func() bool {
+			return n.counter(t, "mb_requests_queued") == 0
+		})
+		eventually(t, "there is room", func() bool {
+			return n.counter(t, "mb_memory_charged_bytes") < 1<<20
+		})
 		n.dial(t, transport).none()
 	})
 }

@@ -10,18 +10,19 @@ import (
 
 // pausing are settings of back pressure with a longest pause in ms.
 func pausing(most int) []string {
-	return append(smallRing[:2:2], "connection.backpressure=pause", fmt.Sprintf("connection.backpressureMax=%d", most))
+	return append(smallRing[:2:2], "connection.backpressure=pause",
+		fmt.Sprintf("connection.backpressureMax=%d", most))
 }
 
-// stream is what a publisher of numbered messages with request IDs finds out: its acknowledgements and notices. Everything
-// it sends is numbered in its IDs.
+// stream is what a publisher of numbered messages with request IDs finds out: its acknowledgements
+// and notices. Everything it sends is numbered in its IDs.
 type stream struct {
 	acks, dropped   int
 	paused, resumed int
 }
 
-// take books one message for the publisher. Acknowledgements come in the order of the publishes unless the subscribers
-// are on several loops, which the tests that use it avoid.
+// take books one message for the publisher. Acknowledgements come in the order of the publishes
+// unless the subscribers are on several loops, which the tests that use it avoid.
 func (s *stream) take(t testing.TB, m message) {
 	t.Helper()
 	if m.Topic == "system.flow" {
@@ -49,12 +50,14 @@ func (s *stream) take(t testing.TB, m message) {
 	s.acks++
 }
 
-// pour publishes the messages from … to-1 with request IDs, without reading; the error comes on the channel.
+// pour publishes the messages from … to-1 with request IDs, without reading;
+// the error comes on the channel.
 func (c *client) pour(topic string, from, to int) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		for i := from; i < to; i++ {
-			if err := c.peer.Send([]byte("publish:" + topic + ":1.0.0:" + uuid.NewString() + "\n" + fmt.Sprint(i, " ", filler))); err != nil {
+			m := fmt.Sprintf("publish:%s:1.0.0:%s\n%d %s", topic, uuid.NewString(), i, filler)
+			if err := c.peer.Send([]byte(m)); err != nil {
 				done <- fmt.Errorf("message %d: %w", i, err)
 				return
 			}
@@ -64,8 +67,8 @@ func (c *client) pour(topic string, from, to int) <-chan error {
 	return done
 }
 
-// Nothing is lost for a slow consumer that a publisher waits for: the publisher is paused, told so, and told when it is
-// read on.
+// Nothing is lost for a slow consumer that a publisher waits for: the publisher is paused, told so,
+// and told when it is read on.
 func TestOverload_PauseLosesNothing(t *testing.T) {
 	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, transport), n.narrow(t, transport)
@@ -76,15 +79,19 @@ func TestOverload_PauseLosesNothing(t *testing.T) {
 		for s.paused == 0 {
 			s.take(t, publisher.fresh())
 		}
-		// The peer's kernel may open its window once more, late; the publisher is then read on for a moment.
-		eventually(t, "one publisher is paused", func() bool { return n.counter(t, "mb_publishers_paused") == 1 })
+		// The peer's kernel may open its window once more, late;
+		// the publisher is then read on for a moment.
+		eventually(t, "one publisher is paused", func() bool {
+			return n.counter(t, "mb_publishers_paused") == 1
+		})
 		if s.acks == 0 || s.acks == count {
 			t.Errorf("%d acknowledgements before the pause", s.acks)
 		}
 		done := make(chan error, 1)
 		go func() {
 			for i := range count {
-				if err := expectNumber(slow.peer, i); err != nil { // a notice of a gap is an error too
+				// A notice of a gap is an error too.
+				if err := expectNumber(slow.peer, i); err != nil {
 					done <- err
 					return
 				}
@@ -114,7 +121,8 @@ func TestOverload_PauseLosesNothing(t *testing.T) {
 	})
 }
 
-// While a publisher is paused, others publish to others, and the paused one still gets what is for it.
+// While a publisher is paused, others publish to others,
+// and the paused one still gets what is for it.
 func TestOverload_PauseConcernsOnlyThePublisher(t *testing.T) {
 	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, transport), n.narrow(t, transport)
@@ -129,11 +137,14 @@ func TestOverload_PauseConcernsOnlyThePublisher(t *testing.T) {
 		}
 		for i := range 50 {
 			other.send("publish:news.test:1.0.0:"+idA, fmt.Sprint(i))
-			if o := other.expect("response:news.test:1.0.0:" + idA).object(t); o["subscribers"] != 2.0 || o["dropped"] != nil {
+			o := other.expect("response:news.test:1.0.0:" + idA).object(t)
+			if o["subscribers"] != 2.0 || o["dropped"] != nil {
 				t.Fatalf("got %v", o)
 			}
 			reader.expectPayload("publish:news.test:1.0.0:*", fmt.Sprint(i))
-			publisher.await("the news", func(m message) bool { return string(m.Payload) == fmt.Sprint(i) })
+			publisher.await("the news", func(m message) bool {
+				return string(m.Payload) == fmt.Sprint(i)
+			})
 		}
 		// Who asks for no acknowledgement is not paused: the policy decides.
 		for i := range 100 {
@@ -143,14 +154,15 @@ func TestOverload_PauseConcernsOnlyThePublisher(t *testing.T) {
 	})
 }
 
-// Two connections that publish to each other and do not read come free by themselves: after backpressureMax the policy
-// decides, and nothing is lost that is not told. On one loop and on two.
+// Two connections that publish to each other and do not read come free by themselves: after
+// backpressureMax the policy decides, and nothing is lost that is not told. On one loop and on two.
 func TestOverload_PauseNeverDeadlocks(t *testing.T) {
 	t.Parallel()
 	for _, loops := range []string{"loops=1", "loops=2"} {
 		t.Run(loops, func(t *testing.T) {
 			// The rings have room for the acknowledgements that nobody reads.
-			perTransport(t, append(pausing(60)[1:], "connection.outbound.bytes=262144", loops), testCross)
+			settings := append(pausing(60)[1:], "connection.outbound.bytes=262144", loops)
+			perTransport(t, settings, testCross)
 		})
 	}
 }
@@ -161,18 +173,22 @@ func testCross(t *testing.T, n *node, transport string) {
 	pair[0].subscribe("publish", topics[1])
 	pair[1].subscribe("publish", topics[0])
 	published := 0
-	// Their sockets need not be full at the same time: only a round that drops twice has dropped for both.
+	// Their sockets need not be full at the same time:
+	// only a round that drops twice has dropped for both.
 	for dropped, both := 0, 0; both < 6; published++ {
 		if published == 5000 {
 			t.Fatal("10 MB went to a subscriber that does not read")
 		}
 		for i, c := range pair {
-			if err := c.peer.Send([]byte("publish:" + topics[i] + ":1.0.0:" + uuid.NewString() + "\n" + fmt.Sprint(published, " ", filler))); err != nil {
+			m := fmt.Sprintf("publish:%s:1.0.0:%s\n%d %s",
+				topics[i], uuid.NewString(), published, filler)
+			if err := c.peer.Send([]byte(m)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		eventually(t, "both are free again", func() bool {
-			return n.counter(t, "mb_publishes_total") == 2*(published+1) && n.counter(t, "mb_publishers_paused") == 0
+			return n.counter(t, "mb_publishes_total") == 2*(published+1) &&
+				n.counter(t, "mb_publishers_paused") == 0
 		})
 		total := n.counter(t, "mb_deliveries_dropped_total")
 		if total-dropped == len(pair) {
@@ -191,7 +207,8 @@ func testCross(t *testing.T, n *node, transport string) {
 				s.take(t, m)
 			}
 		}
-		if s.acks != published || a.received+a.reported != published || s.paused == 0 || a.reported == 0 {
+		if s.acks != published || a.received+a.reported != published ||
+			s.paused == 0 || a.reported == 0 {
 			t.Errorf("connection %d published %d: %+v %+v", i, published, s, a)
 		}
 	}
@@ -285,7 +302,9 @@ func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
 		if err := abort(publisher.peer); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is gone", func() bool { return n.counter(t, "mb_connections") == 1 && n.counter(t, "mb_publishers_paused") == 0 })
+		eventually(t, "it is gone", func() bool {
+			return n.counter(t, "mb_connections") == 1 && n.counter(t, "mb_publishers_paused") == 0
+		})
 		for i := range s.acks {
 			if err := expectNumber(slow.peer, i); err != nil {
 				t.Fatal(err)
@@ -298,7 +317,8 @@ func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
 	})
 }
 
-// Subscriptions that would rather lose the oldest, or only want the newest, never make anybody wait.
+// Subscriptions that would rather lose the oldest, or only want the newest,
+// never make anybody wait.
 func TestOverload_PauseNotForTheImpatient(t *testing.T) {
 	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher := n.dial(t, transport)

@@ -22,8 +22,9 @@ func (a *account) drain(t testing.TB, slow *client, published int) {
 	}
 }
 
-// What a subscriber with policy drop or drop-oldest does not get is told exactly, where the hole is, however often it falls
-// behind; who chose the policy, the node or the subscription, makes no difference.
+// What a subscriber with policy drop or drop-oldest does not get is told exactly, where the hole
+// is, however often it falls behind; who chose the policy, the node or the subscription, makes no
+// difference.
 func TestOverload_Gaps(t *testing.T) {
 	t.Parallel()
 	for _, choice := range []struct {
@@ -37,7 +38,8 @@ func TestOverload_Gaps(t *testing.T) {
 	} {
 		settings := smallRing
 		if choice.node != "" {
-			settings = append(settings[:len(settings):len(settings)], "connection.outbound.overflow="+choice.node)
+			overflow := "connection.outbound.overflow=" + choice.node
+			settings = append(settings[:len(settings):len(settings)], overflow)
 		}
 		t.Run(choice.name, func(t *testing.T) {
 			perTransport(t, settings, func(t *testing.T, n *node, transport string) {
@@ -59,8 +61,9 @@ func testGaps(t *testing.T, n *node, transport, subscription string, oldest bool
 	const rounds, burst = 4, 30
 	var a account
 	told, published := 0, 0
+	dropped := func() int { return n.counter(t, "mb_deliveries_dropped_total") }
 	for range rounds {
-		for lost := n.counter(t, "mb_deliveries_dropped_total"); n.counter(t, "mb_deliveries_dropped_total") < lost+burst; published += burst {
+		for lost := dropped(); dropped() < lost+burst; published += burst {
 			if published > 5000 {
 				t.Fatal("10 MB went to a subscriber that does not read")
 			}
@@ -125,41 +128,50 @@ func TestOverload_Disconnect(t *testing.T) {
 		"subscription": {"connection.outbound.overflow=drop", `,"overflow":"disconnect"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			perTransport(t, append(smallRing[:2:2], choice[0]), func(t *testing.T, n *node, transport string) {
-				publisher, slow, fast := n.dial(t, overTCP), n.narrow(t, transport), n.dial(t, transport)
-				slow.subscribe("publish", "cut.test", choice[1])
-				fast.subscribe("publish", "cut.test", `,"overflow":"drop"`)
-				published, told, owed := 0, 0, 0
-				for n.counter(t, "mb_connections") == 3 {
-					if published == 10_000 {
-						t.Fatal("20 MB went to a subscriber that does not read")
-					}
-					for range 10 {
-						if told += publisher.flood(always("cut.test"), published, published+1); told == 1 && owed == 0 {
-							owed = published + 1
-						}
-						if number, err := leadingNumber(fast.recv()); err != nil || number != published {
-							t.Fatalf("the other subscriber got %d instead of %d: %v", number, published, err)
-						}
-						published++
-					}
-				}
-				if told != 1 {
-					t.Errorf("acknowledgements told of %d dropped; it was cut because of one", told)
-				}
-				if publisher.service(slow.id) != nil {
-					t.Error("it is still a service")
-				}
-				if got, counted := slow.closed(), n.counter(t, "mb_deliveries_dropped_total"); got+counted != owed {
-					t.Errorf("it received %d, %d were counted as dropped, of %d until it was cut", got, counted, owed)
-				}
-				fast.none()
+			settings := append(smallRing[:2:2], choice[0])
+			perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+				testCut(t, n, transport, choice[1])
 			})
 		})
 	}
 }
 
-// A conflating subscriber that is behind gets the newest message of each topic; those that it replaced are counted.
+func testCut(t *testing.T, n *node, transport, subscription string) {
+	publisher, slow, fast := n.dial(t, overTCP), n.narrow(t, transport), n.dial(t, transport)
+	slow.subscribe("publish", "cut.test", subscription)
+	fast.subscribe("publish", "cut.test", `,"overflow":"drop"`)
+	published, told, owed := 0, 0, 0
+	for n.counter(t, "mb_connections") == 3 {
+		if published == 10_000 {
+			t.Fatal("20 MB went to a subscriber that does not read")
+		}
+		for range 10 {
+			told += publisher.flood(always("cut.test"), published, published+1)
+			if told == 1 && owed == 0 {
+				owed = published + 1
+			}
+			if number, err := leadingNumber(fast.recv()); err != nil || number != published {
+				t.Fatalf("the other subscriber got %d instead of %d: %v", number, published, err)
+			}
+			published++
+		}
+	}
+	if told != 1 {
+		t.Errorf("acknowledgements told of %d dropped; it was cut because of one", told)
+	}
+	if publisher.service(slow.id) != nil {
+		t.Error("it is still a service")
+	}
+	got, counted := slow.closed(), n.counter(t, "mb_deliveries_dropped_total")
+	if got+counted != owed {
+		t.Errorf("it received %d, %d were counted as dropped, of %d until it was cut",
+			got, counted, owed)
+	}
+	fast.none()
+}
+
+// A conflating subscriber that is behind gets the newest message of each topic; those that it
+// replaced are counted.
 func TestOverload_Conflate(t *testing.T) {
 	perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, overTCP), n.narrow(t, transport)
@@ -184,7 +196,8 @@ func TestOverload_Conflate(t *testing.T) {
 				continue
 			}
 			number, err := leadingNumber(m)
-			if before, there := last[m.Topic]; err != nil || there && number <= before || m.Topic != topic(number) {
+			before, there := last[m.Topic]
+			if err != nil || there && number <= before || m.Topic != topic(number) {
 				t.Fatalf("%v after %d: %v", m, before, err)
 			}
 			last[m.Topic] = number
@@ -208,22 +221,24 @@ func TestOverload_Conflate(t *testing.T) {
 	})
 }
 
-// With more topics than its ring has room for a conflating subscriber loses messages too: the two are told apart, and
-// the sum holds.
+// With more topics than its ring has room for a conflating subscriber loses messages too: the two
+// are told apart, and the sum holds.
 func TestOverload_ConflateAndLose(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "drop-oldest"} {
 		t.Run(policy, func(t *testing.T) {
 			perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
 				publisher, slow := n.dial(t, overTCP), n.narrow(t, transport)
-				slow.subscribe("publish", "state.#", fmt.Sprintf(`,"conflate":true,"overflow":%q`, policy))
+				slow.subscribe("publish", "state.#",
+					fmt.Sprintf(`,"conflate":true,"overflow":%q`, policy))
 				const count = 500
 				topic := func(i int) string { return fmt.Sprintf("state.part%d", i*i%97%60) }
 				publisher.flood(topic, 0, count)
 				received, lost, conflated, before := 0, 0, 0, map[string]int{}
 				for deadline := time.Now().Add(patience); received+lost+conflated < count; {
 					if time.Now().After(deadline) {
-						t.Fatalf("received %d + lost %d + conflated %d of %d", received, lost, conflated, count)
+						t.Fatalf("received %d + lost %d + conflated %d of %d",
+							received, lost, conflated, count)
 					}
 					m := slow.fresh()
 					if m.Topic == "system.dropped" {
@@ -239,9 +254,12 @@ func TestOverload_ConflateAndLose(t *testing.T) {
 					received++
 				}
 				if received+lost+conflated != count || lost == 0 || conflated == 0 {
-					t.Errorf("received %d + lost %d + conflated %d of %d", received, lost, conflated, count)
+					t.Errorf("received %d + lost %d + conflated %d of %d",
+						received, lost, conflated, count)
 				}
-				if l, c := n.counter(t, "mb_deliveries_dropped_total"), n.counter(t, "mb_deliveries_conflated_total"); l != lost || c != conflated {
+				l := n.counter(t, "mb_deliveries_dropped_total")
+				c := n.counter(t, "mb_deliveries_conflated_total")
+				if l != lost || c != conflated {
 					t.Errorf("told %d and %d, counted %d and %d", lost, conflated, l, c)
 				}
 				slow.none()
@@ -250,7 +268,8 @@ func TestOverload_ConflateAndLose(t *testing.T) {
 	}
 }
 
-// A ring that is full of publishes still has room for answers and errors: each comes, once, in order.
+// A ring that is full of publishes still has room for answers and errors:
+// each comes, once, in order.
 func TestOverload_AnswersAreNotDropped(t *testing.T) {
 	perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, overTCP), n.narrow(t, transport)
@@ -296,7 +315,8 @@ func TestOverload_AnswersNotRead(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "drop-oldest"} {
 		t.Run(policy, func(t *testing.T) {
-			perTransport(t, append(smallRing[:2:2], "connection.outbound.overflow="+policy), func(t *testing.T, n *node, transport string) {
+			settings := append(smallRing[:2:2], "connection.outbound.overflow="+policy)
+			perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 				watcher, deaf := n.dial(t, transport), n.narrow(t, transport)
 				sent := 0
 				for alive := true; alive; sent++ {
@@ -306,10 +326,15 @@ func TestOverload_AnswersNotRead(t *testing.T) {
 					if sent%100 == 0 && n.counter(t, "mb_connections") == 1 {
 						break
 					}
-					header := [2]string{"request:system.topic.list:1.0.0:", "publish:nobody.there:1.0.0:"}[sent%2]
+					header := "request:system.topic.list:1.0.0:"
+					if sent%2 == 1 {
+						header = "publish:nobody.there:1.0.0:"
+					}
 					alive = deaf.peer.Send([]byte(header+uuid.NewString()+"\n")) == nil
 				}
-				eventually(t, "the connection is gone", func() bool { return watcher.service(deaf.id) == nil })
+				eventually(t, "the connection is gone", func() bool {
+					return watcher.service(deaf.id) == nil
+				})
 				watcher.none()
 			})
 		})

@@ -11,7 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Waiting requests are served round robin between requesters, first in first out within one, one at a time.
+// Waiting requests are served round robin between requesters, first in first out within one,
+// one at a time.
 func TestOverload_QueueOrder(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		requesters := []*client{n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)}
@@ -19,10 +20,13 @@ func TestOverload_QueueOrder(t *testing.T) {
 		waiting := 0
 		for i, count := range []int{4, 2, 1} {
 			for j := range count {
-				requesters[i].send("request:order.test:1.0.0:"+uuid.NewString()+"::600000", fmt.Sprintf("%c%d", 'a'+i, j))
+				requesters[i].send("request:order.test:1.0.0:"+uuid.NewString()+"::600000",
+					fmt.Sprintf("%c%d", 'a'+i, j))
 			}
 			waiting += count
-			eventually(t, "they wait, in this order", func() bool { return n.counter(t, "mb_requests_queued") == waiting })
+			eventually(t, "they wait, in this order", func() bool {
+				return n.counter(t, "mb_requests_queued") == waiting
+			})
 			requesters[i].none()
 		}
 		var order []string
@@ -38,16 +42,19 @@ func TestOverload_QueueOrder(t *testing.T) {
 	})
 }
 
-// Each instance takes as many as it registered, at once; the rest wait until any of them has room again.
+// Each instance takes as many as it registered, at once;
+// the rest wait until any of them has room again.
 func TestOverload_CapacityOfInstances(t *testing.T) {
-	perTransport(t, []string{"max.outstanding.perService=2"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"max.outstanding.perService=2"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		requester := n.dial(t, transport)
 		capacity := map[*client]int{}
 		var targets []*client
 		for i, most := range []int{1, 3, 2} { // the last one registers nothing: the node's limit
 			target := n.dial(t, []string{transport, overTCP, overWS}[i])
 			if i < 2 {
-				target.ok("system.service.register", fmt.Sprintf(`{"name":"t%d","description":"d","maxConcurrent":%d}`, i, most))
+				target.ok("system.service.register", fmt.Sprintf(
+					`{"name":"t%d","description":"d","maxConcurrent":%d}`, i, most))
 			}
 			target.subscribe("request", "capacity.test")
 			capacity[target] = most
@@ -70,14 +77,17 @@ func TestOverload_CapacityOfInstances(t *testing.T) {
 					held[target] = append(held[target], m)
 				}
 				target.backlog = nil
-				if len(held[target]) > capacity[target] || done+6 <= count && len(held[target]) != capacity[target] {
-					t.Fatalf("after %d answers one that may have %d has %d", done, capacity[target], len(held[target]))
+				has, may := len(held[target]), capacity[target]
+				if has > may || done+6 <= count && has != may {
+					t.Fatalf("after %d answers one that may have %d has %d", done, may, has)
 				}
 			}
 			if done == count {
 				break
 			}
-			by := targets[slices.IndexFunc(targets, func(c *client) bool { return len(held[c]) > 0 })]
+			by := targets[slices.IndexFunc(targets, func(c *client) bool {
+				return len(held[c]) > 0
+			})]
 			m := held[by][0]
 			held[by] = held[by][1:]
 			by.send("response:capacity.test:1.0.0:"+m.ID, "done")
@@ -91,8 +101,8 @@ func TestOverload_CapacityOfInstances(t *testing.T) {
 	})
 }
 
-// The deadline counts from arrival: a request that waited has what is left of it. One that came later, did not wait and has
-// 100 ms more must still be there when it ends.
+// The deadline counts from arrival: a request that waited has what is left of it. One that came
+// later, did not wait and has 100 ms more must still be there when it ends.
 func TestOverload_DeadlineCountsWaiting(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		requester := n.dial(t, transport)
@@ -123,45 +133,52 @@ func TestOverload_DeadlineCountsWaiting(t *testing.T) {
 	})
 }
 
-// A storm of requests with short deadlines on services that take two at a time and answer some: each gets exactly one
-// answer, and none that was told to have expired while it waited was ever delivered.
+// serveStorm answers four of five requests until the one that says "end" and returns those it got.
+func serveStorm(p peer) map[string]bool {
+	seen := map[string]bool{}
+	for k := 0; ; k++ {
+		f, err := p.Recv(time.Now().Add(patience))
+		if err != nil {
+			break
+		}
+		m, err := parseMessage(f)
+		if err != nil || m.Action != "request" {
+			continue
+		}
+		if string(m.Payload) == "end" {
+			break
+		}
+		seen[string(m.Payload)] = true
+		if k%5 != 0 { // one of five is never answered
+			_ = p.Send([]byte("response:" + m.Topic + ":1.0.0:" + m.ID + "\ndone"))
+		}
+	}
+	return seen
+}
+
+// A storm of requests with short deadlines on services that take two at a time and answer some:
+// each gets exactly one answer, and none that was told to have expired while it waited was ever
+// delivered.
 func TestOverload_RequestStorm(t *testing.T) {
-	perTransport(t, []string{"max.queued.perTopic=150"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"max.queued.perTopic=150"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		const requesters, count = 3, 200
 		random := rand.New(rand.NewPCG(1, 2))
 		delivered := make(chan map[string]bool, 2)
 		for i := range 2 {
 			target := n.dial(t, []string{transport, overTCP}[i])
-			target.ok("system.service.register", `{"name":"storm","description":"two at a time","maxConcurrent":2}`)
+			target.ok("system.service.register",
+				`{"name":"storm","description":"two at a time","maxConcurrent":2}`)
 			target.subscribe("request", "storm.#", fmt.Sprintf(`,"priority":%d`, i))
-			go func() {
-				seen := map[string]bool{}
-				for k := 0; ; k++ {
-					f, err := target.peer.Recv(time.Now().Add(patience))
-					if err != nil {
-						break
-					}
-					m, err := parseMessage(f)
-					if err != nil || m.Action != "request" {
-						continue
-					}
-					if string(m.Payload) == "end" {
-						break
-					}
-					seen[string(m.Payload)] = true
-					if k%5 != 0 { // one of five is never answered
-						_ = target.peer.Send([]byte("response:" + m.Topic + ":1.0.0:" + m.ID + "\ndone"))
-					}
-				}
-				delivered <- seen
-			}()
+			go func() { delivered <- serveStorm(target.peer) }()
 		}
 		clients := make([]*client, requesters)
 		for i := range clients {
 			clients[i] = n.dial(t, transport)
 			for range count {
 				id := uuid.NewString()
-				clients[i].send(fmt.Sprintf("request:storm.t%d:1.0.0:%s::%d", random.IntN(2), id, 20+random.IntN(400)), id)
+				clients[i].send(fmt.Sprintf("request:storm.t%d:1.0.0:%s::%d",
+					random.IntN(2), id, 20+random.IntN(400)), id)
 			}
 		}
 		outcomes, expired := map[string]int{}, map[string]bool{}
@@ -199,7 +216,9 @@ func TestOverload_RequestStorm(t *testing.T) {
 			}
 		}
 		t.Log(outcomes)
-		for _, what := range []string{"done", "TIMEOUT waiting", "TIMEOUT ", "SERVICE_UNAVAILABLE queue_full"} {
+		for _, what := range []string{
+			"done", "TIMEOUT waiting", "TIMEOUT ", "SERVICE_UNAVAILABLE queue_full",
+		} {
 			if outcomes[what] == 0 {
 				t.Errorf("it never came to %q: %v", what, outcomes)
 			}
@@ -211,9 +230,11 @@ func TestOverload_RequestStorm(t *testing.T) {
 	})
 }
 
-// Who fills the queue does not keep others out: the newest request of who has more than a fair share gives way.
+// Who fills the queue does not keep others out: the newest request of who has more than a fair
+// share gives way.
 func TestOverload_QueueFullIsFair(t *testing.T) {
-	perTransport(t, []string{"max.queued.perTopic=6"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"max.queued.perTopic=6"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		greedy, polite, third := n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)
 		target, held := busy(t, n, transport, "share.test", greedy)
 		ids := make([]string, 8)
@@ -223,7 +244,8 @@ func TestOverload_QueueFullIsFair(t *testing.T) {
 		}
 		full := func(c *client, id string) {
 			t.Helper()
-			if e := c.expectFault("response:share.test:1.0.0:"+id, "SERVICE_UNAVAILABLE"); e.Details["reason"] != "queue_full" {
+			e := c.expectFault("response:share.test:1.0.0:"+id, "SERVICE_UNAVAILABLE")
+			if e.Details["reason"] != "queue_full" {
 				t.Errorf("details %v", e.Details)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 // rateTested is the limit of every test here, in messages per second.
 const rateTested = 20
 
-// try publishes once and returns the error, nil when it was taken. To nobody: a publish that passes the limits comes back
-// as NO_ROUTE_FOUND.
+// try publishes once and returns the error, nil when it was taken. To nobody: a publish that passes
+// the limits comes back as NO_ROUTE_FOUND.
 func (c *client) try(topic string) *errorBody {
 	c.t.Helper()
 	id := uuid.NewString()
@@ -25,9 +25,11 @@ func (c *client) try(topic string) *errorBody {
 	return &e
 }
 
-// exhaust publishes on the topics in turn, by the clients in turn, until one is over the limit; it returns who, on what,
-// and how many ms later that may try again.
-func exhaust(t *testing.T, scope string, clients []*client, topics ...string) (who *client, topic string, wait time.Duration) {
+// exhaust publishes on the topics in turn, by the clients in turn, until one is over the limit; it
+// returns who, on what, and how many ms later that may try again.
+func exhaust(
+	t *testing.T, scope string, clients []*client, topics ...string,
+) (who *client, topic string, wait time.Duration) {
 	t.Helper()
 	start := time.Now()
 	for passed := 0; ; passed++ {
@@ -40,7 +42,8 @@ func exhaust(t *testing.T, scope string, clients []*client, topics ...string) (w
 			continue
 		}
 		ms, _ := e.Details["retryAfterMs"].(float64)
-		if e.Code != "RATE_LIMIT_EXCEEDED" || e.Details["scope"] != scope || e.Details["limit"] != float64(rateTested) || ms < 1 || ms > 1000 {
+		if e.Code != "RATE_LIMIT_EXCEEDED" || e.Details["scope"] != scope ||
+			e.Details["limit"] != float64(rateTested) || ms < 1 || ms > 1000 {
 			t.Fatalf("got %+v, want scope %s", e, scope)
 		}
 		if passed < rateTested-5 { // what subscribing and connecting took
@@ -50,7 +53,8 @@ func exhaust(t *testing.T, scope string, clients []*client, topics ...string) (w
 	}
 }
 
-// checkLimit exhausts a limit and holds what is true of every one: heartbeats pass, who waits as told passes.
+// checkLimit exhausts a limit and holds what is true of every one:
+// heartbeats pass, who waits as told passes.
 func checkLimit(t *testing.T, n *node, scope string, clients []*client, topics ...string) {
 	t.Helper()
 	who, topic, _ := exhaust(t, scope, clients, topics...)
@@ -70,7 +74,9 @@ func checkLimit(t *testing.T, n *node, scope string, clients []*client, topics .
 }
 
 // exhaustAgain is exhaust for a bucket that is nearly empty.
-func exhaustAgain(t *testing.T, scope string, who *client, topic string) (*client, string, time.Duration) {
+func exhaustAgain(
+	t *testing.T, scope string, who *client, topic string,
+) (*client, string, time.Duration) {
 	t.Helper()
 	for range 10_000 {
 		if e := who.try(topic); e != nil {
@@ -87,7 +93,8 @@ func exhaustAgain(t *testing.T, scope string, who *client, topic string) (*clien
 
 // The whole node: every sender counts, system requests too.
 func TestOverload_RateOfNode(t *testing.T) {
-	perTransport(t, []string{"rate.limit.global.total=20"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"rate.limit.global.total=20"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "node", []*client{a, b}, "rate.a", "rate.b")
 		exhaustAgain(t, "node", b, "rate.c")
@@ -108,7 +115,8 @@ func TestOverload_RateOfNode(t *testing.T) {
 
 // One service: the others have limits of their own.
 func TestOverload_RateOfService(t *testing.T) {
-	perTransport(t, []string{"rate.limit.global.per.service=20"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"rate.limit.global.per.service=20"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "service", []*client{a}, "rate.a", "rate.b")
 		exhaustAgain(t, "service", a, "rate.a")
@@ -120,9 +128,11 @@ func TestOverload_RateOfService(t *testing.T) {
 	})
 }
 
-// One topic, all services together, in any spelling; another topic is another bucket, and system topics are none.
+// One topic, all services together, in any spelling;
+// another topic is another bucket, and system topics are none.
 func TestOverload_RateOfTopic(t *testing.T) {
-	perTransport(t, []string{"rate.limit.global.per.topic=20"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"rate.limit.global.per.topic=20"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "topic", []*client{a, b}, "rate.shared", "Rate.Shared")
 		exhaustAgain(t, "topic", a, "rate.shared")
@@ -152,7 +162,8 @@ func TestOverload_RateOfTopic(t *testing.T) {
 
 // A pattern for one service: all matching topics together, each service for itself.
 func TestOverload_RateOfPattern(t *testing.T) {
-	perTransport(t, []string{"rate.limit.topic.per.service.rate.#=20"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"rate.limit.topic.per.service.rate.#=20"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "pattern", []*client{a}, "rate.a", "rate.b.c")
 		exhaustAgain(t, "pattern", a, "rate.b.c")
@@ -167,10 +178,12 @@ func TestOverload_RateOfPattern(t *testing.T) {
 	})
 }
 
-// A message over one limit takes nothing from the others: with a narrow and a wide pattern, what the narrow one refuses
-// leaves the wide one as it was.
+// A message over one limit takes nothing from the others: with a narrow and a wide pattern, what
+// the narrow one refuses leaves the wide one as it was.
 func TestOverload_RateAllOrNothing(t *testing.T) {
-	settings := []string{"rate.limit.topic.per.service.rate.+=20", "rate.limit.topic.per.service.#=400"}
+	settings := []string{
+		"rate.limit.topic.per.service.rate.+=20", "rate.limit.topic.per.service.#=400",
+	}
 	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		exhaust(t, "pattern", []*client{c}, "rate.a")
@@ -193,7 +206,8 @@ func TestOverload_RateAllOrNothing(t *testing.T) {
 
 // A limited message is not routed.
 func TestOverload_RateIsNotRouted(t *testing.T) {
-	perTransport(t, []string{"rate.limit.global.per.topic=20"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"rate.limit.global.per.topic=20"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		publisher, subscriber := n.dial(t, transport), n.dial(t, transport)
 		subscriber.subscribe("publish", "rate.test")
 		taken := 0

@@ -17,12 +17,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// smallRing are settings under which a stalled subscriber is over its limit after some 100 KB, of which the kernel holds
-// the larger part (see narrow).
+// smallRing are settings under which a stalled subscriber is over its limit after some 100 KB, of
+// which the kernel holds the larger part (see narrow).
 var smallRing = []string{"connection.outbound.bytes=65536", "message.payload.maxLength=4096"}
 
-// narrow connects with a small receive buffer and small segments: the kernel then keeps little for a peer that does not
-// read, at both ends. (A socket's first send buffer is some 20 segments, and loopback's are of 64 KB.)
+// narrow connects with a small receive buffer and small segments: the kernel then keeps little for
+// a peer that does not read, at both ends. (A socket's first send buffer is some 20 segments, and
+// loopback's are of 64 KB.)
 func (n *node) narrow(t testing.TB, transport string) *client {
 	t.Helper()
 	dialer := net.Dialer{Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) error {
@@ -30,7 +31,8 @@ func (n *node) narrow(t testing.TB, transport string) *client {
 		err := raw.Control(func(fd uintptr) {
 			failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10)
 			if failed == nil {
-				failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
+				failed = syscall.SetsockoptInt(int(fd),
+					syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
 			}
 		})
 		if err != nil {
@@ -45,11 +47,12 @@ func (n *node) narrow(t testing.TB, transport string) *client {
 		}
 		return adopt(t, newTCPPeer(conn), transport)
 	}
-	p, _, err := dialWS("ws://"+n.ws+"/", &websocket.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{
+	httpClient := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, address)
 		},
-	}}})
+	}}
+	p, _, err := dialWS("ws://"+n.ws+"/", &websocket.DialOptions{HTTPClient: httpClient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,14 +78,17 @@ func (n *node) counter(t testing.TB, name string) int {
 // filler makes a numbered payload long.
 var filler = strings.Repeat("f", 2000)
 
-// flood publishes the messages from … to-1 with a request ID each, one after the other, and returns how many deliveries the
-// acknowledgements call dropped. The topic of message i is topic(i).
+// flood publishes the messages from … to-1 with a request ID each, one after the other, and
+// returns how many deliveries the acknowledgements call dropped. The topic of message i is
+// topic(i).
 func (c *client) flood(topic func(i int) string, from, to int) (dropped int) {
 	c.t.Helper()
 	for i := from; i < to; i++ {
 		id := uuid.NewString()
 		c.send("publish:"+topic(i)+":1.0.0:"+id, fmt.Sprint(i, " ", filler))
-		m := c.await("an acknowledgement", func(m message) bool { return m.Action == "response" && m.ID == id })
+		m := c.await("an acknowledgement", func(m message) bool {
+			return m.Action == "response" && m.ID == id
+		})
 		o := m.object(c.t)
 		if o["status"] != "success" {
 			c.t.Fatalf("not acknowledged: %v", m)

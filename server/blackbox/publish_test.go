@@ -55,7 +55,8 @@ func TestS5_Acknowledgement(t *testing.T) {
 		}
 		n.dial(t, to).subscribe("request", "ack.test") // a request subscription does not count
 		publisher.send("publish:ack.test:1.0.0:"+idA, "")
-		if o := publisher.expect("response:ack.test:1.0.0:" + idA).object(t); o["subscribers"] != 3.0 {
+		o := publisher.expect("response:ack.test:1.0.0:" + idA).object(t)
+		if o["subscribers"] != 3.0 {
 			t.Errorf("got %v, want 3 subscribers", o)
 		}
 	})
@@ -67,7 +68,9 @@ func TestS5_SelfDelivery(t *testing.T) {
 		c := n.dial(t, transport)
 		c.subscribe("publish", "self.+")
 		c.send("publish:self.test:1.0.0:"+idA, "me")
-		ack := c.await("the acknowledgement", func(m message) bool { return m.Action == "response" })
+		ack := c.await("the acknowledgement", func(m message) bool {
+			return m.Action == "response"
+		})
 		ack.mustHead(t, "response:self.test:1.0.0:"+idA)
 		if ack.object(t)["subscribers"] != 1.0 {
 			t.Errorf("got %v", ack)
@@ -114,7 +117,9 @@ func TestS5_Order(t *testing.T) {
 			subscribers = append(subscribers, s)
 		}
 		const count = 300
-		payload := func(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%9000)) }
+		payload := func(i int) string {
+			return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%9000))
+		}
 		for i := range count {
 			publisher.send("publish:order.test:1.0.0", payload(i))
 		}

@@ -7,11 +7,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// busy makes a target that takes one request at a time and gives it one; the returned message is unanswered.
+// busy makes a target that takes one request at a time and gives it one;
+// the returned message is unanswered.
 func busy(t *testing.T, n *node, transport, topic string, requester *client) (*client, message) {
 	t.Helper()
 	target := n.dial(t, transport)
-	target.ok("system.service.register", `{"name":"busy","description":"one at a time","maxConcurrent":1}`)
+	target.ok("system.service.register",
+		`{"name":"busy","description":"one at a time","maxConcurrent":1}`)
 	target.subscribe("request", topic)
 	requester.send("request:"+topic+":1.0.0:"+uuid.NewString()+"::600000", "first")
 	return target, target.expectPayload("request:"+topic+":1.0.0:*", "first")
@@ -34,7 +36,8 @@ func TestS6_QueueDeadline(t *testing.T) {
 		}
 		target.send("response:queue.test:1.0.0:"+held.ID, "done")
 		requester.expect("response:queue.test:1.0.0:" + held0(requester))
-		m := target.expectPayload("request:queue.test:1.0.0:*", "waits") // the expired one never comes
+		// The expired one never comes.
+		m := target.expectPayload("request:queue.test:1.0.0:*", "waits")
 		target.send("response:queue.test:1.0.0:"+m.ID, "ok")
 		requester.expectPayload("response:queue.test:1.0.0:"+idB, "ok")
 		target.none()
@@ -93,16 +96,20 @@ func TestS6_QueueLosesRequester(t *testing.T) {
 		second.send("request:left.test:1.0.0:"+idA+"::600000", "never delivered")
 		second.none()
 		_ = second.peer.Close()
-		eventually(t, "the queued request is gone", func() bool { return first.metric("router.request.queued") == 0 })
+		eventually(t, "the queued request is gone", func() bool {
+			return first.metric("router.request.queued") == 0
+		})
 		target.send("response:left.test:1.0.0:"+held.ID, "done")
 		first.expect("response:left.test:1.0.0:" + held0(first))
 		target.none()
 	})
 }
 
-// The queue of one topic is bounded, and fair: round robin between requesters, first in first out within one.
+// The queue of one topic is bounded, and fair: round robin between requesters,
+// first in first out within one.
 func TestS6_QueueBoundAndOrder(t *testing.T) {
-	perTransport(t, []string{"max.queued.perTopic=6"}, func(t *testing.T, n *node, transport string) {
+	settings := []string{"max.queued.perTopic=6"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		target, held := busy(t, n, transport, "fair.test", a)
 		for i := range 4 {
@@ -114,7 +121,8 @@ func TestS6_QueueBoundAndOrder(t *testing.T) {
 		}
 		b.none()
 		b.send("request:fair.test:1.0.0:"+idA, "one too many")
-		if e := b.expectFault("response:fair.test:1.0.0:"+idA, "SERVICE_UNAVAILABLE"); e.Details["reason"] != "queue_full" {
+		e := b.expectFault("response:fair.test:1.0.0:"+idA, "SERVICE_UNAVAILABLE")
+		if e.Details["reason"] != "queue_full" {
 			t.Errorf("details %v", e.Details)
 		}
 		var order []string
@@ -128,7 +136,9 @@ func TestS6_QueueBoundAndOrder(t *testing.T) {
 		for i, p := range order {
 			position[p] = i
 		}
-		for _, pair := range [][2]string{{"a0", "a1"}, {"a1", "a2"}, {"a2", "a3"}, {"b0", "b1"}, {"b0", "a2"}, {"b1", "a3"}} {
+		for _, pair := range [][2]string{
+			{"a0", "a1"}, {"a1", "a2"}, {"a2", "a3"}, {"b0", "b1"}, {"b0", "a2"}, {"b1", "a3"},
+		} {
 			if position[pair[0]] > position[pair[1]] {
 				t.Errorf("%s came after %s: %v", pair[0], pair[1], order)
 			}
@@ -136,7 +146,8 @@ func TestS6_QueueBoundAndOrder(t *testing.T) {
 	})
 }
 
-// The list shows how many requests a service works on, and those that wait: at whom they wait for or at who waits.
+// The list shows how many requests a service works on, and those that wait:
+// at whom they wait for or at who waits.
 func TestS8_ServiceListQueued(t *testing.T) {
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		requester := n.dial(t, from)
@@ -145,9 +156,11 @@ func TestS8_ServiceListQueued(t *testing.T) {
 			requester.send("request:list.test:1.0.0:"+uuid.NewString()+"::600000", "waits")
 		}
 		requester.none()
-		eventually(t, "one is worked on and three wait", func() bool { // on the topic's loop, which may be another
+		// On the topic's loop, which may be another.
+		eventually(t, "one is worked on and three wait", func() bool {
 			asked, asking := requester.service(target.id), requester.service(requester.id)
-			return asked["outstanding"] == 1.0 && (asked["queued"] == 3.0 || asking["queued"] == 3.0)
+			return asked["outstanding"] == 1.0 &&
+				(asked["queued"] == 3.0 || asking["queued"] == 3.0)
 		})
 	})
 }

@@ -2,5 +2,6 @@
 
 package blackbox
 
-// raceEnabled says whether this test binary was built with the race detector; the server under test is then built with it too.
+// raceEnabled says whether this test binary was built with the race detector; the server under test
+// is then built with it too.
 const raceEnabled = true

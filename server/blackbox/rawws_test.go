@@ -22,7 +22,8 @@ const (
 	opPong         = 0xA
 )
 
-const upgradeHead = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+const upgradeHead = "GET / HTTP/1.1\r\nHost: localhost\r\n" +
+	"Upgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
 // upgradeAccept is what RFC 6455 §1.3 computes for the key above.
@@ -85,7 +86,8 @@ func dialRawWS(t testing.TB, n *node) *rawConn {
 func (r *rawConn) upgraded() {
 	r.t.Helper()
 	resp, _ := r.answer()
-	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Sec-WebSocket-Accept") != upgradeAccept {
+	if resp.StatusCode != http.StatusSwitchingProtocols ||
+		resp.Header.Get("Sec-WebSocket-Accept") != upgradeAccept {
 		r.t.Fatalf("upgrade: %s %v", resp.Status, resp.Header)
 	}
 }
@@ -166,12 +168,13 @@ func (r *rawConn) tryFrame() (op byte, payload []byte, err error) {
 	return head[0] & 0xF, payload, err
 }
 
-// closedWith reads on to the close frame and checks its code, then that the connection ends. Where framing is lost, an
-// error may come before.
+// closedWith reads on to the close frame and checks its code, then that the connection ends. Where
+// framing is lost, an error may come before.
 func (r *rawConn) closedWith(code uint16) {
 	r.t.Helper()
 	op, payload := r.frame()
-	if op == opText && strings.HasPrefix(string(payload), "response:error:1.0.0\n") && strings.Contains(string(payload), `"MALFORMED_MESSAGE"`) {
+	if op == opText && strings.HasPrefix(string(payload), "response:error:1.0.0\n") &&
+		strings.Contains(string(payload), `"MALFORMED_MESSAGE"`) {
 		op, payload = r.frame()
 	}
 	if op != opClose || len(payload) < 2 || binary.BigEndian.Uint16(payload) != code {
@@ -197,7 +200,8 @@ func (r *rawConn) beat() {
 	const id = "7c2d5a1e-0000-4000-8000-00000000beef"
 	r.write(wsFrame(fin|opText, []byte("request:system.heartbeat:1.0.0:"+id+"\n{}")))
 	op, payload := r.frame()
-	if want := "response:system.heartbeat:1.0.0:" + id + "\n"; op != opText || !strings.HasPrefix(string(payload), want) {
+	want := "response:system.heartbeat:1.0.0:" + id + "\n"
+	if op != opText || !strings.HasPrefix(string(payload), want) {
 		r.t.Fatalf("heartbeat: opcode %d, %q", op, payload)
 	}
 }

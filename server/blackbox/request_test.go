@@ -8,13 +8,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// A request goes to one service under a masked ID and comes back under its own, whatever the answer's bytes are.
+// A request goes to one service under a masked ID and comes back under its own, whatever the
+// answer's bytes are.
 func TestS6_RoundTrip(t *testing.T) {
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		requester, target := n.dial(t, from), n.dial(t, to)
 		target.subscribe("request", "sum.+")
 		seen := map[string]bool{}
-		for i, payload := range []string{"", "{}", "1+1", "a\nb\n", "\xff\xfe\x00", everyByte(), "error: not for one with an ID"} {
+		for i, payload := range []string{
+			"", "{}", "1+1", "a\nb\n", "\xff\xfe\x00", everyByte(), "error: not for one with an ID",
+		} {
 			id := uuid.NewString()
 			requester.send(fmt.Sprintf("request:Sum.Test:%d.2.3:%s:%s:60000", i, id, idB), payload)
 			m := target.expectPayload(fmt.Sprintf("request:Sum.Test:%d.2.3:*", i), payload)
@@ -84,7 +87,9 @@ func TestS6_Priority(t *testing.T) {
 		asks(high)
 		high.ok("system.topic.unsubscribe", `{"topic":"+.test"}`)
 		_ = low.peer.Close()
-		eventually(t, "the service is gone", func() bool { return requester.service(low.id) == nil })
+		eventually(t, "the service is gone", func() bool {
+			return requester.service(low.id) == nil
+		})
 		asks(zero)
 		zero.none()
 		high.none()
@@ -195,9 +200,11 @@ func TestS6_InvalidRequestID(t *testing.T) {
 	})
 }
 
-// A request without an ID: delivered, its answer dropped unless it begins with "error:", no timeout, freed in the end.
+// A request without an ID: delivered, its answer dropped unless it begins with "error:", no
+// timeout, freed in the end.
 func TestS6_WithoutID(t *testing.T) {
-	perPair(t, []string{"request.response.timeout.default=500"}, func(t *testing.T, n *node, from, to string) {
+	settings := []string{"request.response.timeout.default=500"}
+	perPair(t, settings, func(t *testing.T, n *node, from, to string) {
 		requester, target := n.dial(t, from), n.dial(t, to)
 		requester.send("request:quiet.test:1.0.0", "")
 		requester.expectFault("response:quiet.test:1.0.0:*", "NO_ROUTE_FOUND")
@@ -219,7 +226,9 @@ func TestS6_WithoutID(t *testing.T) {
 		if requester.metric("router.request.outstanding") != 1 {
 			t.Error("the request is not outstanding")
 		}
-		eventually(t, "its entry is freed", func() bool { return requester.metric("router.request.outstanding") == 0 })
+		eventually(t, "its entry is freed", func() bool {
+			return requester.metric("router.request.outstanding") == 0
+		})
 		requester.none() // no TIMEOUT
 		target.send("response:quiet.test:1.0.0:"+m.ID, "error: late")
 		target.expectFault("response:quiet.test:1.0.0:"+m.ID, "INVALID_REQUEST_ID")
@@ -240,18 +249,23 @@ func (c *client) metric(name string) float64 {
 
 // The deadline is the header's timeout, else the default; a late answer has nowhere to go.
 func TestS6_Timeout(t *testing.T) {
-	perPair(t, []string{"request.response.timeout.default=300"}, func(t *testing.T, n *node, from, to string) {
+	settings := []string{"request.response.timeout.default=300"}
+	perPair(t, settings, func(t *testing.T, n *node, from, to string) {
 		requester, target := n.dial(t, from), n.dial(t, to)
 		target.subscribe("request", "late.test")
 		for _, row := range []struct {
 			tail  string
 			after time.Duration
-		}{{"", 300 * time.Millisecond}, {"::100", 100 * time.Millisecond}, {":" + idB + ":700", 700 * time.Millisecond}, {"::0040", 40 * time.Millisecond}} {
+		}{
+			{"", 300 * time.Millisecond}, {"::100", 100 * time.Millisecond},
+			{":" + idB + ":700", 700 * time.Millisecond}, {"::0040", 40 * time.Millisecond},
+		} {
 			start := time.Now()
 			requester.send("request:Late.Test:9.8.7:"+idA+row.tail, "")
 			m := target.expect("request:Late.Test:9.8.7:*")
 			e := requester.expectFault("response:Late.Test:9.8.7:"+idA, "TIMEOUT")
-			if passed := time.Since(start); passed < row.after-5*time.Millisecond || passed > row.after+3*time.Second {
+			passed := time.Since(start)
+			if passed < row.after-5*time.Millisecond || passed > row.after+3*time.Second {
 				t.Errorf("timeout %q after %v, want %v", row.tail, passed, row.after)
 			}
 			if e.Details["targetServiceId"] != target.id {
@@ -276,7 +290,8 @@ func TestS6_DeadlinesInAnyOrder(t *testing.T) {
 			id := uuid.NewString()
 			kind[id] = i % 2
 			timeout := []int{60_000, 20 + (i*37)%400}[i%2]
-			requester.send(fmt.Sprintf("request:mixed.test:1.0.0:%s::%d", id, timeout), fmt.Sprint(i%2))
+			head := fmt.Sprintf("request:mixed.test:1.0.0:%s::%d", id, timeout)
+			requester.send(head, fmt.Sprint(i%2))
 		}
 		for range count {
 			if m := target.expect("request:mixed.test:1.0.0:*"); string(m.Payload) == "0" {

@@ -21,7 +21,10 @@ func TestResilience_Garbage(t *testing.T) {
 	a, b := n.dial(t, overTCP), n.dial(t, overWS)
 	b.subscribe("publish", "healthy")
 	random := rand.New(rand.NewPCG(1, 2))
-	prefixes := []string{"", "GET / HTTP/1.1\r\n", upgradeHead, "\x00\x00\x00\x20", "\x00\x00\x00\x10request:a.b:1.0", "\x16\x03\x01\x02\x00"}
+	prefixes := []string{
+		"", "GET / HTTP/1.1\r\n", upgradeHead, "\x00\x00\x00\x20",
+		"\x00\x00\x00\x10request:a.b:1.0", "\x16\x03\x01\x02\x00",
+	}
 	for i := range 240 {
 		address := []string{n.tcp, n.ws}[i%2]
 		conn, err := net.DialTimeout("tcp", address, patience)
@@ -32,7 +35,8 @@ func TestResilience_Garbage(t *testing.T) {
 		for j := range noise {
 			noise[j] = byte(random.Uint32())
 		}
-		_, _ = conn.Write(append([]byte(prefixes[i/2%len(prefixes)]), noise...)) // the node may have closed already
+		// The node may have closed already.
+		_, _ = conn.Write(append([]byte(prefixes[i/2%len(prefixes)]), noise...))
 		switch i % 3 {
 		case 0:
 			_ = conn.(*net.TCPConn).SetLinger(0)
@@ -47,7 +51,9 @@ func TestResilience_Garbage(t *testing.T) {
 		a.send("publish:healthy:1.0.0", fmt.Sprint(i))
 		b.expectPayload("publish:healthy:1.0.0:*", fmt.Sprint(i))
 	}
-	eventually(t, "the noise is gone", func() bool { return len(items(t, a.ok("system.service.list", ""), "services")) == 2 })
+	eventually(t, "the noise is gone", func() bool {
+		return len(items(t, a.ok("system.service.list", ""), "services")) == 2
+	})
 	a.none()
 	b.none()
 }
@@ -83,7 +89,8 @@ func TestResilience_ResetDuringFanOut(t *testing.T) {
 			continue
 		}
 		doomed[i] = dialRawWS(t, n)
-		doomed[i].write(wsFrame(fin|opText, []byte("request:system.topic.subscribe:1.0.0:"+idA+"\n{\"action\":\"publish\",\"topic\":\"storm.test\"}")))
+		doomed[i].write(wsFrame(fin|opText, []byte("request:system.topic.subscribe:1.0.0:"+idA+
+			"\n{\"action\":\"publish\",\"topic\":\"storm.test\"}")))
 		doomed[i].frame()
 	}
 	filler := strings.Repeat("x", 700)
@@ -121,7 +128,9 @@ func TestResilience_Churn(t *testing.T) {
 	for _, transport := range transports { // first use may open what stays open
 		_ = n.dial(t, transport).peer.Close()
 	}
-	services := func() int { return len(items(t, watcher.ok("system.service.list", ""), "services")) }
+	services := func() int {
+		return len(items(t, watcher.ok("system.service.list", ""), "services"))
+	}
 	eventually(t, "one service", func() bool { return services() == 1 })
 	baseline := n.descriptors()
 
@@ -161,7 +170,9 @@ func visit(n *node, transport string, manner int) error {
 	if _, err := p.Recv(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if err := p.Send([]byte("request:system.topic.subscribe:1.0.0:" + idA + "\n{\"action\":\"both\",\"topic\":\"visit.test\"}")); err != nil {
+	subscription := "request:system.topic.subscribe:1.0.0:" + idA + "\n" +
+		`{"action":"both","topic":"visit.test"}`
+	if err := p.Send([]byte(subscription)); err != nil {
 		return err
 	}
 	if manner == 1 {
@@ -200,7 +211,8 @@ func TestResilience_OutOfDescriptors(t *testing.T) {
 	before := n.descriptors()
 	var hogs []net.Conn
 	for i := range 120 {
-		conn, err := net.DialTimeout("tcp", []string{n.tcp, n.ws}[i%2], patience) // the kernel's queue takes them all
+		// The kernel's queue takes them all.
+		conn, err := net.DialTimeout("tcp", []string{n.tcp, n.ws}[i%2], patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +230,8 @@ func TestResilience_OutOfDescriptors(t *testing.T) {
 		_ = conn.Close()
 	}
 	for _, transport := range transports {
-		// One that is accepted while there is no descriptor for its loop is closed again: served means greeted.
+		// One that is accepted while there is no descriptor for its loop is closed again:
+		// served means greeted.
 		eventually(t, "a new connection is served over "+transport, func() bool {
 			p, err := n.connect(transport)
 			if err != nil {
@@ -233,14 +246,16 @@ func TestResilience_OutOfDescriptors(t *testing.T) {
 			return err == nil && m.head() == "publish:system.initialize:1.0.0"
 		})
 	}
-	eventually(t, "the hogs are gone", func() bool { return len(items(t, a.ok("system.service.list", ""), "services")) == 4 })
+	eventually(t, "the hogs are gone", func() bool {
+		return len(items(t, a.ok("system.service.list", ""), "services")) == 4
+	})
 	if size := len(n.out.String()); size > 1<<20 {
 		t.Errorf("the node logged %d bytes about it", size)
 	}
 }
 
-// A connection that takes over the descriptor number of one that was reset during a fan-out gets nothing that was
-// meant for that one.
+// A connection that takes over the descriptor number of one that was reset during a fan-out gets
+// nothing that was meant for that one.
 func TestResilience_DescriptorReuse(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, patient...)
@@ -260,7 +275,8 @@ func TestResilience_DescriptorReuse(t *testing.T) {
 				ended <- err
 				return
 			}
-			if err := publisher.peer.Send(fmt.Appendf(nil, "publish:reuse.test:1.0.0\n%d", i)); err != nil {
+			m := fmt.Appendf(nil, "publish:reuse.test:1.0.0\n%d", i)
+			if err := publisher.peer.Send(m); err != nil {
 				ended <- err
 				return
 			}
@@ -313,14 +329,17 @@ func TestResilience_PipelinedUpgrade(t *testing.T) {
 		r.initialized()
 		r.write(all[len(all)-cut:])
 		for _, id := range []string{idA, idB} {
-			if op, payload := r.frame(); op != opText || !strings.HasPrefix(string(payload), "response:system.heartbeat:1.0.0:"+id+"\n") {
+			want := "response:system.heartbeat:1.0.0:" + id + "\n"
+			op, payload := r.frame()
+			if op != opText || !strings.HasPrefix(string(payload), want) {
 				t.Fatalf("opcode %d, %q", op, payload)
 			}
 		}
 	}
 }
 
-// SIGTERM: not ready any more, outstanding requests are answered, WebSockets closed with 1001, then a clean exit.
+// SIGTERM: not ready any more, outstanding requests are answered, WebSockets closed with 1001,
+// then a clean exit.
 func TestResilience_Drain(t *testing.T) {
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		requester, target, idle := n.dial(t, from), n.dial(t, to), n.dial(t, overWS)
@@ -328,7 +347,10 @@ func TestResilience_Drain(t *testing.T) {
 		requester.send("request:drain.test:1.0.0:"+idA+"::60000", "q")
 		m := target.expectPayload("request:drain.test:1.0.0:*", "q")
 		n.terminate()
-		eventually(t, "/readyz fails", func() bool { status, _ := n.probe("/readyz"); return status != 200 })
+		eventually(t, "/readyz fails", func() bool {
+			status, _ := n.probe("/readyz")
+			return status != 200
+		})
 		target.send("response:drain.test:1.0.0:"+m.ID, "a")
 		requester.expectPayload("response:drain.test:1.0.0:"+idA, "a")
 		for _, c := range []*client{requester, target, idle} {

@@ -23,7 +23,9 @@ func TestScale_OutstandingRequests(t *testing.T) {
 	ready := make(chan int, targets) // how many requests a target holds
 	answer := make(chan struct{})
 	for i, s := range services {
-		go func() { results <- holdAndAnswer(s.peer, requesters*each/targets, ready, answer, uint64(i)) }()
+		go func() {
+			results <- holdAndAnswer(s.peer, requesters*each/targets, ready, answer, uint64(i))
+		}()
 	}
 	for i := range requesters {
 		c := n.dial(t, transports[i/2%2])
@@ -67,9 +69,12 @@ func holdAndAnswer(p peer, count int, ready chan<- int, answer <-chan struct{}, 
 	}
 	ready <- count
 	<-answer
-	rand.New(rand.NewPCG(seed, 1)).Shuffle(count, func(i, j int) { held[i], held[j] = held[j], held[i] })
+	rand.New(rand.NewPCG(seed, 1)).Shuffle(count, func(i, j int) {
+		held[i], held[j] = held[j], held[i]
+	})
 	for _, m := range held {
-		if err := p.Send([]byte("response:mass.test:1.0.0:" + m.ID + "\nre " + string(m.Payload))); err != nil {
+		reply := "response:mass.test:1.0.0:" + m.ID + "\nre " + string(m.Payload)
+		if err := p.Send([]byte(reply)); err != nil {
 			return err
 		}
 	}
@@ -82,7 +87,8 @@ func askMany(p peer, count int) error {
 	for range count {
 		id, question := uuid.NewString(), uuid.NewString()
 		questions[id] = question
-		if err := p.Send([]byte("request:mass.test:1.0.0:" + id + "::600000\n" + question)); err != nil {
+		m := "request:mass.test:1.0.0:" + id + "::600000\n" + question
+		if err := p.Send([]byte(m)); err != nil {
 			return err
 		}
 	}
@@ -100,7 +106,8 @@ func askMany(p peer, count int) error {
 	return nil
 }
 
-// Eight publishers, 10,000 messages each, at subscribers of both transports: in order, none lost, none doubled.
+// Eight publishers, 10,000 messages each, at subscribers of both transports:
+// in order, none lost, none doubled.
 func TestScale_PublishersInOrder(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, patient...)
@@ -143,7 +150,8 @@ const scaleBatch = 50 // messages in one TCP segment, and between two notes of p
 func publishMany(p peer, f *flow, publisher, count int) error {
 	var batch []byte
 	for i := range count {
-		m := fmt.Appendf(nil, "publish:scale.p%d:1.0.0\n%d of publisher %d", publisher, i, publisher)
+		m := fmt.Appendf(nil, "publish:scale.p%d:1.0.0\n%d of publisher %d",
+			publisher, i, publisher)
 		if i%scaleBatch == 0 {
 			if err := f.await(i); err != nil {
 				return nil // whoever failed has said so
@@ -180,11 +188,14 @@ func followAll(p peer, flows []*flow, follower, count int) error {
 			return err
 		}
 		var number, publisher int
-		if _, err := fmt.Sscanf(string(m.Payload), "%d of publisher %d", &number, &publisher); err != nil {
+		_, err = fmt.Sscanf(string(m.Payload), "%d of publisher %d", &number, &publisher)
+		if err != nil {
 			return fmt.Errorf("follower %d got %v", follower, m)
 		}
-		if m.Topic != fmt.Sprint("scale.p", publisher) || number != next[publisher] || !isUUIDv4(m.ID) {
-			return fmt.Errorf("follower %d awaits %d of publisher %d, got %v", follower, next[publisher], publisher, m)
+		if m.Topic != fmt.Sprint("scale.p", publisher) || number != next[publisher] ||
+			!isUUIDv4(m.ID) {
+			return fmt.Errorf("follower %d awaits %d of publisher %d, got %v",
+				follower, next[publisher], publisher, m)
 		}
 		next[publisher]++
 		if next[publisher]%scaleBatch == 0 {

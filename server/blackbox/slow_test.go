@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// account books what a subscriber receives against what was published: messages numbered from 0, and notices of gaps.
+// account books what a subscriber receives against what was published: messages numbered from 0,
+// and notices of gaps.
 type account struct {
 	next     int // number that would follow without a gap
 	received int
@@ -42,8 +43,8 @@ func (a *account) book(t testing.TB, m message) {
 	a.received++
 }
 
-// A subscriber that does not read while 300 MB are published: the node's memory stays bounded, others get everything,
-// and when it reads again every message is either there or reported lost.
+// A subscriber that does not read while 300 MB are published: the node's memory stays bounded,
+// others get everything, and when it reads again every message is either there or reported lost.
 func TestResilience_SlowSubscriber(t *testing.T) {
 	t.Parallel()
 	for _, transport := range transports {
@@ -91,8 +92,8 @@ func TestResilience_SlowSubscriber(t *testing.T) {
 	}
 }
 
-// settleAccount lets the slow subscriber read again while further messages come, until one of them finds room; that one
-// closes the account.
+// settleAccount lets the slow subscriber read again while further messages come, until one of them
+// finds room; that one closes the account.
 func settleAccount(t *testing.T, publisher, slow *client, published int) {
 	t.Helper()
 	var a account

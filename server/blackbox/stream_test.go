@@ -55,7 +55,8 @@ func TestS8_LogLevels(t *testing.T) {
 		debug.logged(t, actor.id)
 		actor.subscribe("publish", "log.test")
 		debug.await("a subscription at debug", func(m message) bool {
-			return m.head() == logHead && m.object(t)["level"] == "debug" && strings.Contains(string(m.Payload), "log.test")
+			return m.head() == logHead && m.object(t)["level"] == "debug" &&
+				strings.Contains(string(m.Payload), "log.test")
 		})
 		late := n.dial(t, overWS)
 		if o := info.logged(t, late.id); o["level"] != "info" {
@@ -77,7 +78,8 @@ func TestS8_LogLevels(t *testing.T) {
 	})
 }
 
-// A subscription replaces the one before; the expression selects; unsubscribing ends it, twice is no fault.
+// A subscription replaces the one before; the expression selects;
+// unsubscribing ends it, twice is no fault.
 func TestS8_LogReplaceAndRegex(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		actor, other, control := n.dial(t, overTCP), n.dial(t, transport), n.dial(t, transport)
@@ -129,8 +131,9 @@ func TestS8_LogBadFields(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		for _, bad := range []string{
-			`{"levels":["fatal"]}`, `{"levels":["info",""]}`, `{"levels":"info"}`, `{"levels":[1]}`, `{"levels":{}}`,
-			`{"regex":"("}`, `{"regex":"(a)\\1"}`, `{"regex":"(?=x)"}`, `{"regex":1}`, `{"regex":["x"]}`,
+			`{"levels":["fatal"]}`, `{"levels":["info",""]}`, `{"levels":"info"}`,
+			`{"levels":[1]}`, `{"levels":{}}`, `{"regex":"("}`, `{"regex":"(a)\\1"}`,
+			`{"regex":"(?=x)"}`, `{"regex":1}`, `{"regex":["x"]}`,
 		} {
 			c.refused("system.log.subscribe", bad, "INVALID_REQUEST")
 		}
@@ -158,10 +161,19 @@ func TestS8_LogDoesNotFeedItself(t *testing.T) {
 
 const auditHead = "publish:system.message:1.0.0"
 
+// auditOf fits an audit message from or to a service.
+func auditOf(key, id string) func(o map[string]any) bool {
+	return func(o map[string]any) bool { return o[key] == id }
+}
+
 // audited takes the first audit message that fits.
-func (c *client) audited(t testing.TB, what string, fits func(o map[string]any) bool) map[string]any {
+func (c *client) audited(
+	t testing.TB, what string, fits func(o map[string]any) bool,
+) map[string]any {
 	t.Helper()
-	return c.await(what, func(m message) bool { return m.head() == auditHead && fits(m.object(t)) }).object(t)
+	return c.await(what, func(m message) bool {
+		return m.head() == auditHead && fits(m.object(t))
+	}).object(t)
 }
 
 func auditHeader(o map[string]any) map[string]any {
@@ -179,25 +191,32 @@ func TestS8_AuditOfPublish(t *testing.T) {
 		masked := b.expect("publish:Audit.Test:1.2.3:*").ID
 		ack := a.expect("response:Audit.Test:1.2.3:" + idA)
 
-		taken := auditor.audited(t, "the message taken", func(o map[string]any) bool { return o["from"] == a.id })
+		taken := auditor.audited(t, "the message taken", auditOf("from", a.id))
 		checkTimestamp(t, taken["timestamp"])
-		wantHeader := map[string]any{"action": "publish", "topic": "Audit.Test", "version": "1.2.3", "requestId": idA, "parentRequestId": idB}
+		wantHeader := map[string]any{
+			"action": "publish", "topic": "Audit.Test", "version": "1.2.3",
+			"requestId": idA, "parentRequestId": idB,
+		}
 		if got := auditHeader(taken); !reflect.DeepEqual(got, wantHeader) {
 			t.Errorf("taken: header %v, want %v", got, wantHeader)
 		}
-		if got := taken["message"].(map[string]any)["payload"]; !reflect.DeepEqual(got, map[string]any{"n": 1.0, "s": "x"}) {
+		wantPayload := map[string]any{"n": 1.0, "s": "x"}
+		got := taken["message"].(map[string]any)["payload"]
+		if !reflect.DeepEqual(got, wantPayload) {
 			t.Errorf("taken: payload %v is not the JSON itself", got)
 		}
-		sent := auditor.audited(t, "the copy sent", func(o map[string]any) bool { return o["to"] == b.id })
+		sent := auditor.audited(t, "the copy sent", auditOf("to", b.id))
 		checkTimestamp(t, sent["timestamp"])
-		if h := auditHeader(sent); h["requestId"] != masked || h["action"] != "publish" || sent["maskedId"] != idA {
+		h := auditHeader(sent)
+		if h["requestId"] != masked || h["action"] != "publish" || sent["maskedId"] != idA {
 			t.Errorf("sent: %v", sent)
 		}
-		answer := auditor.audited(t, "the acknowledgement", func(o map[string]any) bool { return o["to"] == a.id })
+		answer := auditor.audited(t, "the acknowledgement", auditOf("to", a.id))
 		if h := auditHeader(answer); h["requestId"] != idA || h["action"] != "response" {
 			t.Errorf("acknowledged: %v", answer)
 		}
-		if got := fmt.Sprint(answer["message"].(map[string]any)["payload"]); got != fmt.Sprint(ack.object(t)) {
+		told := answer["message"].(map[string]any)["payload"]
+		if got := fmt.Sprint(told); got != fmt.Sprint(ack.object(t)) {
 			t.Errorf("acknowledged with %v, audited %v", ack, got)
 		}
 	})
@@ -222,12 +241,14 @@ func TestS8_AuditOfRequest(t *testing.T) {
 			{"response sent", "to", a.id, "response", idA, "answer"},
 		}
 		for _, s := range steps {
-			o := auditor.audited(t, s.what, func(o map[string]any) bool { return o[s.key] == s.id })
+			o := auditor.audited(t, s.what, auditOf(s.key, s.id))
 			h := auditHeader(o)
-			if h["action"] != s.action || h["requestId"] != s.requestID || o["message"].(map[string]any)["payload"] != s.payload {
+			if h["action"] != s.action || h["requestId"] != s.requestID ||
+				o["message"].(map[string]any)["payload"] != s.payload {
 				t.Errorf("%s: %v", s.what, o)
 			}
-			if s.what == "request taken" && (o["timeout"] != 1234.0 || fmt.Sprint(h["timeout"]) != "1234") {
+			if s.what == "request taken" &&
+				(o["timeout"] != 1234.0 || fmt.Sprint(h["timeout"]) != "1234") {
 				t.Errorf("timeout 1234 audited as %v, in the header %v", o["timeout"], h["timeout"])
 			}
 			if s.what == "request sent" && o["maskedId"] != idA {
@@ -237,11 +258,11 @@ func TestS8_AuditOfRequest(t *testing.T) {
 		// Without an ID nothing was masked.
 		a.send("request:audit.test:1.0.0", "no ID")
 		b.expect("request:audit.test:1.0.0:*")
-		taken := auditor.audited(t, "request taken", func(o map[string]any) bool { return o["from"] == a.id })
+		taken := auditor.audited(t, "request taken", auditOf("from", a.id))
 		if _, there := auditHeader(taken)["requestId"]; there {
 			t.Errorf("a requestId where there was none: %v", taken)
 		}
-		sent := auditor.audited(t, "request sent", func(o map[string]any) bool { return o["to"] == b.id })
+		sent := auditor.audited(t, "request sent", auditOf("to", b.id))
 		if id, there := sent["maskedId"]; there {
 			t.Errorf("maskedId %v where there was none", id)
 		}
@@ -266,23 +287,26 @@ func TestS8_AuditPayloads(t *testing.T) {
 			{`not JSON`, "not JSON", false},
 			{"two\nlines \"quoted\" \u2028 \x01", "two\nlines \"quoted\" \u2028 \x01", false},
 			{`{"a":1} tail`, `{"a":1} tail`, false},
-			{"\xff\xfe\x00bytes", base64.StdEncoding.EncodeToString([]byte("\xff\xfe\x00bytes")), true},
+			{"\xff\xfe\x00bytes",
+				base64.StdEncoding.EncodeToString([]byte("\xff\xfe\x00bytes")), true},
 		} {
 			a.send("publish:nobody.listens:1.0.0", row.payload)
 			a.expectFault("response:nobody.listens:1.0.0:*", "NO_ROUTE_FOUND")
-			o := auditor.audited(t, "the message taken", func(o map[string]any) bool { return o["from"] == a.id })
+			o := auditor.audited(t, "the message taken", auditOf("from", a.id))
 			m := o["message"].(map[string]any)
 			if !reflect.DeepEqual(m["payload"], row.want) {
 				t.Errorf("%q: audited as %v", row.payload, m["payload"])
 			}
-			if encoding, there := m["encoding"]; there != row.base64 || there && encoding != "base64" {
+			encoding, there := m["encoding"]
+			if there != row.base64 || there && encoding != "base64" {
 				t.Errorf("%q: encoding %v", row.payload, encoding)
 			}
 		}
 	})
 }
 
-// Malformed messages are not taken; audit messages are not audited; without a subscriber nothing comes.
+// Malformed messages are not taken; audit messages are not audited;
+// without a subscriber nothing comes.
 func TestS8_AuditLimits(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		auditor, a := n.dial(t, transport), n.dial(t, transport)
@@ -291,7 +315,7 @@ func TestS8_AuditLimits(t *testing.T) {
 		a.expectErrorHead()
 		a.send("publish:nobody.listens:1.0.0", "marker")
 		a.expectFault("response:nobody.listens:1.0.0:*", "NO_ROUTE_FOUND")
-		first := auditor.audited(t, "the message taken", func(o map[string]any) bool { return o["from"] == a.id })
+		first := auditor.audited(t, "the message taken", auditOf("from", a.id))
 		if first["message"].(map[string]any)["payload"] != "marker" {
 			t.Errorf("a malformed message was taken: %v", first)
 		}
@@ -301,7 +325,8 @@ func TestS8_AuditLimits(t *testing.T) {
 				t.Errorf("got %v", m)
 				continue
 			}
-			if topic, _ := auditHeader(m.object(t))["topic"].(string); strings.EqualFold(topic, "system.message") {
+			topic, _ := auditHeader(m.object(t))["topic"].(string)
+			if strings.EqualFold(topic, "system.message") {
 				t.Errorf("an audit message was audited: %s", m.Payload)
 			}
 		}

@@ -29,7 +29,10 @@ var clientTopics = map[string]string{
 func TestS8_ActionFirst(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
-		topics := []string{"system.unknown", "system", "system.log", "system.message", "system.initialize", "System.Nothing.At.All"}
+		topics := []string{
+			"system.unknown", "system", "system.log", "system.message", "system.initialize",
+			"System.Nothing.At.All",
+		}
 		for topic := range clientTopics {
 			topics = append(topics, topic)
 		}
@@ -51,7 +54,10 @@ func TestS8_ActionFirst(t *testing.T) {
 func TestS8_UnknownTopic(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
-		for _, topic := range []string{"system", "system.unknown", "System.Service", "system.service.foo", "system.topic.subscribe.x", "SYSTEM.a.b.c.d"} {
+		for _, topic := range []string{
+			"system", "system.unknown", "System.Service", "system.service.foo",
+			"system.topic.subscribe.x", "SYSTEM.a.b.c.d",
+		} {
 			c.send("request:"+topic+":1.0.0:"+idA, "{}")
 			c.expectFault("response:"+topic+":1.0.0:"+idA, "TOPIC_NOT_SUPPORTED")
 			c.send("request:"+topic+":1.0.0", "")
@@ -61,7 +67,8 @@ func TestS8_UnknownTopic(t *testing.T) {
 	})
 }
 
-// Topic names match in any case and come back as they were spelled; every answer carries the status.
+// Topic names match in any case and come back as they were spelled;
+// every answer carries the status.
 func TestS8_AnyCase(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
@@ -81,7 +88,9 @@ func TestS8_AnyCase(t *testing.T) {
 func TestS8_HeartbeatResponse(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
-		for _, m := range []string{"response:system.heartbeat:1.0.0", "Response:SYSTEM.Heartbeat:1.0.0:" + idA} {
+		for _, m := range []string{
+			"response:system.heartbeat:1.0.0", "Response:SYSTEM.Heartbeat:1.0.0:" + idA,
+		} {
 			c.send(m, `{"status":"success"}`)
 			c.send(m, "")
 		}
@@ -110,12 +119,14 @@ func TestS8_Register(t *testing.T) {
 	}
 	bad := []string{
 		`{}`, `{"name":"a"}`, `{"description":"b"}`,
-		form("", "b", ""), form("a", "", ""), form(nil, "b", ""), form(7, "b", ""), form("a", []int{}, ""),
-		form(strings.Repeat("n", 37), "b", ""), form("a", strings.Repeat("d", 1025), ""), form(strings.Repeat("é", 37), "b", ""),
-		form("a", "b", `,"maxConcurrent":0`), form("a", "b", `,"maxConcurrent":-1`), form("a", "b", `,"maxConcurrent":1.5`),
-		form("a", "b", `,"maxConcurrent":"1"`),
-		form("a", "b", `,"metadata":"x"`), form("a", "b", `,"metadata":["x"]`), form("a", "b", `,"metadata":{"x":1}`),
-		form("a", "b", `,"metadata":{"x":{"y":"z"}}`), form("a", "b", `,"metadata":{"x":"`+strings.Repeat("m", 1024)+`"}`),
+		form("", "b", ""), form("a", "", ""), form(nil, "b", ""), form(7, "b", ""),
+		form("a", []int{}, ""), form("a", strings.Repeat("d", 1025), ""),
+		form(strings.Repeat("n", 37), "b", ""), form(strings.Repeat("é", 37), "b", ""),
+		form("a", "b", `,"maxConcurrent":0`), form("a", "b", `,"maxConcurrent":-1`),
+		form("a", "b", `,"maxConcurrent":1.5`), form("a", "b", `,"maxConcurrent":"1"`),
+		form("a", "b", `,"metadata":"x"`), form("a", "b", `,"metadata":["x"]`),
+		form("a", "b", `,"metadata":{"x":1}`), form("a", "b", `,"metadata":{"x":{"y":"z"}}`),
+		form("a", "b", `,"metadata":{"x":"`+strings.Repeat("m", 1024)+`"}`),
 	}
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c, other := n.dial(t, transport), n.dial(t, transport)
@@ -133,7 +144,8 @@ func TestS8_Register(t *testing.T) {
 				t.Errorf("registered %.80s, listed %v", payload, s)
 			}
 		}
-		if m, _ := other.service(c.id)["metadata"].(map[string]any); m["zone"] != "east" || m["version"] != "1.2" {
+		m, _ := other.service(c.id)["metadata"].(map[string]any)
+		if m["zone"] != "east" || m["version"] != "1.2" {
 			t.Errorf("metadata is %v", m)
 		}
 		c.ok("system.service.register", form("final", "state", ""))
@@ -178,7 +190,8 @@ func TestS8_ServiceList(t *testing.T) {
 			t.Errorf("heard of before it connected: %v", s)
 		}
 	}
-	if s := a.service(b.id); s["name"] != "b" || s["description"] != "bee" || s["outstanding"] != 5.0 {
+	s := a.service(b.id)
+	if s["name"] != "b" || s["description"] != "bee" || s["outstanding"] != 5.0 {
 		t.Errorf("got %v", s)
 	}
 	last := func() string { return a.service(b.id)["lastHeartbeat"].(string) }
@@ -199,10 +212,14 @@ func TestS8_ServiceSubscriptions(t *testing.T) {
 		other.subscribe("both", "a.#", `,"priority":2.5`)
 		other.subscribe("request", "x.y")
 		other.subscribe("all", "q")
-		if own := items(t, c.ok("system.service.subscriptions", ""), "subscriptions"); len(own) != 0 {
+		own := items(t, c.ok("system.service.subscriptions", ""), "subscriptions")
+		if len(own) != 0 {
 			t.Errorf("nothing subscribed, got %v", own)
 		}
-		want := []string{"publish a.# <nil>", "publish q <nil>", "publish x.y <nil>", "request a.# 2.5", "request q 0", "request x.y 0"}
+		want := []string{
+			"publish a.# <nil>", "publish q <nil>", "publish x.y <nil>",
+			"request a.# 2.5", "request q 0", "request x.y 0",
+		}
 		for _, answer := range []map[string]any{
 			other.ok("system.service.subscriptions", "{}"),
 			c.ok("system.service.subscriptions", `{"serviceId":"`+other.id+`"}`),
@@ -220,7 +237,8 @@ func TestS8_ServiceSubscriptions(t *testing.T) {
 		for _, bad := range []string{`"x"`, `""`, `7`, `"` + idA + `0"`, `{}`} {
 			c.refused("system.service.subscriptions", `{"serviceId":`+bad+`}`, "INVALID_REQUEST")
 		}
-		c.refused("system.service.subscriptions", `{"serviceId":"`+uuid.NewString()+`"}`, "SERVICE_UNAVAILABLE")
+		nobody := `{"serviceId":"` + uuid.NewString() + `"}`
+		c.refused("system.service.subscriptions", nobody, "SERVICE_UNAVAILABLE")
 	})
 }
 
@@ -241,19 +259,26 @@ func TestS8_Subscribe(t *testing.T) {
 		`{"action":"publish","topic":"System.Service.REGISTER"}`,
 	}
 	bad := []string{
-		`{}`, `{"action":"publish"}`, `{"topic":"a.b"}`, `{"action":"response","topic":"a.b"}`, `{"action":"","topic":"a.b"}`,
-		`{"action":1,"topic":"a.b"}`, `{"action":"publish","topic":7}`, `{"action":"publish","topic":null}`, `{"action":["publish"],"topic":"a.b"}`,
-		`{"action":"request","topic":"a.b","priority":"5"}`, `{"action":"request","topic":"a.b","priority":true}`,
-		`{"action":"request","topic":"a.b","priority":1e999}`, `{"action":"request","topic":"a.b","priority":[1]}`,
-		`{"action":"publish","topic":"a.b","overflow":"drop-newest"}`, `{"action":"publish","topic":"a.b","overflow":1}`,
-		`{"action":"publish","topic":"a.b","conflate":"yes"}`, `{"action":"publish","topic":"a.b","conflate":1}`,
+		`{}`, `{"action":"publish"}`, `{"topic":"a.b"}`,
+		`{"action":"response","topic":"a.b"}`, `{"action":"","topic":"a.b"}`,
+		`{"action":1,"topic":"a.b"}`, `{"action":"publish","topic":7}`,
+		`{"action":"publish","topic":null}`, `{"action":["publish"],"topic":"a.b"}`,
+		`{"action":"request","topic":"a.b","priority":"5"}`,
+		`{"action":"request","topic":"a.b","priority":true}`,
+		`{"action":"request","topic":"a.b","priority":1e999}`,
+		`{"action":"request","topic":"a.b","priority":[1]}`,
+		`{"action":"publish","topic":"a.b","overflow":"drop-newest"}`,
+		`{"action":"publish","topic":"a.b","overflow":1}`,
+		`{"action":"publish","topic":"a.b","conflate":"yes"}`,
+		`{"action":"publish","topic":"a.b","conflate":1}`,
 	}
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		for _, payload := range good {
 			c := n.dial(t, transport)
 			c.ok("system.topic.subscribe", payload)
 			c.ok("system.topic.subscribe", payload) // again is no fault
-			if list := items(t, c.ok("system.service.subscriptions", ""), "subscriptions"); len(list) == 0 {
+			list := items(t, c.ok("system.service.subscriptions", ""), "subscriptions")
+			if len(list) == 0 {
 				t.Errorf("%s: not listed", payload)
 			}
 			_ = c.peer.Close()
@@ -262,7 +287,8 @@ func TestS8_Subscribe(t *testing.T) {
 		for _, payload := range bad {
 			c.refused("system.topic.subscribe", payload, "INVALID_REQUEST")
 		}
-		if list := items(t, c.ok("system.service.subscriptions", ""), "subscriptions"); len(list) != 0 {
+		list := items(t, c.ok("system.service.subscriptions", ""), "subscriptions")
+		if len(list) != 0 {
 			t.Errorf("refused, yet listed: %v", list)
 		}
 	})
@@ -282,7 +308,8 @@ func TestS8_Unsubscribe(t *testing.T) {
 		}
 		for _, row := range []struct{ payload, want string }{
 			{`{"topic":"not.there"}`, "publish un.test, request un.test"},
-			{`{"topic":"un.#"}`, "publish un.test, request un.test"}, // another pattern, though it matches
+			// Another pattern, though it matches.
+			{`{"topic":"un.#"}`, "publish un.test, request un.test"},
 			{`{"topic":"un.test","action":"publish"}`, "request un.test"},
 			{`{"topic":"Un.Test","action":"request"}`, "publish un.test"},
 			{`{"topic":"un.test","action":"both"}`, ""},
@@ -295,7 +322,10 @@ func TestS8_Unsubscribe(t *testing.T) {
 				t.Errorf("after %s: %q, want %q", row.payload, got, row.want)
 			}
 		}
-		for _, bad := range []string{`{}`, `{"topic":1}`, `{"topic":""}`, `{"topic":"a..b"}`, `{"topic":"a.b","action":"none"}`, `{"topic":"a.b","action":3}`} {
+		for _, bad := range []string{
+			`{}`, `{"topic":1}`, `{"topic":""}`, `{"topic":"a..b"}`,
+			`{"topic":"a.b","action":"none"}`, `{"topic":"a.b","action":3}`,
+		} {
 			c.refused("system.topic.unsubscribe", bad, "INVALID_REQUEST")
 		}
 	})
@@ -328,7 +358,10 @@ func TestS8_TopicListAndSubscriptions(t *testing.T) {
 			slices.Sort(who)
 			got = append(got, fmt.Sprint(s["topic"], " ", s["action"], " ", who))
 		}
-		want := []string{"a.# publish [a <nil> b <nil>]", "b.test publish [a <nil>]", "b.test request [a 3 b 0]", "c.+ publish [a <nil>]"}
+		want := []string{
+			"a.# publish [a <nil> b <nil>]", "b.test publish [a <nil>]",
+			"b.test request [a 3 b 0]", "c.+ publish [a <nil>]",
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -340,11 +373,14 @@ func TestS8_TopicListAndSubscriptions(t *testing.T) {
 	})
 }
 
-// Subscribers of the three notification topics see every operation that succeeds, with the request's fields.
+// Subscribers of the three notification topics see every operation that succeeds, with the
+// request's fields.
 func TestS8_Notifications(t *testing.T) {
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		actor, watcher := n.dial(t, from), n.dial(t, to)
-		for _, topic := range []string{"system.service.register", "system.topic.subscribe", "system.topic.unsubscribe"} {
+		for _, topic := range []string{
+			"system.service.register", "system.topic.subscribe", "system.topic.unsubscribe",
+		} {
 			watcher.subscribe("publish", topic)
 		}
 		watcher.settle()
@@ -365,12 +401,14 @@ func TestS8_Notifications(t *testing.T) {
 		actor.ok("SYSTEM.Service.Register", `{"name":"n2","description":"d2"}`)
 		told("system.service.register", map[string]any{"name": "n2", "description": "d2"})
 		actor.subscribe("request", "some.topic", `,"priority":4`)
-		told("system.topic.subscribe", map[string]any{"action": "request", "topic": "some.topic", "priority": 4.0})
+		told("system.topic.subscribe",
+			map[string]any{"action": "request", "topic": "some.topic", "priority": 4.0})
 		actor.ok("system.topic.unsubscribe", `{"topic":"some.topic","action":"request"}`)
 		told("system.topic.unsubscribe", map[string]any{"action": "request", "topic": "some.topic"})
 
 		actor.refused("system.service.register", `{"name":""}`, "INVALID_REQUEST")
-		actor.refused("system.topic.subscribe", `{"action":"publish","topic":"system.x"}`, "INVALID_REQUEST")
+		actor.refused("system.topic.subscribe", `{"action":"publish","topic":"system.x"}`,
+			"INVALID_REQUEST")
 		actor.refused("system.topic.unsubscribe", `{}`, "INVALID_REQUEST")
 		watcher.none()
 		watcher.ok("system.topic.unsubscribe", `{"topic":"system.topic.subscribe"}`)

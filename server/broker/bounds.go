@@ -26,8 +26,8 @@ const (
 	inboxBytesMax = 64 << 20
 	inboxShare    = 8
 
-	// inboxTurn is bounds.inboxTurn. parcelBytes and parcelItems bound a parcel: few enough that the
-	// other loop soon has work, many enough that handing over is nothing to each.
+	// inboxTurn is bounds.inboxTurn. parcelBytes and parcelItems bound a parcel: few enough that
+	// the other loop soon has work, many enough that handing over is nothing to each.
 	inboxTurn   = 256 << 10
 	parcelBytes = 64 << 10
 	parcelItems = 256
@@ -121,6 +121,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
 	b.limits = ring
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
-	b.inboxBytes = max(min(inboxBytesMax, int(cfg.Memory.Limit)/inboxShare/loops), 2*(b.maxFrame+itemCharge))
+	share := int(cfg.Memory.Limit) / inboxShare / loops
+	b.inboxBytes = max(min(inboxBytesMax, share), 2*(b.maxFrame+itemCharge))
 	return b
 }

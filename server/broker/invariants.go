@@ -4,10 +4,10 @@ package broker
 
 import "fmt"
 
-// invariants says that this build looks at what must hold between any two turns, and panics where it
-// does not: builds for the race detector and for the simulation's faults. So the black-box tests,
-// which run under the race detector, hold a node over real sockets to it too. A panic is logged and
-// counted like any other, and fails those tests.
+// invariants says that this build looks at what must hold between any two turns, and panics where
+// it does not: builds for the race detector and for the simulation's faults. So the black-box
+// tests, which run under the race detector, hold a node over real sockets to it too. A panic is
+// logged and counted like any other, and fails those tests.
 const invariants = true
 
 // checkInvariants looks at the loop at the end of its turn. Loop only.
@@ -18,7 +18,8 @@ func (l *Loop) checkInvariants() {
 		}
 	}
 	must(l.turn.Len() == 0, "%d bytes are left in the turn's frames", l.turn.Len())
-	must(len(l.dirty) == 0 && len(l.closing) == 0, "%d dirty, %d closing", len(l.dirty), len(l.closing))
+	must(len(l.dirty) == 0 && len(l.closing) == 0,
+		"%d dirty, %d closing", len(l.dirty), len(l.closing))
 	must(l.charge >= 0, "the loop is charged %d bytes", l.charge)
 	must(l.parkedCount >= 0, "%d publishes wait", l.parkedCount)
 	must(l.outstanding.count >= 0 && l.outstanding.count <= len(l.outstanding.slots),
@@ -27,7 +28,8 @@ func (l *Loop) checkInvariants() {
 		if c == nil {
 			continue
 		}
-		must(!c.dirty && c.state != stateClosing, "%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
+		must(!c.dirty && c.state != stateClosing,
+			"%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
 		must(c.charge >= 0, "%v is charged %d bytes", c.id, c.charge)
 		requests := int32(0)
 		for range c.requests.All() {

@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// inbox is what other loops and other goroutines have sent a loop: parcels in the order in which they
-// were handed over, and what was refused behind them.
+// inbox is what other loops and other goroutines have sent a loop: parcels in the order in which
+// they were handed over, and what was refused behind them.
 type inbox struct {
 	// Atomic.
 	waiting atomic.Int64 // bytes that wait, of the parcels that were taken and not received too
-	// full: something was refused that has not been told. All that may be refused is meanwhile, even
-	// if it would fit: a subscriber must not receive messages from inside the gap that it is about to
-	// be told of.
+	// full: something was refused that has not been told. All that may be refused is meanwhile,
+	// even if it would fit: a subscriber must not receive messages from inside the gap that it is
+	// about to be told of.
 	full   atomic.Bool
 	wanted atomic.Bool // some loop is in wants
 
@@ -35,8 +35,8 @@ func (in *inbox) empty() bool {
 	return len(in.parcels) == 0 && in.next == len(in.taken)
 }
 
-// accept takes a parcel, and the losses that come behind it. from is the loop that sends it, nil for
-// other goroutines; held says that it wants word of room. Any goroutine.
+// accept takes a parcel, and the losses that come behind it. from is the loop that sends it, nil
+// for other goroutines; held says that it wants word of room. Any goroutine.
 func (l *Loop) accept(p *parcel, lost map[*service]int, from *Loop, held bool) {
 	in := &l.inbox
 	in.mu.Lock()
@@ -92,7 +92,8 @@ func (l *Loop) call(f func(*Loop)) {
 	l.post(itemCall, func(_ *parcel, it *item) { it.call = f })
 }
 
-// Writable says that the socket of the connection with that handle takes bytes again. Any goroutine.
+// Writable says that the socket of the connection with that handle takes bytes again. Any
+// goroutine.
 func (l *Loop) Writable(slot, gen uint32) {
 	l.post(itemWritable, func(_ *parcel, it *item) { it.slot, it.gen = slot, gen })
 }
@@ -167,8 +168,8 @@ func (l *Loop) receiveParcel(p *parcel) {
 	p.free()
 }
 
-// tellLost notes what was refused behind the parcels that have been received, for each subscriber to
-// be told, and lets the inbox take publishes again.
+// tellLost notes what was refused behind the parcels that have been received, for each subscriber
+// to be told, and lets the inbox take publishes again.
 func (l *Loop) tellLost() {
 	in := &l.inbox
 	for s, n := range in.takenLost {

@@ -8,16 +8,17 @@ import (
 
 // Parcels: what a turn of one loop has for another.
 //
-// Purpose. A message that crosses loops costs an append. During a turn a loop gathers what it has for
-// each other loop in one parcel, in order, and hands it over once, at the turn's end before its own
-// flush, or early when there is much, so that the other loop works meanwhile: one lock and at most
-// one wake for a parcel, however many messages are in it.
+// Purpose. A message that crosses loops costs an append. During a turn a loop gathers what it has
+// for each other loop in one parcel, in order, and hands it over once, at the turn's end before its
+// own flush, or early when there is much, so that the other loop works meanwhile: one lock and at
+// most one wake for a parcel, however many messages are in it.
 //
 // Outline.
 //
-//	put         appends an item to the parcel for a loop; its bytes are copied in, large bodies referred to
-//	handOver    gives the parcels to their loops' inboxes (loop_inbox.go) and wakes those that sleep
-//	drainInbox  takes a bounded part of the inbox each turn; receive acts on an item
+//	parcelFor, add  an item is appended to the parcel for a loop: its bytes are copied in, a
+//	                large body is referred to
+//	handOver        the parcel goes to the loop's inbox (loop_inbox.go), which wakes if it sleeps
+//	drainInbox      a loop takes a bounded part of its inbox each turn; receive acts on an item
 //
 // Invariants. What one loop sends another arrives in the order in which it was put. Answers,
 // acknowledgements and calls are always taken: that there is exactly one answer forbids dropping

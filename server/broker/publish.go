@@ -100,7 +100,9 @@ func (l *Loop) fanOut(
 
 // sendGroups puts m into the parcels for the groups' loops, and returns how many inboxes refused it
 // and how many deliveries that loses.
-func (l *Loop) sendGroups(groups []remoteGroup, m *outgoing, ref ackRef, unaudited bool) (refused, lost int) {
+func (l *Loop) sendGroups(
+	groups []remoteGroup, m *outgoing, ref ackRef, unaudited bool,
+) (refused, lost int) {
 	n := len(m.header) + len(m.payload)
 	for i := range groups {
 		g := &groups[i]

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Config is the whole configuration of one node. The zero value is not usable; start from Default or Load.
-// It is a plain value: copy it freely, but treat RateLimit.TopicPerService as read only.
+// Config is the whole configuration of one node. The zero value is not usable; start from Default
+// or Load. It is a plain value: copy it freely, but treat RateLimit.TopicPerService as read only.
 type Config struct {
 	Ports         Ports
 	Host          string // "localhost" = every loopback address, "" = all addresses
@@ -32,7 +32,8 @@ type Config struct {
 	Loops         int // reactor loops; 0 = as many as CPUs
 }
 
-// AnyPort lets the kernel pick a free port. It is for programs that embed a node; flags, environment and file refuse it.
+// AnyPort lets the kernel pick a free port. It is for programs that embed a node; flags,
+// environment and file refuse it.
 const AnyPort = -1
 
 // Ports are the listeners' ports; 0 turns a listener off.
@@ -55,10 +56,12 @@ type Auth struct {
 
 // RateLimit holds rates in messages per second; 0 = no limit.
 type RateLimit struct {
-	PerService      int            // of one service
-	PerTopic        int            // on one topic, all services together
-	Total           int            // of the whole node
-	TopicPerService map[string]int // canonical (lower-case) topic pattern to the rate of one service on all matching topics
+	PerService int // of one service
+	PerTopic   int // on one topic, all services together
+	Total      int // of the whole node
+	// TopicPerService is the rate of one service on all topics that match, by topic pattern in its
+	// canonical (lower-case) form.
+	TopicPerService map[string]int
 }
 
 // Connection bounds every single connection and their number.
@@ -69,7 +72,7 @@ type Connection struct {
 	HandshakeTimeout           time.Duration // accept to established, TLS and HTTP included
 	OutboundBytes              int           // of one connection's outbound ring
 	OutboundMessages           int           // in one connection's outbound ring
-	OutboundOverflow           string        // OverflowDrop, OverflowDropOldest or OverflowDisconnect
+	OutboundOverflow           string        // OverflowDrop, OverflowDropOldest, OverflowDisconnect
 	Backpressure               string        // BackpressureOff or BackpressurePause
 	BackpressureMax            time.Duration // longest pause of a publisher
 }
@@ -102,7 +105,7 @@ type Request struct {
 // Max bounds requests in the node.
 type Max struct {
 	OutstandingRequests   int // delivered or queued and not yet answered, in the node
-	OutstandingPerService int // in flight to one target that registered no maxConcurrent; 0 = no limit
+	OutstandingPerService int // in flight to one target without a maxConcurrent; 0 = no limit
 	QueuedPerTopic        int // waiting on one topic
 }
 
@@ -131,11 +134,12 @@ type Shutdown struct {
 	Timeout time.Duration // 0 = close at once
 }
 
-// frameOverhead is what a frame may hold beside its payload: it is above the longest header line the wire contract
-// allows (protocol §2), with its newline.
+// frameOverhead is what a frame may hold beside its payload: it is above the longest header line
+// the wire contract allows (protocol §2), with its newline.
 const frameOverhead = 512
 
-// MaxFrame returns an upper bound in bytes of the largest frame a peer may send: payload and header line.
+// MaxFrame returns an upper bound in bytes of the largest frame a peer may send:
+// payload and header line.
 func (c Config) MaxFrame() int { return c.Message.PayloadMaxLength + frameOverhead }
 
 // TLS reports whether a certificate is configured.
@@ -145,13 +149,15 @@ func (c Config) TLS() bool { return c.SSL.Cert != "" && c.SSL.Key != "" }
 func (c Config) Warnings() []string {
 	var ws []string
 	if c.TLS() {
-		ws = append(ws, "ssl.key and ssl.cert are valid, but this version does not serve the wss and tls listeners: ports.wss and ports.tls stay closed")
+		ws = append(ws, "ssl.key and ssl.cert are valid, but this version does not serve "+
+			"the wss and tls listeners: ports.wss and ports.tls stay closed")
 	}
 	standard := Default()
 	for i := range keys {
 		k := &keys[i]
 		if k.Pending && k.yaml(&c) != k.yaml(&standard) {
-			ws = append(ws, fmt.Sprintf("%s = %s has no effect in this version", k.Name, k.yaml(&c)))
+			ws = append(ws,
+				fmt.Sprintf("%s = %s has no effect in this version", k.Name, k.yaml(&c)))
 		}
 	}
 	return ws

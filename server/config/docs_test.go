@@ -30,7 +30,8 @@ func docRow(k *Key) string {
 	if k.Pending {
 		doc += " (**no effect in this version**)"
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |", code(k.Name), env, flag, def, k.Unit, k.Range(), doc)
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |",
+		code(k.Name), env, flag, def, k.Unit, k.Range(), doc)
 }
 
 func TestDocumentationHasEveryKey(t *testing.T) {
@@ -43,7 +44,8 @@ func TestDocumentationHasEveryKey(t *testing.T) {
 			t.Errorf("docs/configuration.md has no line\n%s", row)
 		}
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+	described := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+	for _, m := range described.FindAllStringSubmatch(string(page), -1) {
 		if keyByName[m[1]] == nil {
 			t.Errorf("docs/configuration.md describes %s, which is no key", m[1])
 		}

@@ -7,9 +7,11 @@ import (
 
 // Error is one fault of the configuration. Load and Validate return all they find, joined.
 type Error struct {
-	Key    string // as in the table, or as the operator wrote it when it is unknown
-	Value  string // as the operator wrote it
-	Source string // "flag --ws-port", "environment WS_PORT", "file /etc/mb.yaml"; "" when it is not one source's fault
+	Key   string // as in the table, or as the operator wrote it when it is unknown
+	Value string // as the operator wrote it
+	// Source is "flag --ws-port", "environment WS_PORT", "file /etc/mb.yaml"; "" when it is not one
+	// source's fault.
+	Source string
 	Reason string
 }
 

@@ -12,7 +12,8 @@ const (
 	flagSet    = "set"
 )
 
-// keyFlag is the value of a flag that stands for a key; it is parsed as soon as it is read, so that pflag names the flag.
+// keyFlag is the value of a flag that stands for a key; it is parsed as soon as it is read, so that
+// pflag names the flag.
 type keyFlag struct {
 	key  *Key
 	text string
@@ -41,7 +42,8 @@ func (f *keyFlag) Type() string {
 
 // RegisterFlags adds --config, --set and the flags of the table.
 func RegisterFlags(fs *pflag.FlagSet) {
-	fs.String(flagConfig, "", "configuration `file` (YAML); else the one that "+EnvConfigPath+" names")
+	fs.String(flagConfig, "",
+		"configuration `file` (YAML); else the one that "+EnvConfigPath+" names")
 	fs.StringArray(flagSet, nil, "set any key, as in `key=value`; repeatable")
 	for i := range keys {
 		k := &keys[i]
@@ -81,7 +83,8 @@ func flagLayer(flags *pflag.FlagSet) *layer {
 	return l
 }
 
-// setLayer takes the --set flags in their order. A flag of its own wins over --set for the same key.
+// setLayer takes the --set flags in their order. A flag of its own wins over --set for the same
+// key.
 func setLayer(flags *pflag.FlagSet) *layer {
 	l := newLayer("flag --" + flagSet)
 	if flags == nil || flags.Lookup(flagSet) == nil {
@@ -103,7 +106,8 @@ func setLayer(flags *pflag.FlagSet) *layer {
 	return l
 }
 
-// set takes one key=value. The map of rates may be given whole, or pattern by pattern with the pattern after the key.
+// set takes one key=value. The map of rates may be given whole, or pattern by pattern with the
+// pattern after the key.
 func (l *layer) set(name, text string) {
 	k := keyByName[name]
 	if pattern, ok := strings.CutPrefix(name, ratesKey+"."); ok {

@@ -15,8 +15,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// delimiter separates levels inside koanf. It can occur neither in a key nor in a topic pattern, so a dotted key is one
-// name to koanf and the patterns of rate.limit.topic.per.service keep their dots.
+// delimiter separates levels inside koanf. It can occur neither in a key nor in a topic pattern, so
+// a dotted key is one name to koanf and the patterns of rate.limit.topic.per.service keep their
+// dots.
 const delimiter = "\x1f"
 
 // EnvConfigPath is the environment variable that names the file when --config is not given.
@@ -29,9 +30,9 @@ type layer struct {
 	faults []error
 }
 
-// Load layers flags over environment over file over defaults, and validates the result. flags may be nil; of a set that
-// RegisterFlags filled only what was given on the command line counts. environ has the form of os.Environ. The error
-// joins every fault found, each an *Error.
+// Load layers flags over environment over file over defaults, and validates the result. flags may
+// be nil; of a set that RegisterFlags filled only what was given on the command line counts.
+// environ has the form of os.Environ. The error joins every fault found, each an *Error.
 func Load(flags *pflag.FlagSet, environ []string) (Config, error) {
 	env := environment(environ)
 	var layers []*layer
@@ -83,7 +84,8 @@ func (l *layer) put(k *Key, v any) {
 		for pattern, n := range rates {
 			m[pattern] = n
 		}
-		// Patterns may come one by one (--set); koanf merges maps of different layers, this merges them within one.
+		// Patterns may come one by one (--set); koanf merges maps of different layers,
+		// this merges them within one.
 		if old, ok := l.values[k.Name].(map[string]any); ok {
 			maps.Copy(old, m)
 			return
@@ -95,7 +97,8 @@ func (l *layer) put(k *Key, v any) {
 }
 
 func (l *layer) fault(key string, value any, err error) {
-	l.faults = append(l.faults, &Error{Key: key, Value: show(value), Source: l.source, Reason: err.Error()})
+	l.faults = append(l.faults,
+		&Error{Key: key, Value: show(value), Source: l.source, Reason: err.Error()})
 }
 
 func newLayer(source string) *layer { return &layer{source: source, values: make(map[string]any)} }
@@ -188,10 +191,13 @@ func (l *layer) take(k *Key, v any) {
 
 // isPrefix reports whether some key begins with the path and goes on.
 func isPrefix(path string) bool {
-	return slices.ContainsFunc(keys, func(k Key) bool { return strings.HasPrefix(k.Name, path+".") })
+	return slices.ContainsFunc(keys, func(k Key) bool {
+		return strings.HasPrefix(k.Name, path+".")
+	})
 }
 
-// envLayer reads the environment. An empty variable counts as set for text only: there "" has a meaning.
+// envLayer reads the environment. An empty variable counts as set for text only:
+// there "" has a meaning.
 func envLayer(env map[string]string) *layer {
 	l := newLayer("environment")
 	for i := range keys {

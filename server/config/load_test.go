@@ -65,8 +65,9 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		Monitoring: Monitoring{Interval: time.Minute},
 		Shutdown:   Shutdown{Timeout: 10 * time.Second},
 		Connection: Connection{
-			MaxConcurrent: 100000, HeartbeatRetryTimeout: 30 * time.Second, HeartbeatDeregisterTimeout: time.Minute,
-			HandshakeTimeout: 10 * time.Second, OutboundBytes: 4 << 20, OutboundMessages: 65536,
+			MaxConcurrent: 100000, HeartbeatRetryTimeout: 30 * time.Second,
+			HeartbeatDeregisterTimeout: time.Minute, HandshakeTimeout: 10 * time.Second,
+			OutboundBytes: 4 << 20, OutboundMessages: 65536,
 			OutboundOverflow: "drop", Backpressure: "off", BackpressureMax: 2 * time.Second,
 		},
 	}
@@ -109,9 +110,13 @@ monitoring:
 	want.Host, want.AllowUnsecure = "127.0.0.1", true
 	want.Logging = Logging{Level: slog.LevelDebug, Format: "text"}
 	want.Auth = Auth{LockoutThreshold: 3, LockoutDuration: 90 * time.Second}
-	want.RateLimit = RateLimit{PerService: 100, PerTopic: 200, Total: 300, TopicPerService: map[string]int{"orders.#": 5, "+.created": 7}}
+	want.RateLimit = RateLimit{
+		PerService: 100, PerTopic: 200, Total: 300,
+		TopicPerService: map[string]int{"orders.#": 5, "+.created": 7},
+	}
 	want.Connection.MaxConcurrent = 100
-	want.Connection.HeartbeatRetryTimeout, want.Connection.HeartbeatDeregisterTimeout = time.Second, 2*time.Second
+	want.Connection.HeartbeatRetryTimeout = time.Second
+	want.Connection.HeartbeatDeregisterTimeout = 2 * time.Second
 	want.Request = Request{TimeoutDefault: 250 * time.Millisecond, TimeoutMax: time.Minute}
 	want.Max.OutstandingRequests, want.Max.OutstandingPerService = 11, 12
 	want.Message.PayloadMaxLength = 65536
@@ -122,9 +127,12 @@ monitoring:
 }
 
 func TestDottedKeysEqualNested(t *testing.T) {
-	nested := mustLoad(t, "rate: {limit: {global: {total: 5}, topic: {per: {service: {'a.b.#': 9}}}}}\nloops: 3\n", nil)
-	dotted := mustLoad(t, "rate.limit.global.total: 5\nrate.limit.topic.per.service: {'A.b.#': 9}\nloops: 3\n", nil)
-	mixed := mustLoad(t, "rate: {limit.global.total: 5, limit: {topic.per.service: {'a.b.#': 9}}}\nloops: 3\n", nil)
+	nested := mustLoad(t, "rate: {limit: {global: {total: 5}, "+
+		"topic: {per: {service: {'a.b.#': 9}}}}}\nloops: 3\n", nil)
+	dotted := mustLoad(t, "rate.limit.global.total: 5\n"+
+		"rate.limit.topic.per.service: {'A.b.#': 9}\nloops: 3\n", nil)
+	mixed := mustLoad(t, "rate: {limit.global.total: 5, "+
+		"limit: {topic.per.service: {'a.b.#': 9}}}\nloops: 3\n", nil)
 	if !reflect.DeepEqual(nested, dotted) || !reflect.DeepEqual(nested, mixed) {
 		t.Errorf("nested %+v\ndotted %+v\nmixed %+v", nested, dotted, mixed)
 	}
@@ -134,15 +142,20 @@ func TestDottedKeysEqualNested(t *testing.T) {
 }
 
 func TestOrderOfSources(t *testing.T) {
-	file := "ports: {ws: 1001, wss: 1002, tcp: 1003, tls: 1004}\nrate.limit.topic.per.service: {a: 1, b: 2}\n"
+	file := "ports: {ws: 1001, wss: 1002, tcp: 1003, tls: 1004}\n" +
+		"rate.limit.topic.per.service: {a: 1, b: 2}\n"
 	env := []string{"WSS_PORT=2002", "TCP_PORT=1", "TCP_PORT=2003", "TLS_PORT=2004", "LOOPS="}
-	c := mustLoad(t, file, env, "--set", "ports.tcp=3003", "--set=ports.tls=3004", "--tls-port=4004",
-		"--set", "rate.limit.topic.per.service.B=20", "--set", "rate.limit.topic.per.service.c.#=30", "--set", `rate.limit.topic.per.service={"d":40}`)
+	c := mustLoad(t, file, env,
+		"--set", "ports.tcp=3003", "--set=ports.tls=3004", "--tls-port=4004",
+		"--set", "rate.limit.topic.per.service.B=20",
+		"--set", "rate.limit.topic.per.service.c.#=30",
+		"--set", `rate.limit.topic.per.service={"d":40}`)
 	if want := (Ports{1001, 2002, 3003, 4004}); c.Ports != want {
 		t.Errorf("ports %+v, want %+v", c.Ports, want)
 	}
-	if want := map[string]int{"a": 1, "b": 20, "c.#": 30, "d": 40}; !maps.Equal(c.RateLimit.TopicPerService, want) {
-		t.Errorf("rates %v, want %v", c.RateLimit.TopicPerService, want)
+	rates := map[string]int{"a": 1, "b": 20, "c.#": 30, "d": 40}
+	if !maps.Equal(c.RateLimit.TopicPerService, rates) {
+		t.Errorf("rates %v, want %v", c.RateLimit.TopicPerService, rates)
 	}
 }
 
@@ -158,7 +171,8 @@ func TestConfigPath(t *testing.T) {
 		t.Error("an empty file changes something")
 	}
 	missing := filepath.Join(t.TempDir(), "none.yaml")
-	if _, err := load(t, "", []string{"CONFIG_PATH=" + missing}); err == nil || !strings.Contains(err.Error(), missing) {
+	_, err := load(t, "", []string{"CONFIG_PATH=" + missing})
+	if err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -244,7 +258,9 @@ func TestErrorsAreTyped(t *testing.T) {
 
 func TestYAMLRoundTrip(t *testing.T) {
 	c := mustLoad(t, "", []string{"LOG_LEVEL=warn", "SHUTDOWN_TIMEOUT=1500ms", "ADMIN_ADDRESS="},
-		"--set", "rate.limit.topic.per.service.a.+.#=3", "--set", "rate.limit.topic.per.service.#=4", "--set", "auth.failure.lockout.duration=1500ms")
+		"--set", "rate.limit.topic.per.service.a.+.#=3",
+		"--set", "rate.limit.topic.per.service.#=4",
+		"--set", "auth.failure.lockout.duration=1500ms")
 	back := mustLoad(t, string(c.YAML()), nil)
 	if !reflect.DeepEqual(c, back) {
 		t.Errorf("printed\n%s\nread back as %+v\nwas %+v", c.YAML(), back, c)

@@ -24,8 +24,9 @@ var defaultMemoryLimit = sync.OnceValue(func() int64 {
 	return int64(availableMemory(os.DirFS("/"), physical) / 100 * memoryShare)
 })
 
-// availableMemory returns the smallest of the physical memory and the limits of the process's control groups, in bytes.
-// root is the file system's root. A limit of any parent group binds too, so every level up to the root is read.
+// availableMemory returns the smallest of the physical memory and the limits of the process's
+// control groups, in bytes. root is the file system's root. A limit of any parent group binds too,
+// so every level up to the root is read.
 func availableMemory(root fs.FS, physical uint64) uint64 {
 	least := min(physical, math.MaxInt64)
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
@@ -42,7 +43,8 @@ func availableMemory(root fs.FS, physical uint64) uint64 {
 		case parts[1] == "":
 			least = min(least, groupLimit(root, "sys/fs/cgroup", parts[2], "memory.max"))
 		case hasController(parts[1], "memory"):
-			least = min(least, groupLimit(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes"))
+			least = min(least,
+				groupLimit(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes"))
 		}
 	}
 	return least
@@ -58,15 +60,16 @@ func hasController(list, name string) bool {
 	return false
 }
 
-// groupLimit returns the smallest limit from a group up to the mount. Inside a container the group's path may not exist
-// below the mount; the mount itself is then the container's group.
+// groupLimit returns the smallest limit from a group up to the mount. Inside a container the
+// group's path may not exist below the mount; the mount itself is then the container's group.
 func groupLimit(root fs.FS, mount, group, file string) uint64 {
 	least := uint64(math.MaxUint64)
 	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
 		b, err := fs.ReadFile(root, path.Join(mount, dir, file))
 		if err == nil {
 			// "max" is no number: no limit at this level.
-			if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 {
+			n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+			if err == nil && n > 0 {
 				least = min(least, n)
 			}
 		}

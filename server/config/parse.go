@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Parsed values travel between sources as one of: int64 (kindInt, kindBytes), time.Duration, bool, string (kindString,
-// kindEnum), slog.Level and map[string]int64 (kindRates). They are within the key's range.
+// Parsed values travel between sources as one of: int64 (kindInt, kindBytes), time.Duration, bool,
+// string (kindString, kindEnum), slog.Level and map[string]int64 (kindRates). They are within the
+// key's range.
 
 // parseText reads a value written as text: environment, flag or default.
 func (k *Key) parseText(s string) (any, error) {
@@ -51,8 +52,8 @@ func (k *Key) parseText(s string) (any, error) {
 	}
 }
 
-// parseYAML reads a value as the YAML decoder gives it. Numbers must be numbers there: a quoted one is a wrong type,
-// but byte counts and durations may be text with a unit.
+// parseYAML reads a value as the YAML decoder gives it. Numbers must be numbers there: a quoted one
+// is a wrong type, but byte counts and durations may be text with a unit.
 func (k *Key) parseYAML(v any) (any, error) {
 	switch k.kind {
 	case kindRates:
@@ -132,7 +133,8 @@ func (k *Key) duration(n int64) (any, error) {
 func (k *Key) parseDuration(s string) (any, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return nil, fmt.Errorf("not a duration: write a whole number of %s, or a unit as in 1m30s", k.Unit)
+		return nil, fmt.Errorf(
+			"not a duration: write a whole number of %s, or a unit as in 1m30s", k.Unit)
 	}
 	if err := k.checkDuration(d); err != nil {
 		return nil, err
@@ -140,7 +142,8 @@ func (k *Key) parseDuration(s string) (any, error) {
 	return d, nil
 }
 
-// checkDuration holds a duration to the key's range and to whole milliseconds, the resolution of the node's timers.
+// checkDuration holds a duration to the key's range and to whole milliseconds, the resolution of
+// the node's timers.
 func (k *Key) checkDuration(d time.Duration) error {
 	if d%time.Millisecond != 0 {
 		return errors.New("finer than a millisecond")
@@ -171,7 +174,8 @@ func (k *Key) parseBytes(s string) (any, error) {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
-		return nil, errors.New("not a number of bytes: write 65536 or 64KiB (B, KB, MB, GB, KiB, MiB, GiB)")
+		return nil, errors.New("not a number of bytes: write 65536 or 64KiB " +
+			"(B, KB, MB, GB, KiB, MiB, GiB)")
 	}
 	if n > math.MaxInt64/factor || n < math.MinInt64/factor {
 		return nil, errors.New("too large")
@@ -199,7 +203,8 @@ func (k *Key) parseWord(s string) (any, error) {
 func (k *Key) parseRatesText(s string) (any, error) {
 	var m map[string]any
 	if err := json.Unmarshal([]byte(s), &m); err != nil {
-		return nil, errors.New(`must be a JSON object of topic patterns to numbers, as in {"orders.#":100}`)
+		return nil, errors.New(
+			`must be a JSON object of topic patterns to numbers, as in {"orders.#":100}`)
 	}
 	return k.parseRates(m)
 }
@@ -213,7 +218,8 @@ func (k *Key) parseRates(m map[string]any) (any, error) {
 			return nil, fmt.Errorf("pattern %q: %w", pattern, err)
 		}
 		if _, twice := out[canonical]; twice {
-			return nil, fmt.Errorf("pattern %q is there twice (letter case does not count)", pattern)
+			return nil, fmt.Errorf("pattern %q is there twice (letter case does not count)",
+				pattern)
 		}
 		n, err := wholeNumber(v)
 		if err == nil {

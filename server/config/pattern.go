@@ -31,7 +31,8 @@ func canonicalPattern(s string) (string, error) {
 				return "", errors.New("# stands before the last level")
 			}
 		case !plainLevel(level):
-			return "", errors.New("a level is a letter followed by letters and digits, or +, or (the last) #")
+			return "", errors.New("a level is a letter followed by letters and digits, " +
+				"or +, or (the last) #")
 		}
 	}
 	return strings.ToLower(s), nil

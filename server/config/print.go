@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// YAML returns the whole configuration, one dotted key a line in the order of the table, in a form that Load reads back
-// to the same Config. It holds the paths of key and certificate, never their content.
+// YAML returns the whole configuration, one dotted key a line in the order of the table, in a form
+// that Load reads back to the same Config. It holds the paths of key and certificate, never their
+// content.
 func (c Config) YAML() []byte {
 	var b bytes.Buffer
 	for i := range keys {
@@ -26,7 +27,8 @@ func (c Config) YAML() []byte {
 	return b.Bytes()
 }
 
-// plain returns the field as an operator writes it: durations as numbers of the key's unit, levels as words.
+// plain returns the field as an operator writes it:
+// durations as numbers of the key's unit, levels as words.
 func (k *Key) plain(c *Config) any {
 	switch p := k.at(c).(type) {
 	case *int:

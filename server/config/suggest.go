@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// unknownKey is the fault of a key the table does not have, with the nearest one when there is a near one.
+// unknownKey is the fault of a key the table does not have,
+// with the nearest one when there is a near one.
 func unknownKey(name string) error {
 	if best := nearestKey(name); best != "" {
 		return fmt.Errorf("unknown key; did you mean %s?", best)
@@ -14,8 +15,8 @@ func unknownKey(name string) error {
 	return errors.New("unknown key")
 }
 
-// nearestKey returns the key with the smallest edit distance, ignoring case, or "" when none is within a third of the
-// name's length (at least 2). An environment name stands for its key.
+// nearestKey returns the key with the smallest edit distance, ignoring case, or "" when none is
+// within a third of the name's length (at least 2). An environment name stands for its key.
 func nearestKey(name string) string {
 	best, least := "", max(2, len(name)/3)+1
 	for i := range keys {

@@ -15,38 +15,46 @@ import (
 	"time"
 )
 
-// Validate checks every key's range and what keys mean together, reads the certificate, and returns all faults joined,
-// each an *Error naming key and value.
+// Validate checks every key's range and what keys mean together, reads the certificate, and returns
+// all faults joined, each an *Error naming key and value.
 func (c Config) Validate() error {
 	faults := c.checkRanges()
 	add := func(key string, value any, reason string, args ...any) {
-		faults = append(faults, &Error{Key: key, Value: show(value), Reason: fmt.Sprintf(reason, args...)})
+		reason = fmt.Sprintf(reason, args...)
+		faults = append(faults, &Error{Key: key, Value: show(value), Reason: reason})
 	}
 	c.checkListeners(add)
 	c.checkTLS(add)
 	conn := c.Connection
 	if conn.HeartbeatDeregisterTimeout <= conn.HeartbeatRetryTimeout {
-		add("connection.heartbeatDeregisterTimeout", conn.HeartbeatDeregisterTimeout, "must be longer than connection.heartbeatRetryTimeout (%v)", conn.HeartbeatRetryTimeout)
+		add("connection.heartbeatDeregisterTimeout", conn.HeartbeatDeregisterTimeout,
+			"must be longer than connection.heartbeatRetryTimeout (%v)", conn.HeartbeatRetryTimeout)
 	}
 	if c.Request.TimeoutDefault > c.Request.TimeoutMax {
-		add("request.response.timeout.default", c.Request.TimeoutDefault, "must not be longer than request.response.timeout.max (%v)", c.Request.TimeoutMax)
+		add("request.response.timeout.default", c.Request.TimeoutDefault,
+			"must not be longer than request.response.timeout.max (%v)", c.Request.TimeoutMax)
 	}
 	if least := 2 * int64(c.MaxFrame()); int64(conn.OutboundBytes) < least {
-		add("connection.outbound.bytes", conn.OutboundBytes, "must be at least %d, twice the largest frame (message.payload.maxLength = %d)", least, c.Message.PayloadMaxLength)
+		add("connection.outbound.bytes", conn.OutboundBytes,
+			"must be at least %d, twice the largest frame (message.payload.maxLength = %d)",
+			least, c.Message.PayloadMaxLength)
 	}
 	if c.Memory.Limit < 2*int64(conn.OutboundBytes) {
-		add("memory.limit", c.Memory.Limit, "must be at least twice connection.outbound.bytes (%d)", conn.OutboundBytes)
+		add("memory.limit", c.Memory.Limit,
+			"must be at least twice connection.outbound.bytes (%d)", conn.OutboundBytes)
 	}
 	return errors.Join(faults...)
 }
 
-// checkRanges holds every field to its row of the table; a program may have set them without parsing.
+// checkRanges holds every field to its row of the table;
+// a program may have set them without parsing.
 func (c Config) checkRanges() []error {
 	var faults []error
 	for i := range keys {
 		k := &keys[i]
 		if err := k.checkField(&c); err != nil {
-			faults = append(faults, &Error{Key: k.Name, Value: show(k.plain(&c)), Reason: err.Error()})
+			faults = append(faults,
+				&Error{Key: k.Name, Value: show(k.plain(&c)), Reason: err.Error()})
 		}
 	}
 	return faults
@@ -97,13 +105,15 @@ func (k *Key) checkRates(rates map[string]int) error {
 	return nil
 }
 
-// checkListeners checks host, ports and addresses: syntax, clashes, plaintext in the open, nothing to listen on.
+// checkListeners checks host, ports and addresses:
+// syntax, clashes, plaintext in the open, nothing to listen on.
 func (c Config) checkListeners(add func(key string, value any, reason string, args ...any)) {
 	if c.Host != "" && !validHost(c.Host) {
 		add("host", c.Host, "neither a host name nor an address")
 	}
 	if c.Ports.WS == 0 && c.Ports.TCP == 0 {
-		add("ports.ws", 0, "every listener is off: ports.tcp is 0 too, and this version does not serve wss and tls")
+		add("ports.ws", 0, "every listener is off: ports.tcp is 0 too, "+
+			"and this version does not serve wss and tls")
 	}
 	if !c.AllowUnsecure && !c.loopback() {
 		for _, p := range []struct {
@@ -111,7 +121,8 @@ func (c Config) checkListeners(add func(key string, value any, reason string, ar
 			port int
 		}{{"ports.ws", c.Ports.WS}, {"ports.tcp", c.Ports.TCP}} {
 			if p.port != 0 {
-				add(p.key, p.port, "a plaintext listener on host %q, which is not loopback, needs allowUnsecure = true", c.Host)
+				add(p.key, p.port, "a plaintext listener on host %q, which is not loopback, "+
+					"needs allowUnsecure = true", c.Host)
 			}
 		}
 	}
@@ -147,8 +158,8 @@ func (c Config) checkAdmin(add func(key string, value any, reason string, args .
 	}
 }
 
-// loopback reports whether the host can be reached from this machine only. A name other than localhost is not looked up:
-// what it means may change while the node runs.
+// loopback reports whether the host can be reached from this machine only. A name other than
+// localhost is not looked up: what it means may change while the node runs.
 func (c Config) loopback() bool {
 	if strings.EqualFold(c.Host, "localhost") {
 		return true
@@ -157,7 +168,8 @@ func (c Config) loopback() bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-// validHost reports whether s is an IP address or has the syntax of a host name (RFC 1123 §2.1, underscores tolerated).
+// validHost reports whether s is an IP address or has the syntax of a host name (RFC 1123 §2.1,
+// underscores tolerated).
 func validHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
@@ -172,7 +184,8 @@ func validHost(s string) bool {
 		}
 		for i := range len(label) {
 			c := label[i]
-			if !(c|0x20 >= 'a' && c|0x20 <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' {
+			letter, digit := c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9'
+			if !letter && !digit && c != '-' && c != '_' {
 				return false
 			}
 		}
@@ -183,7 +196,9 @@ func validHost(s string) bool {
 
 // checkTLS checks that key and certificate come together, exist and fit each other.
 func (c Config) checkTLS(add func(key string, value any, reason string, args ...any)) {
-	files := []struct{ key, path, other string }{{"ssl.key", c.SSL.Key, c.SSL.Cert}, {"ssl.cert", c.SSL.Cert, c.SSL.Key}}
+	files := []struct{ key, path, other string }{
+		{"ssl.key", c.SSL.Key, c.SSL.Cert}, {"ssl.cert", c.SSL.Cert, c.SSL.Key},
+	}
 	readable := true
 	for _, f := range files {
 		switch {

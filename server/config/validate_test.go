@@ -18,67 +18,109 @@ import (
 	"pgregory.net/rapid"
 )
 
+var refused = []struct {
+	name, file string
+	env, args  []string
+	want       []string // all in the message
+}{
+	{name: "unknown nested", file: "ports: {wsx: 1}",
+		want: []string{"ports.wsx", "= 1", "did you mean ports.ws"}},
+	{name: "unknown dotted", file: "message.payload.maxlength: 5",
+		want: []string{"did you mean message.payload.maxLength"}},
+	{name: "unknown far off", file: "colour: blue",
+		want: []string{"colour", `"blue"`, "unknown key"}},
+	{name: "unknown group", file: "limits: {a: 1}", want: []string{"limits", "unknown key"}},
+	{name: "env name in file", file: "MEMORY_LIMIT: 5",
+		want: []string{"did you mean memory.limit"}},
+	{name: "group is a number", file: "ports: 3000",
+		want: []string{"ports = 3000", "must be a map"}},
+	{name: "not a map", file: "- 1", want: []string{"not a YAML map"}},
+	{name: "not YAML", file: "a: b: c", want: []string{"not a YAML map"}},
+	{name: "twice", file: "ports: {ws: 1}\nports.ws: 2", want: []string{"ports.ws", "given twice"}},
+	{name: "quoted number", file: `ports: {ws: "3000"}`,
+		want: []string{"ports.ws", `"3000"`, "must be a number"}},
+	{name: "quoted bytes", file: `message.payload.maxLength: "3000"`,
+		want: []string{"must be a number"}},
+	{name: "fraction", file: "loops: 1.5", want: []string{"loops = 1.5", "whole number"}},
+	{name: "boolean number", file: "loops: true",
+		want: []string{"loops = true", "must be a number"}},
+	{name: "text boolean", file: `allowUnsecure: "yes"`,
+		want: []string{"allowUnsecure", "true or false"}},
+	{name: "number as text", file: "host: 7", want: []string{"host = 7", "must be text"}},
+	{name: "port too large", file: "ports.tcp: 65536",
+		want: []string{"ports.tcp = 65536", "0 to 65535"}},
+	{name: "any port from outside", file: "ports.tcp: -1", want: []string{"ports.tcp = -1"}},
+	{name: "level", env: []string{"LOG_LEVEL=trace"},
+		want: []string{"environment LOG_LEVEL", `"trace"`, "debug, info, warn, error"}},
+	{name: "env number", env: []string{"WS_PORT=abc"},
+		want: []string{"environment WS_PORT", "ports.ws", `"abc"`}},
+	{name: "overflow", file: "connection.outbound.overflow: newest",
+		want: []string{"connection.outbound.overflow", "drop-oldest"}},
+	{name: "duration unit", file: "shutdown.timeout: 5 parsecs",
+		want: []string{"shutdown.timeout", "parsecs", "duration"}},
+	{name: "duration too fine", file: "shutdown.timeout: 5us",
+		want: []string{"finer than a millisecond"}},
+	{name: "duration negative", file: "shutdown.timeout: -1",
+		want: []string{"shutdown.timeout = -1"}},
+	{name: "duration overflow", file: "shutdown.timeout: 9223372036854775807",
+		want: []string{"shutdown.timeout"}},
+	{name: "bytes unit", file: "memory.limit: 5 apples",
+		want: []string{"memory.limit", "not a number of bytes"}},
+	{name: "bytes overflow", file: "memory.limit: 9223372036854775807GiB",
+		want: []string{"memory.limit", "too large"}},
+	{name: "memory small", file: "memory.limit: 1MiB",
+		want: []string{"memory.limit", "at least 16777216"}},
+	{name: "rates no map", file: "rate.limit.topic.per.service: 5",
+		want: []string{"rate.limit.topic.per.service = 5", "must be a map"}},
+	{name: "rates pattern", file: "rate.limit.topic.per.service: {'a.#.b': 5}",
+		want: []string{"rate.limit.topic.per.service", "a.#.b", "last level"}},
+	{name: "rates value", file: "rate.limit.topic.per.service: {a.b: many}",
+		want: []string{"a.b", "many", "must be a number"}},
+	{name: "rates nested", file: "rate.limit.topic.per.service: {a: {b: 1}}",
+		want: []string{`pattern "a"`, "must be a number"}},
+	{name: "rates same", file: "rate.limit.topic.per.service: {a: 1, A: 2}",
+		want: []string{"twice"}},
+	{name: "set pattern", args: []string{"--set", "rate.limit.topic.per.service.1=5"},
+		want: []string{"rate.limit.topic.per.service.1", "letter"}},
+	{name: "set value", args: []string{"--set", "rate.limit.topic.per.service.a=x"},
+		want: []string{"whole number"}},
+	{name: "set JSON", args: []string{"--set", "rate.limit.topic.per.service=x"},
+		want: []string{"JSON object"}},
+	{name: "set unknown", args: []string{"--set", "loop=4"},
+		want: []string{"loop", "did you mean loops"}},
+	{name: "set no value", args: []string{"--set", "loops"}, want: []string{"loops", "key=value"}},
+	{name: "flag", args: []string{"--ws-port", "x"},
+		want: []string{"--ws-port", "x", "whole number"}},
+	{name: "all off", args: []string{"--ws-port=0", "--tcp-port=0"},
+		want: []string{"every listener is off"}},
+	{name: "same port", args: []string{"--ws-port=3001"},
+		want: []string{"ports.tcp = 3001", "ports.ws has the same"}},
+	{name: "plaintext in the open", args: []string{"--host=0.0.0.0"},
+		want: []string{"ports.ws = 3000", "ports.tcp = 3001", "0.0.0.0", "allowUnsecure"}},
+	{name: "plaintext on all", env: []string{"HOST="}, want: []string{"ports.ws", "allowUnsecure"}},
+	{name: "plaintext, tcp off", args: []string{"--host=broker.example", "--tcp-port=0"},
+		want: []string{"ports.ws", "allowUnsecure"}},
+	{name: "host", args: []string{"--host=a b"}, want: []string{"host", "a b"}},
+	{name: "host misspelt", args: []string{"--host=127.0.0.256", "--allow-unsecure"},
+		want: []string{"host", "127.0.0.256"}},
+	{name: "admin", file: "admin.address: '3002'", want: []string{"admin.address", "host:port"}},
+	{name: "admin port", file: "admin.address: ':99999'", want: []string{"admin.address", "99999"}},
+	{name: "admin host", file: "admin.address: 'a b:1'", want: []string{"admin.address", "a b"}},
+	{name: "heartbeats", file: "connection.heartbeatDeregisterTimeout: 30000",
+		want: []string{"heartbeatDeregisterTimeout", "longer"}},
+	{name: "timeouts", file: "request.response.timeout.max: 100",
+		want: []string{"timeout.default", "timeout.max"}},
+	{name: "ring", file: "message.payload.maxLength: 4MiB",
+		want: []string{"connection.outbound.bytes = 4194304", "twice the largest frame"}},
+	{name: "memory and ring", file: "memory.limit: 16MiB\nconnection.outbound.bytes: 9MiB",
+		want: []string{"memory.limit = 16777216", "outbound"}},
+	{name: "key alone", args: []string{"--ssl-key=x"}, want: []string{"ssl.cert", "together"}},
+	{name: "missing files", args: []string{"--ssl-key=/none/k", "--ssl-cert=/none/c"},
+		want: []string{"ssl.key", "/none/k", "ssl.cert", "/none/c"}},
+}
+
 func TestRefused(t *testing.T) {
-	for _, tt := range []struct {
-		name, file string
-		env, args  []string
-		want       []string // all in the message
-	}{
-		{name: "unknown nested", file: "ports: {wsx: 1}", want: []string{"ports.wsx", "= 1", "did you mean ports.ws"}},
-		{name: "unknown dotted", file: "message.payload.maxlength: 5", want: []string{"did you mean message.payload.maxLength"}},
-		{name: "unknown far off", file: "colour: blue", want: []string{"colour", `"blue"`, "unknown key"}},
-		{name: "unknown group", file: "limits: {a: 1}", want: []string{"limits", "unknown key"}},
-		{name: "env name in file", file: "MEMORY_LIMIT: 5", want: []string{"did you mean memory.limit"}},
-		{name: "group is a number", file: "ports: 3000", want: []string{"ports = 3000", "must be a map"}},
-		{name: "not a map", file: "- 1", want: []string{"not a YAML map"}},
-		{name: "not YAML", file: "a: b: c", want: []string{"not a YAML map"}},
-		{name: "twice", file: "ports: {ws: 1}\nports.ws: 2", want: []string{"ports.ws", "given twice"}},
-		{name: "quoted number", file: `ports: {ws: "3000"}`, want: []string{"ports.ws", `"3000"`, "must be a number"}},
-		{name: "quoted bytes", file: `message.payload.maxLength: "3000"`, want: []string{"must be a number"}},
-		{name: "fraction", file: "loops: 1.5", want: []string{"loops = 1.5", "whole number"}},
-		{name: "boolean number", file: "loops: true", want: []string{"loops = true", "must be a number"}},
-		{name: "text boolean", file: `allowUnsecure: "yes"`, want: []string{"allowUnsecure", "true or false"}},
-		{name: "number as text", file: "host: 7", want: []string{"host = 7", "must be text"}},
-		{name: "port too large", file: "ports.tcp: 65536", want: []string{"ports.tcp = 65536", "0 to 65535"}},
-		{name: "any port from outside", file: "ports.tcp: -1", want: []string{"ports.tcp = -1"}},
-		{name: "level", env: []string{"LOG_LEVEL=trace"}, want: []string{"environment LOG_LEVEL", `"trace"`, "debug, info, warn, error"}},
-		{name: "env number", env: []string{"WS_PORT=abc"}, want: []string{"environment WS_PORT", "ports.ws", `"abc"`}},
-		{name: "overflow", file: "connection.outbound.overflow: newest", want: []string{"connection.outbound.overflow", "drop-oldest"}},
-		{name: "duration unit", file: "shutdown.timeout: 5 parsecs", want: []string{"shutdown.timeout", "parsecs", "duration"}},
-		{name: "duration too fine", file: "shutdown.timeout: 5us", want: []string{"finer than a millisecond"}},
-		{name: "duration negative", file: "shutdown.timeout: -1", want: []string{"shutdown.timeout = -1"}},
-		{name: "duration overflow", file: "shutdown.timeout: 9223372036854775807", want: []string{"shutdown.timeout"}},
-		{name: "bytes unit", file: "memory.limit: 5 apples", want: []string{"memory.limit", "not a number of bytes"}},
-		{name: "bytes overflow", file: "memory.limit: 9223372036854775807GiB", want: []string{"memory.limit", "too large"}},
-		{name: "memory small", file: "memory.limit: 1MiB", want: []string{"memory.limit", "at least 16777216"}},
-		{name: "rates no map", file: "rate.limit.topic.per.service: 5", want: []string{"rate.limit.topic.per.service = 5", "must be a map"}},
-		{name: "rates pattern", file: "rate.limit.topic.per.service: {'a.#.b': 5}", want: []string{"rate.limit.topic.per.service", "a.#.b", "last level"}},
-		{name: "rates value", file: "rate.limit.topic.per.service: {a.b: many}", want: []string{"a.b", "many", "must be a number"}},
-		{name: "rates nested", file: "rate.limit.topic.per.service: {a: {b: 1}}", want: []string{`pattern "a"`, "must be a number"}},
-		{name: "rates same", file: "rate.limit.topic.per.service: {a: 1, A: 2}", want: []string{"twice"}},
-		{name: "set pattern", args: []string{"--set", "rate.limit.topic.per.service.1=5"}, want: []string{"rate.limit.topic.per.service.1", "letter"}},
-		{name: "set value", args: []string{"--set", "rate.limit.topic.per.service.a=x"}, want: []string{"whole number"}},
-		{name: "set JSON", args: []string{"--set", "rate.limit.topic.per.service=x"}, want: []string{"JSON object"}},
-		{name: "set unknown", args: []string{"--set", "loop=4"}, want: []string{"loop", "did you mean loops"}},
-		{name: "set no value", args: []string{"--set", "loops"}, want: []string{"loops", "key=value"}},
-		{name: "flag", args: []string{"--ws-port", "x"}, want: []string{"--ws-port", "x", "whole number"}},
-		{name: "all off", args: []string{"--ws-port=0", "--tcp-port=0"}, want: []string{"every listener is off"}},
-		{name: "same port", args: []string{"--ws-port=3001"}, want: []string{"ports.tcp = 3001", "ports.ws has the same"}},
-		{name: "plaintext in the open", args: []string{"--host=0.0.0.0"}, want: []string{"ports.ws = 3000", "ports.tcp = 3001", "0.0.0.0", "allowUnsecure"}},
-		{name: "plaintext on all", env: []string{"HOST="}, want: []string{"ports.ws", "allowUnsecure"}},
-		{name: "plaintext, tcp off", args: []string{"--host=broker.example", "--tcp-port=0"}, want: []string{"ports.ws", "allowUnsecure"}},
-		{name: "host", args: []string{"--host=a b"}, want: []string{"host", "a b"}},
-		{name: "host misspelt", args: []string{"--host=127.0.0.256", "--allow-unsecure"}, want: []string{"host", "127.0.0.256"}},
-		{name: "admin", file: "admin.address: '3002'", want: []string{"admin.address", "host:port"}},
-		{name: "admin port", file: "admin.address: ':99999'", want: []string{"admin.address", "99999"}},
-		{name: "admin host", file: "admin.address: 'a b:1'", want: []string{"admin.address", "a b"}},
-		{name: "heartbeats", file: "connection.heartbeatDeregisterTimeout: 30000", want: []string{"heartbeatDeregisterTimeout", "longer"}},
-		{name: "timeouts", file: "request.response.timeout.max: 100", want: []string{"timeout.default", "timeout.max"}},
-		{name: "ring", file: "message.payload.maxLength: 4MiB", want: []string{"connection.outbound.bytes = 4194304", "twice the largest frame"}},
-		{name: "memory and ring", file: "memory.limit: 16MiB\nconnection.outbound.bytes: 9MiB", want: []string{"memory.limit = 16777216", "outbound"}},
-		{name: "key alone", args: []string{"--ssl-key=x"}, want: []string{"ssl.cert", "together"}},
-		{name: "missing files", args: []string{"--ssl-key=/none/k", "--ssl-cert=/none/c"}, want: []string{"ssl.key", "/none/k", "ssl.cert", "/none/c"}},
-	} {
+	for _, tt := range refused {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, tt.file, tt.env, tt.args...)
 			if err == nil {
@@ -99,18 +141,30 @@ func TestAccepted(t *testing.T) {
 		args       []string
 		check      func(Config) bool
 	}{
-		{"other loopback address", "", []string{"--host=127.8.9.10"}, func(c Config) bool { return c.Host == "127.8.9.10" }},
-		{"IPv6 loopback", "", []string{"--host=::1"}, func(c Config) bool { return c.Host == "::1" }},
-		{"allowed in the open", "", []string{"--host=0.0.0.0", "--allow-unsecure"}, func(c Config) bool { return c.AllowUnsecure }},
-		{"flag says false", "allowUnsecure: true", []string{"--allow-unsecure=false"}, func(c Config) bool { return !c.AllowUnsecure }},
-		{"bare off", "connection.backpressure: off", nil, func(c Config) bool { return c.Connection.Backpressure == "off" }},
-		{"JSON", `{"ports":{"ws":5000},"loops":2}`, nil, func(c Config) bool { return c.Ports.WS == 5000 && c.Loops == 2 }},
-		{"lockout in seconds", "auth.failure.lockout.duration: 5", nil, func(c Config) bool { return c.Auth.LockoutDuration == 5*time.Second }},
-		{"lockout as duration", "auth.failure.lockout.duration: 5m", nil, func(c Config) bool { return c.Auth.LockoutDuration == 5*time.Minute }},
-		{"units of either case", "memory.limit: 64 mIb", nil, func(c Config) bool { return c.Memory.Limit == 64<<20 }},
-		{"exact ring", "message.payload.maxLength: 1000\nconnection.outbound.bytes: 3024", nil, func(c Config) bool { return c.Connection.OutboundBytes == 2*c.MaxFrame() }},
+		{"other loopback address", "", []string{"--host=127.8.9.10"},
+			func(c Config) bool { return c.Host == "127.8.9.10" }},
+		{"IPv6 loopback", "", []string{"--host=::1"},
+			func(c Config) bool { return c.Host == "::1" }},
+		{"allowed in the open", "", []string{"--host=0.0.0.0", "--allow-unsecure"},
+			func(c Config) bool { return c.AllowUnsecure }},
+		{"flag says false", "allowUnsecure: true", []string{"--allow-unsecure=false"},
+			func(c Config) bool { return !c.AllowUnsecure }},
+		{"bare off", "connection.backpressure: off", nil,
+			func(c Config) bool { return c.Connection.Backpressure == "off" }},
+		{"JSON", `{"ports":{"ws":5000},"loops":2}`, nil,
+			func(c Config) bool { return c.Ports.WS == 5000 && c.Loops == 2 }},
+		{"lockout in seconds", "auth.failure.lockout.duration: 5", nil,
+			func(c Config) bool { return c.Auth.LockoutDuration == 5*time.Second }},
+		{"lockout as duration", "auth.failure.lockout.duration: 5m", nil,
+			func(c Config) bool { return c.Auth.LockoutDuration == 5*time.Minute }},
+		{"units of either case", "memory.limit: 64 mIb", nil,
+			func(c Config) bool { return c.Memory.Limit == 64<<20 }},
+		{"exact ring", "message.payload.maxLength: 1000\nconnection.outbound.bytes: 3024", nil,
+			func(c Config) bool { return c.Connection.OutboundBytes == 2*c.MaxFrame() }},
 		{"float that is whole", "loops: 2.0", nil, func(c Config) bool { return c.Loops == 2 }},
-		{"equals sign in a value", "", []string{"--set", "ssl.key=", "--set", "admin.address=localhost:0"}, func(c Config) bool { return c.Admin.Address == "localhost:0" }},
+		{"equals sign in a value", "",
+			[]string{"--set", "ssl.key=", "--set", "admin.address=localhost:0"},
+			func(c Config) bool { return c.Admin.Address == "localhost:0" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if c := mustLoad(t, tt.file, nil, tt.args...); !tt.check(c) {
@@ -130,7 +184,9 @@ func TestValidateOfAProgramsOwnConfig(t *testing.T) {
 	c.RateLimit.TopicPerService = map[string]int{"A.b": 1}
 	c.Shutdown.Timeout = -time.Second
 	err := c.Validate()
-	for _, want := range []string{"loops = -1", "logging.level", "connection.outbound.overflow", "A.b", "shutdown.timeout"} {
+	for _, want := range []string{
+		"loops = -1", "logging.level", "connection.outbound.overflow", "A.b", "shutdown.timeout",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
 		}
@@ -148,11 +204,13 @@ func TestCertificate(t *testing.T) {
 	if len(Default().Warnings()) != 0 {
 		t.Error("the default configuration warns")
 	}
-	if _, err := load(t, "", nil, "--ssl-key", cert, "--ssl-cert", key); err == nil || !strings.Contains(err.Error(), "does not load") {
+	_, err := load(t, "", nil, "--ssl-key", cert, "--ssl-cert", key)
+	if err == nil || !strings.Contains(err.Error(), "does not load") {
 		t.Errorf("swapped files: %v", err)
 	}
-	_, err := load(t, "", nil, "--ssl-key", keyPEM, "--ssl-cert", cert)
-	if err == nil || !strings.Contains(err.Error(), "not its content") || strings.Contains(err.Error(), keyPEM[40:80]) {
+	_, err = load(t, "", nil, "--ssl-key", keyPEM, "--ssl-cert", cert)
+	if err == nil || !strings.Contains(err.Error(), "not its content") ||
+		strings.Contains(err.Error(), keyPEM[40:80]) {
 		t.Errorf("key as text: %v", err)
 	}
 	c.SSL.Key = keyPEM
@@ -184,7 +242,10 @@ func writePair(t *testing.T, keyPath, certPath string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"},
+		NotAfter: time.Now().Add(time.Hour),
+	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -212,13 +273,35 @@ func TestAvailableMemory(t *testing.T) {
 		want uint64
 	}{
 		{"nothing to read", fstest.MapFS{}, physical},
-		{"v2", fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("1000\n")}, 1000},
-		{"v2 parent binds", fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("max\n"), "sys/fs/cgroup/a/memory.max": file("2000\n")}, 2000},
-		{"v2 in a container", fstest.MapFS{"proc/self/cgroup": file("0::/gone\n"), "sys/fs/cgroup/memory.max": file("3000\n")}, 3000},
-		{"v2 without limit", fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("max\n")}, physical},
-		{"v1", fstest.MapFS{"proc/self/cgroup": file("7:cpu:/x\n4:hugetlb,memory:/x\n0::/\n"), "sys/fs/cgroup/memory/x/memory.limit_in_bytes": file("4000\n")}, 4000},
-		{"v1 without limit", fstest.MapFS{"proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n")}, physical},
-		{"other controller", fstest.MapFS{"proc/self/cgroup": file("4:memory2:/\nbroken\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("5\n")}, physical},
+		{"v2", fstest.MapFS{
+			"proc/self/cgroup":             file("0::/a/b\n"),
+			"sys/fs/cgroup/a/b/memory.max": file("1000\n"),
+		}, 1000},
+		{"v2 parent binds", fstest.MapFS{
+			"proc/self/cgroup":             file("0::/a/b\n"),
+			"sys/fs/cgroup/a/b/memory.max": file("max\n"),
+			"sys/fs/cgroup/a/memory.max":   file("2000\n"),
+		}, 2000},
+		{"v2 in a container", fstest.MapFS{
+			"proc/self/cgroup":         file("0::/gone\n"),
+			"sys/fs/cgroup/memory.max": file("3000\n"),
+		}, 3000},
+		{"v2 without limit", fstest.MapFS{
+			"proc/self/cgroup":         file("0::/\n"),
+			"sys/fs/cgroup/memory.max": file("max\n"),
+		}, physical},
+		{"v1", fstest.MapFS{
+			"proc/self/cgroup": file("7:cpu:/x\n4:hugetlb,memory:/x\n0::/\n"),
+			"sys/fs/cgroup/memory/x/memory.limit_in_bytes": file("4000\n"),
+		}, 4000},
+		{"v1 without limit", fstest.MapFS{
+			"proc/self/cgroup":                           file("4:memory:/\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n"),
+		}, physical},
+		{"other controller", fstest.MapFS{
+			"proc/self/cgroup":                           file("4:memory2:/\nbroken\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("5\n"),
+		}, physical},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := availableMemory(tt.root, physical); got != tt.want {
@@ -233,9 +316,10 @@ func TestAvailableMemory(t *testing.T) {
 
 func TestPatterns(t *testing.T) {
 	for in, want := range map[string]string{
-		"a": "a", "A.B1.c": "a.b1.c", "#": "#", "+": "+", "a.#": "a.#", "+.+.+.+.#": "+.+.+.+.#", "system.log": "system.log",
-		"": "", "a.": "", ".a": "", "a..b": "", "1a": "", "a.#.b": "", "a.b#": "", "a+": "", "a.b.c.d.e.f": "", "ä": "", "a b": "", "a_b": "", strings.Repeat("a", 256): "",
-		strings.Repeat("a", 255): strings.Repeat("a", 255),
+		"a": "a", "A.B1.c": "a.b1.c", "#": "#", "+": "+", "a.#": "a.#", "+.+.+.+.#": "+.+.+.+.#",
+		"system.log": "system.log", strings.Repeat("a", 255): strings.Repeat("a", 255),
+		"": "", "a.": "", ".a": "", "a..b": "", "1a": "", "a.#.b": "", "a.b#": "", "a+": "",
+		"a.b.c.d.e.f": "", "ä": "", "a b": "", "a_b": "", strings.Repeat("a", 256): "",
 	} {
 		got, err := canonicalPattern(in)
 		if got != want || (err == nil) != (want != "") {
@@ -255,7 +339,8 @@ func TestDistanceIsAMetric(t *testing.T) {
 	})
 }
 
-// FuzzFile: no text of a file makes Load panic, and what it accepts prints to something it accepts again.
+// FuzzFile: no text of a file makes Load panic, and what it accepts prints to something it accepts
+// again.
 func FuzzFile(f *testing.F) {
 	f.Add("ports: {ws: 1}\nrate.limit.topic.per.service: {'a.#': 5}")
 	f.Add("memory.limit: 1GB\nshutdown.timeout: 1m30s")

@@ -11,8 +11,8 @@ const (
 	acceptBackoffMin = 5 * time.Millisecond
 	acceptBackoffMax = time.Second
 
-	// refusedBytes and refusedTime bound the reading of what a refused peer still sends, so that its answer is not lost to a
-	// reset.
+	// refusedBytes and refusedTime bound the reading of what a refused peer still sends, so that
+	// its answer is not lost to a reset.
 	refusedBytes = 64 << 10
 	refusedTime  = time.Second
 )

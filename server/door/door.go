@@ -17,9 +17,9 @@ import (
 	"mbserver/server/reactor"
 )
 
-// Door is where connections arrive: everything slow or hostile happens here, on ordinary goroutines,
-// each step with a deadline and a bound in bytes, before a loop sees the connection. Its methods may
-// be called by any goroutine.
+// Door is where connections arrive: everything slow or hostile happens here, on ordinary
+// goroutines, each step with a deadline and a bound in bytes, before a loop sees the connection.
+// Its methods may be called by any goroutine.
 type Door struct {
 	// Immutable after Bind.
 	broker           *broker.Broker
@@ -90,8 +90,8 @@ func (d *Door) listen(t broker.Transport, host string, port int) error {
 	return nil
 }
 
-// Addr returns the address that a transport's listener is bound to, the first of several; empty when
-// it is off.
+// Addr returns the address that a transport's listener is bound to, the first of several;
+// empty when it is off.
 func (d *Door) Addr(transport string) string {
 	for _, l := range d.listeners {
 		if l.transport.String() == transport {
@@ -142,8 +142,8 @@ func (d *Door) accept(l *listener) {
 			return
 		}
 		d.broker.Arrivals.Failed.Add(time.Now().Unix())
-		d.warn("cannot accept a connection", "transport", l.transport.String(), "error", err.Error(),
-			"retryMs", backoff.Milliseconds())
+		d.warn("cannot accept a connection", "transport", l.transport.String(),
+			"error", err.Error(), "retryMs", backoff.Milliseconds())
 		time.Sleep(backoff)
 		backoff = min(2*backoff, acceptBackoffMax)
 	}

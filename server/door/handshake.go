@@ -7,8 +7,8 @@ import (
 	"mbserver/codec"
 )
 
-// upgrade reads the WebSocket handshake and, unless the connection is to be refused, answers it. rest
-// is what followed it. When ok is false c has been answered and closed.
+// upgrade reads the WebSocket handshake and, unless the connection is to be refused, answers it.
+// rest is what followed it. When ok is false c has been answered and closed.
 func (d *Door) upgrade(c net.Conn, over bool) (rest []byte, ok bool) {
 	buf := make([]byte, 0, 1<<10)
 	for {
@@ -20,7 +20,8 @@ func (d *Door) upgrade(c net.Conn, over bool) (rest []byte, ok bool) {
 		hs, size, bad := codec.ParseHandshake(buf)
 		switch {
 		case bad != nil:
-			payload := codec.AppendError(nil, codec.MalformedMessage, bad.Reason, time.Now().UnixMilli())
+			now := time.Now().UnixMilli()
+			payload := codec.AppendError(nil, codec.MalformedMessage, bad.Reason, now)
 			d.debug(c, bad.Reason)
 			d.sayLast(c, codec.AppendHTTPError(nil, bad.Status, payload))
 			return nil, false

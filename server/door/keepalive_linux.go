@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenConfig sets keep-alive once, on the listening socket: what it accepts inherits the options (tcp(7), socket(7)), which saves
-// four system calls a connection.
+// listenConfig sets keep-alive once, on the listening socket: what it accepts inherits the options
+// (tcp(7), socket(7)), which saves four system calls a connection.
 var listenConfig = net.ListenConfig{KeepAlive: -1, Control: keepAlive}
 
 // The values that Go gives connections itself (net.KeepAliveConfig).

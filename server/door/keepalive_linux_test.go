@@ -39,7 +39,8 @@ func TestKeepAliveIsInherited(t *testing.T) {
 			{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
 			{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		} {
-			if got, err := unix.GetsockoptInt(int(fd), o.level, o.opt); err != nil || got != o.value {
+			got, err := unix.GetsockoptInt(int(fd), o.level, o.opt)
+			if err != nil || got != o.value {
 				t.Errorf("%s is %d (%v), not %d", o.name, got, err, o.value)
 			}
 		}

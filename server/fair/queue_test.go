@@ -121,12 +121,16 @@ func checkDisplaced(t *rapid.T, q *Queue[int, int], lanes []*modelLane, key int)
 // TestCheckNotices breaks a queue in each way that Check looks for.
 func TestCheckNotices(t *testing.T) {
 	for what, breakIt := range map[string]func(q *Queue[int, int]){
-		"a lane that is not in the ring": func(q *Queue[int, int]) { q.lanes[9] = &lane[int, int]{} },
-		"a ring that goes one way":       func(q *Queue[int, int]) { q.turn.next.prev = nil },
-		"an item without a way back":     func(q *Queue[int, int]) { q.turn.items.newest.next.prev = nil },
-		"an item without a next":         func(q *Queue[int, int]) { q.turn.items.newest.next = nil },
-		"a lane that miscounts":          func(q *Queue[int, int]) { q.turn.count++ },
-		"a queue that miscounts":         func(q *Queue[int, int]) { q.count++ },
+		"a lane that is not in the ring": func(q *Queue[int, int]) {
+			q.lanes[9] = &lane[int, int]{}
+		},
+		"a ring that goes one way": func(q *Queue[int, int]) { q.turn.next.prev = nil },
+		"an item without a way back": func(q *Queue[int, int]) {
+			q.turn.items.newest.next.prev = nil
+		},
+		"an item without a next": func(q *Queue[int, int]) { q.turn.items.newest.next = nil },
+		"a lane that miscounts":  func(q *Queue[int, int]) { q.turn.count++ },
+		"a queue that miscounts": func(q *Queue[int, int]) { q.count++ },
 	} {
 		var q Queue[int, int]
 		for i := range 6 {

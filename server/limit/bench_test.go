@@ -34,7 +34,8 @@ func TestNothingAllocates(t *testing.T) {
 	}
 }
 
-// The clock of the benchmarks goes on by a millisecond every 1024 messages, about a million messages per second.
+// The clock of the benchmarks goes on by a millisecond every 1024 messages, about a million
+// messages per second.
 
 func BenchmarkLocalTake(b *testing.B) {
 	for _, n := range []int{1000, 999_999, exactMax} {
@@ -91,7 +92,8 @@ func BenchmarkTopicsTake(b *testing.B) {
 	}
 }
 
-// BenchmarkTopicsLookup is the cold path: new topics all the time, so that each look-up adds one and sweeps.
+// BenchmarkTopicsLookup is the cold path: new topics all the time,
+// so that each look-up adds one and sweeps.
 func BenchmarkTopicsLookup(b *testing.B) {
 	topics := NewTopics(PerSecond(1000), 1<<16)
 	name := make([]byte, 0, 32)

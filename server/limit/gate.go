@@ -9,7 +9,7 @@ type Settings struct {
 	PerService      int            // of one service
 	PerTopic        int            // on one topic, all services together
 	Total           int            // of the node
-	TopicPerService map[string]int // of one service on all topics that a pattern matches, by pattern
+	TopicPerService map[string]int // of one service on all topics that match, by pattern
 }
 
 // topicsMax is how many topics may have a bucket of their own at once; those beyond it share one.
@@ -74,8 +74,9 @@ type Own struct {
 
 // Message is what the limits look at.
 type Message struct {
-	Topic    []byte // canonical
-	Response bool   // counts for its service and the node only, as does a message to the node itself
+	Topic []byte // canonical
+	// A response counts for its service and the node only, as does a message to the node itself.
+	Response bool
 	System   bool
 }
 

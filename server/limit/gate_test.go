@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// naiveLimits are limits by arithmetic alone: a bucket is the time, in 1/rate ms, at which it is full
-// again.
+// naiveLimits are limits by arithmetic alone: a bucket is the time, in 1/rate ms, at which it is
+// full again.
 type naiveLimits struct {
 	settings Settings
 	buckets  map[string]int64
@@ -23,7 +23,8 @@ func (n *naiveLimits) over(conn int, m Message, now int64) string {
 	list := []bucket{{"service", fmt.Sprint("service ", conn), n.settings.PerService}}
 	if !m.Response && !m.System {
 		if m.Topic[0] == 'a' { // the one pattern is a.#
-			list = append(list, bucket{"pattern", fmt.Sprint("pattern ", conn), n.settings.TopicPerService["a.#"]})
+			pattern := n.settings.TopicPerService["a.#"]
+			list = append(list, bucket{"pattern", fmt.Sprint("pattern ", conn), pattern})
 		}
 		list = append(list, bucket{"topic", "topic " + string(m.Topic), n.settings.PerTopic})
 	}
@@ -40,13 +41,14 @@ func (n *naiveLimits) over(conn int, m Message, now int64) string {
 	return ""
 }
 
-// TestGateModel holds a gate against arithmetic: with one loop every limit is exact, whatever runs of
-// like messages its credit lets through, and the first limit that a message is over is named.
+// TestGateModel holds a gate against arithmetic: with one loop every limit is exact, whatever runs
+// of like messages its credit lets through, and the first limit that a message is over is named.
 func TestGateModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.SampledFrom([]int{0, 1, 3, 40, 200, 1000, 5000})
 		s := Settings{
-			PerService: rate.Draw(t, "service"), PerTopic: rate.Draw(t, "topic"), Total: rate.Draw(t, "total"),
+			PerService: rate.Draw(t, "service"), PerTopic: rate.Draw(t, "topic"),
+			Total:           rate.Draw(t, "total"),
 			TopicPerService: map[string]int{"a.#": rate.Draw(t, "pattern")},
 		}
 		limits, err := New(s, 1)
@@ -62,8 +64,9 @@ func TestGateModel(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "turns") {
 			for range rapid.IntRange(1, 4).Draw(t, "runs") {
 				conn := rapid.IntRange(0, 1).Draw(t, "connection")
+				name := rapid.SampledFrom([]string{"a.b", "b.c", "system.x"}).Draw(t, "topic")
 				m := Message{
-					Topic:    []byte(rapid.SampledFrom([]string{"a.b", "b.c", "system.x"}).Draw(t, "topic")),
+					Topic:    []byte(name),
 					Response: rapid.IntRange(0, 3).Draw(t, "response") == 0,
 				}
 				m.System = string(m.Topic) == "system.x"
@@ -75,7 +78,8 @@ func TestGateModel(t *testing.T) {
 					}
 					want := naive.over(conn, m, now)
 					if passed != (want == "") || got.Scope != want {
-						t.Fatalf("message %d of connection %d on %s at %d: passed %v, over %q, want %q",
+						t.Fatalf("message %d of connection %d on %s at %d: "+
+							"passed %v, over %q, want %q",
 							i, conn, m.Topic, now, passed, got.Scope, want)
 					}
 					if !passed && got.WaitMs < 1 {

@@ -8,8 +8,8 @@ type Local struct {
 	due int64 // theoretical arrival time of the next message in units of the rate
 }
 
-// Take takes one message at nowMs. When it may not pass, ok is false, nothing is taken, and retryAfterMs >= 1 is how
-// long to wait, rounded up, until one passes.
+// Take takes one message at nowMs. When it may not pass, ok is false, nothing is taken, and
+// retryAfterMs >= 1 is how long to wait, rounded up, until one passes.
 func (l *Local) Take(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
 	if r.Off() {
 		return 0, true
@@ -22,7 +22,8 @@ func (l *Local) Take(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
 	return 0, true
 }
 
-// Check returns what Take would, and takes nothing. A Take at the same nowMs after a good Check succeeds.
+// Check returns what Take would, and takes nothing.
+// A Take at the same nowMs after a good Check succeeds.
 func (l *Local) Check(r Rate, nowMs int64) (retryAfterMs int64, ok bool) {
 	if r.Off() {
 		return 0, true

@@ -19,7 +19,8 @@ func newModel(rate int) *model {
 }
 
 func (m *model) refill(nowMs int64) {
-	m.tokens.Add(m.tokens, big.NewRat(0, 1).Mul(big.NewRat(nowMs-m.at, 1000), big.NewRat(m.rate, 1)))
+	passed := big.NewRat(nowMs-m.at, 1000)
+	m.tokens.Add(m.tokens, passed.Mul(passed, big.NewRat(m.rate, 1)))
 	if m.full() {
 		m.tokens.SetInt64(m.rate)
 	}
@@ -58,10 +59,12 @@ func rates() *rapid.Generator[int] {
 
 // gaps draws the milliseconds between two steps.
 func gaps() *rapid.Generator[int64] {
-	return rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, 3), rapid.Int64Range(0, 1500), rapid.Int64Range(0, 1<<32))
+	return rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, 3),
+		rapid.Int64Range(0, 1500), rapid.Int64Range(0, 1<<32))
 }
 
-// drained moves all three near empty without taking burst by burst: it leaves left messages at nowMs.
+// drained moves all three near empty without taking burst by burst:
+// it leaves left messages at nowMs.
 func drained(m *model, l *Local, b *Bucket, r Rate, left int, nowMs int64) {
 	m.refill(nowMs)
 	m.tokens.SetInt64(int64(left))
@@ -83,13 +86,16 @@ func TestBucketsAgreeWithExactArithmetic(t *testing.T) {
 			}
 			want, wantOK := m.check(now)
 			if wait, ok := l.Check(r, now); wait != want || ok != wantOK {
-				t.Fatalf("step %d: Local.Check at %d: %d %v, want %d %v", step, now, wait, ok, want, wantOK)
+				t.Fatalf("step %d: Local.Check at %d: %d %v, want %d %v",
+					step, now, wait, ok, want, wantOK)
 			}
 			if wait, ok := b.Check(r, now); wait != want || ok != wantOK {
-				t.Fatalf("step %d: Bucket.Check at %d: %d %v, want %d %v", step, now, wait, ok, want, wantOK)
+				t.Fatalf("step %d: Bucket.Check at %d: %d %v, want %d %v",
+					step, now, wait, ok, want, wantOK)
 			}
 			if l.Full(r, now) != m.full() || b.Full(r, now) != m.full() {
-				t.Fatalf("step %d: Full at %d: %v %v, want %v", step, now, l.Full(r, now), b.Full(r, now), m.full())
+				t.Fatalf("step %d: Full at %d: %v %v, want %v",
+					step, now, l.Full(r, now), b.Full(r, now), m.full())
 			}
 			if rapid.Bool().Draw(t, "give") {
 				if _, ok := b.Take(r, now); ok != wantOK {
@@ -100,10 +106,12 @@ func TestBucketsAgreeWithExactArithmetic(t *testing.T) {
 			}
 			m.take(now)
 			if wait, ok := l.Take(r, now); wait != want || ok != wantOK {
-				t.Fatalf("step %d: Local.Take at %d: %d %v, want %d %v", step, now, wait, ok, want, wantOK)
+				t.Fatalf("step %d: Local.Take at %d: %d %v, want %d %v",
+					step, now, wait, ok, want, wantOK)
 			}
 			if wait, ok := b.Take(r, now); wait != want || ok != wantOK {
-				t.Fatalf("step %d: Bucket.Take at %d: %d %v, want %d %v", step, now, wait, ok, want, wantOK)
+				t.Fatalf("step %d: Bucket.Take at %d: %d %v, want %d %v",
+					step, now, wait, ok, want, wantOK)
 			}
 			if !wantOK && want < 1 {
 				t.Fatalf("step %d: a wait of %d", step, want)
@@ -112,7 +120,8 @@ func TestBucketsAgreeWithExactArithmetic(t *testing.T) {
 	})
 }
 
-// TestGiveUndoesTake takes several at once and gives some back: what is left is as if those had never been taken.
+// TestGiveUndoesTake takes several at once and gives some back: what is left is as if those had
+// never been taken.
 func TestGiveUndoesTake(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rates().Draw(t, "rate")
@@ -142,7 +151,8 @@ func TestGiveUndoesTake(t *testing.T) {
 	})
 }
 
-// TestLaggingClockNeverGains lets the clock jump back between takes: never more pass than by the clock that leads.
+// TestLaggingClockNeverGains lets the clock jump back between takes: never more pass than by the
+// clock that leads.
 func TestLaggingClockNeverGains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 50).Draw(t, "rate")
@@ -181,7 +191,8 @@ func TestRoomAndPay(t *testing.T) {
 			now += rapid.Int64Range(0, 400).Draw(rt, "ms")
 			room := many.Room(r, now)
 			if shared.Room(r, now) != room || topics.Room(&cached, now) != room {
-				rt.Fatalf("room for %d, %d and %d", room, shared.Room(r, now), topics.Room(&cached, now))
+				rt.Fatalf("room for %d, %d and %d",
+					room, shared.Room(r, now), topics.Room(&cached, now))
 			}
 			n := min(room, rapid.Int64Range(0, 100).Draw(rt, "messages"))
 			for range n {
@@ -194,8 +205,10 @@ func TestRoomAndPay(t *testing.T) {
 				rt.Fatal("a bucket of no Topics is gone")
 			}
 			topics.Pay(&cached, name, now, n)
-			if n > 0 && (many != one || shared.due.Load() != one.due || cached.due.Load() != one.due) {
-				rt.Fatalf("after %d at %d ms: %d alone, %d, %d and %d together", n, now, one.due, many.due, shared.due.Load(), cached.due.Load())
+			if n > 0 &&
+				(many != one || shared.due.Load() != one.due || cached.due.Load() != one.due) {
+				rt.Fatalf("after %d at %d ms: %d alone, %d, %d and %d together",
+					n, now, one.due, many.due, shared.due.Load(), cached.due.Load())
 			}
 			if n == room {
 				if _, ok := one.Check(r, now); ok {

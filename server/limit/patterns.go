@@ -8,8 +8,9 @@ import (
 	"mbserver/topic"
 )
 
-// Patterns is the table of rates by topic pattern, protocol §9 rate.limit.topic.per.service: each rate is that of one
-// service on all matching topics together, so a service has one Local per index. Immutable; any goroutine.
+// Patterns is the table of rates by topic pattern, protocol §9 rate.limit.topic.per.service: each
+// rate is that of one service on all matching topics together, so a service has one Local per
+// index. Immutable; any goroutine.
 type Patterns struct {
 	rows []patternRate // by pattern, ascending
 }
@@ -19,8 +20,9 @@ type patternRate struct {
 	rate    Rate
 }
 
-// NewPatterns checks the table: from topic pattern to messages per second. A rate of 0 is no limit, its pattern is left
-// out. Patterns may come in any case; the error names one that is malformed, given twice, or negative.
+// NewPatterns checks the table: from topic pattern to messages per second. A rate of 0 is no limit,
+// its pattern is left out. Patterns may come in any case; the error names one that is malformed,
+// given twice, or negative.
 func NewPatterns(m map[string]int) (*Patterns, error) {
 	keys := make([]string, 0, len(m))
 	for key := range m {
@@ -39,13 +41,16 @@ func NewPatterns(m map[string]int) (*Patterns, error) {
 		}
 		seen[pattern.String()] = key
 		if m[key] < 0 {
-			return nil, fmt.Errorf("rate limit for %q: %d messages per second is less than 0", key, m[key])
+			return nil, fmt.Errorf("rate limit for %q: %d messages per second is less than 0",
+				key, m[key])
 		}
 		if rate := PerSecond(m[key]); !rate.Off() {
 			p.rows = append(p.rows, patternRate{pattern, rate})
 		}
 	}
-	slices.SortFunc(p.rows, func(a, b patternRate) int { return strings.Compare(a.pattern.String(), b.pattern.String()) })
+	slices.SortFunc(p.rows, func(a, b patternRate) int {
+		return strings.Compare(a.pattern.String(), b.pattern.String())
+	})
 	return p, nil
 }
 
@@ -58,8 +63,8 @@ func (p *Patterns) Rate(i int) Rate { return p.rows[i].rate }
 // Pattern returns pattern i in canonical form.
 func (p *Patterns) Pattern(i int) string { return p.rows[i].pattern.String() }
 
-// Matching returns the indexes of the patterns that match a canonical name, ascending; nil when none does. It looks at
-// every pattern: the caller keeps the result with the topic's route.
+// Matching returns the indexes of the patterns that match a canonical name, ascending; nil when
+// none does. It looks at every pattern: the caller keeps the result with the topic's route.
 func (p *Patterns) Matching(name []byte) []int {
 	var matching []int
 	for i := range p.rows {

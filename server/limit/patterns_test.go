@@ -11,7 +11,9 @@ import (
 )
 
 func TestPatterns(t *testing.T) {
-	p, err := NewPatterns(map[string]int{"Orders.#": 5, "+.created": 7, "orders.created": 1, "off": 0, "#": 20_000_001})
+	p, err := NewPatterns(map[string]int{
+		"Orders.#": 5, "+.created": 7, "orders.created": 1, "off": 0, "#": 20_000_001,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +86,8 @@ func TestMatchingIsThatOfPatterns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 4).Draw(t, "name"), ".")
+		level := rapid.SampledFrom([]string{"a", "b", "c"})
+		name := strings.Join(rapid.SliceOfN(level, 1, 4).Draw(t, "name"), ".")
 		got := map[string]int{}
 		for _, i := range p.Matching([]byte(name)) {
 			got[p.Pattern(i)] = p.Rate(i).Limit()

@@ -16,8 +16,8 @@ func together(f func(worker int)) {
 	wait.Wait()
 }
 
-// TestSharedBucketIsExact lets goroutines take as fast as they can while the clock goes on: what passes is the burst and
-// the rate times the time, neither more nor less.
+// TestSharedBucketIsExact lets goroutines take as fast as they can while the clock goes on: what
+// passes is the burst and the rate times the time, neither more nor less.
 func TestSharedBucketIsExact(t *testing.T) {
 	const end = 3000 // ms
 	for _, n := range []int{1, 7, 1000, 3001} {
@@ -42,7 +42,8 @@ func TestSharedBucketIsExact(t *testing.T) {
 	}
 }
 
-// TestGiveBesideTake lets goroutines take and give back all the time beside one that keeps: none is lost, none gained.
+// TestGiveBesideTake lets goroutines take and give back all the time beside one that keeps: none is
+// lost, none gained.
 func TestGiveBesideTake(t *testing.T) {
 	r := PerSecond(1000)
 	var b Bucket
@@ -71,8 +72,9 @@ func TestGiveBesideTake(t *testing.T) {
 	}
 }
 
-// TestTopicsBesideForgetting has goroutines that keep buckets of more topics than stay in the table. No topic passes more
-// than its rate, which a bucket used by some and replaced for others would.
+// TestTopicsBesideForgetting has goroutines that keep buckets of more topics than stay in the
+// table. No topic passes more than its rate, which a bucket used by some and replaced for others
+// would.
 func TestTopicsBesideForgetting(t *testing.T) {
 	const (
 		names = 32
@@ -116,12 +118,13 @@ func TestTopicsBesideForgetting(t *testing.T) {
 		}
 	}
 	if forgotten.Load() == 0 || topics.Overflowed() != 0 {
-		t.Errorf("%d kept buckets were forgotten, %d look-ups overflowed: the test shows nothing", forgotten.Load(), topics.Overflowed())
+		t.Errorf("%d kept buckets were forgotten, %d look-ups overflowed: the test shows nothing",
+			forgotten.Load(), topics.Overflowed())
 	}
 }
 
-// TestForgettingBesideTake has one goroutine forget a full bucket while others take: either the bucket stays and counts
-// what passed, or it is gone and nothing passed.
+// TestForgettingBesideTake has one goroutine forget a full bucket while others take: either the
+// bucket stays and counts what passed, or it is gone and nothing passed.
 func TestForgettingBesideTake(t *testing.T) {
 	r := PerSecond(3)
 	gone := 0

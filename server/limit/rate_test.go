@@ -10,8 +10,9 @@ func TestPerSecond(t *testing.T) {
 	for _, c := range []struct {
 		n, limit int
 	}{
-		{math.MinInt, 0}, {-1, 0}, {0, 0}, {1, 1}, {3, 3}, {999, 999}, {1000, 1000}, {1001, 1001}, {9_999_999, 9_999_999},
-		{10_000_000, 10_000_000}, {10_000_001, 10_001_000}, {999_999_999, 1_000_000_000}, {1_000_000_000, 1_000_000_000},
+		{math.MinInt, 0}, {-1, 0}, {0, 0}, {1, 1}, {3, 3}, {999, 999}, {1000, 1000}, {1001, 1001},
+		{9_999_999, 9_999_999}, {10_000_000, 10_000_000}, {10_000_001, 10_001_000},
+		{999_999_999, 1_000_000_000}, {1_000_000_000, 1_000_000_000},
 		{1_000_000_001, 1_000_000_000}, {math.MaxInt, 1_000_000_000},
 	} {
 		r := PerSecond(c.n)
@@ -64,7 +65,8 @@ func TestBurstThenOneByOne(t *testing.T) {
 	for _, c := range []struct {
 		at, wait int64
 	}{
-		{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 250}, {1, 249}, {249, 1}, {250, 0}, {250, 250}, {750, 0}, {750, 0}, {750, 250},
+		{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 250}, {1, 249}, {249, 1}, {250, 0}, {250, 250},
+		{750, 0}, {750, 0}, {750, 250},
 		{5000, 0}, {5000, 0}, {5000, 0}, {5000, 0}, {5000, 250},
 	} {
 		if wait, ok := l.Take(r, c.at); wait != c.wait || ok != (c.wait == 0) {
@@ -73,7 +75,8 @@ func TestBurstThenOneByOne(t *testing.T) {
 	}
 }
 
-// TestLongRunsDoNotDrift takes whenever it may for a long time, by waiting as told, and counts exactly.
+// TestLongRunsDoNotDrift takes whenever it may for a long time, by waiting as told,
+// and counts exactly.
 func TestLongRunsDoNotDrift(t *testing.T) {
 	const day = 24 * 3600 * 1000
 	const late = 1 << 39 // the last times that are promised
@@ -81,8 +84,9 @@ func TestLongRunsDoNotDrift(t *testing.T) {
 		n         int
 		start, ms int64
 	}{
-		{1, 0, 5 * day}, {3, 0, 2 * day}, {7, late - day, day}, {999, late - 600_000, 600_000}, {1001, 0, 600_000},
-		{65_537, 123_456_789, 10_007}, {9_999_991, late - 71, 71}, {9_999_999, 0, 61}, {10_000_000, late - 50, 50},
+		{1, 0, 5 * day}, {3, 0, 2 * day}, {7, late - day, day},
+		{999, late - 600_000, 600_000}, {1001, 0, 600_000}, {65_537, 123_456_789, 10_007},
+		{9_999_991, late - 71, 71}, {9_999_999, 0, 61}, {10_000_000, late - 50, 50},
 	} {
 		t.Run(fmt.Sprint(c.n), func(t *testing.T) {
 			r, l, b := PerSecond(c.n), new(Local), new(Bucket)
@@ -92,7 +96,8 @@ func TestLongRunsDoNotDrift(t *testing.T) {
 			for now := c.start; now <= c.start+c.ms; {
 				wait, ok := l.Take(r, now)
 				if sharedWait, sharedOK := b.Take(r, now); sharedOK != ok || sharedWait != wait {
-					t.Fatalf("at %d: Local %d %v, Bucket %d %v", now, wait, ok, sharedWait, sharedOK)
+					t.Fatalf("at %d: Local %d %v, Bucket %d %v",
+						now, wait, ok, sharedWait, sharedOK)
 				}
 				if ok {
 					passed++

@@ -6,11 +6,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestOverOneLimitConsumesFromNone takes from several buckets in the order of the package's documentation.
+// TestOverOneLimitConsumesFromNone takes from several buckets in the order of the package's
+// documentation.
 func TestOverOneLimitConsumesFromNone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := rapid.IntRange(1, 5)
-		perService, perTopic, perNode := draw.Draw(t, "service"), draw.Draw(t, "topic"), draw.Draw(t, "node")
+		perService, perTopic := draw.Draw(t, "service"), draw.Draw(t, "topic")
+		perNode := draw.Draw(t, "node")
 		var service Local
 		var total Bucket
 		var cached *Bucket

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// sweepSteps is how many buckets a look-up that adds one looks at for full ones: more than one, so that forgetting keeps
-// ahead of adding, and few, so that no look-up stalls its loop.
+// sweepSteps is how many buckets a look-up that adds one looks at for full ones: more than one, so
+// that forgetting keeps ahead of adding, and few, so that no look-up stalls its loop.
 const sweepSteps = 8
 
 // cacheLine keeps the buckets of two busy topics out of each other's way.
 const cacheLine = 64
 
-// Topics holds one bucket per topic, all of one rate, in bounded memory. Full buckets are forgotten once the table is
-// half full, a few at each topic that is added; a bucket that is not full never is. A topic that finds no room shares
-// the overflow bucket with all others that found none: together they have the rate of one topic until there is room.
-// Any goroutine.
+// Topics holds one bucket per topic, all of one rate, in bounded memory. Full buckets are forgotten
+// once the table is half full, a few at each topic that is added; a bucket that is not full never
+// is. A topic that finds no room shares the overflow bucket with all others that found none:
+// together they have the rate of one topic until there is room. Any goroutine.
 type Topics struct {
 	// Immutable after NewTopics.
 	rate  Rate
@@ -44,9 +44,10 @@ func NewTopics(r Rate, bound int) *Topics {
 // Rate returns the rate of each topic.
 func (t *Topics) Rate() Rate { return t.rate }
 
-// Take takes one message of a canonical topic at nowMs; the results are those of Bucket.Take, but never Gone. *cached
-// is nil at first; afterwards it is the bucket that was asked, to be kept with the topic's route by one goroutine and
-// passed in again. While it stands no lock is taken. When the rate is off *cached is left alone.
+// Take takes one message of a canonical topic at nowMs; the results are those of Bucket.Take, but
+// never Gone. *cached is nil at first; afterwards it is the bucket that was asked, to be kept with
+// the topic's route by one goroutine and passed in again. While it stands no lock is taken. When
+// the rate is off *cached is left alone.
 func (t *Topics) Take(cached **Bucket, name []byte, nowMs int64) (retryAfterMs int64, ok bool) {
 	if t.rate.Off() {
 		return 0, true
@@ -62,8 +63,8 @@ func (t *Topics) Take(cached **Bucket, name []byte, nowMs int64) (retryAfterMs i
 	return (*cached).Take(t.rate, nowMs) // not Gone: forgetting needs the lock
 }
 
-// Room returns how many messages of the topic Take lets pass at nowMs, cached being as for Take and not nil. Those that
-// share the overflow bucket have to ask for each.
+// Room returns how many messages of the topic Take lets pass at nowMs, cached being as for Take and
+// not nil. Those that share the overflow bucket have to ask for each.
 func (t *Topics) Room(cached **Bucket, nowMs int64) int64 {
 	switch {
 	case t.rate.Off():
@@ -85,9 +86,9 @@ func (t *Topics) Pay(cached **Bucket, name []byte, nowMs, n int64) {
 	(*cached).Pay(t.rate, nowMs, n) // not Gone: forgetting needs the lock
 }
 
-// Bucket returns the bucket of a canonical topic; name is copied when it is new. A caller that keeps the result looks
-// the topic up again when the bucket says Gone. It may be the overflow bucket, which never does and is not to be kept.
-// Take sees to both.
+// Bucket returns the bucket of a canonical topic; name is copied when it is new. A caller that
+// keeps the result looks the topic up again when the bucket says Gone. It may be the overflow
+// bucket, which never does and is not to be kept. Take sees to both.
 func (t *Topics) Bucket(name []byte, nowMs int64) *Bucket {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,7 +102,8 @@ func (t *Topics) Len() int {
 	return len(t.order)
 }
 
-// Overflowed returns how many look-ups were answered with the overflow bucket so far: with Take, one per message.
+// Overflowed returns how many look-ups were answered with the overflow bucket so far:
+// with Take, one per message.
 func (t *Topics) Overflowed() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

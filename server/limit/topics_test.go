@@ -7,13 +7,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTopicsForgetUnseen compares callers that keep buckets of topics, while the table forgets and adds them again,
-// with a table that never forgets.
+// TestTopicsForgetUnseen compares callers that keep buckets of topics, while the table forgets and
+// adds them again, with a table that never forgets.
 func TestTopicsForgetUnseen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "rate")
 		const names, callers = 8, 3
-		topics := NewTopics(PerSecond(n), names) // never without room, but forgetting from the fourth on
+		// Never without room, but forgetting from the fourth on.
+		topics := NewTopics(PerSecond(n), names)
 		models := [names]*model{}
 		for i := range models {
 			models[i] = newModel(n)
@@ -57,7 +58,8 @@ func TestForgottenBucketSaysSo(t *testing.T) {
 	}
 	topics.Bucket([]byte("b"), 0)
 	if topics.Len() != 2 || old.Full(r, 0) || !old.Full(r, 500) {
-		t.Fatalf("%d topics; full at once %v, later %v", topics.Len(), old.Full(r, 0), old.Full(r, 500))
+		t.Fatalf("%d topics; full at once %v, later %v",
+			topics.Len(), old.Full(r, 0), old.Full(r, 500))
 	}
 	topics.Bucket([]byte("c"), 500) // makes room
 	for name, f := range map[string]func() (int64, bool){
@@ -107,14 +109,17 @@ func TestTopicsWithoutRoomShareOne(t *testing.T) {
 	if _, ok := topics.Take(new(*Bucket), []byte("t7"), 0); !ok {
 		t.Error("a topic with a bucket of its own suffers from the others")
 	}
-	// 400 ms later all but topic 7 are full again: there is room, and whoever kept the overflow bucket notices.
+	// 400 ms later all but topic 7 are full again: there is room,
+	// and whoever kept the overflow bucket notices.
 	for i := range late {
-		if _, ok := topics.Take(&late[i], fmt.Append(nil, "late", i), 399); !ok || late[i] == &topics.overflow {
+		_, ok := topics.Take(&late[i], fmt.Append(nil, "late", i), 399)
+		if !ok || late[i] == &topics.overflow {
 			t.Fatalf("topic %d still shares the overflow bucket", i)
 		}
 	}
 	if topics.buckets["t7"] == nil || topics.Overflowed() != 20 {
-		t.Errorf("topic 7 forgotten: %v; %d overflowed", topics.buckets["t7"] == nil, topics.Overflowed())
+		t.Errorf("topic 7 forgotten: %v; %d overflowed",
+			topics.buckets["t7"] == nil, topics.Overflowed())
 	}
 }
 
@@ -124,11 +129,13 @@ func TestTopicsStayBounded(t *testing.T) {
 		for i := range 1000 {
 			topics.Bucket(fmt.Append(nil, "t", i), int64(i)*10)
 			if topics.Len() > max(bound, 1) || topics.Len() != len(topics.buckets) {
-				t.Fatalf("bound %d: %d topics, %d in the table", bound, topics.Len(), len(topics.buckets))
+				t.Fatalf("bound %d: %d topics, %d in the table",
+					bound, topics.Len(), len(topics.buckets))
 			}
 		}
 		if topics.Overflowed() != 0 {
-			t.Errorf("bound %d: %d overflowed, though every bucket was full", bound, topics.Overflowed())
+			t.Errorf("bound %d: %d overflowed, though every bucket was full",
+				bound, topics.Overflowed())
 		}
 	}
 }

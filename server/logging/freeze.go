@@ -16,8 +16,9 @@ type frozen struct {
 func (f frozen) MarshalJSON() ([]byte, error) { return f.json, nil }
 func (f frozen) MarshalText() ([]byte, error) { return []byte(f.text), nil }
 
-// freeze returns an attribute that no longer refers to anything its caller may change. At the top level a key that the
-// line itself uses gets a trailing underscore, so that no line has a key twice.
+// freeze returns an attribute that no longer refers to anything its caller may change. At the top
+// level a key that the line itself uses gets a trailing underscore, so that no line has a key
+// twice.
 func freeze(a slog.Attr, top bool) slog.Attr {
 	if top {
 		switch a.Key {
@@ -40,7 +41,8 @@ func freeze(a slog.Attr, top bool) slog.Attr {
 	return a
 }
 
-// freezeAny renders a value of any type; one that panics or does not marshal is shown as a fault, not lost.
+// freezeAny renders a value of any type; one that panics or does not marshal is shown as a fault,
+// not lost.
 func freezeAny(v any) (out slog.Value) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -5,7 +5,8 @@ import (
 	"log/slog"
 )
 
-// moduleKey is the attribute that names the part of the node a record comes from; it is lifted into Line.Module.
+// moduleKey is the attribute that names the part of the node a record comes from;
+// it is lifted into Line.Module.
 const moduleKey = "module"
 
 // Handler is a slog.Handler. Any goroutine.
@@ -27,8 +28,8 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 	return t != nil && level >= t.min
 }
 
-// Handle queues the record and returns at once; it never fails. Values that could change before they are written are
-// rendered now.
+// Handle queues the record and returns at once; it never fails. Values that could change before
+// they are written are rendered now.
 func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	e := entry{from: h, module: h.module, record: slog.NewRecord(r.Time, r.Level, r.Message, r.PC)}
 	r.Attrs(func(a slog.Attr) bool {
@@ -70,9 +71,10 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &d
 }
 
-// SetTap lets f see every record of level min and above, also those below the output's level; nil takes it away.
-// f runs on the writer goroutine, after the line was written, and must not block; records it logs are queued like any
-// other, so an f that always logs never ends. A record queued before SetTap may still reach f.
+// SetTap lets f see every record of level min and above, also those below the output's level; nil
+// takes it away. f runs on the writer goroutine, after the line was written, and must not block;
+// records it logs are queued like any other, so an f that always logs never ends. A record queued
+// before SetTap may still reach f.
 func (h *Handler) SetTap(min slog.Level, f func(Line)) {
 	if f == nil {
 		h.core.tap.Store(nil)

@@ -56,14 +56,16 @@ func TestJSONLine(t *testing.T) {
 	h := New(&out, slog.LevelInfo, "json")
 	log := slog.New(h).With("module", "door", "a", 1)
 	log.Debug("hidden")
-	log.WithGroup("peer").Info("hello", "module", "inner", "addr", netip.MustParseAddr("127.0.0.1"), "err", errors.New("no\nway"))
+	log.WithGroup("peer").Info("hello", "module", "inner",
+		"addr", netip.MustParseAddr("127.0.0.1"), "err", errors.New("no\nway"))
 	closeNow(t, h)
 	if n := bytes.Count(out.Bytes(), []byte("\n")); n != 1 {
 		t.Fatalf("%d lines: %s", n, out.Bytes())
 	}
 	m := object(t, out.Bytes())
 	peer, _ := m["peer"].(map[string]any)
-	if m["msg"] != "hello" || m["level"] != "INFO" || m["module"] != "door" || m["a"] != 1.0 || peer["addr"] != "127.0.0.1" || peer["err"] != "no\nway" || peer["module"] != "inner" {
+	if m["msg"] != "hello" || m["level"] != "INFO" || m["module"] != "door" || m["a"] != 1.0 ||
+		peer["addr"] != "127.0.0.1" || peer["err"] != "no\nway" || peer["module"] != "inner" {
 		t.Errorf("got %s", out.Bytes())
 	}
 }
@@ -71,9 +73,12 @@ func TestJSONLine(t *testing.T) {
 func TestTextLine(t *testing.T) {
 	var out bytes.Buffer
 	h := New(&out, slog.LevelDebug, "text")
-	slog.New(h).Debug("two words", "list", []int{1, 2}, "addr", netip.MustParseAddr("::1"), "none", nil)
+	slog.New(h).Debug("two words",
+		"list", []int{1, 2}, "addr", netip.MustParseAddr("::1"), "none", nil)
 	closeNow(t, h)
-	for _, want := range []string{"level=DEBUG", `msg="two words"`, `list="[1 2]"`, "addr=::1", "none=<nil>"} {
+	for _, want := range []string{
+		"level=DEBUG", `msg="two words"`, `list="[1 2]"`, "addr=::1", "none=<nil>",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in %s", want, out.String())
 		}
@@ -83,13 +88,16 @@ func TestTextLine(t *testing.T) {
 func TestReservedKeysAreNotDoubled(t *testing.T) {
 	var out bytes.Buffer
 	h := New(&out, slog.LevelInfo, "json")
-	slog.New(h).With("time", "mine").Info("m", "msg", "other", "level", 3, slog.Group("", "timestamp", 1), slog.Group("g", "msg", "kept"))
+	slog.New(h).With("time", "mine").Info("m", "msg", "other", "level", 3,
+		slog.Group("", "timestamp", 1), slog.Group("g", "msg", "kept"))
 	closeNow(t, h)
 	m := object(t, out.Bytes())
-	if m["msg"] != "m" || m["msg_"] != "other" || m["level_"] != 3.0 || m["time_"] != "mine" || m["timestamp_"] != 1.0 || m["g"].(map[string]any)["msg"] != "kept" {
+	if m["msg"] != "m" || m["msg_"] != "other" || m["level_"] != 3.0 || m["time_"] != "mine" ||
+		m["timestamp_"] != 1.0 || m["g"].(map[string]any)["msg"] != "kept" {
 		t.Errorf("got %s", out.Bytes())
 	}
-	if bytes.Count(out.Bytes(), []byte(`"msg":`)) != 2 || bytes.Count(out.Bytes(), []byte(`"time":`)) != 1 {
+	if bytes.Count(out.Bytes(), []byte(`"msg":`)) != 2 ||
+		bytes.Count(out.Bytes(), []byte(`"time":`)) != 1 {
 		t.Errorf("a key is doubled: %s", out.Bytes())
 	}
 }
@@ -110,15 +118,18 @@ func TestValuesAreRenderedAtTheCall(t *testing.T) {
 	g.Lock()
 	h := New(g, slog.LevelInfo, "json")
 	v := &mutable{1}
-	slog.New(h).Info("m", "v", v, "lazy", lazy{v}, "raw", json.RawMessage(`{"x":1}`), "p", panicking{}, "bad", func() {}, "nil", (*bytes.Buffer)(nil))
+	slog.New(h).Info("m", "v", v, "lazy", lazy{v}, "raw", json.RawMessage(`{"x":1}`),
+		"p", panicking{}, "bad", func() {}, "nil", (*bytes.Buffer)(nil))
 	v.N = 2
 	g.Unlock()
 	closeNow(t, h)
 	m := object(t, g.writes[0])
-	if m["v"].(map[string]any)["N"] != 1.0 || m["lazy"] != 1.0 || m["raw"].(map[string]any)["x"] != 1.0 {
+	if m["v"].(map[string]any)["N"] != 1.0 || m["lazy"] != 1.0 ||
+		m["raw"].(map[string]any)["x"] != 1.0 {
 		t.Errorf("got %s", g.writes[0])
 	}
-	if !strings.Contains(m["p"].(string), "bad day") || !strings.Contains(m["bad"].(string), "unsupported type") {
+	if !strings.Contains(m["p"].(string), "bad day") ||
+		!strings.Contains(m["bad"].(string), "unsupported type") {
 		t.Errorf("got %s", g.writes[0])
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Throttle keeps events that clients can cause at will from flooding the log: per message text one line a second, with the
-// number of those that were left out. Any goroutine.
+// Throttle keeps events that clients can cause at will from flooding the log: per message text one
+// line a second, with the number of those that were left out. Any goroutine.
 type Throttle struct {
 	Now func() time.Time // immutable; nil means time.Now
 
@@ -25,8 +25,8 @@ type throttled struct {
 // throttlePeriod is the least time between two lines with the same text.
 const throttlePeriod = time.Second
 
-// Log writes the line unless one with the same message was written within the period. message must be a constant: the
-// table holds one entry for each.
+// Log writes the line unless one with the same message was written within the period. message must
+// be a constant: the table holds one entry for each.
 func (t *Throttle) Log(to *slog.Logger, level slog.Level, message string, attrs ...any) {
 	if !to.Enabled(context.Background(), level) {
 		return

@@ -31,7 +31,8 @@ func TestThrottle(t *testing.T) {
 	th.Log(log, slog.LevelWarn, "refused")
 	now = now.Add(1)
 	th.Log(log, slog.LevelWarn, "refused", "remote", "b")
-	if got := lines(); len(got) != 1 || !strings.HasSuffix(got[0], "msg=refused remote=b leftOut=3") {
+	got := lines()
+	if len(got) != 1 || !strings.HasSuffix(got[0], "msg=refused remote=b leftOut=3") {
 		t.Errorf("after it: %q", got)
 	}
 }

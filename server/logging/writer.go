@@ -29,7 +29,9 @@ type Line struct {
 	Time    time.Time
 	Message string
 	Module  string // "" when the record has none
-	Attrs   []byte // `,"k":v…` JSON members without the module, may be empty; valid until the tap returns
+	// Attrs are `,"k":v…` JSON members without the module, may be empty; valid until the tap
+	// returns.
+	Attrs []byte
 }
 
 type tap struct {
@@ -67,10 +69,14 @@ type core struct {
 	closeOnce sync.Once
 }
 
-// New returns a handler that writes records of the level and above to w, in format "text" (slog.TextHandler), else as
-// JSON (slog.JSONHandler). Every line is one Write. It starts a goroutine that Close ends.
+// New returns a handler that writes records of the level and above to w, in format "text"
+// (slog.TextHandler), else as JSON (slog.JSONHandler). Every line is one Write. It starts a
+// goroutine that Close ends.
 func New(w io.Writer, level slog.Level, format string) *Handler {
-	c := &core{level: level, queue: make(chan entry, queueSize), stop: make(chan struct{}), done: make(chan struct{})}
+	c := &core{
+		level: level, queue: make(chan entry, queueSize),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
 	h := &Handler{core: c}
 	// Levels are checked in Enabled and in emit: formatting must take all.
 	all := &slog.HandlerOptions{Level: slog.Level(-1 << 31)}
@@ -86,7 +92,8 @@ func New(w io.Writer, level slog.Level, format string) *Handler {
 	} else {
 		h.out = slog.NewJSONHandler(sink, all)
 	}
-	h.tap = slog.NewJSONHandler(&c.attrs, &slog.HandlerOptions{Level: all.Level, ReplaceAttr: onlyAttrs})
+	taps := &slog.HandlerOptions{Level: all.Level, ReplaceAttr: onlyAttrs}
+	h.tap = slog.NewJSONHandler(&c.attrs, taps)
 	c.root = h
 	go c.run()
 	return h
@@ -153,7 +160,9 @@ func (c *core) emit(e entry) {
 		return
 	}
 	c.attrs.Reset()
-	line := Line{Level: e.record.Level, Time: e.record.Time, Message: e.record.Message, Module: e.module}
+	line := Line{
+		Level: e.record.Level, Time: e.record.Time, Message: e.record.Message, Module: e.module,
+	}
 	if e.from.tap.Handle(ctx, e.record) == nil {
 		line.Attrs = members(c.attrs.Bytes())
 	}
@@ -170,7 +179,8 @@ func members(object []byte) []byte {
 	return object
 }
 
-// tellDropped writes the overflow line: when the queue ran empty, or after overflowInterval, or in any case.
+// tellDropped writes the overflow line: when the queue ran empty, or after overflowInterval,
+// or in any case.
 func (c *core) tellDropped(now bool) {
 	if c.dropped.Load() == 0 {
 		return
@@ -185,8 +195,9 @@ func (c *core) tellDropped(now bool) {
 	c.emit(entry{from: c.root, module: "logging", record: r})
 }
 
-// Close writes what was queued before it and stops the goroutine; later records are discarded. It returns the first
-// failure of the output, or an error after two seconds when the output takes nothing. Calling it again is harmless.
+// Close writes what was queued before it and stops the goroutine; later records are discarded. It
+// returns the first failure of the output, or an error after two seconds when the output takes
+// nothing. Calling it again is harmless.
 func (h *Handler) Close() error {
 	c := h.core
 	c.closeOnce.Do(func() {

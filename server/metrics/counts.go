@@ -35,8 +35,8 @@ const (
 // Counts is a loop's running totals. Loop only.
 type Counts [counterCount]uint64
 
-// Published is what the rest of the node sees of a loop's tally: the totals as of its last turn, and what they were when the
-// running second and the one before began.
+// Published is what the rest of the node sees of a loop's tally: the totals as of its last turn,
+// and what they were when the running second and the one before began.
 type Published struct {
 	totals [counterCount]atomic.Uint64 // written by the loop only
 
@@ -75,7 +75,8 @@ func (s *Published) roll(sec int64) {
 	s.second = sec
 }
 
-// AddTotals adds the totals as of the loop's last turn to into; of a maximum it keeps the larger. Any goroutine.
+// AddTotals adds the totals as of the loop's last turn to into;
+// of a maximum it keeps the larger. Any goroutine.
 func (s *Published) AddTotals(into *Counts) {
 	for i := range into {
 		v := s.totals[i].Load()

@@ -69,10 +69,13 @@ func TestWindow(t *testing.T) {
 	}
 	w.Add(51)
 	w.Add(50) // from a clock that is a moment behind: counted in the running second
-	for _, row := range []struct{ sec, total, rate int64 }{{51, 5, 3}, {52, 5, 2}, {51, 5, 2}, {53, 5, 0}, {60, 5, 0}} {
+	for _, row := range []struct{ sec, total, rate int64 }{
+		{51, 5, 3}, {52, 5, 2}, {51, 5, 2}, {53, 5, 0}, {60, 5, 0},
+	} {
 		got := w.Read(row.sec)
 		if got.Total != uint64(row.total) || got.Rate != uint64(row.rate) {
-			t.Errorf("at %d: total %d rate %d, want %d %d", row.sec, got.Total, got.Rate, row.total, row.rate)
+			t.Errorf("at %d: total %d rate %d, want %d %d",
+				row.sec, got.Total, got.Rate, row.total, row.rate)
 		}
 	}
 	w.Add(70)

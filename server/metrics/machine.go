@@ -14,13 +14,16 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// processStarted is close enough to when the operating system started the process: packages are initialised first.
+// processStarted is close enough to when the operating system started the process: packages are
+// initialised first.
 var processStarted = time.Now()
 
-// machinePeriod is the shortest time between two readings of the machine, and so the least that a CPU share spans.
+// machinePeriod is the shortest time between two readings of the machine,
+// and so the least that a CPU share spans.
 const machinePeriod = time.Second
 
-// Machine reads what the process and its computer use, when somebody asks: an idle node reads nothing. Any goroutine.
+// Machine reads what the process and its computer use, when somebody asks: an idle node reads
+// nothing. Any goroutine.
 type Machine struct {
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -50,7 +53,8 @@ type Core struct {
 	CPU  float64
 }
 
-// busyTime is a clock of work: how many of the passed seconds were busy. The zero value is the start of the clock.
+// busyTime is a clock of work: how many of the passed seconds were busy. The zero value is the
+// start of the clock.
 type busyTime struct{ busy, total float64 }
 
 // advance moves the clock to a new reading and returns the busy share of the time between.
@@ -63,8 +67,8 @@ func (b *busyTime) advance(to busyTime) float64 {
 	return min(max(d.busy/d.total, 0), 1)
 }
 
-// Read returns what was true within the last second. CPU shares span the time since the reading before; those of the
-// first reading the life of the process and of the system.
+// Read returns what was true within the last second. CPU shares span the time since the reading
+// before; those of the first reading the life of the process and of the system.
 func (m *Machine) Read(now time.Time) MachineSample {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +113,8 @@ func (m *Machine) readProcess(s *MachineSample, memoryTotal float64) {
 		return
 	}
 	if t, err := p.Times(); err == nil {
-		s.processCPU = m.process.advance(busyTime{t.User + t.System, s.processUptime * float64(runtime.NumCPU())})
+		available := s.processUptime * float64(runtime.NumCPU())
+		s.processCPU = m.process.advance(busyTime{t.User + t.System, available})
 	}
 	if memory, err := p.MemoryInfo(); err == nil {
 		s.processMemory = float64(memory.RSS)

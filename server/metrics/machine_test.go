@@ -11,7 +11,10 @@ func TestBusyTime(t *testing.T) {
 	for _, row := range []struct {
 		to   busyTime
 		want float64
-	}{{busyTime{25, 100}, 0.25}, {busyTime{35, 110}, 1}, {busyTime{35, 120}, 0}, {busyTime{35, 120}, 0}, {busyTime{30, 130}, 0}, {busyTime{99, 140}, 1}} {
+	}{
+		{busyTime{25, 100}, 0.25}, {busyTime{35, 110}, 1}, {busyTime{35, 120}, 0},
+		{busyTime{35, 120}, 0}, {busyTime{30, 130}, 0}, {busyTime{99, 140}, 1},
+	} {
 		if got := b.advance(row.to); got != row.want {
 			t.Errorf("to %v: %v, want %v", row.to, got, row.want)
 		}
@@ -23,7 +26,8 @@ func TestMachine(t *testing.T) {
 	var m Machine
 	now := time.Now()
 	first := m.Read(now)
-	if first.processMemory < 1<<20 || first.systemMemory < first.processMemory || first.systemUptime <= 0 || len(first.Cores) == 0 {
+	if first.processMemory < 1<<20 || first.systemMemory < first.processMemory ||
+		first.systemUptime <= 0 || len(first.Cores) == 0 {
 		t.Errorf("first reading: %+v", first)
 	}
 	for _, c := range first.Cores {

@@ -10,38 +10,58 @@ const (
 	Uptime  = "uptime" // seconds
 )
 
-// Metric is one number of the node. The ones of a single service or core are not in the table: see Writer.Write.
+// Metric is one number of the node. The ones of a single service or core are not in the table: see
+// Writer.Write.
 type Metric struct {
-	Name   string // in system.metrics; empty: not there
-	Kind   string
-	Export string // at /metrics; empty: not there, because it can be computed of what is. "_total" makes it a counter
+	Name string // in system.metrics; empty: not there
+	Kind string
+	// Export is the name at /metrics; empty: not there, because it can be computed of what is.
+	// "_total" makes it a counter.
+	Export string
 	Value  func(*Sample) float64
 }
 
 // Table is every metric of the node, in the order of the answers. docs/operations.md explains them.
 var Table = []Metric{
-	{"connection.active", Gauge, "mb_connections", func(s *Sample) float64 { return float64(s.Active) }},
-	{"connection.connected.rate", Rate, "", func(s *Sample) float64 { return float64(s.Connected.Rate) }},
-	{"connection.connected.total", Gauge, "mb_connections_opened_total", func(s *Sample) float64 { return float64(s.Connected.Total) }},
-	{"connection.disconnected.rate", Rate, "", func(s *Sample) float64 { return float64(s.Disconnected.Rate) }},
-	{"connection.disconnected.total", Gauge, "mb_connections_closed_total", func(s *Sample) float64 { return float64(s.Disconnected.Total) }},
+	{"connection.active", Gauge, "mb_connections",
+		func(s *Sample) float64 { return float64(s.Active) }},
+	{"connection.connected.rate", Rate, "",
+		func(s *Sample) float64 { return float64(s.Connected.Rate) }},
+	{"connection.connected.total", Gauge, "mb_connections_opened_total",
+		func(s *Sample) float64 { return float64(s.Connected.Total) }},
+	{"connection.disconnected.rate", Rate, "",
+		func(s *Sample) float64 { return float64(s.Disconnected.Rate) }},
+	{"connection.disconnected.total", Gauge, "mb_connections_closed_total",
+		func(s *Sample) float64 { return float64(s.Disconnected.Total) }},
 	{"connection.failed.rate", Rate, "", func(s *Sample) float64 { return float64(s.Failed.Rate) }},
-	{"connection.failed.total", Gauge, "mb_connections_failed_total", func(s *Sample) float64 { return float64(s.Failed.Total) }},
-	{"connection.rejected.rate", Rate, "", func(s *Sample) float64 { return float64(s.Rejected.Rate) }},
-	{"connection.rejected.total", Gauge, "mb_connections_rejected_total", func(s *Sample) float64 { return float64(s.Rejected.Total) }},
+	{"connection.failed.total", Gauge, "mb_connections_failed_total",
+		func(s *Sample) float64 { return float64(s.Failed.Total) }},
+	{"connection.rejected.rate", Rate, "",
+		func(s *Sample) float64 { return float64(s.Rejected.Rate) }},
+	{"connection.rejected.total", Gauge, "mb_connections_rejected_total",
+		func(s *Sample) float64 { return float64(s.Rejected.Total) }},
 	{"connection.outbound.dropped.count", Gauge, "mb_deliveries_dropped_total", totalOf(Dropped)},
 	{"connection.outbound.dropped.rate", Rate, "", rateOf(Dropped)},
 
-	{"process.cpu.percent", Percent, "mb_process_cpu_ratio", func(s *Sample) float64 { return s.Machine.processCPU }},
-	{"process.memory.bytes", Gauge, "mb_process_memory_bytes", func(s *Sample) float64 { return s.Machine.processMemory }},
-	{"process.memory.percent", Percent, "mb_process_memory_ratio", func(s *Sample) float64 { return s.Machine.processMemoryPercent }},
-	{"process.uptime", Uptime, "mb_process_uptime_seconds", func(s *Sample) float64 { return s.Machine.processUptime }},
-	{"system.cpu.percent", Percent, "mb_system_cpu_ratio", func(s *Sample) float64 { return s.Machine.systemCPU }},
-	{"system.memory.bytes", Gauge, "mb_system_memory_bytes", func(s *Sample) float64 { return s.Machine.systemMemory }},
-	{"system.memory.percent", Percent, "mb_system_memory_ratio", func(s *Sample) float64 { return s.Machine.systemMemoryPercent }},
-	{"system.uptime", Uptime, "mb_system_uptime_seconds", func(s *Sample) float64 { return s.Machine.systemUptime }},
+	{"process.cpu.percent", Percent, "mb_process_cpu_ratio",
+		func(s *Sample) float64 { return s.Machine.processCPU }},
+	{"process.memory.bytes", Gauge, "mb_process_memory_bytes",
+		func(s *Sample) float64 { return s.Machine.processMemory }},
+	{"process.memory.percent", Percent, "mb_process_memory_ratio",
+		func(s *Sample) float64 { return s.Machine.processMemoryPercent }},
+	{"process.uptime", Uptime, "mb_process_uptime_seconds",
+		func(s *Sample) float64 { return s.Machine.processUptime }},
+	{"system.cpu.percent", Percent, "mb_system_cpu_ratio",
+		func(s *Sample) float64 { return s.Machine.systemCPU }},
+	{"system.memory.bytes", Gauge, "mb_system_memory_bytes",
+		func(s *Sample) float64 { return s.Machine.systemMemory }},
+	{"system.memory.percent", Percent, "mb_system_memory_ratio",
+		func(s *Sample) float64 { return s.Machine.systemMemoryPercent }},
+	{"system.uptime", Uptime, "mb_system_uptime_seconds",
+		func(s *Sample) float64 { return s.Machine.systemUptime }},
 
-	{"registry.count", Gauge, "mb_services", func(s *Sample) float64 { return float64(s.Services) }},
+	{"registry.count", Gauge, "mb_services",
+		func(s *Sample) float64 { return float64(s.Services) }},
 	{"registry.discovery.rate", Rate, "", rateOf(Discoveries)},
 	{"registry.registration.rate", Rate, "", rateOf(Registrations)},
 	{"registry.unregistration.rate", Rate, "", rateOf(Unregistrations)},
@@ -61,22 +81,26 @@ var Table = []Metric{
 	{"", "", "mb_messages_sent_total", totalOf(Sent)},
 
 	{"router.publish.count", Gauge, "mb_publishes_total", totalOf(Publishes)},
-	{"router.publish.count.dropped", Gauge, "mb_publishes_unrouted_total", totalOf(PublishesUnrouted)},
+	{"router.publish.count.dropped", Gauge, "mb_publishes_unrouted_total",
+		totalOf(PublishesUnrouted)},
 	{"router.publish.count.error", Gauge, "mb_publish_errors_total", totalOf(PublishErrors)},
 	{"router.publish.rate", Rate, "", rateOf(Publishes)},
 	{"router.publish.rate.dropped", Rate, "", rateOf(PublishesUnrouted)},
 	{"router.publish.rate.error", Rate, "", rateOf(PublishErrors)},
 
 	{"router.request.count", Gauge, "mb_requests_total", totalOf(Requests)},
-	{"router.request.count.dropped", Gauge, "mb_requests_unrouted_total", totalOf(RequestsUnrouted)},
+	{"router.request.count.dropped", Gauge, "mb_requests_unrouted_total",
+		totalOf(RequestsUnrouted)},
 	{"router.request.count.error", Gauge, "mb_request_errors_total", totalOf(RequestErrors)},
 	{"router.request.count.timeout", Gauge, "mb_request_timeouts_total", totalOf(RequestTimeouts)},
 	{"router.request.rate", Rate, "", rateOf(Requests)},
 	{"router.request.rate.dropped", Rate, "", rateOf(RequestsUnrouted)},
 	{"router.request.rate.error", Rate, "", rateOf(RequestErrors)},
 	{"router.request.rate.timeout", Rate, "", rateOf(RequestTimeouts)},
-	{"router.request.outstanding", Gauge, "mb_requests_outstanding", func(s *Sample) float64 { return float64(s.Outstanding) }},
-	{"router.request.queued", Gauge, "mb_requests_queued", func(s *Sample) float64 { return float64(s.Queued) }},
+	{"router.request.outstanding", Gauge, "mb_requests_outstanding",
+		func(s *Sample) float64 { return float64(s.Outstanding) }},
+	{"router.request.queued", Gauge, "mb_requests_queued",
+		func(s *Sample) float64 { return float64(s.Queued) }},
 
 	{"router.response.count", Gauge, "mb_responses_total", totalOf(Responses)},
 	{"router.response.count.error", Gauge, "mb_response_errors_total", totalOf(ResponseErrors)},
@@ -93,7 +117,8 @@ var Table = []Metric{
 	{"", "", "mb_connections_shed_total", func(s *Sample) float64 { return float64(s.Shed) }},
 	{"", "", "mb_subscriptions", func(s *Sample) float64 { return float64(s.Subscriptions) }},
 	{"", "", "mb_faults_total", totalOf(Panics)},
-	{"", "", "mb_log_lines_dropped_total", func(s *Sample) float64 { return float64(s.LogDropped) }},
+	{"", "", "mb_log_lines_dropped_total",
+		func(s *Sample) float64 { return float64(s.LogDropped) }},
 }
 
 func totalOf(counter int) func(*Sample) float64 {

@@ -97,7 +97,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, export := range regexp.MustCompile("`(mb_[a-z_]+)`").FindAllStringSubmatch(string(page), -1) {
+	exports := regexp.MustCompile("`(mb_[a-z_]+)`").FindAllStringSubmatch(string(page), -1)
+	for _, export := range exports {
 		known := export[1] == "mb_info" || export[1] == "mb_system_core_cpu_ratio"
 		for _, m := range Table {
 			known = known || m.Export == export[1]

@@ -2,11 +2,12 @@ package metrics
 
 import "sync/atomic"
 
-// Window counts events per second: which second is running, its count and that of the second before, in one word. Counts
-// end at 65,535 a second. The zero value is ready. Any goroutine.
+// Window counts events per second: which second is running, its count and that of the second
+// before, in one word. Counts end at 65,535 a second. The zero value is ready. Any goroutine.
 type Window struct{ word atomic.Uint64 }
 
-// Add counts one event in the second sec (Unix s). A clock that is a moment behind counts in the running second.
+// Add counts one event in the second sec (Unix s).
+// A clock that is a moment behind counts in the running second.
 func (w *Window) Add(sec int64) {
 	for {
 		old := w.word.Load()

@@ -14,8 +14,9 @@ import (
 // CanPause says whether a single socket can be left unread here.
 const CanPause = true
 
-// PauseReading implements broker.Socket: a silenced descriptor stays in gnet's epoll with no events asked for. Errors and hang-ups
-// are still reported. That is safe only because gnet never writes for this node, and so never changes the events itself.
+// PauseReading implements broker.Socket: a silenced descriptor stays in gnet's epoll with no events
+// asked for. Errors and hang-ups are still reported. That is safe only because gnet never writes
+// for this node, and so never changes the events itself.
 func (s *gnetSocket) PauseReading(paused bool) {
 	r := s.reactor
 	if r.epoll == 0 {
@@ -30,14 +31,16 @@ func (s *gnetSocket) PauseReading(paused bool) {
 	}
 	ev := unix.EpollEvent{Fd: int32(s.fd)}
 	if !paused {
-		ev.Events = unix.EPOLLIN | unix.EPOLLPRI // as gnet's poller asks for (pkg/netpoll, ReadEvents)
+		// As gnet's poller asks for (pkg/netpoll, ReadEvents).
+		ev.Events = unix.EPOLLIN | unix.EPOLLPRI
 	}
 	if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_MOD, s.fd, &ev); err != nil {
 		r.group.complain("cannot leave a socket unread", err)
 	}
 }
 
-// findEpoll returns the epoll descriptor, other than not, that watches fd: gnet keeps its own to itself.
+// findEpoll returns the epoll descriptor, other than not, that watches fd:
+// gnet keeps its own to itself.
 func findEpoll(fd, not int) (int, error) {
 	infos, err := filepath.Glob("/proc/self/fdinfo/*")
 	if err != nil {
@@ -60,7 +63,8 @@ func watches(path string, fd int) bool {
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "tfd:" && fields[1] == strconv.Itoa(fd) {
+		fields := strings.Fields(lines.Text())
+		if len(fields) > 1 && fields[0] == "tfd:" && fields[1] == strconv.Itoa(fd) {
 			return true
 		}
 	}

@@ -17,8 +17,9 @@ import (
 	"mbserver/server/broker"
 )
 
-// reactor drives one loop with one gnet event loop, and is the loop's driver. gnet's own engine is a client without
-// listeners: the door accepts, and enrolls what has passed. One gnet client per loop lets the door choose the loop.
+// reactor drives one loop with one gnet event loop, and is the loop's driver. gnet's own engine is
+// a client without listeners: the door accepts, and enrolls what has passed. One gnet client per
+// loop lets the door choose the loop.
 type reactor struct {
 	gnet.BuiltinEventEngine
 
@@ -30,8 +31,9 @@ type reactor struct {
 	yield  *time.Timer  // calls Schedule after the sockets had their turn
 
 	// Atomic.
-	events atomic.Pointer[gnet.EventLoop] // known from the first connection on; nothing can wake a loop before
-	armed  atomic.Bool                    // a turn's end is queued
+	// events is known from the first connection on; nothing can wake a loop before.
+	events atomic.Pointer[gnet.EventLoop]
+	armed  atomic.Bool // a turn's end is queued
 
 	// Owned by the loop.
 	epoll  int // gnet's epoll descriptor; 0 = not looked for, -1 = not found
@@ -44,7 +46,8 @@ type enrolment struct {
 	opened bool // set by the loop; read by the door after the hand-over
 }
 
-// gnet starts a pool of workers for calls that this node never makes; its two tickers would be work at idle.
+// gnet starts a pool of workers for calls that this node never makes;
+// its two tickers would be work at idle.
 func init() { goroutine.DefaultWorkerPool.Release() }
 
 func newReactor(g *Group, l *broker.Loop) *reactor {
@@ -57,9 +60,9 @@ func newReactor(g *Group, l *broker.Loop) *reactor {
 }
 
 func (r *reactor) start() (err error) {
+	// The door's connections have TCP_NODELAY from Go: gnet need not set it again.
 	r.client, err = gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithReadBufferCap(readMax),
-		gnet.WithLogger(gnetLogger{r.group.log}),
-		gnet.WithTCPNoDelay(gnet.TCPDelay)) // the door's connections have TCP_NODELAY from Go: gnet need not set it again
+		gnet.WithLogger(gnetLogger{r.group.log}), gnet.WithTCPNoDelay(gnet.TCPDelay))
 	if err != nil {
 		return err
 	}
@@ -107,8 +110,9 @@ func (r *reactor) Run(context.Context) error {
 		}
 		return nil
 	}
-	// The bound is reached. armed stays true during this turn, so Schedule queues nothing and gnet polls next. A wish made
-	// meanwhile (timer, another loop) was refused: yield repeats it after the poll.
+	// The bound is reached. armed stays true during this turn, so Schedule queues nothing and gnet
+	// polls next. A wish made meanwhile (timer, another loop) was refused: yield repeats it after
+	// the poll.
 	r.streak = 0
 	l.Run()
 	r.armed.Store(false)
@@ -148,8 +152,8 @@ func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// OnClose implements gnet.EventHandler: the peer has ended the connection. The descriptor is still open here, and closed
-// by gnet right after.
+// OnClose implements gnet.EventHandler: the peer has ended the connection. The descriptor is still
+// open here, and closed by gnet right after.
 func (r *reactor) OnClose(gc gnet.Conn, err error) gnet.Action {
 	c, _ := gc.Context().(*broker.Conn)
 	if c == nil {

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gnetSocket is the write side of an enrolled connection. It writes to the descriptor itself: gnet's outbound buffer is
-// unbounded, and its Write closes the connection, and calls back, from within the call. Owned by the loop.
+// gnetSocket is the write side of an enrolled connection. It writes to the descriptor itself:
+// gnet's outbound buffer is unbounded, and its Write closes the connection, and calls back, from
+// within the call. Owned by the loop.
 type gnetSocket struct {
 	reactor *reactor
 	conn    gnet.Conn
@@ -51,7 +52,8 @@ func (s *gnetSocket) Writev(bufs [][]byte) (int, error) {
 	}
 	written := 0
 	for len(iov) > 0 {
-		n, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(iov))), uintptr(len(iov)))
+		n, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(s.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(iov))), uintptr(len(iov)))
 		if errno != 0 {
 			if stop, err := retry(errno); stop {
 				return written, err
@@ -67,7 +69,8 @@ func (s *gnetSocket) Writev(bufs [][]byte) (int, error) {
 	return written, nil
 }
 
-// retry says what a failed write means: go on, stop because the socket is full (nil), or stop because of the error.
+// retry says what a failed write means: go on, stop because the socket is full (nil), or stop
+// because of the error.
 func retry(err error) (stop bool, _ error) {
 	switch err {
 	case nil, unix.EINTR, unix.Errno(0):
@@ -88,7 +91,8 @@ func (s *gnetSocket) AwaitWritable() error {
 // CloseWrite implements broker.Socket.
 func (s *gnetSocket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 
-// Close implements broker.Socket. OnClose follows within the call and ignores the connection, because it has no context then.
+// Close implements broker.Socket. OnClose follows within the call and ignores the connection,
+// because it has no context then.
 func (s *gnetSocket) Close() {
 	s.conn.SetContext(nil)
 	_ = s.conn.EventLoop().Close(s.conn)

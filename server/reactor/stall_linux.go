@@ -4,9 +4,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stallWatcher waits, in one goroutine with an epoll of its own, for sockets that took less than there was to write, and
-// tells their loops when they take bytes again. gnet's epoll is not asked for writability, because gnet would act on it.
-// Each event fires once. Closing a descriptor removes it.
+// stallWatcher waits, in one goroutine with an epoll of its own, for sockets that took less than
+// there was to write, and tells their loops when they take bytes again. gnet's epoll is not asked
+// for writability, because gnet would act on it. Each event fires once. Closing a descriptor
+// removes it.
 type stallWatcher struct {
 	// Immutable after newStallWatcher.
 	group *Group
@@ -22,7 +23,8 @@ func newStallWatcher(g *Group) (*stallWatcher, error) {
 	}
 	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err == nil {
-		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, stop, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: stopEvent})
+		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: stopEvent}
+		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, stop, &ev)
 	}
 	if err != nil {
 		_ = unix.Close(epoll)
@@ -33,11 +35,12 @@ func newStallWatcher(g *Group) (*stallWatcher, error) {
 	return w, nil
 }
 
-// stopEvent is the event data of the stop descriptor; a connection's is its loop and slot, and its generation.
+// stopEvent is the event data of the stop descriptor;
+// a connection's is its loop and slot, and its generation.
 const stopEvent = -1
 
-// watch arranges one Writable for s's connection when its descriptor takes bytes again. again says that it was watched
-// before. Called by the loop that owns s.
+// watch arranges one Writable for s's connection when its descriptor takes bytes again. again says
+// that it was watched before. Called by the loop that owns s.
 func (w *stallWatcher) watch(s *gnetSocket, again bool) error {
 	ev := unix.EpollEvent{
 		Events: unix.EPOLLOUT | unix.EPOLLONESHOT,

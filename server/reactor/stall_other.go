@@ -4,8 +4,8 @@ package reactor
 
 import "time"
 
-// stallWatcher looks after sockets that took less than there was to write. Where there is no epoll it has their loops try
-// again after a while: enough for development.
+// stallWatcher looks after sockets that took less than there was to write. Where there is no epoll
+// it has their loops try again after a while: enough for development.
 type stallWatcher struct{}
 
 // stallRetry is how long a stalled socket is left alone.

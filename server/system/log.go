@@ -6,8 +6,8 @@ import (
 	"regexp"
 )
 
-// logRegexMax bounds the expression of a log subscription, in bytes: it is compiled on the loop, and
-// its size bounds what a line costs.
+// logRegexMax bounds the expression of a log subscription, in bytes: it is compiled on the loop,
+// and its size bounds what a line costs.
 const logRegexMax = 256
 
 // subscribeLog makes the service get log lines, in place of those it asked for before.

@@ -14,7 +14,10 @@ import (
 var logLevels = []struct {
 	name  string
 	level slog.Level
-}{{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError}}
+}{
+	{"debug", slog.LevelDebug}, {"info", slog.LevelInfo},
+	{"warn", slog.LevelWarn}, {"error", slog.LevelError},
+}
 
 const levelError = 3
 
@@ -38,21 +41,21 @@ type LogFilter struct {
 	regex  *regexp.Regexp // on the message; nil: any
 }
 
-// defaultLogFilter is what a service gets that asked for no levels, or only subscribed to the topic:
-// errors.
+// defaultLogFilter is what a service gets that asked for no levels,
+// or only subscribed to the topic: errors.
 var defaultLogFilter = &LogFilter{levels: setOf(levelError)}
 
 func (f *LogFilter) wants(level int, message string) bool {
 	return f.levels&setOf(level) != 0 && (f.regex == nil || f.regex.MatchString(message))
 }
 
-// LogStream hands the node's log lines to the services that asked for them; S names a service. Loops
-// change it; the log's writer goroutine reads it, and never waits for them.
+// LogStream hands the node's log lines to the services that asked for them; S names a service.
+// Loops change it; the log's writer goroutine reads it, and never waits for them.
 type LogStream[S comparable] struct {
 	// Immutable once used.
 	Logs *logging.Handler // nil: there is no stream
-	// Send delivers a whole message to services, in no order; it retains the body that it keeps. The
-	// log's writer goroutine calls it.
+	// Send delivers a whole message to services, in no order; it retains the body that it keeps.
+	// The log's writer goroutine calls it.
 	Send func(to []S, body *ringbuf.Shared)
 
 	// Guarded by mu.

@@ -14,15 +14,21 @@ import (
 
 // The form of a line, and of one of a level that the stream has no name for.
 func TestLogLineText(t *testing.T) {
-	line := logging.Line{Level: slog.LevelError + 4, Time: time.UnixMilli(1), Message: "m", Module: "x"}
-	want := "response:system.log:1.0.0\n" + `{"level":"error","message":"m","module":"x","timestamp":"1970-01-01T00:00:00.001Z"}`
+	line := logging.Line{
+		Level: slog.LevelError + 4, Time: time.UnixMilli(1), Message: "m", Module: "x",
+	}
+	want := "response:system.log:1.0.0\n" +
+		`{"level":"error","message":"m","module":"x","timestamp":"1970-01-01T00:00:00.001Z"}`
 	if got := string(appendLogLine(nil, logLevelIndex(line.Level), &line)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestLogLevelIndex(t *testing.T) {
-	for level, want := range map[slog.Level]string{-100: "debug", -4: "debug", -1: "debug", 0: "info", 3: "info", 4: "warn", 8: "error", 50: "error"} {
+	for level, want := range map[slog.Level]string{
+		-100: "debug", -4: "debug", -1: "debug",
+		0: "info", 3: "info", 4: "warn", 8: "error", 50: "error",
+	} {
 		if got := logLevels[logLevelIndex(level)].name; got != want {
 			t.Errorf("%d is %s, want %s", level, got, want)
 		}
@@ -61,7 +67,8 @@ func TestLogStreamListeners(t *testing.T) {
 	}
 	g.Leave("both")
 	g.Leave("follower")
-	if to := g.Listeners(slog.LevelError); len(to) != 0 || logs.Enabled(t.Context(), slog.LevelWarn) {
+	to := g.Listeners(slog.LevelError)
+	if len(to) != 0 || logs.Enabled(t.Context(), slog.LevelWarn) {
 		t.Errorf("%q are left, or the log is tapped for nobody", to)
 	}
 }

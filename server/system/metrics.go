@@ -26,7 +26,9 @@ func (c *call) metrics() *Error {
 				ID: s.ID.String(), ConnectedAt: s.ConnectedAt, ErrorRate: s.ErrorRate,
 			})
 		}
-		w := metrics.Writer{JSON: []byte(`{"status":"success","metrics":{`), Full: showAll, Filter: filter}
+		w := metrics.Writer{
+			JSON: []byte(`{"status":"success","metrics":{`), Full: showAll, Filter: filter,
+		}
 		w.Write(n.Sample(now), services)
 		return append(w.JSON, `}}`...)
 	})

@@ -51,8 +51,9 @@ const HeartbeatRequest = "request:" + HeartbeatTopic + ":1.0.0\n{}"
 // DroppedMax is more than the longest text of AppendDropped with any framing, in bytes.
 const DroppedMax = 192
 
-// AppendDropped appends the notice about messages that a slow subscriber did not get (protocol §9):
-// how many were lost, how many gave way to newer ones, and from when to when (Unix ms).
+// AppendDropped appends the notice about messages that a slow subscriber did not get
+// (protocol §9): how many were lost, how many gave way to newer ones, and from when to when (Unix
+// ms).
 func AppendDropped(b []byte, lost, conflated int, since, until int64) []byte {
 	b = append(b, "publish:system.dropped:1.0.0\n{\"count\":"...)
 	b = strconv.AppendInt(b, int64(lost), 10)
@@ -106,7 +107,9 @@ func appendLogLine(b []byte, level int, line *logging.Line) []byte {
 
 // AppendTaken appends the audit of a message that a service sent and that is well formed. unixMs is
 // the time, timeoutMs the deadline that a request gets, 0 for what has none.
-func AppendTaken(b []byte, unixMs int64, timeoutMs uint64, from codec.UUID, h *codec.Header, payload []byte) []byte {
+func AppendTaken(
+	b []byte, unixMs int64, timeoutMs uint64, from codec.UUID, h *codec.Header, payload []byte,
+) []byte {
 	b = appendAuditStart(b, unixMs)
 	b = append(b, `,"timeout":`...)
 	b = strconv.AppendUint(b, timeoutMs, 10)
@@ -117,9 +120,11 @@ func AppendTaken(b []byte, unixMs int64, timeoutMs uint64, from codec.UUID, h *c
 	return append(b, '}')
 }
 
-// AppendSent appends the audit of a message that a service was sent. maskedID is the request ID that
-// the header's masked one replaced, "" when there was none.
-func AppendSent(b []byte, unixMs int64, to codec.UUID, h *codec.Header, payload []byte, maskedID string) []byte {
+// AppendSent appends the audit of a message that a service was sent. maskedID is the request ID
+// that the header's masked one replaced, "" when there was none.
+func AppendSent(
+	b []byte, unixMs int64, to codec.UUID, h *codec.Header, payload []byte, maskedID string,
+) []byte {
 	b = appendAuditStart(b, unixMs)
 	b = append(b, `,"to":"`...)
 	b = to.Append(b)

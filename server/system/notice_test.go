@@ -18,7 +18,8 @@ func TestAuditPayload(t *testing.T) {
 		{`  `, `{"payload":"  "}`},
 		{`{"a":1} tail`, `{"payload":"{\"a\":1} tail"}`},
 		{"a\nb", `{"payload":"a\nb"}`},
-		{"\"\xff\"", `{"payload":"` + base64.StdEncoding.EncodeToString([]byte("\"\xff\"")) + `","encoding":"base64"}`},
+		{"\"\xff\"", `{"payload":"` + base64.StdEncoding.EncodeToString([]byte("\"\xff\"")) +
+			`","encoding":"base64"}`},
 	} {
 		got := string(append(appendPayload([]byte(`{"payload":`), []byte(row.payload)), '}'))
 		if got != row.want || !json.Valid([]byte(got)) {
@@ -28,18 +29,23 @@ func TestAuditPayload(t *testing.T) {
 }
 
 func TestAuditMessageHeader(t *testing.T) {
-	const id, parent = "00000000-0000-4000-8000-00000000000A", "00000000-0000-4000-8000-00000000000b"
+	const id = "00000000-0000-4000-8000-00000000000A"
+	const parent = "00000000-0000-4000-8000-00000000000b"
 	for header, want := range map[string]string{
-		"REQUEST:A.b:1.0.0\n":                               `{"action":"request","topic":"A.b","version":"1.0.0"}`,
-		"publish:a:1.0.0:" + id + "\n":                      `{"action":"publish","topic":"a","version":"1.0.0","requestId":"` + id + `"}`,
-		"request:a:1.0.0::" + parent + ":0070\n":            `{"action":"request","topic":"a","version":"1.0.0","parentRequestId":"` + parent + `","timeout":70}`,
-		"request:a:1.0.0:" + id + ":" + parent + ":" + "\n": `{"action":"request","topic":"a","version":"1.0.0","requestId":"` + id + `","parentRequestId":"` + parent + `"}`,
+		"REQUEST:A.b:1.0.0\n": `{"action":"request","topic":"A.b","version":"1.0.0"}`,
+		"publish:a:1.0.0:" + id + "\n": `{"action":"publish","topic":"a","version":"1.0.0",` +
+			`"requestId":"` + id + `"}`,
+		"request:a:1.0.0::" + parent + ":0070\n": `{"action":"request","topic":"a",` +
+			`"version":"1.0.0","parentRequestId":"` + parent + `","timeout":70}`,
+		"request:a:1.0.0:" + id + ":" + parent + ":" + "\n": `{"action":"request","topic":"a",` +
+			`"version":"1.0.0","requestId":"` + id + `","parentRequestId":"` + parent + `"}`,
 	} {
 		h, payload, err := codec.ParseHeader([]byte(header), 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(appendMessage(nil, &h, payload)); got != `{"header":`+want+`,"payload":""}` {
+		got := string(appendMessage(nil, &h, payload))
+		if got != `{"header":`+want+`,"payload":""}` {
 			t.Errorf("%q: %s", header, got)
 		}
 	}

@@ -82,7 +82,8 @@ func (c *call) listServices() *Error {
 		services := n.Services(time.Now())
 		sort.Slice(services, func(i, j int) bool {
 			a, b := &services[i], &services[j]
-			return a.ConnectedAt < b.ConnectedAt || a.ConnectedAt == b.ConnectedAt && a.ID.String() < b.ID.String()
+			return a.ConnectedAt < b.ConnectedAt ||
+				a.ConnectedAt == b.ConnectedAt && a.ID.String() < b.ID.String()
 		})
 		b := []byte(`{"status":"success","services":[`)
 		for i := range services {
@@ -142,7 +143,9 @@ func (c *call) serviceSubscriptions() *Error {
 	return c.AnswerSubscriptions(of, func(subs []Subscription, ok bool) ([]byte, *Error) {
 		if !ok {
 			return nil, &Error{codec.ServiceUnavailable, "no such service is connected",
-				[]codec.Detail{codec.TextDetail("serviceId", value), codec.TextDetail("reason", "unknown")}}
+				[]codec.Detail{
+					codec.TextDetail("serviceId", value), codec.TextDetail("reason", "unknown"),
+				}}
 		}
 		return appendSubscriptions(nil, subs), nil
 	})

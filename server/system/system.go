@@ -32,7 +32,9 @@ type Caller interface {
 	Unsubscribe(p topic.Pattern, kinds []topic.Kind)
 	// AnswerSubscriptions answers with what compose makes of a service's subscriptions, on the loop
 	// of that service, perhaps later. ok is false when there is no such service.
-	AnswerSubscriptions(of codec.UUID, compose func(subs []Subscription, ok bool) ([]byte, *Error)) *Error
+	AnswerSubscriptions(
+		of codec.UUID, compose func(subs []Subscription, ok bool) ([]byte, *Error),
+	) *Error
 	// FilterLog makes the service get the log lines that f wants; nil: none.
 	FilterLog(f *LogFilter)
 	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
@@ -59,7 +61,8 @@ type Error struct {
 
 // invalid is the answer to a field that is missing or wrong.
 func invalid(field, message string) *Error {
-	return &Error{codec.InvalidRequest, field + ": " + message, []codec.Detail{codec.TextDetail("field", field)}}
+	return &Error{codec.InvalidRequest, field + ": " + message,
+		[]codec.Detail{codec.TextDetail("field", field)}}
 }
 
 // Topics that others than this package's table have to do with.
@@ -101,8 +104,8 @@ type Server struct {
 // NewServer returns a server that asks n.
 func NewServer(n Node) *Server { return &Server{node: n} }
 
-// Serve takes a message on a system topic. name is its canonical topic. The action is checked first,
-// then the version, then the topic is looked up, then the payload is read (protocol §8).
+// Serve takes a message on a system topic. name is its canonical topic. The action is checked
+// first, then the version, then the topic is looked up, then the payload is read (protocol §8).
 func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 	counts := c.Counts()
 	switch h.Action {
@@ -113,13 +116,16 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 	default:
 		counts[metrics.Publishes]++
 	}
-	if h.Action != codec.Request && !(h.Action == codec.Response && string(name) == HeartbeatTopic) {
+	heartbeat := h.Action == codec.Response && string(name) == HeartbeatTopic
+	if h.Action != codec.Request && !heartbeat {
 		return &Error{codec.InvalidRequest, "system topics take requests only",
 			[]codec.Detail{codec.TextDetail("action", h.Action.String())}}
 	}
 	if h.MajorVersion() != 1 {
 		return &Error{codec.VersionNotSupported, "system topics are served in version 1",
-			[]codec.Detail{codec.TextDetail("version", string(h.Version)), codec.TextDetail("supported", "1")}}
+			[]codec.Detail{
+				codec.TextDetail("version", string(h.Version)), codec.TextDetail("supported", "1"),
+			}}
 	}
 	if h.Action == codec.Response {
 		return nil // a heartbeat's: a sign of life, which every message is
@@ -133,8 +139,10 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 	defer func() { s.call = call{} }()
 	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
 		// JSON is UTF-8 (RFC 8259 §8.1), and what is passed on in a notice goes out as text.
-		if !utf8.Valid(payload) || json.Unmarshal(payload, &s.call.fields) != nil || s.call.fields == nil {
-			return &Error{codec.MalformedMessage, "the payload of a system request must be a JSON object",
+		if !utf8.Valid(payload) || json.Unmarshal(payload, &s.call.fields) != nil ||
+			s.call.fields == nil {
+			return &Error{codec.MalformedMessage,
+				"the payload of a system request must be a JSON object",
 				[]codec.Detail{codec.TextDetail("field", "payload")}}
 		}
 	}

@@ -17,7 +17,8 @@ type Subscriber struct {
 	Priority float64
 }
 
-// Overflow is a policy for a full ring (protocol §9), as topic.Options holds it: 0 means the node's.
+// Overflow is a policy for a full ring (protocol §9), as topic.Options holds it:
+// 0 means the node's.
 type Overflow uint8
 
 // The policies.
@@ -159,7 +160,9 @@ func (c *call) unsubscribe() *Error {
 func (c *call) listTopics() *Error {
 	return c.later(func(n Node) []byte {
 		seen := make(map[string]bool)
-		n.Walk(func(p topic.Pattern, _ topic.Kind, _ func() []Subscriber) { seen[p.String()] = true })
+		n.Walk(func(p topic.Pattern, _ topic.Kind, _ func() []Subscriber) {
+			seen[p.String()] = true
+		})
 		names := make([]string, 0, len(seen))
 		for name := range seen {
 			names = append(names, name)

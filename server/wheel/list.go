@@ -2,13 +2,13 @@ package wheel
 
 // Expirer owns timers.
 type Expirer interface {
-	// Expire is called when t's time has come. t is not armed any more. now is the time Advance was called
-	// with. Expire may Add and Cancel any timer, t included; it must not call Advance.
+	// Expire is called when t's time has come. t is not armed any more. now is the time Advance was
+	// called with. Expire may Add and Cancel any timer, t included; it must not call Advance.
 	Expire(t *Timer, now int64)
 }
 
-// Timer is an intrusive list node, to be embedded in what it times. The zero value with Owner set is ready. It
-// must not be copied or moved while it is armed. Owned by the goroutine of its wheel.
+// Timer is an intrusive list node, to be embedded in what it times. The zero value with Owner set
+// is ready. It must not be copied or moved while it is armed. Owned by the goroutine of its wheel.
 type Timer struct {
 	Owner      Expirer // not nil when the timer expires
 	next, prev *Timer  // neighbours in a ring

@@ -2,8 +2,8 @@ package wheel
 
 import "math/bits"
 
-// The wheel's shape. Level 0 has 256 slots of 1 ms, each further level 64 slots as long as the whole level
-// below: 2^8 ms, 2^14 ms (16 s), 2^20 ms (17 min), 2^26 ms (19 h), 2^32 ms (50 days).
+// The wheel's shape. Level 0 has 256 slots of 1 ms, each further level 64 slots as long as the
+// whole level below: 2^8 ms, 2^14 ms (16 s), 2^20 ms (17 min), 2^26 ms (19 h), 2^32 ms (50 days).
 const (
 	baseBits  = 8
 	levelBits = 6
@@ -17,7 +17,7 @@ const (
 
 // Indexes in Wheel.lists after the levels' slots.
 const (
-	far   = baseSlots + (levels-1)*levelSlots // past the last level: placed again when the wheel gets there
+	far   = baseSlots + (levels-1)*levelSlots // past the last level: placed again once that is near
 	past  = far + 1                           // due when they were added: fire on the next Advance
 	due   = far + 2                           // of the tick that is firing
 	lists = far + 3
@@ -33,14 +33,15 @@ type Wheel struct {
 	lists    [lists]*Timer // rings; nil when empty
 }
 
-// New returns an empty wheel that stands at now (ms). All memory it will ever need is allocated here.
+// New returns an empty wheel that stands at now (ms).
+// All memory it will ever need is allocated here.
 func New(now int64) *Wheel { return &Wheel{now: now, target: now} }
 
 // Len returns the number of armed timers.
 func (w *Wheel) Len() int { return w.count }
 
-// Add arms t for the time at (ms); an armed timer is moved. A time not later than the last Advance, or than the
-// one that is running, fires on the next Advance. O(1).
+// Add arms t for the time at (ms); an armed timer is moved. A time not later than the last Advance,
+// or than the one that is running, fires on the next Advance. O(1).
 func (w *Wheel) Add(t *Timer, at int64) {
 	if t.list != 0 {
 		w.unlink(t)
@@ -80,9 +81,9 @@ func (w *Wheel) place(t *Timer) {
 	}
 }
 
-// Next returns a time not later than the earliest timer's: exact when that is in the present 256 ms, otherwise
-// the beginning of the slot it is in. A timer that was added too late counts as due at the last Advance. ok is
-// false when no timer is armed.
+// Next returns a time not later than the earliest timer's: exact when that is in the present 256
+// ms, otherwise the beginning of the slot it is in. A timer that was added too late counts as due
+// at the last Advance. ok is false when no timer is armed.
 func (w *Wheel) Next() (at int64, ok bool) {
 	if w.lists[past] != nil || w.lists[due] != nil {
 		return w.now, true
@@ -113,9 +114,10 @@ func (w *Wheel) first() (list int, at int64, ok bool) {
 	return 0, 0, false
 }
 
-// Advance moves the wheel to now (ms) and fires everything due by then in order of time, timers of the same
-// millisecond in the order they were placed. A now before the last one only fires what was added too late.
-// Timers added while it runs fire on a later Advance. Its cost does not depend on how long the gap is.
+// Advance moves the wheel to now (ms) and fires everything due by then in order of time, timers of
+// the same millisecond in the order they were placed. A now before the last one only fires what was
+// added too late. Timers added while it runs fire on a later Advance. Its cost does not depend on
+// how long the gap is.
 func (w *Wheel) Advance(now int64) {
 	now = max(now, w.now)
 	w.target = now
@@ -135,8 +137,8 @@ func (w *Wheel) Advance(now int64) {
 	w.now = now
 }
 
-// fire expires the timers of a list. They go to the list due first: what Expire adds is then apart from them,
-// and what it cancels is found there.
+// fire expires the timers of a list. They go to the list due first: what Expire adds is then apart
+// from them, and what it cancels is found there.
 func (w *Wheel) fire(list int, now int64) {
 	for t := w.lists[list]; t != nil; t = w.lists[list] {
 		w.unlink(t)

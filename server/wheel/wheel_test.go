@@ -129,8 +129,10 @@ func TestWheelAgainstList(t *testing.T) {
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"add":     func(t *rapid.T) { b.add(pick.Draw(t, "timer"), b.now+gap.Draw(t, "in")) },
-			"same":    func(t *rapid.T) { b.add(pick.Draw(t, "timer"), max(b.now, pick.Draw(t, "as").at)) },
+			"add": func(t *rapid.T) { b.add(pick.Draw(t, "timer"), b.now+gap.Draw(t, "in")) },
+			"same": func(t *rapid.T) {
+				b.add(pick.Draw(t, "timer"), max(b.now, pick.Draw(t, "as").at))
+			},
 			"cancel":  func(t *rapid.T) { b.cancel(pick.Draw(t, "timer")) },
 			"advance": func(t *rapid.T) { b.advance(b.now + gap.Draw(t, "by")) },
 			"next": func(t *rapid.T) {
@@ -156,9 +158,12 @@ func (y *tally) Expire(t *Timer, now int64) {
 	}
 }
 
-// TestFollowNext reaches every timer by calling Advance at the times Next names, as an idle loop does, in few calls.
+// TestFollowNext reaches every timer by calling Advance at the times Next names, as an idle loop
+// does, in few calls.
 func TestFollowNext(t *testing.T) {
-	for _, delay := range []int64{0, 1, 255, 256, 257, 1 << 14, 1<<20 + 3, 1<<26 - 1, 1 << 32, 1<<33 + 5, 1<<40 + 12345} {
+	for _, delay := range []int64{
+		0, 1, 255, 256, 257, 1 << 14, 1<<20 + 3, 1<<26 - 1, 1 << 32, 1<<33 + 5, 1<<40 + 12345,
+	} {
 		w, now := New(1_700_000_000_123), int64(1_700_000_000_123)
 		var at int64
 		y := &tally{expire: func(_ *Timer, now int64) { at = now }}
@@ -178,7 +183,8 @@ func TestFollowNext(t *testing.T) {
 	}
 }
 
-// TestPastTimer: a time that has passed fires once on the next Advance, also when Expire adds it again.
+// TestPastTimer: a time that has passed fires once on the next Advance,
+// also when Expire adds it again.
 func TestPastTimer(t *testing.T) {
 	w := New(1000)
 	y := &tally{}

@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"mbserver/server/config"
+)
+
+// TestInboxAgainstModel holds an inbox against a queue: what was handed over is received in order
+// and once, in parts; losses are told behind what came before them, and nothing that may be refused
+// comes in between; the loop is woken whenever something waits.
+func TestInboxAgainstModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := newTestNode(t, 1, 2, nil)
+		l, driver := n.loops[0], n.drivers[0]
+		n.inboxTurn = rapid.IntRange(1, 1000).Draw(rt, "turn")
+		c := n.connect(0, TransportTCP)
+		n.settle()
+		c.messages()
+		var got, want []string
+		next := 0
+		rt.Repeat(map[string]func(*rapid.T){
+			"hand over": func(rt *rapid.T) {
+				p := newParcel()
+				for range rapid.IntRange(1, 5).Draw(rt, "items") {
+					name := fmt.Sprint("item ", next)
+					next++
+					p.add(itemCall).call = func(*Loop) { got = append(got, name) }
+					p.size += rapid.IntRange(0, 300).Draw(rt, "size")
+					want = append(want, name)
+				}
+				l.accept(p, nil, nil, false)
+			},
+			"lose": func(*rapid.T) {
+				l.accept(newParcel(), map[*service]int{&c.service: 1}, nil, false)
+			},
+			"turn": func(*rapid.T) { n.run(0) },
+			"": func(rt *rapid.T) {
+				if !driver.scheduled && !l.inbox.empty() {
+					rt.Fatal("something waits, and the loop sleeps")
+				}
+				if !slices.Equal(got, want[:len(got)]) {
+					rt.Fatalf("received %q, want %q", got, want)
+				}
+				if l.inbox.full.Load() != (l.inbox.lost != nil || l.inbox.takenLost != nil) {
+					rt.Fatal("an inbox is full exactly while losses wait to be told")
+				}
+				if l.inbox.empty() && l.inbox.waiting.Load() != 0 {
+					rt.Fatalf("an empty inbox is charged %d bytes", l.inbox.waiting.Load())
+				}
+			},
+		})
+		n.settle()
+		if !slices.Equal(got, want) || !l.inbox.empty() || l.inbox.full.Load() {
+			rt.Fatalf("received %q, want %q", got, want)
+		}
+	})
+}
+
+// Every item arrives once, each sender's in order, and the loop is woken whenever something waits
+// that it does not know of.
+func TestInboxOfManySenders(t *testing.T) {
+	const senders, each = 4, 2000
+	n := newTestNode(t, 1, 1, nil)
+	l := n.loops[0]
+	woken := make(chan struct{}, 1)
+	l.driver = &wakingDriver{testDriver: n.drivers[0], woken: woken}
+	var received [senders]int
+	done := 0
+	var work sync.WaitGroup
+	for s := range senders {
+		work.Go(func() {
+			for i := range each {
+				l.call(func(*Loop) {
+					if received[s] != i {
+						t.Errorf("sender %d: item %d after %d", s, i, received[s])
+					}
+					received[s]++
+					done++
+				})
+			}
+		})
+	}
+	for done < senders*each {
+		<-woken // for ever, when a wake is lost: the test's own time ends it
+		l.Run()
+	}
+	work.Wait()
+}
+
+// wakingDriver tells of each wish for a turn.
+type wakingDriver struct {
+	*testDriver
+	woken chan struct{}
+}
+
+func (d *wakingDriver) Schedule() {
+	select {
+	case d.woken <- struct{}{}:
+	default:
+	}
+}
+
+// A flood does not leave its memory behind.
+func TestInboxGivesBackMemory(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	l := n.loops[0]
+	for range 4 * inboxKeep {
+		l.call(func(*Loop) {})
+	}
+	n.settle()
+	l.call(func(*Loop) {})
+	n.settle()
+	if c := max(cap(l.inbox.parcels), cap(l.inbox.taken)); c > inboxKeep {
+		t.Errorf("an empty inbox keeps room for %d parcels", c)
+	}
+	p := newParcel()
+	it := p.add(itemDirect)
+	p.copy(it, make([]byte, 10*parcelKeep), nil)
+	p.free()
+	for range 100 {
+		if c := cap(newParcel().bytes); c > parcelKeep {
+			t.Fatalf("a parcel keeps room for %d bytes", c)
+		}
+	}
+}
+
+// Whoever fills the inbox of another loop is not read until that has room, and nobody else's
+// publishes are refused for its sake.
+func TestInboxHoldsBackWhoFillsIt(t *testing.T) {
+	n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Message.PayloadMaxLength = 1000 })
+	n.inboxBytes = 20 * (n.maxFrame + itemCharge)
+	subscriber := n.subscribers(1, 1, TransportTCP, "publish", "a.b")[0]
+	flooder, other := n.connect(0, TransportTCP), n.connect(0, TransportTCP)
+	n.settle()
+	subscriber.messages()
+	message := "publish:a.b:1.0.0\n" + string(make([]byte, 1000))
+	sent := 0
+	for ; !flooder.sock.paused && sent < 100; sent++ {
+		flooder.send(message)
+		n.run(0) // the other loop does not turn
+	}
+	if !flooder.sock.paused || other.sock.paused {
+		t.Fatalf("after %d messages: paused %v, another paused %v", sent, flooder.sock.paused,
+			other.sock.paused)
+	}
+	if held := n.loops[1].inbox.waiting.Load(); 2*held < int64(n.inboxBytes) {
+		t.Errorf("it is held back at %d bytes of %d", held, n.inboxBytes)
+	}
+	other.send("publish:a.b:1.0.0:" + testRequestID + "\nx")
+	n.settle()
+	if flooder.sock.paused || other.sock.paused {
+		t.Error("there is room again, and somebody is not read")
+	}
+	if got := len(subscriber.messages()); got != sent+1 {
+		t.Errorf("%d messages of %d", got, sent+1)
+	}
+	answers := other.messages()[1:] // without the greeting
+	if len(answers) != 1 || string(answers[0].payload) != `{"status":"success","subscribers":1}` {
+		t.Errorf("the other publisher was answered %v", answers)
+	}
+}
