@@ -23,6 +23,7 @@ type runner struct {
 	Options
 	results *Results
 	gone    map[string]bool // targets over transports that did not start
+	cpus    unix.CPUSet     // of the servers
 }
 
 // Run measures what o says, each repetition against a fresh server. The targets of one scenario
@@ -80,6 +81,13 @@ func (r *runner) prepare() error {
 		r.note("fewer than %d cores: nothing is pinned", max(r.ServerCore, r.LoadCore)+1)
 		r.ServerCore, r.LoadCore = -1, -1
 		r.results.Settings.ServerCore, r.results.Settings.LoadCore = -1, -1
+	}
+	// Asked before this program is pinned: a server that is not must not inherit that.
+	if err := unix.SchedGetaffinity(0, &r.cpus); err != nil {
+		return fmt.Errorf("affinity: %w", err)
+	}
+	if r.ServerCore >= 0 {
+		r.cpus = only(r.ServerCore)
 	}
 	// Set by hand, so that it is handed down to the servers.
 	var limit unix.Rlimit

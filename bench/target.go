@@ -36,7 +36,7 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 		return nil, err
 	}
 	r.results.Settings.Servers[target] = filepath.Base(cmd.Path)
-	p, err := launch(cmd, r.ServerCore)
+	p, err := launch(cmd, r.cpus)
 	if err != nil {
 		cleanup()
 		return nil, err
