@@ -43,10 +43,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	return t.b.Write(p)
 }
 
-// launch starts cmd with all of its threads on cpus.
-func launch(cmd *exec.Cmd, cpus unix.CPUSet) (*process, error) {
+// launch starts cmd with all of its threads on cpus, of which at most procs run Go code at a time.
+func launch(cmd *exec.Cmd, cpus unix.CPUSet, procs int) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{}), said: &tail{}, cleanup: func() {}}
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
 	cmd.Stdout, cmd.Stderr = p.said, p.said
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true} // an interrupt is the harness's to handle
 	// A child inherits the mask of the thread that starts it.

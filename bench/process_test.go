@@ -23,7 +23,7 @@ func TestLaunchCPUs(t *testing.T) {
 	allowed := regexp.MustCompile(`Cpus_allowed:.*`)
 	run := func(cpus unix.CPUSet) string {
 		t.Helper()
-		p, err := launch(exec.Command("cat", "/proc/self/status"), cpus)
+		p, err := launch(exec.Command("cat", "/proc/self/status"), cpus, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,5 +41,22 @@ func TestLaunchCPUs(t *testing.T) {
 	}
 	if got := run(only(first)); got != one || all.Count() > 1 && got == whole {
 		t.Errorf("pinned: %q, want %q", got, one)
+	}
+}
+
+// A server has the GOMAXPROCS of the run, whatever the harness has.
+func TestLaunchProcs(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "7")
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	p, err := launch(exec.Command("sh", "-c", "echo $GOMAXPROCS"), all, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+	if got := p.said.b.String(); got != "3\n" {
+		t.Errorf("GOMAXPROCS %q", got)
 	}
 }

@@ -37,6 +37,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Targets = o.spread()
 	r := &runner{Options: o, gone: make(map[string]bool)}
 	r.results = &Results{
 		Format: resultFormat, Machine: machine(o.Version),
@@ -166,12 +167,12 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 			case errors.Is(err, errAbsent):
 				r.note("%s, %s over %s: %v", s.Name, t.target, t.transport, err)
 				t.left = true
-			case t.target != "mb":
+			case loopsOf(t.target) == 0:
 				// A peer that cannot do it is a finding, not the end of the run.
 				r.note("%s, %s over %s failed: %v", s.Name, t.target, t.transport, err)
 				t.left = true
 			default:
-				return fmt.Errorf("%s over %s: %w", s.Name, t.transport, err)
+				return fmt.Errorf("%s, %s over %s: %w", s.Name, t.target, t.transport, err)
 			}
 		}
 	}
@@ -185,7 +186,7 @@ func fits(s Scenario, target string, w wire) bool {
 	if s.kind == kindStart && target == "raw" {
 		return false // It starts as a part of this program, plots and all.
 	}
-	return !s.mbOnly || target == "mb"
+	return !s.mbOnly || loopsOf(target) > 0
 }
 
 func (r *runner) note(format string, args ...any) {

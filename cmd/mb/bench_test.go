@@ -55,6 +55,13 @@ func TestBenchReport(t *testing.T) {
 
 func TestBenchUsage(t *testing.T) {
 	start(t, "", "bench", "start", "--server", "tls://127.0.0.1:1").wait(exitUsage)
+	start(t, "", "bench", "start", "--loops", "2", "--server", "tcp://127.0.0.1:1").
+		wait(exitUsage).wantErr("--loops")
+	start(t, "", "bench", "start", "--procs", "2", "--server", "tcp://127.0.0.1:1").
+		wait(exitUsage).wantErr("--procs")
+	start(t, "", "bench", "start", "--loops", "two").wait(exitUsage)
+	start(t, "", "bench", "start", "--loops", "1,0").wait(exitError).wantErr("0 loops")
+	start(t, "", "bench", "start", "--procs", "0").wait(exitError).wantErr("GOMAXPROCS")
 	start(t, "", "bench", "nonsense").wait(exitError).wantErr("unknown scenario")
 	i := start(t, "", "bench", "list")
 	i.wait(exitOK)
