@@ -109,7 +109,7 @@ func (p *process) ready(ctx context.Context, w wire, transport string) error {
 		c, err := dial(p.address[transport], w, idler, "bench.start", 0, minPayload)
 		if err == nil {
 			p.up = time.Since(p.started)
-			c.close()
+			c.leave()
 			return nil
 		}
 		select {
