@@ -60,11 +60,12 @@ bench-peers: ## what the harness compares with: redis-server, mosquitto (Debian)
 	cd bench/peers && $(GO) build -trimpath -o $(abspath $(BIN))/peers/ ./...
 
 .PHONY: bench-guard
-bench-guard: build ## micro-benchmarks against a yardstick and a node against the floor; fails past the band of bench/guard.json
+bench-guard: build ## micro-benchmarks against a yardstick, a node against the floor, two loops against one; fails past the band of bench/guard.json
 	$(GO) test -run '^$$' -bench 'Yardstick$$|OutboundAppend$$|(ParseHeader|TCPNext|WSNext|CacheHit|TreeMatch)$$/^(publish|whole-64|text-64|names=1000|subscriptions=10000)$$' \
 		-benchtime 50ms -count 8 ./bench ./codec ./ringbuf ./topic > $(BIN)/guard.txt
 	$(BIN)/mb bench fan-out/100 request/1x256 --transports tcp --repeat 5 --duration 500ms --warmup 200ms --quiet --out $(BIN)/guard.json > $(BIN)/guard-table.txt
-	$(BIN)/mb bench guard $(GUARDFLAGS) $(BIN)/guard.txt $(BIN)/guard.json
+	$(BIN)/mb bench fan-out/1 pairs/50 --targets mb --loops 1,2 --transports tcp --repeat 3 --duration 300ms --warmup 100ms --quiet --out $(BIN)/guard-loops.json > $(BIN)/guard-loops.txt
+	$(BIN)/mb bench guard $(GUARDFLAGS) $(BIN)/guard.txt $(BIN)/guard.json $(BIN)/guard-loops.json
 
 clean: ## remove what was built
 	rm -rf $(BIN)

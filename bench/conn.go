@@ -68,6 +68,22 @@ func (c *conn) subscribe(w wire, pattern string, slot int) error {
 
 func (c *conn) close() { _ = unix.Close(c.fd) } // Nothing is lost with it.
 
+// leave closes c when the server has closed its side, or after a while: what connects next finds a
+// server that has forgotten c.
+func (c *conn) leave() {
+	defer c.close()
+	const soon = time.Second
+	deadline := time.Now().Add(soon)
+	buf := make([]byte, 1<<10)
+	for n := 1; n > 0; {
+		_ = unix.Shutdown(c.fd, unix.SHUT_WR) // It may be gone, which the read tells.
+		if await(c.fd, unix.POLLIN, deadline) != nil {
+			return
+		}
+		n, _ = unix.Read(c.fd, buf) // As above.
+	}
+}
+
 // connect opens a TCP connection that does not block and does not delay. Over loopback it is
 // established when it returns.
 func connect(address string) (int, error) {

@@ -24,6 +24,9 @@ func (t *try) fan() error {
 	if err != nil {
 		return err
 	}
+	if err := t.crossing(links(streams...)); err != nil {
+		return err
+	}
 	for _, s := range streams {
 		s.begin()
 	}
@@ -38,6 +41,9 @@ func (t *try) fan() error {
 	return m.stop(deliveries(streams) - before)
 }
 
+// streams connects what a scenario needs. The node puts a newcomer on the loop with the fewest
+// connections, so two that connect one after the other are on different loops: each publisher comes
+// right after its only subscriber, or after the last of many.
 func (t *try) streams() ([]*stream, error) {
 	n := t.s.subscribers
 	switch t.s.kind {

@@ -25,7 +25,13 @@ type Limits struct {
 	Micro map[string]float64 `json:"micro"`
 	// Macro is scenario to the server's CPU time over TCP, per that of raw.
 	Macro map[string]float64 `json:"macro"`
+	// TwoLoops is scenario to the most that the server's CPU time with two loops over TCP may be,
+	// per that with one. No band is added.
+	TwoLoops map[string]float64 `json:"twoLoopsAtMost,omitempty"`
 }
+
+// A limit of two loops is renewed to this much above what was measured.
+const twoLoopsRoom = 1.3
 
 // ReadLimits reads what Limits.Write wrote.
 func ReadLimits(in io.Reader) (*Limits, error) {
@@ -35,9 +41,9 @@ func ReadLimits(in io.Reader) (*Limits, error) {
 	if err := d.Decode(l); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	if l.Band <= 0 || len(l.Micro)+len(l.Macro) == 0 {
-		return nil, fmt.Errorf("limits: a band of %g and %d limits hold nothing",
-			l.Band, len(l.Micro)+len(l.Macro))
+	count := len(l.Micro) + len(l.Macro) + len(l.TwoLoops)
+	if l.Band <= 0 || count == 0 {
+		return nil, fmt.Errorf("limits: a band of %g and %d limits hold nothing", l.Band, count)
 	}
 	return l, nil
 }
@@ -53,9 +59,13 @@ func (l *Limits) Write(w io.Writer) error {
 type Held struct {
 	Name     string
 	Ratio    float64 // NaN when it was not measured
-	Limit    float64 // without the band
-	Exceeded bool    // or not measured
+	Limit    float64 // without the band; 0: only Most is held
+	Most     float64
+	Exceeded bool // or not measured
 }
+
+// twoLoopsName is the name of what is held of a scenario with two loops.
+func twoLoopsName(scenario string) string { return nodeWith(2) + "/" + node + " " + scenario }
 
 // Check compares a run with the limits: micro is the output of go test -bench, of which the fastest
 // repetition counts.
@@ -65,25 +75,30 @@ func (l *Limits) Check(micro io.Reader, macro *Results) ([]Held, error) {
 		return nil, err
 	}
 	var all []Held
-	hold := func(name string, limit, ratio float64, measured bool) {
+	hold := func(name string, limit, most, ratio float64, measured bool) {
 		if !measured {
 			ratio = math.NaN()
 		}
-		exceeded := !measured || ratio > limit*(1+l.Band)
-		all = append(all, Held{Name: name, Ratio: ratio, Limit: limit, Exceeded: exceeded})
+		all = append(all, Held{
+			Name: name, Ratio: ratio, Limit: limit, Most: most, Exceeded: !measured || ratio > most,
+		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Micro)) {
 		ratio, ok := ratios[name]
-		hold(name, l.Micro[name], ratio, ok)
+		hold(name, l.Micro[name], l.Micro[name]*(1+l.Band), ratio, ok)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Macro)) {
-		ratio, ok := macro.ratio(name)
-		hold(name, l.Macro[name], ratio, ok)
+		ratio, ok := macro.ratio(name, node, "raw")
+		hold(name, l.Macro[name], l.Macro[name]*(1+l.Band), ratio, ok)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.TwoLoops)) {
+		ratio, ok := macro.ratio(name, nodeWith(2), node)
+		hold(twoLoopsName(name), 0, l.TwoLoops[name], ratio, ok && macro.crosses(name))
 	}
 	return all, nil
 }
 
-// Renew sets every limit to what was measured.
+// Renew sets every limit to what was measured, those of two loops with room above it.
 func (l *Limits) Renew(held []Held) {
 	for _, h := range held {
 		if math.IsNaN(h.Ratio) {
@@ -92,8 +107,13 @@ func (l *Limits) Renew(held []Held) {
 		ratio := math.Round(1000*h.Ratio) / 1000
 		if _, ok := l.Micro[h.Name]; ok {
 			l.Micro[h.Name] = ratio
-		} else {
+		} else if _, ok := l.Macro[h.Name]; ok {
 			l.Macro[h.Name] = ratio
+		}
+		for name := range l.TwoLoops {
+			if twoLoopsName(name) == h.Name {
+				l.TwoLoops[name] = math.Round(10*twoLoopsRoom*h.Ratio) / 10
+			}
 		}
 	}
 }
@@ -135,20 +155,36 @@ func microRatios(in io.Reader) (map[string]float64, error) {
 	return best, nil
 }
 
-// ratio is the node's CPU time over the floor's, over TCP.
-func (r *Results) ratio(scenario string) (float64, bool) {
+// ratio is a target's CPU time over another's, over TCP.
+func (r *Results) ratio(scenario, target, base string) (float64, bool) {
 	for i := range r.Measures {
 		m := &r.Measures[i]
-		if m.Scenario != scenario || m.Target != "mb" || m.Transport != "tcp" ||
+		if m.Scenario != scenario || m.Target != target || m.Transport != "tcp" ||
 			m.Metric != metricCPU {
 			continue
 		}
-		floor := r.find(scenario, "raw", "tcp", m.Payload, metricCPU)
+		floor := r.find(scenario, base, "tcp", m.Payload, metricCPU)
 		if floor != nil && floor.Median() > 0 {
 			return m.Median() / floor.Median(), true
 		}
 	}
 	return 0, false
+}
+
+// crosses reports whether everything went from one of two loops to the other: what stays on one
+// loop holds any limit.
+func (r *Results) crosses(scenario string) bool {
+	found := false
+	for i := range r.Measures {
+		m := &r.Measures[i]
+		if m.Scenario == scenario && m.Target == nodeWith(2) && m.Metric == metricCrosses {
+			least, _ := m.Range()
+			if found = true; least < 100 {
+				return false
+			}
+		}
+	}
+	return found
 }
 
 // WriteHeld prints the limits as a table.
@@ -163,8 +199,11 @@ func (l *Limits) WriteHeld(out io.Writer, all []Held) error {
 		case h.Exceeded:
 			verdict = "EXCEEDED"
 		}
-		fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.3f\t%s\n",
-			h.Name, h.Ratio, h.Limit, h.Limit*(1+l.Band), verdict)
+		expected := "-"
+		if h.Limit > 0 {
+			expected = fmt.Sprintf("%.3f", h.Limit)
+		}
+		fmt.Fprintf(w, "%s\t%.3f\t%s\t%.3f\t%s\n", h.Name, h.Ratio, expected, h.Most, verdict)
 	}
 	return w.Flush()
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"hash/fnv"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -57,8 +58,8 @@ func TestLimits(t *testing.T) {
 		return held
 	}
 	want := []Held{
-		{Name: name, Ratio: 0.5, Limit: 0.45},
-		{Name: "fan-out/100", Ratio: 50.0 / 21, Limit: 2},
+		{Name: name, Ratio: 0.5, Limit: 0.45, Most: 0.45 * (1 + l.Band)},
+		{Name: "fan-out/100", Ratio: 50.0 / 21, Limit: 2, Most: 2 * (1 + l.Band)},
 	}
 	if got := check(); !reflect.DeepEqual(got, want) {
 		t.Errorf("within the band: %+v, want %+v", got, want)
@@ -85,6 +86,39 @@ func TestLimits(t *testing.T) {
 	}
 	if again, err := ReadLimits(&file); err != nil || !reflect.DeepEqual(again, l) {
 		t.Errorf("read %+v, %v", again, err)
+	}
+}
+
+// What two loops cost is held without a band, and only where everything crosses.
+func TestLimitsTwoLoops(t *testing.T) {
+	l := &Limits{Band: 0.5, TwoLoops: map[string]float64{"fan-out/1": 3}}
+	for _, c := range []struct {
+		name     string
+		run      *Results
+		ratio    float64
+		exceeded bool
+	}{
+		{name: "within", run: loopsRun(100, 299, 100), ratio: 2.99},
+		{name: "past it", run: loopsRun(100, 301, 100), ratio: 3.01, exceeded: true},
+		{name: "half of it", run: loopsRun(100, 100, 50), ratio: math.NaN(), exceeded: true},
+		{name: "not measured", run: run(100), ratio: math.NaN(), exceeded: true},
+	} {
+		held, err := l.Check(strings.NewReader(benchOutput), c.run)
+		if err != nil || len(held) != 1 {
+			t.Fatalf("%s: %+v, %v", c.name, held, err)
+		}
+		h := held[0]
+		same := h.Ratio == c.ratio || math.IsNaN(h.Ratio) && math.IsNaN(c.ratio)
+		if h.Name != "mb-2/mb fan-out/1" || !same || h.Most != 3 || h.Exceeded != c.exceeded {
+			t.Errorf("%s: %+v", c.name, h)
+		}
+	}
+	held, err := l.Check(strings.NewReader(benchOutput), loopsRun(100, 150, 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Renew(held); l.TwoLoops["fan-out/1"] != 2 { // 1.5 and room
+		t.Errorf("renewed: %+v", l)
 	}
 }
 

@@ -36,6 +36,9 @@ func (t *try) latency() error {
 		return err
 	}
 	unit(s, t.wire.delivered("bench.fan", t.payload))
+	if err := t.crossing(links(s)); err != nil {
+		return err
+	}
 	cpu := t.server.cpu()
 	times, p, err := t.open(s, latencyRate, t.Duration)
 	if err != nil {
@@ -66,6 +69,9 @@ func (t *try) slow() error {
 		return err
 	}
 	unit(s, t.wire.delivered("bench.fan", t.payload))
+	if err := t.crossing(links(s)); err != nil {
+		return err
+	}
 	before, _, err := t.open(s, slowRate, slowTimes*t.Duration)
 	if err != nil {
 		return fmt.Errorf("before the stall: %w", err)

@@ -16,8 +16,10 @@ type Options struct {
 	Duration   time.Duration
 	Warmup     time.Duration
 	Repeat     int
-	ServerCore int // processor of the server, -1: not pinned
-	LoadCore   int // processor of the generator, -1: not pinned
+	Loops      []int // of the node: it is measured once with each number
+	Procs      int   // GOMAXPROCS of every server
+	ServerCore int   // processor of the server, -1: not pinned
+	LoadCore   int   // processor of the generator, -1: not pinned
 
 	Node    string   // binary of the node, mb-server
 	Hub     []string // command line that runs package raw; the port is appended
@@ -37,15 +39,17 @@ const (
 	minPayload  = 16
 	maxPayload  = 64 << 10
 	maxRepeat   = 100
+	maxLoops    = 64
+	maxProcs    = 256
 	maxDuration = 10 * time.Minute
 )
 
 // DefaultOptions returns the settings of a full run against the node and the floor.
 func DefaultOptions() Options {
 	return Options{
-		Targets: []string{"raw", "mb"}, Transports: []string{"tcp", "ws"}, Payloads: []int{128},
+		Targets: []string{"raw", node}, Transports: []string{"tcp", "ws"}, Payloads: []int{128},
 		Duration: 2 * time.Second, Warmup: 500 * time.Millisecond, Repeat: 5,
-		ServerCore: 0, LoadCore: 1,
+		Loops: []int{1}, Procs: 1, ServerCore: 0, LoadCore: 1,
 		Traffic: "server/blackbox/testdata/flights.ndjson",
 	}
 }
@@ -75,13 +79,13 @@ func (o *Options) validate() error {
 		return fmt.Errorf("duration %v, warm-up %v: over 0 up to %v",
 			o.Duration, o.Warmup, maxDuration)
 	}
-	return nil
+	return o.validateLoops()
 }
 
 const mqttBroker = "mosquitto" //nolint:misspell // the broker is called so
 
 // Targets lists what can be measured: the node, the floor and the peers.
-func Targets() []string { return []string{"mb", "raw", "nats", "redis", mqttBroker, "centrifuge"} }
+func Targets() []string { return []string{node, "raw", "nats", "redis", mqttBroker, "centrifuge"} }
 
 func (o *Options) say(format string, args ...any) {
 	if o.Progress != nil {

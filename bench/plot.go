@@ -99,6 +99,7 @@ func addPoints(p *plot.Plot, name string, k int, pts points) error {
 
 // WriteSVG plots a metric of the run, by the name it has in tables.
 func (r *Results) WriteSVG(w io.Writer, metric string) error {
+	r = r.withShares()
 	for _, g := range r.grids() {
 		if g.metric == metric {
 			return r.svg(w, g)

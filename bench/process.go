@@ -43,29 +43,25 @@ func (t *tail) Write(p []byte) (int, error) {
 	return t.b.Write(p)
 }
 
-// launch starts cmd with all of its threads pinned to core.
-func launch(cmd *exec.Cmd, core int) (*process, error) {
+// launch starts cmd with all of its threads on cpus, of which at most procs run Go code at a time.
+func launch(cmd *exec.Cmd, cpus unix.CPUSet, procs int) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{}), said: &tail{}, cleanup: func() {}}
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
 	cmd.Stdout, cmd.Stderr = p.said, p.said
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true} // an interrupt is the harness's to handle
 	// A child inherits the mask of the thread that starts it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before unix.CPUSet
-	if core >= 0 {
-		if err := unix.SchedGetaffinity(0, &before); err != nil {
-			return nil, fmt.Errorf("affinity: %w", err)
-		}
-		if err := pin(0, core); err != nil {
-			return nil, err
-		}
+	err := unix.SchedGetaffinity(0, &before)
+	if err == nil {
+		err = unix.SchedSetaffinity(0, &cpus)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("affinity: %w", err)
 	}
 	p.started = time.Now()
-	err := cmd.Start()
-	if core >= 0 {
-		err = errors.Join(err, unix.SchedSetaffinity(0, &before))
-	}
+	err = errors.Join(cmd.Start(), unix.SchedSetaffinity(0, &before))
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
@@ -77,14 +73,10 @@ func launch(cmd *exec.Cmd, core int) (*process, error) {
 	return p, nil
 }
 
-// pin binds thread (0: the calling one) to a core.
-func pin(thread, core int) error {
-	var set unix.CPUSet
+// only is the set of one core.
+func only(core int) (set unix.CPUSet) {
 	set.Set(core)
-	if err := unix.SchedSetaffinity(thread, &set); err != nil {
-		return fmt.Errorf("pinning to core %d: %w", core, err)
-	}
-	return nil
+	return set
 }
 
 // pinSelf binds all threads of this process to a core and returns what undoes it. Later threads
@@ -102,11 +94,10 @@ func pinSelf(core int) (undo func(), err error) {
 			}
 		}
 	}
-	if err := pin(0, core); err != nil {
-		return nil, err
+	set := only(core)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("pinning to core %d: %w", core, err)
 	}
-	var set unix.CPUSet
-	set.Set(core)
 	each(&set)
 	return func() { each(&before) }, nil
 }
@@ -118,7 +109,7 @@ func (p *process) ready(ctx context.Context, w wire, transport string) error {
 		c, err := dial(p.address[transport], w, idler, "bench.start", 0, minPayload)
 		if err == nil {
 			p.up = time.Since(p.started)
-			c.close()
+			c.leave()
 			return nil
 		}
 		select {

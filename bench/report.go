@@ -37,6 +37,7 @@ type sectionCell struct {
 // WriteHTML writes the run as one page that needs nothing else: plots, tables, every repetition,
 // machine and settings.
 func (r *Results) WriteHTML(w io.Writer) error {
+	r = r.withShares()
 	data := struct {
 		*Results
 		Memory   string
@@ -64,15 +65,17 @@ func (r *Results) section(g grid, svg template.HTML) section {
 	if g.higher {
 		s.Better = "higher is better"
 	}
-	for _, c := range g.columns {
+	columns := r.shown(g)
+	for _, c := range columns {
 		s.Heads = append(s.Heads, c.String())
 	}
 	for _, line := range g.rows {
 		out := sectionRow{Name: line.label(r.severalPayloads())}
 		best := r.best(g, line)
-		for _, c := range g.columns {
+		for _, c := range columns {
 			cell := sectionCell{Text: r.cell(g, line, c)}
-			if m := r.find(line.scenario, c.target, c.transport, line.payload, g.metric); m != nil {
+			m := r.find(line.scenario, c.target, c.transport, line.payload, g.metric)
+			if m != nil && c.over == "" {
 				texts := make([]string, len(m.Values))
 				for i, v := range m.Values {
 					texts[i] = number(v)

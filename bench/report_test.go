@@ -94,7 +94,7 @@ func TestHTML(t *testing.T) {
 			t.Errorf("no %q in the page", want)
 		}
 	}
-	if got, want := strings.Count(text, "<svg"), 3; got != want {
+	if got, want := strings.Count(text, "<svg"), 4; got != want {
 		t.Errorf("%d plots, want %d", got, want)
 	}
 	for _, foreign := range []string{"<script", "<link", "src=", "@import", "url(http", "<?xml"} {

@@ -21,6 +21,7 @@ func (t *try) requests() error {
 			return err
 		}
 	}
+	var asked []link
 	var times *hdrhistogram.Histogram
 	if t.s.flight == 1 {
 		times = newHistogram()
@@ -38,9 +39,13 @@ func (t *try) requests() error {
 		}
 		as.frame = len(as.frames) / t.s.flight
 		c.asking, c.own = as, make([]byte, 0, 2*len(as.frames))
+		asked = append(asked, link{c, t.loop.conns[i%t.s.subscribers]})
 		if err := t.loop.add(c, true); err != nil {
 			return err
 		}
+	}
+	if err := t.crossing(asked); err != nil {
+		return err
 	}
 	if err := t.loop.converse(t.Warmup); err != nil {
 		return err

@@ -69,6 +69,7 @@ const (
 	metricAccept  = "accepted"       // connections per second
 	metricStart   = "start"          // to the first accepted connection
 	metricGrowth  = "growth"         // of resident memory
+	metricCrosses = "crossing"       // share of senders and receivers on different loops
 )
 
 // Median returns the middle of the values, NaN-free: 0 when there are none.

@@ -129,14 +129,22 @@ func TestOptionsValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*Options){
-		"target":     func(o *Options) { o.Targets = []string{"kafka"} },
-		"no target":  func(o *Options) { o.Targets = nil },
-		"transport":  func(o *Options) { o.Transports = []string{"udp"} },
-		"small":      func(o *Options) { o.Payloads = []int{minPayload - 1} },
-		"large":      func(o *Options) { o.Payloads = []int{maxPayload + 1} },
-		"repeat":     func(o *Options) { o.Repeat = 0 },
-		"duration":   func(o *Options) { o.Duration = 0 },
-		"no warm-up": func(o *Options) { o.Warmup = -1 },
+		"target":      func(o *Options) { o.Targets = []string{"kafka"} },
+		"no target":   func(o *Options) { o.Targets = nil },
+		"transport":   func(o *Options) { o.Transports = []string{"udp"} },
+		"small":       func(o *Options) { o.Payloads = []int{minPayload - 1} },
+		"large":       func(o *Options) { o.Payloads = []int{maxPayload + 1} },
+		"repeat":      func(o *Options) { o.Repeat = 0 },
+		"duration":    func(o *Options) { o.Duration = 0 },
+		"no warm-up":  func(o *Options) { o.Warmup = -1 },
+		"no loops":    func(o *Options) { o.Loops = nil },
+		"zero loops":  func(o *Options) { o.Loops = []int{1, 0} },
+		"many loops":  func(o *Options) { o.Loops = []int{maxLoops + 1} },
+		"loops twice": func(o *Options) { o.Loops = []int{2, 1, 2} },
+		"loops of a running node": func(o *Options) {
+			o.Loops, o.Address = []int{2}, map[string]string{"tcp": "127.0.0.1:1"}
+		},
+		"no procs": func(o *Options) { o.Procs = 0 },
 	} {
 		o := DefaultOptions()
 		if spoil(&o); o.validate() == nil {

@@ -23,6 +23,7 @@ type runner struct {
 	Options
 	results *Results
 	gone    map[string]bool // targets over transports that did not start
+	cpus    unix.CPUSet     // of the servers
 }
 
 // Run measures what o says, each repetition against a fresh server. The targets of one scenario
@@ -36,6 +37,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Targets = o.spread()
 	r := &runner{Options: o, gone: make(map[string]bool)}
 	r.results = &Results{
 		Format: resultFormat, Machine: machine(o.Version),
@@ -80,6 +82,13 @@ func (r *runner) prepare() error {
 		r.note("fewer than %d cores: nothing is pinned", max(r.ServerCore, r.LoadCore)+1)
 		r.ServerCore, r.LoadCore = -1, -1
 		r.results.Settings.ServerCore, r.results.Settings.LoadCore = -1, -1
+	}
+	// Asked before this program is pinned: a server that is not must not inherit that.
+	if err := unix.SchedGetaffinity(0, &r.cpus); err != nil {
+		return fmt.Errorf("affinity: %w", err)
+	}
+	if r.ServerCore >= 0 {
+		r.cpus = only(r.ServerCore)
 	}
 	// Set by hand, so that it is handed down to the servers.
 	var limit unix.Rlimit
@@ -158,12 +167,12 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 			case errors.Is(err, errAbsent):
 				r.note("%s, %s over %s: %v", s.Name, t.target, t.transport, err)
 				t.left = true
-			case t.target != "mb":
+			case loopsOf(t.target) == 0:
 				// A peer that cannot do it is a finding, not the end of the run.
 				r.note("%s, %s over %s failed: %v", s.Name, t.target, t.transport, err)
 				t.left = true
 			default:
-				return fmt.Errorf("%s over %s: %w", s.Name, t.transport, err)
+				return fmt.Errorf("%s, %s over %s: %w", s.Name, t.target, t.transport, err)
 			}
 		}
 	}
@@ -177,7 +186,7 @@ func fits(s Scenario, target string, w wire) bool {
 	if s.kind == kindStart && target == "raw" {
 		return false // It starts as a part of this program, plots and all.
 	}
-	return !s.mbOnly || target == "mb"
+	return !s.mbOnly || loopsOf(target) > 0
 }
 
 func (r *runner) note(format string, args ...any) {

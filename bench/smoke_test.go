@@ -31,15 +31,15 @@ func short(t *testing.T, names ...string) Options {
 	return Options{
 		Scenarios: names, Targets: []string{"mb"}, Transports: []string{"tcp", "ws"},
 		Payloads: []int{128}, Duration: 20 * time.Millisecond, Warmup: 10 * time.Millisecond,
-		Repeat: 1, ServerCore: -1, LoadCore: -1, PID: os.Getpid(),
+		Repeat: 1, Loops: []int{1}, Procs: 1, ServerCore: -1, LoadCore: -1, PID: os.Getpid(),
 		Traffic: filepath.Join("..", "server", "blackbox", "testdata", "flights.ndjson"),
 	}
 }
 
-func startNode(t *testing.T) map[string]string {
+func startNode(t *testing.T, loops int) map[string]string {
 	t.Helper()
 	cfg := config.Default()
-	cfg.Host, cfg.Admin.Address, cfg.Loops = "127.0.0.1", "", 1
+	cfg.Host, cfg.Admin.Address, cfg.Loops = "127.0.0.1", "", loops
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
 	cfg.Message.PayloadMaxLength = maxPayload
 	n, err := server.New(cfg, server.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -62,7 +62,7 @@ func startNode(t *testing.T) map[string]string {
 func TestSmoke(t *testing.T) {
 	o := short(t, "fan-out/1", "fan-out/10", "lone", "pairs", "fan-in", "request", "services",
 		"latency", "traffic", "wildcards")
-	o.Address = startNode(t)
+	o.Address = startNode(t, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	r, err := Run(ctx, o)

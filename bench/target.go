@@ -20,7 +20,7 @@ var errAbsent = errors.New("not there")
 // until it accepts.
 func (r *runner) start(ctx context.Context, target, transport string) (*process, error) {
 	w := wireFor(target, transport)
-	if target == "mb" && r.Address != nil {
+	if target == node && r.Address != nil {
 		address := r.Address[transport]
 		if address == "" {
 			return nil, fmt.Errorf("%w: the running node's address for %s", errAbsent, transport)
@@ -35,8 +35,8 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 	if err != nil {
 		return nil, err
 	}
-	r.results.Settings.Servers[target] = filepath.Base(cmd.Path)
-	p, err := launch(cmd, r.ServerCore)
+	r.results.Settings.Servers[target] = r.about(target, cmd)
+	p, err := launch(cmd, r.cpus, r.Procs)
 	if err != nil {
 		cleanup()
 		return nil, err
@@ -50,30 +50,42 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 	return p, nil
 }
 
+// about says in the results what a target was.
+func (r *runner) about(target string, cmd *exec.Cmd) string {
+	name := filepath.Base(cmd.Path)
+	if n := loopsOf(target); n > 0 {
+		name += fmt.Sprintf(", loops=%d, GOMAXPROCS=%d", n, r.Procs)
+	}
+	return name
+}
+
 // command is the command line of a target that serves transport on port. What it needs on disk is
 // removed by cleanup.
 func (r *runner) command(target, transport string, port int) (
 	cmd *exec.Cmd, cleanup func(), err error,
 ) {
 	cleanup = func() {}
-	switch target {
-	case "mb":
-		other := "ws"
-		if transport == "ws" {
-			other = "tcp"
-		}
-		cmd = exec.Command(r.Node, "--host", "127.0.0.1",
-			"--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
-			"--log-level", "error", "--set", "loops=1", "--set", "admin.address=",
-			"--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),
-			// Subscribers say nothing for as long as a run takes: a heartbeat would be a foreign
-			// message.
-			"--set", "connection.heartbeatRetryTimeout=3600000",
-			"--set", "connection.heartbeatDeregisterTimeout=7200000")
-		return cmd, cleanup, nil
-	case "raw":
+	if n := loopsOf(target); n > 0 {
+		return r.nodeCommand(n, transport, port), cleanup, nil
+	}
+	if target == "raw" {
 		arguments := append(r.Hub[1:len(r.Hub):len(r.Hub)], strconv.Itoa(port))
 		return exec.Command(r.Hub[0], arguments...), cleanup, nil
 	}
 	return r.peer(target, transport, port)
+}
+
+func (r *runner) nodeCommand(loops int, transport string, port int) *exec.Cmd {
+	other := "ws"
+	if transport == "ws" {
+		other = "tcp"
+	}
+	return exec.Command(r.Node, "--host", "127.0.0.1",
+		"--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
+		"--log-level", "error", "--set", fmt.Sprintf("loops=%d", loops), "--set", "admin.address=",
+		"--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),
+		// Subscribers say nothing for as long as a run takes: a heartbeat would be a foreign
+		// message.
+		"--set", "connection.heartbeatRetryTimeout=3600000",
+		"--set", "connection.heartbeatDeregisterTimeout=7200000")
 }

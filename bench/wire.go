@@ -57,10 +57,13 @@ type asker interface {
 
 // wireFor returns the adapter of a target over a transport, nil when there is none.
 func wireFor(target, transport string) wire {
+	if loopsOf(target) > 0 {
+		target = node
+	}
 	switch target + "/" + transport {
-	case "mb/tcp":
+	case node + "/tcp":
 		return mbWire{}
-	case "mb/ws":
+	case node + "/ws":
 		return mbWire{ws: true}
 	case "raw/tcp":
 		return rawWire{}

@@ -51,6 +51,11 @@ func (a *app) bench() *cobra.Command {
 				if err != nil || u.Port() == "" || u.Scheme != "tcp" && u.Scheme != "ws" {
 					return usageError(fmt.Sprintf("--server %q: tcp or ws, with a port", a.server))
 				}
+				for _, name := range []string{"loops", "procs"} {
+					if cmd.Flags().Changed(name) {
+						return usageError("--" + name + ": a running node has its own")
+					}
+				}
 				o.Address, o.Transports = map[string]string{u.Scheme: u.Host}, []string{u.Scheme}
 			}
 			measure := func(ctx context.Context, _ []string) error { return a.measure(ctx, o, out) }
@@ -66,6 +71,8 @@ func (a *app) bench() *cobra.Command {
 	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "`TIME` before it that does not count")
 	f.IntVar(&o.Repeat, "repeat", o.Repeat, "`N` repetitions, each against a fresh server")
 	f.BoolVar(&quick, "quick", false, "one short repetition of each, unless said otherwise")
+	f.IntSliceVar(&o.Loops, "loops", o.Loops, "loops of the node: measured with each of `COUNTS`")
+	f.IntVar(&o.Procs, "procs", o.Procs, "GOMAXPROCS `N` of every server")
 	f.IntVar(&o.ServerCore, "server-core", o.ServerCore,
 		"processor `N` of the server, -1: not pinned")
 	f.IntVar(&o.LoadCore, "load-core", o.LoadCore, "processor `N` of the load, -1: not pinned")

@@ -15,15 +15,15 @@ func (a *app) benchGuard() *cobra.Command {
 	var path string
 	var renew bool
 	cmd := &cobra.Command{
-		Use:   "guard BENCHMARKS.txt RESULTS.json",
+		Use:   "guard BENCHMARKS.txt RESULTS.json...",
 		Short: "Hold figures to their limits",
 		Long: "Hold figures to their limits: micro-benchmarks (the output of go test -bench) to " +
 			"multiples of a yardstick among\n" +
-			"them, scenarios to multiples of the floor. The exit code is 1 when one is past the " +
-			"limits' noise band.",
-		Args: cobra.ExactArgs(2),
+			"them, scenarios to multiples of the floor and of one loop. The exit code is 1 when " +
+			"one is past the limits' noise band.",
+		Args: cobra.MinimumNArgs(2),
 		RunE: work(func(_ context.Context, args []string) error {
-			return a.guard(path, renew, args[0], args[1])
+			return a.guard(path, renew, args[0], args[1:])
 		}),
 	}
 	cmd.Flags().StringVar(&path, "limits", "bench/guard.json", "`FILE` of the limits")
@@ -31,14 +31,18 @@ func (a *app) benchGuard() *cobra.Command {
 	return cmd
 }
 
-func (a *app) guard(path string, renew bool, benchmarks, results string) error {
+func (a *app) guard(path string, renew bool, benchmarks string, results []string) error {
 	limits, err := readLimits(path)
 	if err != nil {
 		return err
 	}
-	macro, err := readResults(results)
-	if err != nil {
-		return err
+	macro := &bench.Results{}
+	for _, file := range results {
+		r, err := readResults(file)
+		if err != nil {
+			return err
+		}
+		macro.Measures = append(macro.Measures, r.Measures...)
 	}
 	micro, err := os.Open(benchmarks)
 	if err != nil {

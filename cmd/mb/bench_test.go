@@ -55,12 +55,53 @@ func TestBenchReport(t *testing.T) {
 
 func TestBenchUsage(t *testing.T) {
 	start(t, "", "bench", "start", "--server", "tls://127.0.0.1:1").wait(exitUsage)
+	start(t, "", "bench", "start", "--loops", "2", "--server", "tcp://127.0.0.1:1").
+		wait(exitUsage).wantErr("--loops")
+	start(t, "", "bench", "start", "--procs", "2", "--server", "tcp://127.0.0.1:1").
+		wait(exitUsage).wantErr("--procs")
+	start(t, "", "bench", "start", "--loops", "two").wait(exitUsage)
+	start(t, "", "bench", "start", "--loops", "1,0").wait(exitError).wantErr("0 loops")
+	start(t, "", "bench", "start", "--procs", "0").wait(exitError).wantErr("GOMAXPROCS")
 	start(t, "", "bench", "nonsense").wait(exitError).wantErr("unknown scenario")
 	i := start(t, "", "bench", "list")
 	i.wait(exitOK)
 	if n := strings.Count(i.stdout.String(), "\n"); n != len(bench.Scenarios()) {
 		t.Errorf("%d lines for %d scenarios", n, len(bench.Scenarios()))
 	}
+}
+
+// Results are those of all files together.
+func TestBenchGuardFiles(t *testing.T) {
+	dir := t.TempDir()
+	limits, micro := filepath.Join(dir, "limits.json"), filepath.Join(dir, "micro.txt")
+	for path, text := range map[string]string{
+		limits: `{"band":0.2,"micro":{},"macro":{},"twoLoopsAtMost":{"fan-out/1":3}}`,
+		micro:  "pkg: mbserver/bench\nBenchmarkYardstick-2 10 100 ns/op\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := writeResults(t, 100)
+	two := func(cpu float64) string {
+		cpuOf := bench.Measure{
+			Scenario: "fan-out/1", Target: "mb-2", Transport: "tcp", Payload: 128,
+			Metric: "server CPU", Unit: "ns", Values: []float64{cpu},
+		}
+		crossing := cpuOf
+		crossing.Metric, crossing.Unit, crossing.Values = "crossing", "%", []float64{100}
+		r := &bench.Results{Format: 1, Measures: []bench.Measure{cpuOf, crossing}}
+		path := filepath.Join(t.TempDir(), "two.json")
+		if err := toFile(path, r.WriteJSON); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	start(t, "", "bench", "guard", micro, one, two(290), "--limits", limits).wait(exitOK)
+	start(t, "", "bench", "guard", micro, one, two(310), "--limits", limits).wait(exitError).
+		wantErr("a limit is exceeded")
+	start(t, "", "bench", "guard", micro, one, "--limits", limits).wait(exitError)
+	start(t, "", "bench", "guard", micro, "--limits", limits).wait(exitUsage)
 }
 
 func TestBenchGuard(t *testing.T) {
