@@ -23,7 +23,7 @@ const (
 	// inboxBytesMax bounds what waits for one loop and may be refused: publishes and requests. The
 	// inboxes of all loops together hold at most 1/inboxShare of memory.limit. Two of the largest
 	// messages always have room.
-	inboxBytesMax = 64 << 20
+	inboxBytesMax = 2 << 20
 	inboxShare    = 8
 
 	// inboxTurn is bounds.inboxTurn. parcelBytes and parcelItems bound a parcel: few enough that
