@@ -23,7 +23,7 @@ const (
 	// inboxBytesMax bounds what waits for one loop and may be refused: publishes and requests. The
 	// inboxes of all loops together hold at most 1/inboxShare of memory.limit. Two of the largest
 	// messages always have room.
-	inboxBytesMax = 2 << 20
+	inboxBytesMax = 16 << 20
 	inboxShare    = 8
 
 	// inboxTurn is bounds.inboxTurn. parcelBytes and parcelItems bound a parcel: few enough that
@@ -34,6 +34,9 @@ const (
 
 	// parcelKeep is how many bytes a parcel keeps for reuse.
 	parcelKeep = 2 * parcelBytes
+
+	// parcelSpares is how many empty parcels a node keeps.
+	parcelSpares = 32
 
 	// inboxKeep is how many parcels an empty inbox keeps room for.
 	inboxKeep = 256

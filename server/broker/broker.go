@@ -44,6 +44,7 @@ type Broker struct {
 	Arrivals    metrics.Connections // the door counts those that never came in
 	Throttle    logging.Throttle    // for lines that clients can cause at will
 	registry    registry
+	spares      spares
 	background  background
 	audit       audit
 	logStream   system.LogStream[*service]

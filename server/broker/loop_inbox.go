@@ -82,7 +82,7 @@ func (in *inbox) addWant(from *Loop) {
 // post hands over one item of a goroutine that is no loop, or of a loop for which it is rare and
 // stands in no order with others: fill makes it. Any goroutine.
 func (l *Loop) post(kind itemKind, fill func(p *parcel, it *item)) {
-	p := newParcel()
+	p := l.broker.spares.take()
 	fill(p, p.add(kind))
 	l.accept(p, nil, nil, false)
 }
@@ -165,7 +165,7 @@ func (l *Loop) receiveParcel(p *parcel) {
 			}
 		})
 	}
-	p.free()
+	l.broker.spares.give(p)
 }
 
 // tellLost notes what was refused behind the parcels that have been received, for each subscriber

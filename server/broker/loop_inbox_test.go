@@ -26,7 +26,7 @@ func TestInboxAgainstModel(t *testing.T) {
 		next := 0
 		rt.Repeat(map[string]func(*rapid.T){
 			"hand over": func(rt *rapid.T) {
-				p := newParcel()
+				p := n.spares.take()
 				for range rapid.IntRange(1, 5).Draw(rt, "items") {
 					name := fmt.Sprint("item ", next)
 					next++
@@ -37,7 +37,7 @@ func TestInboxAgainstModel(t *testing.T) {
 				l.accept(p, nil, nil, false)
 			},
 			"lose": func(*rapid.T) {
-				l.accept(newParcel(), map[*service]int{&c.service: 1}, nil, false)
+				l.accept(n.spares.take(), map[*service]int{&c.service: 1}, nil, false)
 			},
 			"turn": func(*rapid.T) { n.run(0) },
 			"": func(rt *rapid.T) {
@@ -119,12 +119,12 @@ func TestInboxGivesBackMemory(t *testing.T) {
 	if c := max(cap(l.inbox.parcels), cap(l.inbox.taken)); c > inboxKeep {
 		t.Errorf("an empty inbox keeps room for %d parcels", c)
 	}
-	p := newParcel()
+	p := n.spares.take()
 	it := p.add(itemDirect)
 	p.copy(it, make([]byte, 10*parcelKeep), nil)
-	p.free()
+	n.spares.give(p)
 	for range 100 {
-		if c := cap(newParcel().bytes); c > parcelKeep {
+		if c := cap(n.spares.take().bytes); c > parcelKeep {
 			t.Fatalf("a parcel keeps room for %d bytes", c)
 		}
 	}

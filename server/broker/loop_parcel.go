@@ -80,18 +80,49 @@ type item struct {
 // itemCharge is what an item costs beside its bytes.
 const itemCharge = 128
 
-var parcelPool = sync.Pool{New: func() any { return new(parcel) }}
+// spares are a node's parcels that can be filled again: a few in a list, what a flood needs beyond
+// them in a pool that the garbage collector empties. The pool alone does not do: it keeps the last
+// one where it was freed, and who frees a parcel is another loop than the one that fills the next.
+type spares struct {
+	flood sync.Pool
 
-func newParcel() *parcel { return parcelPool.Get().(*parcel) }
+	// Guarded by mu.
+	mu   sync.Mutex
+	list []*parcel
+}
 
-// free gives the parcel's memory back. Its items were received.
-func (p *parcel) free() {
-	if cap(p.bytes) > parcelKeep || cap(p.items) > 4*parcelItems {
+// take returns an empty parcel. Any goroutine.
+func (s *spares) take() *parcel {
+	s.mu.Lock()
+	if last := len(s.list) - 1; last >= 0 {
+		p := s.list[last]
+		s.list = s.list[:last]
+		s.mu.Unlock()
+		return p
+	}
+	s.mu.Unlock()
+	if p, ok := s.flood.Get().(*parcel); ok {
+		return p
+	}
+	return new(parcel)
+}
+
+// give takes a parcel back whose items were received. Any goroutine.
+func (s *spares) give(p *parcel) {
+	if cap(p.bytes) > parcelKeep || cap(p.items) > 2*parcelItems {
 		return
 	}
 	clear(p.items)
 	p.bytes, p.items, p.size = p.bytes[:0], p.items[:0], 0
-	parcelPool.Put(p)
+	s.mu.Lock()
+	listed := len(s.list) < parcelSpares
+	if listed {
+		s.list = append(s.list, p)
+	}
+	s.mu.Unlock()
+	if !listed {
+		s.flood.Put(p)
+	}
 }
 
 // add appends an item. It is valid until the next add.
@@ -151,7 +182,7 @@ func (p *parcel) request(it *item) request {
 func (l *Loop) parcelFor(to *Loop) *parcel {
 	out := &l.parcels[to.index]
 	if out.parcel == nil {
-		out.parcel = newParcel()
+		out.parcel = l.broker.spares.take()
 		l.carried++
 	}
 	return out.parcel

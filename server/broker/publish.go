@@ -72,7 +72,7 @@ func (l *Loop) fanOut(
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
-	if len(r.ws.conns) > 0 || len(r.remote) > 0 {
+	if r.anyWS {
 		m.text = text || utf8.Valid(payload)
 	}
 	large := len(payload) >= sharedBodyMin && r.total > 1

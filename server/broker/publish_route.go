@@ -13,6 +13,7 @@ type route struct {
 	tcp, ws ownTargets
 	remote  []remoteGroup
 	total   int
+	anyWS   bool   // some target, here or elsewhere, is told whether a message is text
 	key     uint64 // names the topic in rings and among waiting publishes; 0: nobody needs it
 }
 
@@ -41,6 +42,7 @@ func (l *Loop) buildRoute(name []byte, matches []topic.Match[*service]) *route {
 		if d&deliverConflate != 0 || l.broker.pause {
 			r.key = maphash.Bytes(topicSeed, name) | 1
 		}
+		r.anyWS = r.anyWS || s.transport == TransportWS
 		own := &r.tcp
 		switch {
 		case s.loop != l:
