@@ -20,8 +20,8 @@ func (s *sink) Writev(bufs [][]byte) (total int, err error) {
 	return total, nil
 }
 
-func (t *Turn) put(log int, p []byte) Frame {
-	g := &t.Frames[log]
+func (t *Turn) put(frames int, p []byte) Frame {
+	g := &t.Frames[frames]
 	start := len(g.B)
 	g.B = append(g.B, p...)
 	return g.Commit(start, Droppable, 0)
