@@ -55,16 +55,3 @@ func BenchmarkBacklog(b *testing.B) {
 	}
 	q.free()
 }
-
-func BenchmarkMailbox(b *testing.B) {
-	m, spare := NewMailbox[[15]uint64](1<<20), [][15]uint64(nil)
-	b.ReportAllocs()
-	for n := 0; b.Loop(); n++ {
-		m.Post([15]uint64{}, false)
-		if n%64 == 63 {
-			items := m.Take(spare)
-			clear(items)
-			spare = items[:0]
-		}
-	}
-}

@@ -142,7 +142,7 @@ func (r *evictRun) append(t *rapid.T) {
 		r.nextKey++
 		w.key = r.nextKey
 	}
-	g := &r.turn.Frames[rapid.IntRange(0, 1).Draw(t, "log")]
+	g := &r.turn.Frames[rapid.IntRange(0, 1).Draw(t, "frames")]
 	start := len(g.B)
 	if rapid.IntRange(0, 3).Draw(t, "shared") == 0 {
 		cut := 2

@@ -41,21 +41,21 @@ func (f Frame) Size() int { return int(f.end - f.start) }
 
 // Commit turns what was appended to B since the offset start (len(B) before encoding) into a frame.
 // A key other than 0 lets a backlog find the message again: see AppendNewest and Cancel.
-func (l *Frames) Commit(start int, flags Flags, key uint64) Frame {
-	end := uint32(len(l.B))
-	l.meta = append(l.meta, frameMeta{key: key, end: end, flags: flags})
-	return Frame{start: uint32(start), end: end, index: uint32(len(l.meta) - 1), frames: l.id}
+func (f *Frames) Commit(start int, flags Flags, key uint64) Frame {
+	end := uint32(len(f.B))
+	f.meta = append(f.meta, frameMeta{key: key, end: end, flags: flags})
+	return Frame{start: uint32(start), end: end, index: uint32(len(f.meta) - 1), frames: f.id}
 }
 
 // framesKeep is the capacity, in bytes, that a Frames keeps from one turn to the next.
 const framesKeep = 1 << 20
 
-func (l *Frames) reset() {
-	if cap(l.B) > framesKeep {
-		l.B, l.meta = nil, nil
+func (f *Frames) reset() {
+	if cap(f.B) > framesKeep {
+		f.B, f.meta = nil, nil
 		return
 	}
-	l.B, l.meta = l.B[:0], l.meta[:0]
+	f.B, f.meta = f.B[:0], f.meta[:0]
 }
 
 // FramesCount is the number of Frames in a Turn.

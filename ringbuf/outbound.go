@@ -67,9 +67,9 @@ func (o *Outbound) append(t *Turn, f Frame, newest bool) {
 		return
 	}
 	if o.backlog != nil {
-		l := &t.Frames[f.frames]
-		meta := &l.meta[f.index]
-		o.keep(l.B[f.start:f.end], nil, 0, meta.flags, meta.key, newest)
+		g := &t.Frames[f.frames]
+		meta := &g.meta[f.index]
+		o.keep(g.B[f.start:f.end], nil, 0, meta.flags, meta.key, newest)
 		return
 	}
 	o.pushSpan(t, span{
@@ -88,9 +88,9 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 	o.bytes += int(prefix.end-prefix.start) + len(body.B)
 	o.messages++
 	if o.backlog != nil {
-		l := &t.Frames[prefix.frames]
-		meta := &l.meta[prefix.index]
-		o.keep(l.B[prefix.start:prefix.end], body, 0, meta.flags, meta.key, newest)
+		g := &t.Frames[prefix.frames]
+		meta := &g.meta[prefix.index]
+		o.keep(g.B[prefix.start:prefix.end], body, 0, meta.flags, meta.key, newest)
 		return
 	}
 	o.pushSpan(t, span{
@@ -248,11 +248,11 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 // spillSpan moves one run into the backlog, without its first skip bytes,
 // and returns how many of those are left.
 func (o *Outbound) spillSpan(t *Turn, s *span, skip int) int {
-	log := &t.Frames[s.frames]
+	g := &t.Frames[s.frames]
 	at := s.start
 	for i := s.first; at < s.end; i++ {
-		meta := log.meta[i]
-		p := log.B[at:meta.end]
+		meta := g.meta[i]
+		p := g.B[at:meta.end]
 		at = meta.end
 		body := s.body
 		s.body = nil

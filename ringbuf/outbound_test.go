@@ -115,7 +115,7 @@ var sizes = rapid.OneOf(
 )
 
 func (s *turns) frame(t *rapid.T) (Frame, []byte) {
-	g := &s.turn.Frames[rapid.IntRange(0, FramesCount-1).Draw(t, "log")]
+	g := &s.turn.Frames[rapid.IntRange(0, FramesCount-1).Draw(t, "frames")]
 	start := len(g.B)
 	g.B = s.fill(g.B, sizes.Draw(t, "size"))
 	f := g.Commit(start, Flags(rapid.IntRange(0, 1).Draw(t, "droppable")), 0)

@@ -31,8 +31,8 @@
 //  2. broker/conn.go receive: the connection's decoder (codec/tcp.go Next, codec/ws.go Next) cuts
 //     messages out of that buffer, in place.
 //  3. broker/dispatch.go dispatch: the header is parsed (codec/header.go Parse), the size checked,
-//     the rate limits asked (broker/dispatch_admit.go admit, limit/gate.go Admit); system topics
-//     turn off here; then a switch on the action.
+//     the rate limits asked (broker/dispatch_admit.go admit; limit/credit.go Spend, then
+//     limit/gate.go Admit); system topics turn off here; then a switch on the action.
 //  4. broker/publish.go publish: the loop's cache gives the route of the topic (topic/cache.go
 //     Lookup). When there is none, or subscriptions have changed, topic/trie.go matches and
 //     broker/publish_route.go buildRoute composes it: this loop's connections by transport, other
@@ -41,12 +41,18 @@
 //  5. broker/publish.go fanOut: the message is encoded once per wire form into the turn's frames
 //     (broker/conn_send.go encode, ringbuf/frames.go Commit) and offered to each connection of this
 //     loop (broker/conn_overflow.go offer), which only notes the range (ringbuf/outbound.go
-//     Append). Each other loop gets one envelope (broker/loop_inbox.go postPublish) with a counted
-//     reference to the bytes, and delivers it in its own turn (broker/publish.go receivePublish).
+//     Append). Each other loop with subscribers gets one item in the parcel that this turn has for
+//     it (sendGroups, broker/loop_parcel.go parcelFor), with a copy of the bytes, or a counted
+//     reference to a large body. The parcel goes to that loop's inbox at the end of the turn
+//     (handOver, broker/loop_inbox.go accept), and that loop delivers it in its own
+//     (broker/loop_inbox.go drainInbox, broker/publish.go receivePublish).
 //  6. Where a ring is full, broker/conn_overflow.go makeRoom decides, and broker/conn_gap.go keeps
 //     what was lost until it is told. broker/publish_ack.go settle answers the publisher, if it
-//     asked, once every loop has said what it dropped. With back pressure on, such a publish may
-//     wait for room instead (broker/publish_wait.go publishPatiently).
+//     asked, once every loop has said what it dropped (broker/publish.go sendTaken, an item that
+//     goes back). With back pressure on, such a publish may wait for room instead
+//     (broker/publish_wait.go publishPatiently). Where an inbox is filling, who fills it is not
+//     read (broker/conn_pause.go hold); what a full one refuses is lost to that loop's subscribers,
+//     and told (broker/loop_parcel.go mayFill, lose).
 //  7. reactor/reactor.go Run calls broker/turn.go Run: the turn ends. flush writes each connection
 //     that has something to say, once (broker/conn.go flush, ringbuf/outbound.go Flush,
 //     reactor/socket_unix.go Writev). What the socket does not take goes to the connection's
@@ -55,11 +61,12 @@
 //
 // # A REQUEST and its answer
 //
-//  1. The same to dispatch. broker/request.go request makes a request of it, with its deadline.
+//  1. Steps 1 to 3 above. broker/request.go request makes a request of it, with its deadline.
 //  2. broker/request.go assign finds it a service: the candidates by priority come from the loop's
 //     cache (broker/request_choose.go buildCandidates), and reserve takes room at the one that
 //     choose names. dispatchTo hands the request to that service's loop: a call when it is this
-//     one, else an envelope.
+//     one, else an item in a parcel (sendRequest, receiveRequest). When that loop's inbox is full,
+//     the requester is answered at once (failBusy).
 //  3. When no service has room, the request waits on the loop of its topic (broker/request_queue.go
 //     enqueue) until the end of a turn in which there is some (serveQueues).
 //  4. broker/request.go deliverRequest takes an entry (broker/request_table.go take), whose masked
@@ -68,11 +75,12 @@
 //  5. The answer arrives on that same loop, because the target does. broker/request_answer.go
 //     response finds the entry by its masked ID (broker/request_table.go find), and broker/fate.go
 //     answered frees it and sends the payload on under the requester's own topic, version and ID
-//     (broker/conn_send.go sendTo).
+//     (broker/conn_send.go sendTo): to another loop it goes in a parcel too, and is always taken.
 //  6. A deadline (broker/request_answer.go Expire), a target that leaves (failRequestsOf) and the
 //     node's bound (evictOldest) end an entry the same way, with an error. An entry is freed
-//     exactly once (broker/request_table.go drop), and only its freeing answers: so each request
-//     has one answer.
+//     exactly once (broker/request_table.go drop), and only its freeing answers; a queued entry
+//     that finds a service, or whose requester has left, is freed without an answer. So each
+//     request has one.
 //
 // # The rest
 //
@@ -88,15 +96,18 @@
 // implements.
 //
 // What can become of a message (taken, limited, unrouted, sent, dropped, conflated, answered,
-// expired, evicted) is counted in one place, broker/fate.go.
+// expired, evicted) has one function each in broker/fate.go, which counts it if it has a counter of
+// its own. Messages received are counted where they come in, errors where they are answered
+// (broker/dispatch_refuse.go, broker/request_answer.go failTo).
 //
 // # Ownership
 //
 // Everything in broker.Loop and broker.Conn belongs to the loop's goroutine unless its comment says
 // otherwise. The service that a Conn embeds (broker/service.go) is what others may hold: immutable
-// or atomic, with slot and generation to find the connection again. Loops talk through inboxes only
-// (broker/loop_envelope.go, broker/loop_inbox.go). Scratch buffers of a loop are valid within one
-// call; what is said in the middle of something else (gap notices, audit) has scratch of its own.
+// or atomic, with slot and generation to find the connection again. Loops talk through parcels and
+// inboxes only (broker/loop_parcel.go, broker/loop_inbox.go). Scratch buffers of a loop are valid
+// within one call; what is said in the middle of something else (gap notices, audit) has scratch of
+// its own.
 // What loops share is in broker.Broker: its fields are immutable, atomic, or have locks of their
 // own.
 package server

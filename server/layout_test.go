@@ -128,7 +128,8 @@ func TestLayoutArrows(t *testing.T) {
 			}
 			may, named := onlyImporters[path]
 			if named && !slices.Contains(strings.Fields(may), f.pkg) {
-				t.Errorf("%s imports %s; only %q may", f.path, path, may)
+				t.Errorf("%s imports %s; only %q may (see onlyImporters in server/layout_test.go)",
+					f.path, path, may)
 			}
 		}
 	}

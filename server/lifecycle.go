@@ -22,14 +22,14 @@ func (n *Node) Start() (err error) {
 	if n.door, err = door.Bind(&n.cfg, n.broker, n.log); err != nil {
 		return err
 	}
-	if n.room, err = reactor.Start(n.broker, n.log); err != nil {
+	if n.reactors, err = reactor.Start(n.broker, n.log); err != nil {
 		return err
 	}
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
 	if n.admin, err = admin.Start(n.cfg.Admin.Address, n.broker, about, n.log); err != nil {
 		return err
 	}
-	n.door.Open(n.room)
+	n.door.Open(n.reactors)
 	return nil
 }
 
@@ -38,8 +38,8 @@ func (n *Node) stop() {
 	if n.door != nil {
 		n.door.Close()
 	}
-	if n.room != nil {
-		n.room.Stop()
+	if n.reactors != nil {
+		n.reactors.Stop()
 	}
 	n.admin.Close()
 	n.broker.Stop()

@@ -28,9 +28,9 @@ type Node struct {
 	broker  *broker.Broker
 
 	// Immutable after Start.
-	room  *reactor.Group
-	door  *door.Door
-	admin *admin.Server
+	reactors *reactor.Group
+	door     *door.Door
+	admin    *admin.Server
 }
 
 // New makes a node that does not listen yet. An error says what is wrong with the configuration.

@@ -12,7 +12,8 @@ import (
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
 	// turnMax is how many encoded bytes a turn gathers before its connections are written early. It
-	// keeps the log in the CPU's cache and bounds its memory, however much arrives in one batch.
+	// keeps the frames in the CPU's cache and bounds their memory, however much arrives in one
+	// batch.
 	turnMax = 256 << 10
 
 	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to
@@ -58,8 +59,8 @@ const (
 	protectedBytes    = 16 << 10
 	protectedMessages = 64
 
-	// rerouteMax is how often a request is offered to another service because the chosen one left
-	// before it arrived.
+	// rerouteMax is how often a request is offered to another service because the chosen one had
+	// left or stalled when it arrived.
 	rerouteMax = 4
 
 	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding

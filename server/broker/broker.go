@@ -51,9 +51,9 @@ type Broker struct {
 	machine     metrics.Machine
 	outstanding atomic.Int64 // requests delivered or queued, and not yet answered
 	budget      budget
-	paused      atomic.Int64  // publishers whose sockets are not read
+	paused      atomic.Int64  // publishers that back pressure holds
 	queued      atomic.Int64  // requests that wait for a service with room
-	connections atomic.Int64  // in the door and in the room
+	connections atomic.Int64  // in the door and on the loops
 	state       atomic.Int32  // state
 	empty       chan struct{} // a token when connections has come to zero
 }

@@ -15,11 +15,11 @@ import (
 //
 // Outline. Each connection is charged what it makes the node hold: a stalled ring, a partial frame,
 // bytes kept while it is paused (recharge); a loop, besides, the requests and publishes that wait
-// on it; an inbox its bodies. A loop publishes its charge at the end of each turn (settleMemory).
-// When the sum over all loops passes budgetHigh and this loop's part has grown, every loop cuts its
-// largest laggards (shed), those with less than half of the largest anywhere left to the loops that
-// have larger ones, until budgetLow is reached. Newcomers and requests that would wait are refused
-// meanwhile (overBudget).
+// on it; an inbox all that waits in it. A loop publishes its charge at the end of each turn
+// (settleMemory). When the sum over all loops passes budgetHigh and this loop's part has grown,
+// every loop cuts its largest laggards (shed) until budgetLow is reached. A loop spares those that
+// hold less than half of the largest anywhere: that one's loop cuts first. Newcomers and requests
+// that would wait are refused meanwhile (overBudget).
 //
 // Invariants. The charge is the sum of its parts at the end of every turn (the simulation checks
 // it), and zero when everybody has gone.
@@ -32,9 +32,9 @@ const (
 	budgetHigh = 40 // per cent of memory.limit beyond which the largest laggards are cut
 	budgetLow  = 32 // per cent down to which they are
 
-	recordCharge  = 40      // bytes charged per waiting message beside its own
-	stalledCharge = 4 << 10 // bytes charged for having a backlog at all
-	laggardMin    = 32 << 10
+	recordCharge  = 40       // bytes charged per waiting message beside its own
+	stalledCharge = 4 << 10  // bytes charged for having a backlog at all
+	laggardMin    = 32 << 10 // bytes below which a connection is not worth cutting
 )
 
 // budget is the node's budget. Any goroutine.
@@ -45,7 +45,7 @@ type budget struct {
 	shed atomic.Uint64 // connections that were cut for it
 }
 
-// charged is what all loops together hold, in bytes, as of their last turns.
+// charged is, in bytes, what the loops hold as of their last turns, and their inboxes as of now.
 func (b *Broker) charged() int64 {
 	total := int64(0)
 	for _, l := range b.loops {

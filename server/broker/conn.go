@@ -33,7 +33,7 @@ type Conn struct {
 	state   connState
 	dirty   bool
 	aborted bool // close without waiting for the peer
-	full    bool // waits for its socket to take bytes; told to others as stalled
+	blocked bool // its socket, not its ring, is full; told to others as stalled
 	out     ringbuf.Outbound
 
 	dec   codec.Decoder
@@ -123,12 +123,12 @@ func (c *Conn) flush(writable bool) {
 		c.out.Release(l.turn)
 		c.abort()
 	case full:
-		if !c.full || writable {
-			c.setFull(true)
+		if !c.blocked || writable {
+			c.setBlocked(true)
 			c.awaitWritable()
 		}
 	default:
-		c.setFull(false)
+		c.setBlocked(false)
 		if c.state == stateLinger {
 			c.sock.CloseWrite()
 		}
@@ -153,14 +153,15 @@ func (c *Conn) awaitWritable() {
 	}
 }
 
-// setFull notes whether the socket takes nothing at the moment: then c gets no requests.
-func (c *Conn) setFull(full bool) {
-	if c.full == full {
+// setBlocked notes whether the socket, not the ring, takes nothing at the moment: then c gets no
+// requests.
+func (c *Conn) setBlocked(blocked bool) {
+	if c.blocked == blocked {
 		return
 	}
-	c.full = full
-	c.stalled.Store(full || c.state != stateOpen)
-	if !full {
+	c.blocked = blocked
+	c.stalled.Store(blocked || c.state != stateOpen)
+	if !blocked {
 		c.loop.broker.wakeQueues()
 	}
 }

@@ -22,7 +22,7 @@ func (c *Conn) closeLater() {
 }
 
 // abort is closeLater for a connection whose peer will not read any more: its descriptor is given
-// back at once.
+// back at the end of the turn, without lingering.
 func (c *Conn) abort() {
 	switch c.state {
 	case stateOpen:

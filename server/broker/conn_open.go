@@ -76,7 +76,7 @@ func (l *Loop) welcome(c *Conn) {
 		TimeoutMs:           b.timeoutMaxMs,
 		OutstandingRequests: b.maxOutstanding,
 		HeartbeatMs:         b.heartbeatRetry,
-		DeadlineMs:          b.heartbeatDeregister,
+		DeregisterMs:        b.heartbeatDeregister,
 	})
 	l.send(c, l.notice, nil, true)
 }

@@ -6,6 +6,27 @@ import (
 	"mbserver/topic"
 )
 
+// Overflow: what becomes of a message whose subscriber is behind (protocol §9).
+//
+// Purpose. A slow subscriber costs the others nothing and the node no more than its ring. What it
+// loses is its own choice, counted, and told where the hole is.
+//
+// Outline.
+//
+//	deliveryOf  a subscription's options, or the node's, become a delivery when the route is built
+//	offer       the quick way: there is room, the frame is noted; else
+//	makeRoom    a ring that only this turn filled is written early, a loss before this message is
+//	            told (closeGap), the oldest give way (dropOldest): then there is room, or the
+//	            message is lost and, with disconnect, the connection too
+//
+// Publishes may fill all of the ring but the reserve (protectedReserve), so answers and notices
+// still find room; they do not come here (push).
+//
+// Invariants. Nothing is queued behind a loss that has not been told. Each message that is offered
+// is queued, counted as lost, or was for a connection that is leaving.
+//
+// Cost. While there is room: a few comparisons and an append.
+
 // delivery says how a subscription wants its messages when its connection is behind: a policy, and
 // whether only the newest message of each topic matters.
 type delivery uint8
@@ -80,7 +101,7 @@ func (c *Conn) makeRoom(size int, d delivery) (room, lost bool) {
 		return true, false
 	}
 	if gapClosed && !c.out.Stalled() {
-		c.flush(false) // which may lose nothing, but may end the connection
+		c.flush(false) // which drops nothing, but may close c
 	}
 	if !gapClosed {
 		gapClosed = c.closeGap(size, policy)
@@ -94,6 +115,7 @@ func (c *Conn) makeRoom(size int, d delivery) (room, lost bool) {
 	if gapClosed && c.out.Room(size, limits) {
 		return true, false
 	}
+	// drop: this message is lost; disconnect: and so is the connection.
 	c.noteLoss(1)
 	if policy == deliverDisconnect && c.state == stateOpen {
 		c.loop.warn(c, "slow subscriber: disconnected")

@@ -83,7 +83,7 @@ func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 		}
 		return
 	}
-	if simfaultBuild && strikes(simLostEnvelope) {
+	if simfaultBuild && strikes(simLostAnswer) {
 		return
 	}
 	p := l.parcelFor(s.loop)

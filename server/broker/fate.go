@@ -8,8 +8,10 @@ import (
 	"mbserver/server/metrics"
 )
 
-// The fate of a message: each has one function, which is the only place that counts it and where
-// whoever wants to see messages go by looks at them. While nobody looks, each costs one predictable
+// The fate of a message: each has one function, and whoever wants to see messages go by looks
+// there. It counts what has a counter of its own. Messages received are counted where they come in
+// (dispatch.go, publish.go, request.go, request_answer.go, system.Serve), errors where they are
+// answered (dispatch_refuse.go, failTo). While nobody audits, taken and sent cost one predictable
 // branch.
 
 // taken: the message is well formed and not too large.
@@ -64,8 +66,8 @@ func (l *Loop) sent(c *Conn, m *outgoing) {
 // itself.
 func (l *Loop) sentMany(n int) { l.counts[metrics.Sent] += uint64(n) }
 
-// dropped: n deliveries were not made, or taken out of a ring again. The subscriber is told: see
-// gap.
+// dropped: n deliveries were not made, or taken out of a ring again. The subscriber is told
+// (conn_gap.go), unless it is cut for it.
 func (l *Loop) dropped(n int) { l.counts[metrics.Dropped] += uint64(n) }
 
 // conflated: n deliveries gave way to newer ones of their topic.

@@ -43,17 +43,17 @@ type testDriver struct {
 	at        int64 // when a turn was asked for, 0 = never
 }
 
-func (h *testDriver) Now() Clock {
-	return Clock{Ms: h.node.ms, Unix: testEpoch + h.node.ms}
+func (d *testDriver) Now() Clock {
+	return Clock{Ms: d.node.ms, Unix: testEpoch + d.node.ms}
 }
 
-func (h *testDriver) Schedule()           { h.scheduled = true }
-func (h *testDriver) ScheduleAt(ms int64) { h.at = ms; h.ring() }
+func (d *testDriver) Schedule()           { d.scheduled = true }
+func (d *testDriver) ScheduleAt(ms int64) { d.at = ms; d.ring() }
 
 // ring asks for the turn that is due.
-func (h *testDriver) ring() {
-	if h.at != 0 && h.at <= h.node.ms {
-		h.at, h.scheduled = 0, true
+func (d *testDriver) ring() {
+	if d.at != 0 && d.at <= d.node.ms {
+		d.at, d.scheduled = 0, true
 	}
 }
 
@@ -81,9 +81,9 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 			binary.LittleEndian.PutUint64(key[i:], random.Uint64())
 		}
 		l.random = rand.NewChaCha8(key)
-		h := &testDriver{node: n}
-		l.driver = h
-		n.drivers = append(n.drivers, h)
+		d := &testDriver{node: n}
+		l.driver = d
+		n.drivers = append(n.drivers, d)
 	}
 	n.background.jobs = make(chan func(), backgroundQueue) // done by step, not by a goroutine
 	n.state.Store(int32(accepting))
@@ -159,8 +159,8 @@ func (n *testNode) backgroundJob() bool {
 // advance moves the clock and asks for the turns that are due.
 func (n *testNode) advance(ms int64) {
 	n.ms += ms
-	for _, h := range n.drivers {
-		h.ring()
+	for _, d := range n.drivers {
+		d.ring()
 	}
 }
 
@@ -169,8 +169,8 @@ func (n *testNode) settle() {
 	n.t.Helper()
 	for range 10000 {
 		busy := n.backgroundJob()
-		for i, h := range n.drivers {
-			if h.scheduled {
+		for i, d := range n.drivers {
+			if d.scheduled {
 				busy = true
 				n.run(i)
 			}

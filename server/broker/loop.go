@@ -31,7 +31,9 @@ type Loop struct {
 
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	shedding atomic.Bool  // shed was asked for
-	largest  atomic.Int64 // the largest charge of a connection, or more: exact after shed
+	// largest is the largest charge of a connection, or more; after shed, of those of at least
+	// laggardMin.
+	largest atomic.Int64
 
 	// Owned by the loop.
 	conns  []*Conn // by slot
@@ -70,7 +72,7 @@ type turning struct {
 	inTurn   bool
 	quiet    bool // what is delivered is a log line: its loss makes no other
 	time     Clock
-	armed    int64 // when Driver.ScheduleAt will call; 0 = not armed
+	armed    int64 // when ScheduleAt was last to call; in the past: nothing is armed
 	turn     *ringbuf.Turn
 	dirty    []*Conn
 	closing  []*Conn

@@ -74,7 +74,7 @@ func newOverloadModel(t *testing.T, rt *rapid.T) *overloadModel {
 			cfg.Connection.Backpressure = config.BackpressurePause
 		}
 	})
-	if rapid.IntRange(0, 3).Draw(rt, "mail") == 0 {
+	if rapid.IntRange(0, 3).Draw(rt, "small inbox") == 0 {
 		m.n.inboxBytes = 2*(m.n.maxFrame+itemCharge) + rapid.IntRange(0, 5000).Draw(rt, "inbox")
 		m.n.inboxTurn = rapid.IntRange(1, 2000).Draw(rt, "inbox turn")
 		m.n.parcelItems = rapid.IntRange(1, 8).Draw(rt, "parcel")
@@ -278,7 +278,7 @@ func (m *overloadModel) quiesce() {
 		dropped += l.counts[metrics.Dropped]
 		replaced += l.counts[metrics.Conflated]
 		if l.charge != 0 || l.turn.Len() != 0 {
-			m.rt.Fatalf("loop %d is charged %d bytes and has %d in its logs",
+			m.rt.Fatalf("loop %d is charged %d bytes and has %d in its frames",
 				l.index, l.charge, l.turn.Len())
 		}
 	}

@@ -41,7 +41,7 @@ func (l *Loop) publishAcked(c *Conn, h *codec.Header, r *route, header, payload 
 	l.acks.settle(l, ref, dropped)
 }
 
-// outgoing is one droppable message on its way to this loop's connections.
+// outgoing is one message on its way to connections of this loop, and into parcels for others.
 type outgoing struct {
 	header, payload []byte          // the message; header holds all of it when there is a body
 	body            *ringbuf.Shared // the message again when its bytes are shared, not copied

@@ -23,10 +23,10 @@ import (
 // and the publisher is read on.
 //
 // Invariants. Nothing of a topic overtakes a publish of that topic which waits for the same
-// subscriber: what asks for no acknowledgement is lost meanwhile, counted and told, because it may
-// come from the same publisher, whom the word of its pause reaches only at the end of a turn. Each
-// parked publish is unparked exactly once. The wait is bounded, so two connections that wait for
-// each other come free, whatever they do.
+// subscriber. A publish without ID cannot wait, since it would hold nobody back, and must not
+// overtake: it is lost, counted and told. It may be the paused publisher's own, sent before it
+// learned of its pause. Each parked publish is unparked exactly once. The wait is bounded, so two
+// connections that wait for each other come free, whatever they do.
 //
 // Cost. While nobody has to wait: one look at each subscriber's ring for a publish with an ID
 // (mayWait). With several loops a few batches of reads may arrive before a pause takes hold; they

@@ -9,16 +9,17 @@ import (
 	"mbserver/topic"
 )
 
-// trip is what stays the same of a request wherever it is.
+// trip is what travels with a request wherever it goes.
 type trip struct {
 	requester *service
 	text      bool  // its payload came as, or is, UTF-8 text
-	hops      uint8 // services it was offered to that left before it arrived
+	hops      uint8 // services it was offered to that had left or stalled when it arrived
 	arrived   int64 // loop ms
 	deadline  int64 // loop ms
 }
 
-// request is a request on its way to its target. Its slices alias the input or a packed one's body.
+// request is a request on its way to its target. Its slices alias the input, a parcel or a packed
+// one's body.
 type request struct {
 	trip
 	id      []byte // the requester's own ID; empty when it gave none
@@ -106,7 +107,7 @@ func (l *Loop) assign(q *request, name []byte) {
 	l.assignOrQueue(q, name)
 }
 
-// assignOrQueue is route on the loop where requests on this topic wait.
+// assignOrQueue is assign on the loop where requests on this topic wait.
 func (l *Loop) assignOrQueue(q *request, name []byte) {
 	if l.queues.byTopic[string(name)] == nil {
 		cs := l.requests.Lookup(name)
@@ -163,7 +164,7 @@ func (l *Loop) receiveRequest(p *parcel, it *item) {
 }
 
 // deliverRequest sends q to s, a service of this loop that was reserved for it, and keeps its
-// entry. If s has left or stalled since, q is routed again.
+// entry. If s has left or stalled since, q is assigned again.
 func (l *Loop) deliverRequest(q *request, s *service) {
 	c := l.connOf(s)
 	if c != nil && !c.out.Stalled() && c.out.Bytes()+len(q.payload) > l.broker.limits.Bytes {
@@ -182,8 +183,8 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 		l.expiredRequest(q)
 		return
 	}
-	p := &l.outstanding
-	e := p.take(q.arrived)
+	o := &l.outstanding
+	e := o.take(q.arrived)
 	if e == nil {
 		s.outstanding.Add(-1)
 		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding",
@@ -191,7 +192,7 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 		return
 	}
 	e.describe(q)
-	p.bind(e, c)
+	o.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
 	header := l.headerEnd(e.id.Append(l.headerStart(codec.Request, q.topic, q.version)))
 	l.sendProtected(c, header, q.payload, c.textFrame(q.text, q.payload), q.id, e.key())

@@ -10,7 +10,7 @@ import (
 // loop that the topic hashes to. Loop only.
 type queues struct {
 	byTopic map[string]*topicQueue
-	busy    []*topicQueue // those that hold a request, in the order in which they are served
+	busy    []*topicQueue // those that hold a request, in no order
 }
 
 // topicQueue is the requests waiting on one topic: a lane per requester, served in turn; first in
@@ -109,7 +109,7 @@ func (qs *queues) unlink(e *entry) {
 	delete(qs.byTopic, t.topic)
 }
 
-// wakeQueues has every loop on which requests wait look for room again at the end of its turn.
+// wakeQueues has every loop look for room at the end of its turn, if requests wait anywhere.
 func (b *Broker) wakeQueues() {
 	if b.queued.Load() == 0 {
 		return

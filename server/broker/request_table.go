@@ -10,8 +10,8 @@ import (
 	"mbserver/server/wheel"
 )
 
-// entry is one outstanding request, on the loop of its target. Entries are reused; their header
-// keeps its memory.
+// entry is one outstanding request: on its target's loop, or, while it waits, on its topic's.
+// Entries are reused; their header keeps its memory.
 type entry struct {
 	packed // its body only while it waits in a queue
 
@@ -48,39 +48,39 @@ type outstanding struct {
 // noRequest is the arrival of the oldest request of a loop that has none: later than any.
 const noRequest = math.MaxInt64
 
-func (p *outstanding) init(l *Loop) {
-	p.loop = l
-	p.oldestAt.Store(noRequest)
+func (o *outstanding) init(l *Loop) {
+	o.loop = l
+	o.oldestAt.Store(noRequest)
 }
 
 // take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that
 // carries its address, or nil when the table is full.
-func (p *outstanding) take(arrived int64) *entry {
+func (o *outstanding) take(arrived int64) *entry {
 	var e *entry
-	if n := len(p.free); n > 0 {
-		e = p.free[n-1]
-		p.free = p.free[:n-1]
+	if n := len(o.free); n > 0 {
+		e = o.free[n-1]
+		o.free = o.free[:n-1]
 	} else {
-		if len(p.slots) >= slotsMax {
+		if len(o.slots) >= slotsMax {
 			return nil
 		}
-		e = &entry{loop: p.loop, slot: uint32(len(p.slots))}
+		e = &entry{loop: o.loop, slot: uint32(len(o.slots))}
 		e.timer.Owner, e.link.Item = e, e
-		p.slots = append(p.slots, e)
+		o.slots = append(o.slots, e)
 	}
-	l := p.loop
+	l := o.loop
 	address := uint64(e.slot)<<8 | uint64(l.index)
 	e.id = codec.NewUUID(l.random.Uint64(), l.random.Uint64()&^math.MaxUint32|address)
-	p.count++
+	o.count++
 	e.arrived = arrived
-	p.insertByAge(e)
+	o.insertByAge(e)
 	return e
 }
 
 // insertByAge puts e into the list of entries by age. Most are the newest; one that has waited in a
 // queue is among the oldest: the search goes from both ends.
-func (p *outstanding) insertByAge(e *entry) {
-	after, before := p.newest, p.oldest
+func (o *outstanding) insertByAge(e *entry) {
+	after, before := o.newest, o.oldest
 	for after != nil && after.arrived > e.arrived {
 		if before.arrived > e.arrived {
 			after = before.older
@@ -93,74 +93,74 @@ func (p *outstanding) insertByAge(e *entry) {
 		e.newer = after.newer
 		after.newer = e
 	} else {
-		e.newer = p.oldest
-		p.oldest = e
+		e.newer = o.oldest
+		o.oldest = e
 	}
 	if e.newer != nil {
 		e.newer.older = e
 	} else {
-		p.newest = e
+		o.newest = e
 	}
 }
 
 // find returns the entry that the masked ID names, if it is outstanding here.
-func (p *outstanding) find(id codec.UUID) *entry {
-	if int(id[15]) != p.loop.index {
+func (o *outstanding) find(id codec.UUID) *entry {
+	if int(id[15]) != o.loop.index {
 		return nil
 	}
 	slot := int(id[12])<<16 | int(id[13])<<8 | int(id[14])
-	if slot >= len(p.slots) {
+	if slot >= len(o.slots) {
 		return nil
 	}
-	if e := p.slots[slot]; e.target != nil && e.id == id {
+	if e := o.slots[slot]; e.target != nil && e.id == id {
 		return e
 	}
 	return nil
 }
 
 // bind makes c the target of e.
-func (p *outstanding) bind(e *entry, c *Conn) {
+func (o *outstanding) bind(e *entry, c *Conn) {
 	e.target = c
 	c.requests.Push(&e.link)
 }
 
 // drop frees e and forgets its masked ID. take hands e out again, nobody else: until then, within
 // this call, the caller may read requester and header to answer.
-func (p *outstanding) drop(e *entry) {
-	l := p.loop
+func (o *outstanding) drop(e *entry) {
+	l := o.loop
 	l.wheel.Cancel(&e.timer)
 	if e.queue != nil {
-		p.unqueue(e)
+		o.unqueue(e)
 	} else {
-		p.unbind(e)
+		o.unbind(e)
 	}
 	if e.older != nil {
 		e.older.newer = e.newer
 	} else {
-		p.oldest = e.newer
+		o.oldest = e.newer
 	}
 	if e.newer != nil {
 		e.newer.older = e.older
 	} else {
-		p.newest = e.older
+		o.newest = e.older
 	}
 	l.broker.outstanding.Add(-1)
 	e.older, e.newer = nil, nil
-	p.count--
-	p.free = append(p.free, e)
+	o.count--
+	o.free = append(o.free, e)
 }
 
-// unbind ends e's hold on its target: that has room for another.
-func (p *outstanding) unbind(e *entry) {
+// unbind takes e off its target, which has room for another.
+func (o *outstanding) unbind(e *entry) {
 	e.target.requests.Remove(&e.link)
 	e.target.service.outstanding.Add(-1)
 	e.target = nil
-	p.loop.broker.wakeQueues()
+	o.loop.broker.wakeQueues()
 }
 
 // unqueue takes e out of its queue.
-func (p *outstanding) unqueue(e *entry) {
-	l := p.loop
+func (o *outstanding) unqueue(e *entry) {
+	l := o.loop
 	l.queues.unlink(e)
 	e.requester.queued.Add(-1)
 	l.broker.queued.Add(-1)
@@ -182,12 +182,12 @@ func (e *entry) describe(q *request) {
 }
 
 // publishOldest tells other loops how old this loop's oldest request is.
-func (p *outstanding) publishOldest() {
+func (o *outstanding) publishOldest() {
 	at := int64(noRequest)
-	if p.oldest != nil {
-		at = p.oldest.arrived
+	if o.oldest != nil {
+		at = o.oldest.arrived
 	}
-	if p.oldestAt.Load() != at {
-		p.oldestAt.Store(at)
+	if o.oldestAt.Load() != at {
+		o.oldestAt.Store(at)
 	}
 }

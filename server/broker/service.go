@@ -31,7 +31,7 @@ type service struct {
 	queued      atomic.Int32                   // its own requests that wait for a service with room
 	errors      metrics.Window                 // written by its loop only
 
-	loop *Loop // immutable; last, beside what a delivery needs of a conn
+	loop *Loop // immutable; last, beside what a delivery needs of a Conn
 }
 
 // Handle returns what names the connection on its loop, for Loop.Writable. Any goroutine.

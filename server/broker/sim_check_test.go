@@ -6,12 +6,12 @@ func (s *simulation) checkAlways() {
 	for _, f := range n.faults {
 		s.fail("%s", f)
 	}
-	pending, here, load := 0, 0, int64(0)
+	outstanding, here, load := 0, 0, int64(0)
 	for _, l := range n.loops {
 		if l.inbox.full.Load() {
-			s.totals["lost in the mail"]++
+			s.totals["lost at an inbox"]++
 		}
-		pending += l.outstanding.count
+		outstanding += l.outstanding.count
 		load += l.load.Load()
 		for _, c := range l.conns {
 			if c == nil {
@@ -39,15 +39,15 @@ func (s *simulation) checkAlways() {
 			}
 		}
 		if !l.inTurn && l.turn.Len() != 0 {
-			s.fail("loop %d left %d bytes in its logs", l.index, l.turn.Len())
+			s.fail("loop %d left %d bytes in its frames", l.index, l.turn.Len())
 		}
 	}
 	s.checkQueues()
 	s.checkFlow()
 	s.checkCharges()
-	if int64(pending) != n.outstanding.Load() {
+	if int64(outstanding) != n.outstanding.Load() {
 		s.fail("%d requests in the loops, %d outstanding in the node",
-			pending, n.outstanding.Load())
+			outstanding, n.outstanding.Load())
 	}
 	if int64(here) != n.connections.Load() || int64(here) != load {
 		s.fail("%d connections in the loops, %d in the node, load %d",

@@ -15,7 +15,7 @@ type oracle struct {
 	s          *simulation
 	heartbeats bool
 	evictions  bool
-	smallMail  bool
+	smallInbox bool
 	perService int32 // requests at a time of who has not said how many
 
 	publishes map[string]*simPublish // by key

@@ -27,9 +27,7 @@ func TestQueueFairness(t *testing.T) {
 	for _, seed := range seeds {
 		resetFault()
 		if wrong := queueRun(t, seed); wrong != "" {
-			t.Fatalf("%s\n"+
-				"replay with: go test ./server/broker -run TestQueueFairness$ -sim.seed=%d",
-				wrong, seed)
+			t.Fatalf("%s\nreplay with: %s", wrong, replay("TestQueueFairness", seed))
 		}
 	}
 }

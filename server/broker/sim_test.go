@@ -6,6 +6,7 @@ import (
 	"hash"
 	"hash/fnv"
 	"math/rand/v2"
+	"os"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ var simEvents = []string{
 	"request answered", "request timed out", "target left", "request queue_full",
 	"request evicted", "request waited", "timed out waiting", "response refused",
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
-	"lost in the mail", "publisher paused", "pause ran out", "laggard cut", "request memory",
+	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
 	"audited", "log line", "hole told in place", "went away with 1001",
 }
@@ -142,7 +143,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		s.adjust(cfg)
 	})
 	s.arrange()
-	if s.smallMail = s.chance(30); s.smallMail {
+	if s.smallInbox = s.chance(30); s.smallInbox {
 		s.n.inboxBytes = 2*(s.n.maxFrame+itemCharge) + s.random.IntN(1000)
 		s.n.inboxTurn = 1 + s.random.IntN(1000) // an inbox takes several turns
 		s.n.parcelItems = 1 + s.random.IntN(4)  // a turn's parcel is split
@@ -169,9 +170,21 @@ func (s *simulation) say(format string, args ...any) {
 // fail ends the simulation.
 func (s *simulation) fail(format string, args ...any) {
 	s.t.Helper()
-	s.t.Fatalf("%s\n%s\n\n"+
-		"replay with: go test ./server/broker -run TestSimulation$ -sim.seed=%d -sim.steps=%d",
-		strings.Join(s.trace, "\n"), fmt.Sprintf(format, args...), s.seed, *simSteps)
+	s.t.Fatalf("%s\n%s\n\nreplay with: %s -sim.steps=%d", strings.Join(s.trace, "\n"),
+		fmt.Sprintf(format, args...), replay("TestSimulation", s.seed), *simSteps)
+}
+
+// replay is the command that shows a test go wrong again. It builds as this one was built: the
+// checks that come with the race detector, and a fault on purpose, are part of what happens.
+func replay(test string, seed uint64) string {
+	env, flags := "", "-v"
+	if raceEnabled {
+		flags = "-race -v"
+	}
+	if simfaultBuild {
+		env, flags = "SIM_FAULT="+os.Getenv("SIM_FAULT")+" ", "-tags simfault "+flags
+	}
+	return fmt.Sprintf("%sgo test ./server/broker %s -run %s$ -sim.seed=%d", env, flags, test, seed)
 }
 
 func (s *simulation) run(steps int) {
@@ -291,8 +304,8 @@ func (s *simulation) rest() {
 func (s *simulation) settle() {
 	for busy := true; busy; {
 		busy = s.n.backgroundJob()
-		for i, h := range s.n.drivers {
-			if h.scheduled {
+		for i, d := range s.n.drivers {
+			if d.scheduled {
 				busy = true
 				s.runLoop(i)
 				s.observe()

@@ -5,7 +5,7 @@ package broker
 type simfault string
 
 const (
-	simLostEnvelope    simfault = "lost-envelope"    // an answer never reaches its requester
+	simLostAnswer      simfault = "lost-answer"      // an answer never reaches its requester
 	simDoubleAnswer    simfault = "double-answer"    // a request is answered twice
 	simMiscountedGap   simfault = "miscounted-gap"   // a notice tells of one loss too many
 	simMisplacedNotice simfault = "misplaced-notice" // a loss at the front is told at the end
@@ -16,6 +16,6 @@ const (
 )
 
 var simfaults = []simfault{
-	simLostEnvelope, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
+	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simUnfairLane,
 }

@@ -19,9 +19,15 @@ import "mbserver/ringbuf"
 //	          timers that are due                wheel.Advance
 //	          the counts become visible          published.Publish
 //	          until nothing of it is left:
-//	            parcels for other loops, waiting requests for which there is room, publishers
-//	            that are read on, closes, one write for each dirty connection, laggards over
-//	            the memory budget
+//	            parcels for other loops          handOverAll
+//	            waiting requests with room       serveQueues
+//	            paused publishers, read on       resumePublishers
+//	            closes                           closeAll
+//	            a write per dirty connection     flush
+//	            laggards over the memory budget  settleMemory
+//	          what rate limits lent is paid      gate.EndTurn
+//	          the oldest request's age is told   publishOldest
+//	          the counts, once more              published.Publish
 //	          the next timer is armed            armTimer
 //
 // Invariants. Between turns no connection is dirty or closing, and the frames are empty: whatever
@@ -29,8 +35,8 @@ import "mbserver/ringbuf"
 // that a fan-out never walks over a connection that is going away under it. Whoever has received an
 // answer finds its message counted.
 //
-// Cost. Frames longer than turnMax are written early, in the middle of a turn. An idle loop has no
-// turns.
+// Cost. Once a turn has encoded more than turnMax bytes, they are written early. An idle loop has
+// no turns.
 
 // begin starts a turn unless one is running: the clock is read once, and the turn's end is
 // scheduled.

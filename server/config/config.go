@@ -114,7 +114,7 @@ type Message struct {
 	PayloadMaxLength int // bytes
 }
 
-// Memory bounds rings, queues, mailboxes and partial frames together.
+// Memory bounds rings, queues, inboxes and partial frames together.
 type Memory struct {
 	Limit int64 // bytes
 }

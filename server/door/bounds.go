@@ -4,7 +4,8 @@ import "time"
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
-	// handshakesMax is how many arriving connections may be in their handshake at once.
+	// handshakesMax is how many connections may be in the door at once: in their handshake, on
+	// their way to a loop, or being told why they may not come in.
 	handshakesMax = 4096
 
 	// acceptBackoffMin and acceptBackoffMax pace a listener that has no descriptor left.

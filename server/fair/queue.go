@@ -99,8 +99,8 @@ func (q *Queue[K, T]) Remove(key K, k *Link[T]) {
 }
 
 // Displaceable returns the item that gives way in a full queue to one more of key's, or nil when
-// key has its share: the newest of a lane that would still have at least as many. So nobody keeps
-// the others out by filling the queue.
+// key has its share: the newest of a lane that would still have at least as many as key then has.
+// So nobody keeps the others out by filling the queue.
 func (q *Queue[K, T]) Displaceable(key K) *Link[T] {
 	own, lanes := 0, len(q.lanes)
 	if ln := q.lanes[key]; ln != nil {

@@ -19,9 +19,9 @@ package limit
 type credit struct {
 	own      *Own // whose messages it is for; nil: nobody's
 	response bool
-	name     []byte // canonical topic; its memory is reused
-	lent     int64
-	left     int64
+	name     []byte      // canonical topic; its memory is reused
+	lent     int64       // messages that the credit began with
+	left     int64       // what is left of it
 	topic    *topicState // nil when only the service and the node count
 }
 
@@ -33,8 +33,8 @@ const CreditMax = 64
 // together may take.
 const CreditShare = 32
 
-// covers tells whether a message is like the last one, the only one that a credit could have been
-// lent for.
+// covers tells whether a message is like the last one: of the same connection, topic and kind. Only
+// such a run has credit.
 func (c *credit) covers(own *Own, m Message) bool {
 	return c.own == own && c.response == m.Response && string(c.name) == string(m.Topic)
 }
@@ -65,7 +65,7 @@ func (g *Gate) lend(t *topicState, now int64) {
 			own = min(own, (*c.own.patterns)[i].Room(l.patterns.Rate(i), now))
 		}
 	}
-	c.lent = min(CreditMax, own/2, shared/int64(CreditShare*l.gates))
+	c.lent = min(CreditMax, own/2, shared/int64(CreditShare*l.loops))
 	c.left, c.topic = c.lent, t
 }
 

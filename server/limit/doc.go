@@ -16,22 +16,10 @@
 //
 // # Several limits on one message
 //
-// A message over any limit consumes from none. The loop asks its own buckets first, which changes
-// nothing, then takes from the shared ones, then from its own; nothing can come between on the
-// loop, so the last step does not fail:
-//
-//	if wait, ok := service.Check(perService, now); !ok {
-//		return wait
-//	}
-//	if wait, ok := topics.Take(&route.bucket, name, now); !ok {
-//		return wait
-//	}
-//	if wait, ok := total.Take(perNode, now); !ok {
-//		route.bucket.Give(topics.Rate())
-//		return wait
-//	}
-//	service.Take(perService, now)
-//
-// A Local must not occur twice in that list. Between a Take and its Give another loop may be
-// refused for the message in hand: limits err on that side.
+// A message over any limit consumes from none (gate.go, Admit). The connection's own buckets, the
+// service's and the patterns', are asked first, which changes nothing. Then the shared ones are
+// taken from, the topic's and the node's, and what the first gave is given back when the second
+// refuses. The own ones are taken from last: nothing can come between on the loop, so that does not
+// fail. Between a Take and its Give another loop may be refused for the message in hand: limits err
+// on that side. Runs of like messages go by a credit (credit.go) and ask nobody.
 package limit

@@ -21,7 +21,7 @@ type Limits struct {
 	perService Rate
 	total      Rate
 	patterns   *Patterns
-	gates      int // loops that share the buckets
+	loops      int // that share the buckets
 
 	// Any goroutine.
 	node   Bucket
@@ -42,7 +42,7 @@ func New(s Settings, loops int) (*Limits, error) {
 		perService: PerSecond(s.PerService),
 		total:      PerSecond(s.Total),
 		patterns:   patterns,
-		gates:      loops,
+		loops:      loops,
 		topics:     NewTopics(PerSecond(s.PerTopic), topicsMax),
 	}, nil
 }
@@ -74,10 +74,9 @@ type Own struct {
 
 // Message is what the limits look at.
 type Message struct {
-	Topic []byte // canonical
-	// A response counts for its service and the node only, as does a message to the node itself.
-	Response bool
-	System   bool
+	Topic    []byte // canonical
+	Response bool   // counts for its service and the node only
+	System   bool   // to the node itself: likewise
 }
 
 // Refusal says which limit a message is over.

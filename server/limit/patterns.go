@@ -64,7 +64,8 @@ func (p *Patterns) Rate(i int) Rate { return p.rows[i].rate }
 func (p *Patterns) Pattern(i int) string { return p.rows[i].pattern.String() }
 
 // Matching returns the indexes of the patterns that match a canonical name, ascending; nil when
-// none does. It looks at every pattern: the caller keeps the result with the topic's route.
+// none does. It looks at every pattern: the caller keeps the result with what the gate remembers of
+// the topic.
 func (p *Patterns) Matching(name []byte) []int {
 	var matching []int
 	for i := range p.rows {

@@ -46,8 +46,8 @@ func (t *Topics) Rate() Rate { return t.rate }
 
 // Take takes one message of a canonical topic at nowMs; the results are those of Bucket.Take, but
 // never Gone. *cached is nil at first; afterwards it is the bucket that was asked, to be kept with
-// the topic's route by one goroutine and passed in again. While it stands no lock is taken. When
-// the rate is off *cached is left alone.
+// what the gate remembers of the topic, by one goroutine, and passed in again. While it stands no
+// lock is taken. When the rate is off *cached is left alone.
 func (t *Topics) Take(cached **Bucket, name []byte, nowMs int64) (retryAfterMs int64, ok bool) {
 	if t.rate.Off() {
 		return 0, true

@@ -35,7 +35,7 @@ const (
 // Counts is a loop's running totals. Loop only.
 type Counts [counterCount]uint64
 
-// Published is what the rest of the node sees of a loop's tally: the totals as of its last turn,
+// Published is what the rest of the node sees of a loop's counts: the totals as of its last turn,
 // and what they were when the running second and the one before began.
 type Published struct {
 	totals [counterCount]atomic.Uint64 // written by the loop only
@@ -47,7 +47,7 @@ type Published struct {
 	previous Counts // what was counted in the second before it
 }
 
-// Publish makes the tally visible. sec is the wall clock in seconds.
+// Publish makes the counts visible. sec is the wall clock in seconds.
 func (s *Published) Publish(sec int64, t *Counts) {
 	if sec != s.second {
 		s.roll(sec)

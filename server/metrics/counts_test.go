@@ -3,7 +3,7 @@ package metrics
 import "testing"
 
 // A rate is what the last whole second counted: not the running one, and not an older one.
-func TestStatsRates(t *testing.T) {
+func TestPublishedRates(t *testing.T) {
 	var s Published
 	var run Counts
 	turn := func(sec int64, messages int) {
@@ -49,7 +49,7 @@ func TestStatsRates(t *testing.T) {
 }
 
 // The sum over loops adds counts and keeps the largest maximum.
-func TestStatsSum(t *testing.T) {
+func TestPublishedSum(t *testing.T) {
 	var into Counts
 	for _, size := range []uint64{10, 400, 30} {
 		var s Published
@@ -62,7 +62,7 @@ func TestStatsSum(t *testing.T) {
 	}
 }
 
-func TestWindow(t *testing.T) {
+func TestEvents(t *testing.T) {
 	var w Events
 	for range 3 {
 		w.Add(50)
@@ -84,7 +84,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-func TestErrorWindow(t *testing.T) {
+func TestWindow(t *testing.T) {
 	var w Window
 	w.Add(50)
 	w.Add(50)

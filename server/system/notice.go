@@ -12,19 +12,25 @@ import (
 )
 
 // What the node says by itself. Each text is a whole message: header line and payload, the payload
-// JSON on one line. Appending allocates nothing when there is room, but for the audit.
+// JSON on one line. Appending allocates nothing when there is room, but for the audit. Not here:
+// what the subscribers of system.service.register, system.topic.subscribe and
+// system.topic.unsubscribe are told, which repeats a request's fields (system.go, notify; the
+// header line is the broker's, in its system.go, Notify).
 
 // Welcome is what a new connection is told (protocol §4).
 type Welcome struct {
-	ServiceID, NodeID       codec.UUID
-	Version                 string
-	PayloadBytes            int
-	TimeoutMs               uint64
-	OutstandingRequests     int64
-	HeartbeatMs, DeadlineMs int64 // heartbeat.retryMs and heartbeat.deregisterMs
+	ServiceID, NodeID         codec.UUID
+	Version                   string
+	PayloadBytes              int
+	TimeoutMs                 uint64
+	OutstandingRequests       int64
+	HeartbeatMs, DeregisterMs int64 // heartbeat.retryMs and heartbeat.deregisterMs
 }
 
-// AppendInitialize appends the greeting of a new connection.
+// AppendInitialize appends the greeting of a new connection:
+//
+//	{"serviceId":"…","nodeId":"…","serverVersion":"0.1.0","limits":{"payloadBytes":16384,…},
+//	"heartbeat":{"retryMs":30000,"deregisterMs":60000}}
 func AppendInitialize(b []byte, w *Welcome) []byte {
 	b = append(b, "publish:system.initialize:1.0.0\n{\"serviceId\":\""...)
 	b = w.ServiceID.Append(b)
@@ -41,7 +47,7 @@ func AppendInitialize(b []byte, w *Welcome) []byte {
 	b = append(b, `},"heartbeat":{"retryMs":`...)
 	b = strconv.AppendInt(b, w.HeartbeatMs, 10)
 	b = append(b, `,"deregisterMs":`...)
-	b = strconv.AppendInt(b, w.DeadlineMs, 10)
+	b = strconv.AppendInt(b, w.DeregisterMs, 10)
 	return append(b, `}}`...)
 }
 
@@ -53,7 +59,9 @@ const DroppedMax = 192
 
 // AppendDropped appends the notice about messages that a slow subscriber did not get
 // (protocol §9): how many were lost, how many gave way to newer ones, and from when to when (Unix
-// ms).
+// ms); conflated only when it is not 0:
+//
+//	{"count":3,"conflated":2,"since":"2026-11-23T20:14:02.118Z","until":"…"}
 func AppendDropped(b []byte, lost, conflated int, since, until int64) []byte {
 	b = append(b, "publish:system.dropped:1.0.0\n{\"count\":"...)
 	b = strconv.AppendInt(b, int64(lost), 10)
@@ -74,7 +82,9 @@ const (
 	FlowResumed = "resumed"
 )
 
-// AppendFlow appends what a publisher is told that is no longer read, or read on (protocol §9).
+// AppendFlow appends what a publisher is told that is no longer read, or read on (protocol §9):
+//
+//	{"state":"paused","topic":"orders.created"}
 func AppendFlow(b []byte, state, topic string) []byte {
 	b = append(b, "publish:system.flow:1.0.0\n{\"state\":\""...)
 	b = append(b, state...)
@@ -86,7 +96,9 @@ func AppendFlow(b []byte, state, topic string) []byte {
 // logModule is the module of a line that names none.
 const logModule = "node"
 
-// appendLogLine appends a line of the log. Its action is response, as existing consoles expect.
+// appendLogLine appends a line of the log. Its action is response, as existing consoles expect:
+//
+//	{"level":"warn","message":"…","module":"loop","timestamp":"…","serviceId":"…"}
 func appendLogLine(b []byte, level int, line *logging.Line) []byte {
 	b = append(b, "response:"+LogTopic+":1.0.0\n{\"level\":\""...)
 	b = append(b, logLevels[level].name...)
@@ -106,7 +118,9 @@ func appendLogLine(b []byte, level int, line *logging.Line) []byte {
 }
 
 // AppendTaken appends the audit of a message that a service sent and that is well formed. unixMs is
-// the time, timeoutMs the deadline that a request gets, 0 for what has none.
+// the time, timeoutMs the deadline that a request gets, 0 for what has none:
+//
+//	{"timestamp":"…","timeout":5000,"from":"…","message":{"header":{…},"payload":…}}
 func AppendTaken(
 	b []byte, unixMs int64, timeoutMs uint64, from codec.UUID, h *codec.Header, payload []byte,
 ) []byte {
@@ -121,7 +135,9 @@ func AppendTaken(
 }
 
 // AppendSent appends the audit of a message that a service was sent. maskedID is the request ID
-// that the header's masked one replaced, "" when there was none.
+// that the header's masked one replaced, "" when there was none; then maskedId is left out:
+//
+//	{"timestamp":"…","to":"…","message":{"header":{…},"payload":…},"maskedId":"…"}
 func AppendSent(
 	b []byte, unixMs int64, to codec.UUID, h *codec.Header, payload []byte, maskedID string,
 ) []byte {

@@ -21,8 +21,8 @@ type Caller interface {
 	Counts() *metrics.Counts
 	// Answer sends a payload under the request's topic, version and ID.
 	Answer(payload []byte)
-	// InBackground sends, later, what compose returns on a goroutine that serves all loops. The
-	// loop's counts are published before. false: too many wait.
+	// InBackground has compose run on the goroutine that serves all loops, and sends what it
+	// returns. The loop's counts are published before. false: too many wait.
 	InBackground(compose func() []byte) bool
 	// Register names the service, or changes what it is known as.
 	Register(p *Profile)
@@ -65,7 +65,7 @@ func invalid(field, message string) *Error {
 		[]codec.Detail{codec.TextDetail("field", field)}}
 }
 
-// Topics that others than this package's table have to do with.
+// Topics that are also named outside the table below.
 const (
 	HeartbeatTopic = "system.heartbeat"
 	LogTopic       = "system.log"

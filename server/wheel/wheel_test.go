@@ -145,13 +145,13 @@ func TestWheelAgainstList(t *testing.T) {
 	})
 }
 
-// tally counts expiries.
-type tally struct {
+// expiries counts them.
+type expiries struct {
 	count  int
 	expire func(t *Timer, now int64)
 }
 
-func (y *tally) Expire(t *Timer, now int64) {
+func (y *expiries) Expire(t *Timer, now int64) {
 	y.count++
 	if y.expire != nil {
 		y.expire(t, now)
@@ -166,7 +166,7 @@ func TestFollowNext(t *testing.T) {
 	} {
 		w, now := New(1_700_000_000_123), int64(1_700_000_000_123)
 		var at int64
-		y := &tally{expire: func(_ *Timer, now int64) { at = now }}
+		y := &expiries{expire: func(_ *Timer, now int64) { at = now }}
 		timer := Timer{Owner: y}
 		w.Add(&timer, now+delay)
 		calls := 0
@@ -187,7 +187,7 @@ func TestFollowNext(t *testing.T) {
 // also when Expire adds it again.
 func TestPastTimer(t *testing.T) {
 	w := New(1000)
-	y := &tally{}
+	y := &expiries{}
 	y.expire = func(timer *Timer, now int64) { w.Add(timer, now-500) }
 	timer := Timer{Owner: y}
 	w.Add(&timer, 10)
@@ -203,7 +203,7 @@ func TestPastTimer(t *testing.T) {
 func TestCancelInSameTick(t *testing.T) {
 	w := New(0)
 	var a, b Timer
-	y := &tally{expire: func(timer *Timer, _ int64) {
+	y := &expiries{expire: func(timer *Timer, _ int64) {
 		if timer == &a && !w.Cancel(&b) || timer == &b && !w.Cancel(&a) {
 			t.Error("the other one was not armed")
 		}
@@ -220,7 +220,7 @@ func TestCancelInSameTick(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	w, now := New(0), int64(0)
 	timers := make([]Timer, 100)
-	y := &tally{}
+	y := &expiries{}
 	for i := range timers {
 		timers[i].Owner = y
 	}
@@ -262,7 +262,7 @@ func BenchmarkWheel(b *testing.B) {
 		// Each timer is cascaded and fires; a loop with 10,000 of them.
 		w, now := New(0), int64(0)
 		timers := make([]Timer, 10_000)
-		y := &tally{}
+		y := &expiries{}
 		y.expire = func(timer *Timer, now int64) { w.Add(timer, now+5000) }
 		for i := range timers {
 			timers[i].Owner = y
@@ -279,7 +279,7 @@ func BenchmarkWheel(b *testing.B) {
 	})
 	b.Run("IdleHour", func(b *testing.B) {
 		w, now := New(0), int64(0)
-		timer := Timer{Owner: &tally{}}
+		timer := Timer{Owner: &expiries{}}
 		b.ReportAllocs()
 		for b.Loop() {
 			now += 3_600_000
