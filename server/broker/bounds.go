@@ -30,13 +30,13 @@ const (
 	// inboxTurn is bounds.inboxTurn. parcelBytes and parcelItems bound a parcel: few enough that
 	// the other loop soon has work, many enough that handing over is nothing to each.
 	inboxTurn   = 256 << 10
-	parcelBytes = 64 << 10
-	parcelItems = 256
+	parcelBytes = 256 << 10
+	parcelItems = 1024
 
 	// parcelKeep is how many bytes a parcel keeps for reuse.
-	parcelKeep = 2 * parcelBytes
+	parcelKeep = parcelBytes + parcelBytes/2
 
-	// parcelSpares is how many empty parcels a node keeps.
+	// parcelSpares is how many empty parcels a node keeps, and not more than fill one inbox.
 	parcelSpares = 32
 
 	// inboxKeep is how many parcels an empty inbox keeps room for.

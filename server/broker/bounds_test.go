@@ -26,7 +26,7 @@ func TestBoundsOf(t *testing.T) {
 			what: "a sixteenth is kept for answers", loops: 2,
 			droppable:  ringbuf.Limits{Bytes: 1<<20 - 1<<16, Messages: 1600},
 			limits:     ringbuf.Limits{Bytes: 1 << 20, Messages: 1700},
-			inboxBytes: 2 << 20,
+			inboxBytes: 16 << 20,
 		},
 		{
 			what: "at least 16 KiB and 64 messages", loops: 2,
@@ -35,14 +35,14 @@ func TestBoundsOf(t *testing.T) {
 			},
 			droppable:  ringbuf.Limits{Bytes: 112 << 10, Messages: 16},
 			limits:     ringbuf.Limits{Bytes: 128 << 10, Messages: 80},
-			inboxBytes: 2 << 20,
+			inboxBytes: 16 << 20,
 		},
 		{
 			what: "but no more than a quarter", loops: 2,
 			adjust:     func(c *config.Config) { c.Connection.OutboundBytes = 8 << 10 },
 			droppable:  ringbuf.Limits{Bytes: 6 << 10, Messages: 1600},
 			limits:     ringbuf.Limits{Bytes: 8 << 10, Messages: 1700},
-			inboxBytes: 2 << 20,
+			inboxBytes: 16 << 20,
 		},
 		{
 			what: "inboxes hold an eighth of memory.limit together", loops: 4,

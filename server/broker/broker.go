@@ -80,6 +80,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		registry: registry{services: make(map[codec.UUID]*service)},
 		empty:    make(chan struct{}, 1),
 	}
+	b.spares.most = min(parcelSpares, b.inboxBytes/parcelBytes)
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog
 	var err error
 	if b.rates, err = limit.New(limit.Settings{

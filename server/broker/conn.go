@@ -77,6 +77,7 @@ func (c *Conn) receive(in []byte) {
 			return
 		case codec.Binary, codec.Text:
 			c.hear()
+			l.crowded = nil // whatever filled an inbox before, it was not this message
 			l.dispatch(c, m.Data, m.Kind == codec.Text)
 			if l.crowded != nil {
 				l.hold(c)

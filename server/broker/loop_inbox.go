@@ -89,7 +89,7 @@ func (l *Loop) post(kind itemKind, fill func(p *parcel, it *item)) {
 
 // call has f run on the loop. Any goroutine.
 func (l *Loop) call(f func(*Loop)) {
-	l.post(itemCall, func(_ *parcel, it *item) { it.call = f })
+	l.post(itemCall, func(_ *parcel, it *item) { it.rare = &rare{call: f} })
 }
 
 // Writable says that the socket of the connection with that handle takes bytes again. Any
@@ -226,6 +226,6 @@ func (l *Loop) receive(p *parcel, it *item) {
 			}
 		}
 	case itemCall:
-		it.call(l)
+		it.rare.call(l)
 	}
 }

@@ -30,7 +30,7 @@ func TestInboxAgainstModel(t *testing.T) {
 				for range rapid.IntRange(1, 5).Draw(rt, "items") {
 					name := fmt.Sprint("item ", next)
 					next++
-					p.add(itemCall).call = func(*Loop) { got = append(got, name) }
+					p.add(itemCall).rare = &rare{call: func(*Loop) { got = append(got, name) }}
 					p.size += rapid.IntRange(0, 300).Draw(rt, "size")
 					want = append(want, name)
 				}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"mbserver/ringbuf"
@@ -60,7 +61,6 @@ type item struct {
 	topicLen  uint16 // request: bytes of its topic
 
 	start, end uint32 // the message's place in the parcel's bytes, unless body has it
-	dropped    uint32 // taken: how many deliveries were dropped
 
 	// ackRef: of a publish, who waits for the acknowledgement, if anybody; taken: whose it is;
 	// request: from is the requester; writable: slot and gen.
@@ -70,20 +70,32 @@ type item struct {
 	group *remoteGroup    // publish: its targets; immutable, shared with the sender's routes
 	body  *ringbuf.Shared // the message when it is large; nil: it is in the parcel's bytes
 
-	key               uint64 // publish: the route's
-	arrived, deadline int64  // request: loop ms
+	number uint64 // publish: the route's key; taken: how many deliveries were dropped
+	rare   *rare  // nil for most
+}
 
+// rare is what few items have.
+type rare struct {
 	original string      // publish: the request ID that a masked one replaced; only for the audit
 	call     func(*Loop) // call
 }
 
+// original is a publish's request ID that a masked one replaced, "" when nobody audits.
+func (it *item) original() string {
+	if it.rare == nil {
+		return ""
+	}
+	return it.rare.original
+}
+
 // itemCharge is what an item costs beside its bytes.
-const itemCharge = 128
+const itemCharge = 72
 
 // spares are a node's parcels that can be filled again: a few in a list, what a flood needs beyond
 // them in a pool that the garbage collector empties. The pool alone does not do: it keeps the last
 // one where it was freed, and who frees a parcel is another loop than the one that fills the next.
 type spares struct {
+	most  int // in the list; immutable
 	flood sync.Pool
 
 	// Guarded by mu.
@@ -115,7 +127,7 @@ func (s *spares) give(p *parcel) {
 	clear(p.items)
 	p.bytes, p.items, p.size = p.bytes[:0], p.items[:0], 0
 	s.mu.Lock()
-	listed := len(s.list) < parcelSpares
+	listed := len(s.list) < s.most
 	if listed {
 		s.list = append(s.list, p)
 	}
@@ -160,9 +172,10 @@ func (p *parcel) message(it *item) []byte {
 // packRequest makes q the last item's.
 func (p *parcel) packRequest(it *item, q *request) {
 	it.text, it.hops, it.from = q.text, q.hops, q.requester
-	it.arrived, it.deadline = q.arrived, q.deadline
 	it.idLen, it.topicLen = uint8(len(q.id)), uint16(len(q.topic))
 	it.start = uint32(len(p.bytes))
+	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.arrived))
+	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.deadline))
 	p.bytes = appendPacked(p.bytes, q)
 	it.end = uint32(len(p.bytes))
 	p.size += int(it.end - it.start)
@@ -172,8 +185,10 @@ func (p *parcel) packRequest(it *item, q *request) {
 func (p *parcel) request(it *item) request {
 	var q request
 	q.requester, q.text, q.hops = it.from, it.text, it.hops
-	q.arrived, q.deadline = it.arrived, it.deadline
-	q.unpack(p.bytes[it.start:it.end], it.idLen, it.topicLen)
+	b := p.bytes[it.start:it.end]
+	q.arrived = int64(binary.LittleEndian.Uint64(b))
+	q.deadline = int64(binary.LittleEndian.Uint64(b[8:]))
+	q.unpack(b[16:], it.idLen, it.topicLen)
 	return q
 }
 
@@ -191,7 +206,7 @@ func (l *Loop) parcelFor(to *Loop) *parcel {
 // sendCall has f run on another loop, in order with what else this one sends it. Loop only.
 func (l *Loop) sendCall(to *Loop, f func(*Loop)) {
 	p := l.parcelFor(to)
-	p.add(itemCall).call = f
+	p.add(itemCall).rare = &rare{call: f}
 	l.added(to, p)
 }
 

@@ -115,7 +115,10 @@ func (l *Loop) sendGroups(
 		p := l.parcelFor(g.loop)
 		it := p.add(itemPublish)
 		it.text, it.unaudited, it.ackRef = m.text, unaudited, ref
-		it.group, it.key, it.original = g, m.key, m.original
+		it.group, it.number = g, m.key
+		if m.original != "" {
+			it.rare = &rare{original: m.original}
+		}
 		if m.body != nil {
 			p.refer(it, m.body)
 		} else {
@@ -155,8 +158,8 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		return
 	}
 	var m outgoing
-	m.header, m.body, m.text, m.key = p.message(it), it.body, it.text, it.key
-	m.audit, m.original = !it.unaudited && l.broker.audited(), it.original
+	m.header, m.body, m.text, m.key = p.message(it), it.body, it.text, it.number
+	m.audit, m.original = !it.unaudited && l.broker.audited(), it.original()
 	var frames [2]ringbuf.Frame
 	var made [2]bool
 	sent, dropped := 0, 0
@@ -193,6 +196,6 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 func (l *Loop) sendTaken(ref ackRef, dropped int) {
 	p := l.parcelFor(ref.from.loop)
 	it := p.add(itemTaken)
-	it.ackRef, it.dropped = ref, uint32(dropped)
+	it.ackRef, it.number = ref, uint64(dropped)
 	l.added(ref.from.loop, p)
 }

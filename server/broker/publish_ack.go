@@ -71,7 +71,7 @@ func (a *acks) settle(l *Loop, ref ackRef, dropped int) {
 // taken is settle for an answer that came from another loop.
 func (a *acks) taken(l *Loop, it *item) {
 	if w := &a.slots[it.slot]; w.gen == it.gen {
-		a.settle(l, it.ackRef, int(it.dropped))
+		a.settle(l, it.ackRef, int(it.number))
 	}
 }
 

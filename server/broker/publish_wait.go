@@ -121,7 +121,8 @@ func (l *Loop) receivePatiently(in *parcel, it *item) {
 		body.B = append(body.B, in.message(it)...)
 	}
 	p := &parkedPublish{
-		ackRef: it.ackRef, loop: l, body: body, text: it.text, key: it.key, original: it.original,
+		ackRef: it.ackRef, loop: l, body: body, text: it.text, key: it.number,
+		original: it.original(),
 	}
 	for i, s := range it.group.targets {
 		if c := l.connOf(s); c != nil {

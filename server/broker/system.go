@@ -202,7 +202,7 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 		g := &groups[i]
 		in, p := &g.loop.inbox, b.spares.take()
 		var lost map[*service]int
-		if in.full.Load() || in.waiting.Load()+int64(len(body.B)) > int64(b.inboxBytes) {
+		if in.full.Load() || in.waiting.Load()+int64(len(body.B)+itemCharge) > int64(b.inboxBytes) {
 			lost = make(map[*service]int, len(g.targets))
 			for _, s := range g.targets {
 				lost[s]++

@@ -78,7 +78,7 @@ func (l *Loop) run() {
 	if invariants {
 		l.checkInvariants()
 	}
-	l.inTurn, l.crowded = false, nil
+	l.inTurn = false
 	l.armTimer()
 }
 
