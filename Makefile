@@ -38,7 +38,7 @@ test: ## go vet, then all tests, under the race detector where that means someth
 	$(if $(INSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m $(INSIDE))
 # As shipped: the memory and load tests mean nothing under the race detector. Then its contract part once more.
 	$(if $(OUTSIDE),$(GO) test -timeout 20m $(OUTSIDE))
-	$(if $(OUTSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m -run '^TestS[0-9]|^TestFlights' $(OUTSIDE))
+	$(if $(OUTSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m -run '^TestS[0-9]|^TestFlights|^TestChaos' $(OUTSIDE))
 
 lint: ## golangci-lint with .golangci.yml, the import arrows included
 	$(GO) run $(GOLANGCI) run $(PKG)
