@@ -134,8 +134,8 @@ func chaosPublish(t *testing.T, p *tcpPeer, publisher, count int) {
 	}
 }
 
-// Each request gets exactly one answer, whichever loops its requester and its service live on, while
-// a service leaves in the middle of it.
+// Each request gets exactly one answer, whichever loops its requester and its service live on,
+// while a service leaves in the middle of it.
 func TestChaosRequests(t *testing.T) {
 	const requesters, services, window = 4, 3, 64
 	each := *chaosRequests / requesters

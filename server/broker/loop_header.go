@@ -35,12 +35,12 @@ func (l *Loop) responseHeader(topic, version, id []byte) []byte {
 // newID returns a fresh random UUIDv4.
 func (l *Loop) newID() codec.UUID { return codec.NewUUID(l.random.Uint64(), l.random.Uint64()) }
 
-// messageIDs makes the IDs of messages that only need to differ: a UUIDv4 of which one half is
-// counted on from a random start, so that a message costs no random bits. They are unique, and not
-// secret. Loop only.
+// messageIDs makes the IDs of messages that only need to differ: UUIDv4s of which the last twelve
+// digits are counted on, as text, from a random start, so that a message costs no random bits and
+// mostly one digit. They are unique, and not secret. Loop only.
 type messageIDs struct {
-	hi, lo uint64
-	left   int // until the next start
+	text [36]byte
+	left int // until the next start
 }
 
 // messageIDRun is how many IDs follow one start.
@@ -49,10 +49,27 @@ const messageIDRun = 1 << 16
 // appendMessageID appends the next of them as text.
 func (l *Loop) appendMessageID(dst []byte) []byte {
 	m := &l.ids
-	if m.left == 0 {
-		m.hi, m.lo, m.left = l.random.Uint64(), l.random.Uint64(), messageIDRun
+	if m.left == 0 || !m.count() {
+		codec.AppendUUID(m.text[:0], l.random.Uint64(), l.random.Uint64())
+		m.left = messageIDRun
 	}
 	m.left--
-	m.lo++
-	return codec.AppendUUID(dst, m.hi, m.lo)
+	return append(dst, m.text[:]...)
+}
+
+// count goes on to the next ID; false: the digits are used up.
+func (m *messageIDs) count() bool {
+	for i := len(m.text) - 1; i >= len(m.text)-12; i-- {
+		switch m.text[i] {
+		case '9':
+			m.text[i] = 'a'
+			return true
+		case 'f':
+			m.text[i] = '0' // and one more in the digit before
+		default:
+			m.text[i]++
+			return true
+		}
+	}
+	return false
 }
