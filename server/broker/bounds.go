@@ -33,6 +33,10 @@ const (
 	parcelBytes = 256 << 10
 	parcelItems = 1024
 
+	// parcelBytesMin: each loop may be filling a parcel for each other one, all of which together
+	// are kept to a quarter of an inbox, but for so much each.
+	parcelBytesMin = 16 << 10
+
 	// parcelKeep is how many bytes a parcel keeps for reuse.
 	parcelKeep = parcelBytes + parcelBytes/2
 
@@ -108,7 +112,6 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	b := bounds{
 		droppable:           ringbuf.Limits{Bytes: ring.Bytes - reserve, Messages: ring.Messages},
 		inboxTurn:           inboxTurn,
-		parcelBytes:         parcelBytes,
 		parcelItems:         parcelItems,
 		payloadMax:          cfg.Message.PayloadMaxLength,
 		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
@@ -127,5 +130,6 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
 	share := int(cfg.Memory.Limit) / inboxShare / loops
 	b.inboxBytes = max(min(inboxBytesMax, share), 2*(b.maxFrame+itemCharge))
+	b.parcelBytes = min(parcelBytes, max(b.inboxBytes/4/loops, parcelBytesMin))
 	return b
 }

@@ -23,7 +23,9 @@ func TestMessageIDs(t *testing.T) {
 		next()
 	}
 	for _, row := range []struct{ from, to string }{
-		{"00000000000f", "000000000010"}, {"0000000009ff", "000000000a00"}, {"0fffffffffff", "100000000000"},
+		{"00000000000f", "000000000010"},
+		{"0000000009ff", "000000000a00"},
+		{"0fffffffffff", "100000000000"},
 	} {
 		copy(l.ids.text[24:], row.from)
 		if id := next(); id[24:] != row.to {

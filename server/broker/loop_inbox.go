@@ -147,6 +147,7 @@ func (l *Loop) takeInbox() {
 	in.mu.Lock()
 	in.taken, in.parcels = in.parcels, spare
 	in.takenLost, in.lost = in.lost, nil
+	in.full.Store(false) // what is accepted from here on is received behind those losses
 	in.mu.Unlock()
 	in.next = 0
 }
@@ -169,7 +170,7 @@ func (l *Loop) receiveParcel(p *parcel) {
 }
 
 // tellLost notes what was refused behind the parcels that have been received, for each subscriber
-// to be told, and lets the inbox take publishes again.
+// to be told.
 func (l *Loop) tellLost() {
 	in := &l.inbox
 	for s, n := range in.takenLost {
@@ -178,14 +179,6 @@ func (l *Loop) tellLost() {
 		}
 	}
 	in.takenLost = nil
-	if !in.full.Load() {
-		return
-	}
-	in.mu.Lock()
-	if in.lost == nil {
-		in.full.Store(false)
-	}
-	in.mu.Unlock()
 }
 
 // sendWord tells the loops that hold connections back that there is room.
