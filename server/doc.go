@@ -2,7 +2,7 @@
 // lifecycle.go starts them, opens the door last, and stops them from the top floor down. What a
 // node does stands on the floors:
 //
-//	door      connections arrive: limits, handshake, refusals, on ordinary goroutines
+//	door      connections arrive: limits, handshake, refusals; it never waits
 //	reactor   drives the loops, with gnet, and gives connections their sockets
 //	broker    what loops share, and the loops: who gets which message
 //	system    what the node itself says and answers; it stands below the broker
@@ -24,10 +24,10 @@
 //
 // # A PUBLISH, from its bytes to its subscribers
 //
-//  1. reactor/reactor.go OnTraffic: gnet has read the socket into its loop's buffer. It hands the
-//     bytes to broker/conn.go Receive, which begins the turn unless one runs (broker/turn.go
-//     begin): the clock is read once, and the end of the turn is scheduled behind the batch's other
-//     I/O events (reactor/reactor.go Schedule).
+//  1. reactor/reactor.go read: gnet's poller has reported the socket, whose bytes are read into the
+//     loop's buffer and handed to broker/conn.go Receive, which begins the turn unless one runs
+//     (broker/turn.go begin): the clock is read once, and the end of the turn is scheduled behind
+//     the batch's other I/O events (reactor/reactor.go Schedule).
 //  2. broker/conn.go receive: the connection's decoder (codec/tcp.go Next, codec/ws.go Next) cuts
 //     messages out of that buffer, in place.
 //  3. broker/dispatch.go dispatch: the header is parsed (codec/header.go Parse), the size checked,
@@ -53,7 +53,7 @@
 //     (broker/publish_wait.go publishPatiently). Where an inbox is filling, who fills it is not
 //     read (broker/conn_pause.go hold); what a full one refuses is lost to that loop's subscribers,
 //     and told (broker/loop_parcel.go mayFill, lose).
-//  7. reactor/reactor.go Run calls broker/turn.go Run: the turn ends. flush writes each connection
+//  7. reactor/reactor.go end calls broker/turn.go Run: the turn ends. flush writes each connection
 //     that has something to say, once (broker/conn.go flush, ringbuf/outbound.go Flush,
 //     reactor/socket_unix.go Writev). What the socket does not take goes to the connection's
 //     backlog (ringbuf/backlog.go); reactor/stall_linux.go waits for room and tells the loop
@@ -84,11 +84,12 @@
 //
 // # The rest
 //
-// A connection comes in through door/door.go accept, door/admission.go admit and handle (a place,
-// or a refusal) and, when it is a WebSocket, door/handshake.go upgrade; reactor/group.go Enroll
-// gives it to a loop, where broker/conn_open.go open makes a Conn of it and welcome greets it. It
-// ends in broker/conn_close.go: closeLater and abort decide, finishClose acts at the end of the
-// turn, leave removes every trace, free frees the slot.
+// A connection comes in through door/listener.go Ready, on the first loop, and door/admission.go
+// arrive (a place on a loop, or a refusal); there door/gate.go enter takes it and, when it is a
+// WebSocket, door/visitor.go ask. reactor/reactor.go Open gives it its socket, broker/conn_open.go
+// open makes a Conn of it and welcome greets it. It ends in broker/conn_close.go: closeLater and
+// abort decide, finishClose acts at the end of the turn, leave removes every trace, free frees the
+// slot.
 //
 // A message on a system topic goes from broker/system.go system to system/system.go Serve, and
 // through its table to the handler in the file of its group. What a handler needs of the connection

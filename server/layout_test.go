@@ -22,7 +22,7 @@ var arrows = map[string]string{
 
 	"server": "server/admin server/broker server/config server/door server/logging " +
 		"server/reactor",
-	"server/door":    "codec server/broker server/config server/reactor",
+	"server/door":    "codec server/broker server/config server/fair server/reactor",
 	"server/admin":   "server/metrics",
 	"server/reactor": "server/broker",
 	"server/broker": "codec ringbuf server/config server/fair server/limit server/logging " +
@@ -48,14 +48,17 @@ var arrows = map[string]string{
 
 // onlyImporters are those who may know a library or a part of the standard library.
 var onlyImporters = map[string]string{
-	"github.com/panjf2000/gnet/v2":       "server/reactor",
-	"github.com/gobwas/ws":               "client client/clienttest codec",
-	"github.com/VictoriaMetrics/metrics": "server/admin",
-	"github.com/coder/websocket":         "", // tests only
-	"pgregory.net/rapid":                 "",
-	"go.uber.org/goleak":                 "",
-	"net/http":                           "bench client server/admin",
-	"log":                                "",
+	"github.com/panjf2000/gnet/v2":             "", // of gnet only its poller is used
+	"github.com/panjf2000/gnet/v2/pkg/errors":  "server/reactor",
+	"github.com/panjf2000/gnet/v2/pkg/netpoll": "server/reactor",
+	"github.com/panjf2000/gnet/v2/pkg/queue":   "server/reactor",
+	"github.com/gobwas/ws":                     "client client/clienttest codec",
+	"github.com/VictoriaMetrics/metrics":       "server/admin",
+	"github.com/coder/websocket":               "", // tests only
+	"pgregory.net/rapid":                       "",
+	"go.uber.org/goleak":                       "",
+	"net/http":                                 "bench client server/admin",
+	"log":                                      "",
 }
 
 // Bounds of what a reader has to hold in mind.

@@ -29,8 +29,7 @@ func (n *Node) Start() (err error) {
 	if n.admin, err = admin.Start(n.cfg.Admin.Address, n.broker, about, n.log); err != nil {
 		return err
 	}
-	n.door.Open(n.reactors)
-	return nil
+	return n.door.Open(n.reactors)
 }
 
 // stop ends what runs, from the top floor down.

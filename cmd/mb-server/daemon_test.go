@@ -103,13 +103,8 @@ func find(lines []map[string]any, msg string) []map[string]any {
 	return found
 }
 
-// TestMain also watches for goroutines left behind; those of the pool that gnet's package starts
-// when it is loaded stay.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
-}
+// TestMain also watches for goroutines left behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStopsOnASignal(t *testing.T) {
 	drained := make(chan time.Duration, 1)

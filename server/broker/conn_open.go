@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"log/slog"
-	"net"
+	"net/netip"
 
 	"mbserver/codec"
 	"mbserver/server/metrics"
@@ -13,7 +13,8 @@ import (
 // Arrival is a connection that passed the door.
 type Arrival struct {
 	Transport Transport
-	Remote    *net.TCPAddr
+	Remote    netip.AddrPort
+	Answer    []byte // the door's to the handshake: goes out before all else
 	Rest      []byte // what came after the handshake
 }
 
@@ -57,6 +58,9 @@ func (l *Loop) open(a *Arrival, sock Socket) *Conn {
 	l.broker.Arrivals.Connected.Add(l.time.sec())
 	c.timer.Owner = c
 	c.armHeartbeat()
+	if len(a.Answer) > 0 {
+		l.sendRaw(c, a.Answer)
+	}
 	l.welcome(c)
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
 		l.log.Info("connected", "serviceId", c.id.String(),

@@ -99,6 +99,14 @@ func (l *Loop) sendNotice(c *Conn, message string) {
 	l.send(c, l.notice, nil, true)
 }
 
+// sendRaw writes bytes that are no message and have no frame, in order with the messages.
+func (l *Loop) sendRaw(c *Conn, b []byte) {
+	g := &l.turn.Frames[c.transport.directFrames()]
+	start := len(g.B)
+	g.B = append(g.B, b...)
+	c.push(g.Commit(start, 0, 0))
+}
+
 // sendControl delivers a WebSocket control frame.
 func (l *Loop) sendControl(c *Conn, kind codec.Kind, payload []byte) {
 	if c.state != stateOpen {

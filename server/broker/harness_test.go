@@ -6,7 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -273,7 +273,7 @@ func (n *testNode) connect(i int, t Transport) *testClient {
 	n.connections.Add(1)
 	l.load.Add(1)
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
-	remote := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
+	remote := netip.MustParseAddrPort("192.0.2.1:1")
 	k.Conn = l.Open(&Arrival{Transport: t, Remote: remote}, k.sock)
 	k.sock.owner = &k.Conn.service
 	if t == TransportWS {

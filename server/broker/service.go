@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"net"
+	"net/netip"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -18,8 +18,8 @@ type service struct {
 	id          codec.UUID
 	slot, gen   uint32
 	transport   Transport
-	connectedAt int64        // Unix ms
-	remote      *net.TCPAddr // for the log
+	connectedAt int64          // Unix ms
+	remote      netip.AddrPort // for the log
 
 	// Atomic.
 	profile     atomic.Pointer[system.Profile] // nil until registered

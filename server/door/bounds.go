@@ -4,9 +4,15 @@ import "time"
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
-	// handshakesMax is how many connections may be in the door at once: in their handshake, on
-	// their way to a loop, or being told why they may not come in.
+	// handshakesMax is how many arrivals may be in their handshake, or on their way out, at once.
 	handshakesMax = 4096
+
+	// acceptsMax is how many connections a listener takes before the loop looks at its others.
+	acceptsMax = 16
+
+	// parseAlways is how many bytes of a handshake's head are looked at whenever more of them come.
+	// A longer one is looked at when it ends, or has doubled.
+	parseAlways = 1 << 10
 
 	// acceptBackoffMin and acceptBackoffMax pace a listener that has no descriptor left.
 	acceptBackoffMin = 5 * time.Millisecond

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,29 +16,22 @@ import (
 	"mbserver/server/reactor"
 )
 
-// Door is where connections arrive: everything slow or hostile happens here, on ordinary
-// goroutines, each step with a deadline and a bound in bytes, before a loop sees the connection.
-// Its methods may be called by any goroutine.
+// Door is where connections arrive and are refused or shown in. It runs on the loops, where it
+// never waits: each step takes what is there, has a bound in bytes, and the whole a deadline. Its
+// methods may be called by any goroutine, Open and Close one after the other.
 type Door struct {
 	// Immutable after Bind.
 	broker           *broker.Broker
-	room             *reactor.Group
 	log              *slog.Logger
 	handshakeTimeout time.Duration
 	listeners        []*listener
 
+	// Immutable after Open.
+	gates []*gate // by loop; the first one's accepts
+
 	// Any goroutine.
-	arriving atomic.Int64
-	work     sync.WaitGroup
-
-	// Guarded by mu.
-	mu     sync.Mutex
-	inside map[net.Conn]struct{} // connections in their handshake; nil once the door is closed
-}
-
-type listener struct {
-	net.Listener
-	transport broker.Transport
+	visitors atomic.Int64  // on all loops: in their handshake, or hearing why they may not enter
+	empty    chan struct{} // a token when visitors has come to zero
 }
 
 // Bind listens on every port of the configuration, but accepts nobody before Open. An error names
@@ -48,7 +40,7 @@ func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error)
 	d := &Door{
 		broker: b, log: log.With("module", "door"),
 		handshakeTimeout: cfg.Connection.HandshakeTimeout,
-		inside:           make(map[net.Conn]struct{}),
+		empty:            make(chan struct{}, 1),
 	}
 	for _, l := range []struct {
 		transport broker.Transport
@@ -76,7 +68,7 @@ func (d *Door) listen(t broker.Transport, host string, port int) error {
 	}
 	for i, h := range hosts {
 		address := net.JoinHostPort(h, strconv.Itoa(port))
-		l, err := listenConfig.Listen(context.Background(), "tcp", address)
+		bound, err := listenConfig.Listen(context.Background(), "tcp", address)
 		if err != nil {
 			noIPv6 := errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 			if i > 0 && (noIPv6 || anyPort) {
@@ -84,8 +76,12 @@ func (d *Door) listen(t broker.Transport, host string, port int) error {
 			}
 			return fmt.Errorf("listening for %s: %w", t, err)
 		}
-		port = l.Addr().(*net.TCPAddr).Port
-		d.listeners = append(d.listeners, &listener{Listener: l, transport: t})
+		l, err := d.newListener(bound.(*net.TCPListener), t)
+		if err != nil {
+			return fmt.Errorf("listening for %s: %w", t, err)
+		}
+		port = l.address.Port
+		d.listeners = append(d.listeners, l)
 	}
 	return nil
 }
@@ -95,57 +91,57 @@ func (d *Door) listen(t broker.Transport, host string, port int) error {
 func (d *Door) Addr(transport string) string {
 	for _, l := range d.listeners {
 		if l.transport.String() == transport {
-			return l.Addr().String()
+			return l.address.String()
 		}
 	}
 	return ""
 }
 
-// Open begins to accept; who passes is enrolled in room.
-func (d *Door) Open(room *reactor.Group) {
-	d.room = room
-	for _, l := range d.listeners {
-		d.log.Info("listening", "transport", l.transport.String(), "address", l.Addr().String())
-		d.work.Add(1)
-		go d.accept(l)
+// Open begins to accept; who passes becomes a connection of one of room's loops.
+func (d *Door) Open(room *reactor.Group) (err error) {
+	for _, l := range d.broker.Loops() {
+		d.gates = append(d.gates, newGate(d, l, room.At(l)))
 	}
+	for _, l := range d.listeners {
+		d.log.Info("listening", "transport", l.transport.String(), "address", l.address.String())
+		l.gate = d.gates[0]
+		l.gate.room.Call(func() { err = errors.Join(err, l.watch()) })
+	}
+	return err
 }
 
-// Close stops accepting, cuts handshakes, and waits until nobody is in the door.
+// Close stops accepting, cuts handshakes, and waits until nobody is in the door: those that hear
+// why they may not enter are heard out.
 func (d *Door) Close() {
 	for _, l := range d.listeners {
-		_ = l.Close()
-	}
-	d.mu.Lock()
-	inside := d.inside
-	d.inside = nil
-	d.mu.Unlock()
-	for c := range inside {
-		_ = c.SetDeadline(time.Now())
-	}
-	d.work.Wait()
-}
-
-// accept takes connections until the listener is closed. A shortage of descriptors makes it wait,
-// never stop.
-func (d *Door) accept(l *listener) {
-	defer d.work.Done()
-	backoff := acceptBackoffMin
-	for {
-		c, err := l.Accept()
-		if err == nil {
-			backoff = acceptBackoffMin
-			d.admit(c, l.transport)
-			continue
+		if l.gate != nil {
+			l.gate.room.Call(l.close)
+		} else { // not opened
+			l.close()
 		}
-		if errors.Is(err, net.ErrClosed) {
+	}
+	// Whom the listeners let in is at its gate by now.
+	for _, g := range d.gates {
+		g.room.Call(g.cut)
+	}
+	patience := time.NewTimer(2 * refusedTime) // they have refusedTime, unless a loop has ended
+	defer patience.Stop()
+	for d.visitors.Load() > 0 {
+		select {
+		case <-d.empty:
+		case <-patience.C:
 			return
 		}
-		d.broker.Arrivals.Failed.Add(time.Now().Unix())
-		d.warn("cannot accept a connection", "transport", l.transport.String(),
-			"error", err.Error(), "retryMs", backoff.Milliseconds())
-		time.Sleep(backoff)
-		backoff = min(2*backoff, acceptBackoffMax)
+	}
+}
+
+// leave counts one visitor less.
+func (d *Door) leave() {
+	if d.visitors.Add(-1) == 0 {
+		select {
+		case d.empty <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -154,9 +150,11 @@ func (d *Door) warn(message string, attrs ...any) {
 	d.broker.Throttle.Log(d.log, slog.LevelWarn, message, attrs...)
 }
 
-// debug says why a handshake failed.
-func (d *Door) debug(c net.Conn, reason string) {
-	if d.log.Enabled(context.Background(), slog.LevelDebug) {
-		d.log.Debug("handshake failed", "remote", c.RemoteAddr().String(), "reason", reason)
+// recovered is deferred where a fault of ours must not end the loop: it is logged, and undo lets go
+// of what it left.
+func (d *Door) recovered(undo func()) {
+	if v := recover(); v != nil {
+		d.broker.Throttle.Log(d.log, slog.LevelError, "internal fault", "panic", fmt.Sprint(v))
+		undo()
 	}
 }

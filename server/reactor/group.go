@@ -1,10 +1,8 @@
 package reactor
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"mbserver/server/broker"
@@ -17,49 +15,45 @@ type Group struct {
 	broker   *broker.Broker
 	log      *slog.Logger
 	started  time.Time // the zero of the loops' clocks
-	reactors []*reactor
+	reactors []*Reactor
 	stall    *stallWatcher
+
+	// Any goroutine.
+	sockets table
 }
 
 // Start attaches a reactor to every loop and runs it. After an error nothing runs.
 func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 	g := &Group{broker: b, log: log.With("module", "loop"), started: time.Now()}
-	for _, l := range b.Loops() {
-		r := newReactor(g, l)
+	for i, l := range b.Loops() {
+		r, err := newReactor(g, l)
+		if err != nil {
+			g.discard()
+			return nil, fmt.Errorf("starting loop %d: %w", i, err)
+		}
 		l.Attach(r)
 		g.reactors = append(g.reactors, r)
 	}
 	var err error
-	if g.stall, err = newStallWatcher(g); err != nil {
+	if g.stall, err = newStallWatcher(g); err != nil { // its goroutine knows all reactors
+		g.discard()
 		return nil, fmt.Errorf("watching stalled sockets: %w", err)
 	}
-	for i, r := range g.reactors {
-		if err := r.start(); err != nil {
-			g.reactors = g.reactors[:i]
-			g.Stop()
-			return nil, fmt.Errorf("starting loop %d: %w", i, err)
-		}
+	for _, r := range g.reactors {
+		go r.run()
 	}
 	return g, nil
 }
 
-// errNotOpened is why a connection that gnet took has not come to its loop.
-var errNotOpened = errors.New("the loop did not open it")
-
-// Enroll hands c to the loop with the fewest connections. c is closed in any case: the loop has a
-// duplicate.
-func (g *Group) Enroll(c net.Conn, a *broker.Arrival) error {
-	l := g.broker.LoopFor()
-	e := &enrolment{Arrival: a}
-	_, err := g.reactors[l.Index()].client.EnrollContext(c, e)
-	if err == nil && !e.opened {
-		err = errNotOpened
+// discard closes what has not run yet.
+func (g *Group) discard() {
+	for _, r := range g.reactors {
+		_ = r.poller.Close() // nothing was ever in it
 	}
-	if err != nil {
-		l.GiveBack()
-	}
-	return err
 }
+
+// At returns the reactor of a loop.
+func (g *Group) At(l *broker.Loop) *Reactor { return g.reactors[l.Index()] }
 
 // Stop ends every loop. Connections that are left are closed.
 func (g *Group) Stop() {
@@ -67,9 +61,4 @@ func (g *Group) Stop() {
 		r.stop()
 	}
 	g.stall.close()
-}
-
-// complain writes a rate-limited line about what should not happen.
-func (g *Group) complain(message string, err error) {
-	g.broker.Throttle.Log(g.log, slog.LevelError, message, "error", err.Error())
 }

@@ -15,13 +15,12 @@ import (
 const CanPause = true
 
 // PauseReading implements broker.Socket: a silenced descriptor stays in gnet's epoll with no events
-// asked for. Errors and hang-ups are still reported. That is safe only because gnet never writes
-// for this node, and so never changes the events itself.
-func (s *gnetSocket) PauseReading(paused bool) {
+// asked for. Errors and hang-ups are still reported.
+func (s *socket) PauseReading(paused bool) {
 	r := s.reactor
 	if r.epoll == 0 {
 		var err error
-		if r.epoll, err = findEpoll(s.fd, r.group.stall.epoll); err != nil {
+		if r.epoll, err = findEpoll(int(s.fd), r.group.stall.epoll); err != nil {
 			r.group.complain("cannot leave a socket unread", err)
 			r.epoll = -1
 		}
@@ -29,18 +28,18 @@ func (s *gnetSocket) PauseReading(paused bool) {
 	if r.epoll < 0 {
 		return
 	}
-	ev := unix.EpollEvent{Fd: int32(s.fd)}
+	ev := unix.EpollEvent{Fd: s.fd}
 	if !paused {
 		// As gnet's poller asks for (pkg/netpoll, ReadEvents).
 		ev.Events = unix.EPOLLIN | unix.EPOLLPRI
 	}
-	if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_MOD, s.fd, &ev); err != nil {
+	if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_MOD, int(s.fd), &ev); err != nil {
 		r.group.complain("cannot leave a socket unread", err)
 	}
 }
 
-// findEpoll returns the epoll descriptor, other than not, that watches fd:
-// gnet keeps its own to itself.
+// findEpoll returns the epoll descriptor, other than not, that watches fd: gnet's poller keeps its
+// own to itself.
 func findEpoll(fd, not int) (int, error) {
 	infos, err := filepath.Glob("/proc/self/fdinfo/*")
 	if err != nil {

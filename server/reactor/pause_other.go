@@ -5,4 +5,4 @@ package reactor
 // CanPause says whether a single socket can be left unread here.
 const CanPause = false
 
-func (s *gnetSocket) PauseReading(bool) {}
+func (s *socket) PauseReading(bool) {}

@@ -1,104 +1,160 @@
 package reactor
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/panjf2000/gnet/v2"
-	"github.com/panjf2000/gnet/v2/pkg/logging"
-	"github.com/panjf2000/gnet/v2/pkg/pool/goroutine"
+	gnet "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/queue"
+	"golang.org/x/sys/unix"
 
 	"mbserver/server/broker"
 )
 
-// reactor drives one loop with one gnet event loop, and is the loop's driver. gnet's own engine is
-// a client without listeners: the door accepts, and enrolls what has passed. One gnet client per
-// loop lets the door choose the loop.
-type reactor struct {
-	gnet.BuiltinEventEngine
-
+// Reactor drives one loop with one of gnet's pollers, and is the loop's driver. Of gnet it takes
+// that and no more: the poller waits for descriptors and runs what other goroutines ask for. What
+// gnet keeps for each connection (buffers, addresses, a table) this node does not need, and it
+// would be half of what an idle connection costs.
+type Reactor struct {
 	// Immutable after newReactor.
 	group  *Group
 	loop   *broker.Loop
-	client *gnet.Client // nil until started
-	timer  *time.Timer  // calls Schedule when the wheel's next timer is due
-	yield  *time.Timer  // calls Schedule after the sockets had their turn
+	timer  *time.Timer // calls Schedule when the wheel's next timer is due
+	yield  *time.Timer // calls Schedule after the sockets had their turn
+	finish queue.Func  // end, bound once
+	poller *netpoll.Poller
+	ended  chan struct{} // closed when the loop has stopped
+
+	// Guarded by mu.
+	mu      sync.RWMutex // held for reading while something is given to the poller
+	stopped bool         // the poller takes nothing more
 
 	// Atomic.
-	// events is known from the first connection on; nothing can wake a loop before.
-	events atomic.Pointer[gnet.EventLoop]
-	armed  atomic.Bool // a turn's end is queued
+	armed atomic.Bool // a turn's end is queued
 
 	// Owned by the loop.
-	epoll  int // gnet's epoll descriptor; 0 = not looked for, -1 = not found
-	streak int // turns in a row that ended with a full inbox
+	guests map[int]Guest // who minds descriptors that are not connections, by descriptor
+	buf    []byte        // for one read
+	epoll  int           // the poller's epoll descriptor; 0 = not looked for, -1 = not found
+	streak int           // turns in a row that ended with a full inbox
 }
 
-// enrolment is an arrival on its way from the door to its loop.
-type enrolment struct {
-	*broker.Arrival
-	opened bool // set by the loop; read by the door after the hand-over
+// Guest minds a descriptor that is no connection of the node, or not yet.
+type Guest interface {
+	// Ready is called when the descriptor can be read, or has failed. buf is the loop's and valid
+	// until Ready returns. It must not panic. Loop only.
+	Ready(buf []byte)
 }
 
-// gnet starts a pool of workers for calls that this node never makes;
-// its two tickers would be work at idle.
-func init() { goroutine.DefaultWorkerPool.Release() }
-
-func newReactor(g *Group, l *broker.Loop) *reactor {
-	r := &reactor{group: g, loop: l}
+func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
+	r = &Reactor{
+		group: g, loop: l,
+		ended:  make(chan struct{}),
+		guests: make(map[int]Guest),
+		buf:    make([]byte, readMax),
+	}
+	r.finish = func(any) error { r.end(); return nil }
+	if r.poller, err = netpoll.OpenPoller(); err != nil {
+		return nil, err
+	}
 	r.timer = time.AfterFunc(time.Hour, r.Schedule)
 	r.timer.Stop()
 	r.yield = time.AfterFunc(time.Hour, r.Schedule)
 	r.yield.Stop()
-	return r
+	return r, nil
 }
 
-func (r *reactor) start() (err error) {
-	// The door's connections have TCP_NODELAY from Go: gnet need not set it again.
-	r.client, err = gnet.NewClient(r, gnet.WithNumEventLoop(1), gnet.WithReadBufferCap(readMax),
-		gnet.WithLogger(gnetLogger{r.group.log}), gnet.WithTCPNoDelay(gnet.TCPDelay))
-	if err != nil {
-		return err
+// run is the loop's goroutine.
+func (r *Reactor) run() {
+	defer close(r.ended)
+	err := r.poller.Polling(r.event)
+	if err != nil && !errors.Is(err, gnet.ErrEngineShutdown) {
+		r.group.complain("a loop has ended", err)
 	}
-	return r.client.Start()
+	r.mu.Lock()
+	r.stopped = true
+	r.mu.Unlock()
+	r.group.sockets.each(func(s *socket) {
+		if s.reactor == r {
+			s.end(false)
+		}
+	})
 }
 
-func (r *reactor) stop() {
+// stop ends the loop and closes the connections that are left.
+func (r *Reactor) stop() {
 	r.timer.Stop()
 	r.yield.Stop()
-	_ = r.client.Stop()
+	r.post(func(any) error { return gnet.ErrEngineShutdown })
+	<-r.ended
+	_ = r.poller.Close() // its descriptors are gone in any case
+}
+
+// post has the loop call f between two looks at its sockets, or says that it has stopped. Any
+// goroutine.
+func (r *Reactor) post(f queue.Func) bool {
+	r.mu.RLock() // the poller is not closed meanwhile
+	defer r.mu.RUnlock()
+	if r.stopped {
+		return false
+	}
+	if err := r.poller.Trigger(queue.HighPriority, f, nil); err != nil {
+		r.group.complain("cannot wake a loop", err)
+	}
+	return true
+}
+
+// Do has the loop call f between two looks at its sockets. When it is false the loop has stopped.
+// f must not panic. Any goroutine.
+func (r *Reactor) Do(f func()) bool {
+	return r.post(func(any) error { f(); return nil })
+}
+
+// Call has the loop call f, and waits for that. When the loop has stopped, f is called here. f must
+// not panic. Any goroutine but the loop's.
+func (r *Reactor) Call(f func()) {
+	done := make(chan struct{})
+	if r.Do(func() { f(); close(done) }) {
+		select {
+		case <-done:
+			return
+		case <-r.ended:
+		}
+		select {
+		case <-done: // just before the end
+			return
+		default:
+		}
+	}
+	<-r.ended
+	f()
 }
 
 // Now implements broker.Driver.
-func (r *reactor) Now() broker.Clock {
+func (r *Reactor) Now() broker.Clock {
 	t := time.Now()
 	return broker.Clock{Ms: t.Sub(r.group.started).Milliseconds(), Unix: t.UnixMilli()}
 }
 
 // Schedule implements broker.Driver.
-func (r *reactor) Schedule() {
-	events := r.events.Load()
-	if events == nil || !r.armed.CompareAndSwap(false, true) {
-		return
-	}
-	if (*events).Execute(context.Background(), r) != nil {
-		r.armed.Store(false) // the engine has stopped
+func (r *Reactor) Schedule() {
+	if r.armed.CompareAndSwap(false, true) && !r.post(r.finish) {
+		r.armed.Store(false)
 	}
 }
 
 // ScheduleAt implements broker.Driver.
-func (r *reactor) ScheduleAt(ms int64) {
+func (r *Reactor) ScheduleAt(ms int64) {
 	r.timer.Reset(time.Until(r.group.started.Add(time.Duration(ms) * time.Millisecond)))
 }
 
-// Run implements gnet.Runnable: the end of a turn.
-func (r *reactor) Run(context.Context) error {
+// end is the end of a turn.
+func (r *Reactor) end() {
 	l := r.loop
 	if r.streak < streakMax {
 		r.armed.Store(false)
@@ -108,80 +164,100 @@ func (r *reactor) Run(context.Context) error {
 		} else {
 			r.streak = 0
 		}
-		return nil
+		return
 	}
-	// The bound is reached. armed stays true during this turn, so Schedule queues nothing and gnet
-	// polls next. A wish made meanwhile (timer, another loop) was refused: yield repeats it after
-	// the poll.
+	// The bound is reached. armed stays true during this turn, so Schedule queues nothing and the
+	// poller looks at the sockets next. A wish made meanwhile (timer, another loop) was refused:
+	// yield repeats it after that.
 	r.streak = 0
 	l.Run()
 	r.armed.Store(false)
 	r.yield.Reset(0)
+}
+
+// event takes what the poller reports of one descriptor.
+func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+	if s := r.group.sockets.get(fd); s != nil && s.reactor == r {
+		if over(ev) {
+			s.end(false)
+		} else {
+			r.read(s)
+		}
+	} else if g := r.guests[fd]; g != nil {
+		g.Ready(r.buf)
+	}
 	return nil
 }
 
-// OnOpen implements gnet.EventHandler: an arrival has passed the door.
-func (r *reactor) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
-	if r.events.Load() == nil {
-		events := gc.EventLoop()
-		r.events.Store(&events)
+// read takes what has arrived for a connection.
+func (r *Reactor) read(s *socket) {
+	for {
+		n, err := unix.Read(int(s.fd), r.buf)
+		switch {
+		case n > 0:
+			s.conn.Receive(r.buf[:n])
+		case err == nil:
+			s.end(false)
+		case err == unix.EINTR:
+			continue
+		case err != unix.EAGAIN:
+			s.end(true)
+		}
+		return
 	}
-	a := gc.Context().(*enrolment)
-	gc.SetContext(nil)
-	sock := &gnetSocket{reactor: r, conn: gc, fd: gc.Fd()}
-	c := r.loop.Open(a.Arrival, sock)
-	if c == nil {
-		return nil, gnet.Close
+}
+
+// Watch reports to g that fd can be read, until Forget, Open or the descriptor's end. Loop only.
+func (r *Reactor) Watch(fd int, g Guest) error {
+	if err := r.watch(fd); err != nil {
+		return err
 	}
-	sock.slot, sock.gen = c.Handle()
-	gc.SetContext(c)
-	a.opened = true
-	c.Receive(a.Rest)
-	return nil, gnet.None
+	r.guests[fd] = g
+	return nil
 }
 
-// OnTraffic implements gnet.EventHandler.
-func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
-	c, _ := gc.Context().(*broker.Conn)
-	if c == nil {
-		return gnet.Close
+func (r *Reactor) watch(fd int) error {
+	return r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, false)
+}
+
+// Forget ends what Watch began. The descriptor stays open. Loop only.
+func (r *Reactor) Forget(fd int) {
+	delete(r.guests, fd)
+	if err := r.poller.Delete(fd); err != nil {
+		r.group.complain("cannot leave a descriptor alone", err)
 	}
-	in, _ := gc.Peek(-1)
-	c.Receive(in)
-	_, _ = gc.Discard(-1)
-	return gnet.None
 }
 
-// OnClose implements gnet.EventHandler: the peer has ended the connection. The descriptor is still
-// open here, and closed by gnet right after.
-func (r *reactor) OnClose(gc gnet.Conn, err error) gnet.Action {
-	c, _ := gc.Context().(*broker.Conn)
-	if c == nil {
-		return gnet.None
+// Close ends what Watch began and closes the descriptor, which takes it out of the poller. Loop
+// only.
+func (r *Reactor) Close(fd int) {
+	delete(r.guests, fd)
+	_ = unix.Close(fd)
+}
+
+// errNotOpened says that a fault of ours prevented a connection.
+var errNotOpened = errors.New("the loop did not open it")
+
+// Open makes a connection of this loop of fd, which a guest may have minded until now. After an
+// error fd is closed. Loop only.
+func (r *Reactor) Open(fd int, a *broker.Arrival) (err error) {
+	if r.guests[fd] != nil {
+		delete(r.guests, fd)
+	} else if err = r.watch(fd); err != nil {
+		_ = unix.Close(fd)
+		return fmt.Errorf("watching it: %w", err)
 	}
-	gc.SetContext(nil)
-	c.PeerClosed(err != nil && !isEOF(err))
-	return gnet.None
+	s := &socket{reactor: r, fd: int32(fd)}
+	if s.conn = r.loop.Open(a, s); s.conn == nil {
+		_ = unix.Close(fd)
+		return errNotOpened
+	}
+	r.group.sockets.put(fd, s)
+	s.conn.Receive(a.Rest)
+	return nil
 }
 
-func isEOF(err error) bool {
-	var call *os.SyscallError
-	return errors.Is(err, io.EOF) || errors.As(err, &call) && call.Err == io.EOF
-}
-
-// gnetLogger passes gnet's own complaints to the node's log; it has none in normal operation.
-type gnetLogger struct{ log *slog.Logger }
-
-var _ logging.Logger = gnetLogger{}
-
-func (g gnetLogger) Debugf(format string, args ...any) {}
-func (g gnetLogger) Infof(format string, args ...any)  {}
-func (g gnetLogger) Warnf(format string, args ...any) {
-	g.log.Warn("gnet: " + fmt.Sprintf(format, args...))
-}
-func (g gnetLogger) Errorf(format string, args ...any) {
-	g.log.Error("gnet: " + fmt.Sprintf(format, args...))
-}
-func (g gnetLogger) Fatalf(format string, args ...any) {
-	g.log.Error("gnet: " + fmt.Sprintf(format, args...))
+// complain writes a rate-limited line about what should not happen.
+func (g *Group) complain(message string, err error) {
+	g.broker.Throttle.Log(g.log, slog.LevelError, message, "error", err.Error())
 }

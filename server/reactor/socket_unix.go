@@ -5,27 +5,24 @@ package reactor
 import (
 	"unsafe"
 
-	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"mbserver/server/broker"
 )
 
-// gnetSocket is the write side of an enrolled connection. It writes to the descriptor itself:
-// gnet's outbound buffer is unbounded, and its Write closes the connection, and calls back, from
-// within the call. Owned by the loop.
-type gnetSocket struct {
-	reactor *reactor
-	conn    gnet.Conn
-	fd      int
-	watched bool // the stall watcher knows the descriptor
-
-	slot, gen uint32 // the connection's
+// socket is a connection's descriptor. Owned by the loop.
+type socket struct {
+	reactor *Reactor     // immutable
+	conn    *broker.Conn // immutable after Open
+	fd      int32        // -1 when closed
+	watched bool         // the stall watcher knows the descriptor
 }
 
 // Write implements ringbuf.Writer.
-func (s *gnetSocket) Write(p []byte) (int, error) {
+func (s *socket) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
-		n, err := unix.Write(s.fd, p[written:])
+		n, err := unix.Write(int(s.fd), p[written:])
 		if n > 0 {
 			written += n
 		}
@@ -37,7 +34,7 @@ func (s *gnetSocket) Write(p []byte) (int, error) {
 }
 
 // Writev implements ringbuf.Writer. len(bufs) is at most the 1024 that systems allow.
-func (s *gnetSocket) Writev(bufs [][]byte) (int, error) {
+func (s *socket) Writev(bufs [][]byte) (int, error) {
 	var array [256]unix.Iovec
 	iov := array[:0]
 	total := 0
@@ -82,18 +79,29 @@ func retry(err error) (stop bool, _ error) {
 }
 
 // AwaitWritable implements broker.Socket.
-func (s *gnetSocket) AwaitWritable() error {
+func (s *socket) AwaitWritable() error {
 	err := s.reactor.group.stall.watch(s, s.watched)
 	s.watched = true
 	return err
 }
 
 // CloseWrite implements broker.Socket.
-func (s *gnetSocket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
+func (s *socket) CloseWrite() { _ = unix.Shutdown(int(s.fd), unix.SHUT_WR) }
 
-// Close implements broker.Socket. OnClose follows within the call and ignores the connection,
-// because it has no context then.
-func (s *gnetSocket) Close() {
-	s.conn.SetContext(nil)
-	_ = s.conn.EventLoop().Close(s.conn)
+// Close implements broker.Socket. Closing the only descriptor of a socket takes it out of every
+// epoll; nothing in the node duplicates one.
+func (s *socket) Close() {
+	if s.fd < 0 {
+		return
+	}
+	s.reactor.group.sockets.remove(int(s.fd))
+	_ = unix.Close(int(s.fd))
+	s.fd = -1
+}
+
+// end tells the connection that its peer has ended it. reset says that the peer reads nothing more.
+// The descriptor is still open in the call.
+func (s *socket) end(reset bool) {
+	s.conn.PeerClosed(reset)
+	s.Close()
 }

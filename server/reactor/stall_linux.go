@@ -41,17 +41,18 @@ const stopEvent = -1
 
 // watch arranges one Writable for s's connection when its descriptor takes bytes again. again says
 // that it was watched before. Called by the loop that owns s.
-func (w *stallWatcher) watch(s *gnetSocket, again bool) error {
+func (w *stallWatcher) watch(s *socket, again bool) error {
+	slot, gen := s.conn.Handle()
 	ev := unix.EpollEvent{
 		Events: unix.EPOLLOUT | unix.EPOLLONESHOT,
-		Fd:     int32(s.reactor.loop.Index())<<slotBits | int32(s.slot),
-		Pad:    int32(s.gen),
+		Fd:     int32(s.reactor.loop.Index())<<slotBits | int32(slot),
+		Pad:    int32(gen),
 	}
 	op := unix.EPOLL_CTL_ADD
 	if again {
 		op = unix.EPOLL_CTL_MOD
 	}
-	return unix.EpollCtl(w.epoll, op, s.fd, &ev)
+	return unix.EpollCtl(w.epoll, op, int(s.fd), &ev)
 }
 
 // slotBits is how much of an event's data is the slot; the sign bit stays free for stopEvent.

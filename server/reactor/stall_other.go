@@ -13,8 +13,9 @@ const stallRetry = 5 * time.Millisecond
 
 func newStallWatcher(*Group) (*stallWatcher, error) { return &stallWatcher{}, nil }
 
-func (w *stallWatcher) watch(s *gnetSocket, _ bool) error {
-	time.AfterFunc(stallRetry, func() { s.reactor.loop.Writable(s.slot, s.gen) })
+func (w *stallWatcher) watch(s *socket, _ bool) error {
+	slot, gen := s.conn.Handle()
+	time.AfterFunc(stallRetry, func() { s.reactor.loop.Writable(slot, gen) })
 	return nil
 }
 

@@ -7,9 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenConfig sets keep-alive once, on the listening socket: what it accepts inherits the options
-// (tcp(7), socket(7)), which saves four system calls a connection.
-var listenConfig = net.ListenConfig{KeepAlive: -1, Control: keepAlive}
+// listenConfig sets the options of connections once, on the listening socket: what it accepts
+// inherits them (tcp(7), socket(7)), which saves five system calls a connection.
+var listenConfig = func() (c net.ListenConfig) {
+	c.KeepAlive, c.Control = -1, setOptions
+	c.SetMultipathTCP(false)
+	return c
+}()
 
 // The values that Go gives connections itself (net.KeepAliveConfig).
 const (
@@ -18,7 +22,7 @@ const (
 	keepAliveCount    = 9  // unanswered probes that end a connection
 )
 
-func keepAlive(_, _ string, c syscall.RawConn) error {
+func setOptions(_, _ string, c syscall.RawConn) error {
 	var err error
 	set := func(fd uintptr) {
 		for _, o := range [...]struct{ level, name, value int }{
@@ -26,6 +30,7 @@ func keepAlive(_, _ string, c syscall.RawConn) error {
 			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle},
 			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval},
 			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}, // a turn writes whole messages, once
 		} {
 			if err = unix.SetsockoptInt(int(fd), o.level, o.name, o.value); err != nil {
 				return

@@ -1,0 +1,299 @@
+package door
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbserver/codec"
+	"mbserver/server/broker"
+	"mbserver/server/config"
+)
+
+// Arrivals of both transports are shown in, on all loops.
+func TestArrivalsAreShownIn(t *testing.T) {
+	h := open(t, nil)
+	for range 20 {
+		for _, transport := range transports {
+			h.enter(transport)
+		}
+	}
+	if n := h.visitors.Load(); n != 0 {
+		t.Errorf("%d visitors", n)
+	}
+}
+
+// A handshake may come in pieces of any size, and is not parsed once for each of them.
+func TestHandshakeInPieces(t *testing.T) {
+	h := open(t, nil)
+	long := strings.Replace(upgradeHead, "\r\n\r\n",
+		strings.Repeat("\r\nX-Filler: "+strings.Repeat("x", 80), 80)+"\r\n\r\n", 1)
+	for _, tt := range []struct {
+		head  string
+		piece int
+	}{{upgradeHead, 1}, {upgradeHead, 7}, {long, 100}, {long, 5000}} {
+		g := h.dial(broker.TransportWS)
+		for rest := tt.head; rest != ""; {
+			n := min(tt.piece, len(rest))
+			g.say(rest[:n])
+			rest = rest[n:]
+		}
+		g.shown(broker.TransportWS)
+	}
+
+	v, parsed := &visitor{}, 0
+	for n := 1; n <= len(long); n++ {
+		head := []byte(long[:n])
+		if v.worthParsing(head) {
+			v.parsed = n
+			parsed++
+		}
+		v.head = head
+	}
+	if v.parsed != len(long) {
+		t.Errorf("the end of the head was not seen: %d of %d bytes parsed", v.parsed, len(long))
+	}
+	if most := parseAlways + 8; parsed > most {
+		t.Errorf("a head that comes byte by byte was parsed %d times, at most %d", parsed, most)
+	}
+	endless := make([]byte, codec.MaxHandshake)
+	if v := (&visitor{parsed: len(endless) - 1, head: endless[:len(endless)-1]}); !v.worthParsing(
+		endless) {
+		t.Error("a head without an end is not looked at when it is as long as one may be")
+	}
+}
+
+// Who may not enter is told why, and takes nobody's place.
+func TestConnectionLimit(t *testing.T) {
+	h := open(t, func(c *config.Config) { c.Connection.MaxConcurrent = 2 })
+	first, _ := h.enter(broker.TransportTCP), h.enter(broker.TransportWS)
+	for range 3 {
+		g := h.dial(broker.TransportTCP)
+		if m := g.frame(); !strings.Contains(m, "connection_limit") {
+			t.Errorf("the refusal is %q", m)
+		}
+		g.ended()
+		g = h.dial(broker.TransportWS)
+		g.say(upgradeHead + "and more than it was asked for")
+		status, body := g.answer()
+		if status != 503 || !strings.Contains(body, "connection_limit") {
+			t.Errorf("the refusal is %d %q", status, body)
+		}
+		g.ended()
+	}
+	_ = first.Close()
+	h.eventually("a place becomes free", func() bool {
+		g := h.dial(broker.TransportTCP)
+		return strings.HasPrefix(g.frame(), "publish:system.initialize:")
+	})
+	h.eventually("the refused are gone", func() bool { return h.visitors.Load() == 0 })
+	if n := h.broker.Arrivals.Rejected.Read(0).Total; n < 6 {
+		t.Errorf("%d refusals were counted", n)
+	}
+}
+
+// With as many in their handshake as there may be, others are turned away at once; who has no
+// handshake enters.
+func TestHandshakeLimit(t *testing.T) {
+	h := open(t, func(c *config.Config) { c.Connection.MaxConcurrent = 1 })
+	h.visitors.Add(handshakesMax)
+	g := h.dial(broker.TransportWS)
+	if status, body := g.answer(); status != 503 || !strings.Contains(body, "handshake_limit") {
+		t.Errorf("the refusal is %d %q", status, body)
+	}
+	g.ended()
+	h.enter(broker.TransportTCP)
+	g = h.dial(broker.TransportTCP)
+	if m := g.frame(); !strings.Contains(m, "connection_limit") {
+		t.Errorf("the refusal is %q", m)
+	}
+	g.ended()
+	h.visitors.Add(-handshakesMax)
+}
+
+// A handshake that does not end in time is cut, as is a refused peer that does not leave; its place
+// is free again.
+func TestTimeIsBounded(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	h := open(t, func(c *config.Config) {
+		c.Connection.MaxConcurrent = 3
+		c.Connection.HandshakeTimeout = limit
+	})
+	began := time.Now()
+	silent, halfway := h.dial(broker.TransportWS), h.dial(broker.TransportWS)
+	halfway.say(upgradeHead[:40])
+	bad := h.dial(broker.TransportWS)
+	bad.say("nonsense\r\n\r\n")
+	if status, _ := bad.answer(); status != 400 {
+		t.Errorf("nonsense is answered %d", status)
+	}
+	for _, g := range []*guest{silent, halfway} {
+		g.ended()
+		if passed := time.Since(began); passed < limit-5*time.Millisecond {
+			t.Errorf("a handshake was cut after %v", passed)
+		}
+	}
+	h.eventually("nobody is in the door", func() bool { return h.visitors.Load() == 0 })
+	if passed := time.Since(began); passed < refusedTime-limit {
+		t.Errorf("a refused peer was closed after %v, while it might still read", passed)
+	}
+	for range 3 {
+		h.enter(broker.TransportTCP)
+	}
+	if n := h.broker.Arrivals.Failed.Read(0).Total; n != 3 {
+		t.Errorf("%d failures were counted", n)
+	}
+}
+
+// Peers that end or break off in their handshake leave nothing.
+func TestHandshakesThatEnd(t *testing.T) {
+	h := open(t, nil)
+	for i := range 40 {
+		g := h.dial(broker.TransportWS)
+		g.say(upgradeHead[:i])
+		if i%2 == 0 {
+			_ = g.Conn.(*net.TCPConn).SetLinger(0)
+		}
+		_ = g.Close()
+	}
+	h.eventually("all have failed", func() bool {
+		return h.broker.Arrivals.Failed.Read(0).Total == 40 && h.visitors.Load() == 0
+	})
+}
+
+// Without descriptors the door rests, and goes on when there are some.
+func TestShortageOfDescriptors(t *testing.T) {
+	h := open(t, nil)
+	before := h.enter(broker.TransportTCP)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // the test is over
+	// Descriptors are handed out from the lowest: this is the last one there may be.
+	short := unix.Rlimit{Cur: uint64(fd) + 1, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &short); err != nil {
+		t.Fatal(err)
+	}
+	to := h.listeners[1].address
+	if err := unix.Connect(fd, &unix.SockaddrInet4{
+		Port: to.Port, Addr: [4]byte(to.IP.To4()),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the door has failed to accept more than once", func() bool {
+		return h.broker.Arrivals.Failed.Read(0).Total >= 3
+	})
+	before.say("\x00\x00\x00\x02no") // a message that is answered
+	if m := before.frame(); !strings.HasPrefix(m, "response:error:") {
+		t.Errorf("whom the node has is answered %q", m)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 64)
+	n, err := unix.Read(fd, buf)
+	if err != nil || !strings.Contains(string(buf[:n]), "initialize") {
+		t.Errorf("who waited is greeted with %q, %v", buf[:max(n, 0)], err)
+	}
+	h.enter(broker.TransportWS)
+}
+
+// The door may close while arrivals are on their way: each of them is shown in or ended.
+func TestCloseWithArrivalsInFlight(t *testing.T) {
+	for range 20 {
+		h := open(t, nil)
+		var all sync.WaitGroup
+		stop := make(chan struct{})
+		for i := range 4 {
+			all.Go(func() {
+				transport := transports[i%2]
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					c, err := net.DialTimeout("tcp", h.Addr(transport.String()), patience)
+					if err != nil {
+						return // the listener is closed
+					}
+					_ = c.SetDeadline(time.Now().Add(patience))
+					_, _ = io.WriteString(c, upgradeHead[:len(upgradeHead)*(i/2+1)/2])
+					_, err = c.Read(make([]byte, 16))
+					if e, ok := err.(net.Error); ok && e.Timeout() {
+						t.Error("an arrival was forgotten")
+					}
+					_ = c.Close()
+				}
+			})
+		}
+		time.Sleep(2 * time.Millisecond)
+		h.Close()
+		if n := h.visitors.Load(); n != 0 {
+			t.Errorf("%d visitors after Close", n)
+		}
+		close(stop)
+		all.Wait()
+		h.nobody()
+	}
+}
+
+// Close cuts handshakes at once, and hears those out who were refused.
+func TestCloseHearsOut(t *testing.T) {
+	h := open(t, func(c *config.Config) { c.Connection.MaxConcurrent = 1 })
+	halfway := h.dial(broker.TransportWS)
+	halfway.say(upgradeHead[:40])
+	h.eventually("it is in the door", func() bool { return h.visitors.Load() == 1 })
+	refused := h.dial(broker.TransportTCP)
+	h.eventually("both are in the door", func() bool { return h.visitors.Load() == 2 })
+	began := time.Now()
+	closed := make(chan struct{})
+	go func() {
+		h.Close()
+		close(closed)
+	}()
+	halfway.ended()
+	if passed := time.Since(began); passed > refusedTime/2 {
+		t.Errorf("a handshake was cut after %v", passed)
+	}
+	if m := refused.frame(); !strings.Contains(m, "connection_limit") {
+		t.Errorf("the refusal is %q", m)
+	}
+	_ = refused.Close()
+	<-closed
+	h.Close() // once more changes nothing
+	if c, err := net.Dial("tcp", h.Addr("tcp")); err == nil {
+		_ = c.Close()
+		t.Error("it still listens")
+	}
+}
+
+// A door that was never opened can be closed, and frees its ports.
+func TestCloseBeforeOpen(t *testing.T) {
+	cfg := config.Default()
+	cfg.Host = "127.0.0.1"
+	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
+	for range 2 {
+		d, err := Bind(&cfg, nil, discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Ports.TCP = d.listeners[1].address.Port
+		if _, err := Bind(&cfg, nil, discard); err == nil {
+			t.Error("a port was bound twice")
+		}
+		d.Close()
+		d.Close()
+	}
+}

@@ -1,0 +1,99 @@
+package door
+
+import (
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbserver/server/broker"
+)
+
+// listener accepts on one address. The first loop watches it: accepting never waits, and a loop
+// that does it itself wakes nobody. What it accepts is spread over all loops.
+type listener struct {
+	// Immutable after Open.
+	door      *Door
+	transport broker.Transport
+	address   *net.TCPAddr
+	gate      *gate // nil before Open
+
+	// Owned by the gate's loop, after Open.
+	fd      int // -1 when closed
+	backoff time.Duration
+}
+
+// newListener takes the descriptor out of Go's poller, which would be woken by every arrival too.
+// bound is closed.
+func (d *Door) newListener(bound *net.TCPListener, t broker.Transport) (*listener, error) {
+	defer bound.Close()
+	raw, err := bound.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{
+		door: d, transport: t, address: bound.Addr().(*net.TCPAddr), backoff: acceptBackoffMin,
+	}
+	failed := raw.Control(func(fd uintptr) {
+		l.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err == nil {
+		err = failed
+	}
+	return l, err
+}
+
+// watch begins, or begins again, to accept.
+func (l *listener) watch() error { return l.gate.room.Watch(l.fd, l) }
+
+// close ends the listener.
+func (l *listener) close() {
+	switch {
+	case l.fd < 0:
+		return
+	case l.gate == nil:
+		_ = unix.Close(l.fd)
+	default:
+		l.gate.room.Close(l.fd)
+	}
+	l.fd = -1
+}
+
+// Ready implements reactor.Guest: connections wait to be accepted. A shortage of descriptors makes
+// the listener rest, never stop.
+func (l *listener) Ready([]byte) {
+	defer l.door.recovered(func() {})
+	for range acceptsMax {
+		fd, remote, err := accept(l.fd)
+		switch err {
+		case nil:
+			l.backoff = acceptBackoffMin
+			l.gate.arrive(arrival{fd: fd, transport: l.transport, remote: remote})
+		case unix.EAGAIN:
+			return
+		case unix.EINTR, unix.ECONNABORTED: // that peer has gone
+		default:
+			l.rest(err)
+			return
+		}
+	}
+}
+
+// rest leaves the queue alone for a while.
+func (l *listener) rest(err error) {
+	l.door.broker.Arrivals.Failed.Add(time.Now().Unix())
+	l.door.warn("cannot accept a connection", "transport", l.transport.String(),
+		"error", err.Error(), "retryMs", l.backoff.Milliseconds())
+	l.gate.room.Forget(l.fd)
+	time.AfterFunc(l.backoff, func() { l.gate.room.Do(l.resume) })
+	l.backoff = min(2*l.backoff, acceptBackoffMax)
+}
+
+func (l *listener) resume() {
+	if l.fd < 0 {
+		return
+	}
+	if err := l.watch(); err != nil {
+		l.rest(err)
+	}
+}
