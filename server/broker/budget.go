@@ -62,6 +62,9 @@ func (c *Conn) recharge() {
 	held := int64(0)
 	if c.state != stateGone {
 		held = int64(c.dec.Buffered())
+		if p := c.paused; p != nil && p.request.body != nil {
+			held += bodyCharge(p.request.body)
+		}
 		if c.paused != nil && c.paused.rest != nil {
 			held += bodyCharge(c.paused.rest)
 		}

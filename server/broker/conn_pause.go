@@ -12,6 +12,7 @@ type pauseState struct {
 	filling bool // it fills the inbox of another loop
 	told    bool // system.flow has said that it is paused
 	topic   string
+	request packed          // taken, and held back with it; its body is nil when there is none
 	rest    *ringbuf.Shared // read before the pause and not taken yet; nil when there is nothing
 }
 
@@ -101,13 +102,16 @@ func (l *Loop) resumePublishers() {
 		if c == nil || c.paused == nil || !c.paused.over() {
 			continue
 		}
-		rest := c.paused.rest
-		if c.paused.told {
-			l.sendFlow(c, system.FlowResumed, c.paused.topic)
+		was := c.paused
+		if was.told {
+			l.sendFlow(c, system.FlowResumed, was.topic)
 		}
 		c.endPause()
 		c.hear()
-		if rest != nil {
+		if was.request.body != nil {
+			l.guard(c, func() { l.askAgain(c, &was.request) })
+		}
+		if rest := was.rest; rest != nil {
 			// It may be paused again: what is left then is copied.
 			l.guard(c, func() { c.receive(rest.B) })
 			rest.Release()
@@ -134,8 +138,10 @@ func (c *Conn) forgetPause() {
 	if c.paused == nil {
 		return
 	}
-	if rest := c.paused.rest; rest != nil {
-		rest.Release()
+	for _, kept := range []*ringbuf.Shared{c.paused.rest, c.paused.request.body} {
+		if kept != nil {
+			kept.Release()
+		}
 	}
 	c.endPause()
 }

@@ -85,6 +85,7 @@ type sending struct {
 	parcels []outbox // by loop
 	carried int      // parcels that are being filled
 	crowded *Loop    // an inbox that the message in hand fills too much; nil: none
+	asking  *Conn    // whose request is being assigned; nil: it came from elsewhere
 }
 
 // outbox is what is on its way to one loop.

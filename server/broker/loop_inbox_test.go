@@ -191,3 +191,39 @@ func TestInboxHoldsBackWhoFillsIt(t *testing.T) {
 		t.Errorf("the other publisher was answered %v", answers)
 	}
 }
+
+// A request that finds the inbox of its service's loop full is held back with its requester: it is
+// neither refused nor lost, and those behind it come after it.
+func TestInboxHoldsBackRequests(t *testing.T) {
+	n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Message.PayloadMaxLength = 1000 })
+	n.inboxBytes = 2 * (n.maxFrame + itemCharge)
+	service := n.subscribers(1, 1, TransportTCP, "request", "a.b")[0]
+	requester := n.connect(0, TransportTCP)
+	n.settle()
+	service.messages()
+	requester.messages()
+	const count = 50
+	var in []byte
+	for i := range count {
+		in = append(in, requester.frame(fmt.Appendf(nil, "request:a.b:1.0.0:%s\n%d %s",
+			testRequestID, i, make([]byte, 900)), false)...)
+	}
+	requester.arrive(in)
+	n.run(0)
+	if p := requester.Conn.paused; p == nil || p.rest == nil {
+		t.Fatal("nothing was held back")
+	}
+	n.settle()
+	for i, m := range service.messages() {
+		if want := fmt.Sprint(i, " "); string(m.payload[:len(want)]) != want {
+			t.Fatalf("request %d is %.10q", i, m.payload)
+		}
+	}
+	got := int(service.service.outstanding.Load())
+	if got != count || len(requester.messages()) != 0 {
+		t.Errorf("%d requests of %d came, and the requester was told something", got, count)
+	}
+	if requester.sock.paused || requester.Conn.charge != 0 {
+		t.Errorf("paused %v, charged %d", requester.sock.paused, requester.Conn.charge)
+	}
+}

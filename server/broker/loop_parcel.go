@@ -23,10 +23,10 @@ import (
 //
 // Invariants. What one loop sends another arrives in the order in which it was put. Answers,
 // acknowledgements and calls are always taken: that there is exactly one answer forbids dropping
-// them, and what caused them is bounded. Publishes and requests are refused when the inbox is full
-// (mayFill), publishes counted and told to each subscriber, requests answered. Before that, above
-// half of the bound, the connections that fill it are not read (hold), and below a quarter they are
-// again.
+// them, and what caused them is bounded. When the inbox is full (mayFill) publishes are dropped,
+// counted and told to each subscriber, and a request waits with its requester (request.go,
+// mayCross). Before that, above half of the bound, the connections that fill it are not read
+// (hold), and below a quarter they are again.
 //
 // Cost. Two copies of a small message: into the parcel, and out of it into the frames of the loop
 // that writes it. All that waits in an inbox is charged to the memory budget.

@@ -13,7 +13,7 @@ import (
 type trip struct {
 	requester *service
 	text      bool  // its payload came as, or is, UTF-8 text
-	hops      uint8 // services it was offered to that had left or stalled when it arrived
+	hops      uint8 // services it was offered to that had left when it arrived
 	arrived   int64 // loop ms
 	deadline  int64 // loop ms
 }
@@ -75,7 +75,24 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	q.requester, q.text, q.arrived = &c.service, text, l.time.Ms
 	q.deadline = q.arrived + timeout + 1 // arrival was up to 1 ms after the clock's tick
 	q.id, q.topic, q.version, q.payload = h.RequestID, h.Topic, h.Version, payload
+	l.asking = c
 	l.assign(&q, name)
+	l.asking = nil
+}
+
+// askAgain is request for one that was held back with its requester, which is read on.
+func (l *Loop) askAgain(c *Conn, p *packed) {
+	q := request{trip: p.trip}
+	q.unpack(p.body.B, p.idLen, p.topicLen)
+	l.lower = topic.Lower(l.lower[:0], q.topic)
+	l.crowded = nil
+	l.asking = c
+	l.assign(&q, l.lower)
+	l.asking = nil
+	if l.crowded != nil {
+		l.hold(c)
+	}
+	p.body.Release()
 }
 
 // assign finds q a service, or a place to wait for one. While requests wait anywhere, the topic's
@@ -97,10 +114,8 @@ func (l *Loop) assign(q *request, name []byte) {
 		}
 	}
 	if home := l.broker.queueLoop(name); home != l {
-		if l.mayFill(home, len(q.payload)) {
+		if l.mayCross(home, q) {
 			l.sendRequest(home, itemQueue, nil, q)
-		} else {
-			l.failBusy(q)
 		}
 		return
 	}
@@ -129,17 +144,32 @@ func (l *Loop) dispatchTo(s *service, q *request) {
 		l.deliverRequest(q, s)
 		return
 	}
-	if !l.mayFill(s.loop, len(q.payload)) {
+	if !l.mayCross(s.loop, q) {
 		s.outstanding.Add(-1)
-		l.failBusy(q)
+		l.broker.wakeQueues()
 		return
 	}
 	l.sendRequest(s.loop, itemRequest, s, q)
 }
 
-func (l *Loop) failBusy(q *request) {
-	l.failRequest(q, codec.ServiceUnavailable, "this node has more to do than it can",
-		codec.TextDetail("reason", "busy"))
+// mayCross says whether q may be put into the parcel for another loop. When its inbox is full, q is
+// held back together with its requester, which is not read until there is room; where a socket
+// cannot be left unread, q is refused. What has crossed before always may: it fills here what it
+// has left elsewhere.
+func (l *Loop) mayCross(to *Loop, q *request) bool {
+	c := l.asking
+	switch {
+	case c == nil || l.mayFill(to, len(q.payload)):
+		return true
+	case !l.broker.canPause || c.state != stateOpen:
+		l.failRequest(q, codec.ServiceUnavailable, "this node has more to do than it can",
+			codec.TextDetail("reason", "busy"))
+	default:
+		l.crowded = to
+		c.silence().request = q.pack()
+		c.recharge()
+	}
+	return false
 }
 
 // sendRequest hands q to another loop: for a service of that loop, or to wait there.
@@ -170,9 +200,11 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 	if c != nil && !c.out.Stalled() && c.out.Bytes()+len(q.payload) > l.broker.limits.Bytes {
 		c.flush(false)
 	}
-	if c == nil || c.out.Stalled() || c.state != stateOpen {
+	if c == nil || c.out.Stalled() {
 		s.outstanding.Add(-1)
-		q.hops++
+		if c == nil {
+			q.hops++ // a service that is only behind may get it yet
+		}
 		l.lower = topic.Lower(l.lower[:0], q.topic)
 		l.assign(q, l.lower)
 		return

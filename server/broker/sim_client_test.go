@@ -98,6 +98,12 @@ func (k *simClient) deliver(n int) {
 
 // checkTaken holds that a message is taken as soon as it is whole, unless its sender is paused.
 func (k *simClient) checkTaken() {
+	if p := k.paused; p != nil && p.request.body != nil {
+		// It is held back: who serves it is chosen when there is room again.
+		var q request
+		q.unpack(p.request.body.B, p.request.idLen, p.request.topicLen)
+		k.s.requests[messageKey(q.payload)].chosen = nil
+	}
 	if k.alive() && k.paused == nil && len(k.sending) > 0 && k.sending[0].end <= k.arrived {
 		k.s.fail("%s: a whole message was not taken: %.60q", k.name, k.sending[0].msg)
 	}

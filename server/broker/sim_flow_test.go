@@ -191,6 +191,9 @@ func (s *simulation) checkFlow() {
 				if !l.inTurn && c.paused.over() || idle && c.paused.filling {
 					s.fail("%s is paused for no reason: %+v", c.id, c.paused)
 				}
+				if c.paused.request.body != nil {
+					s.totals["request held back"]++
+				}
 				if c.paused.filling {
 					s.totals["held for filling an inbox"]++
 				}
