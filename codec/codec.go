@@ -1,6 +1,9 @@
 package codec
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // Kind says what one inbound message is.
 type Kind uint8
@@ -77,10 +80,13 @@ const (
 	CloseTryAgainLater = 1013
 )
 
-func tooLarge(length uint64, limit int) *FrameError {
+// uint32Of is n, or the largest there is.
+func uint32Of(n int) uint32 { return uint32(min(uint64(max(n, 0)), math.MaxUint32)) }
+
+func tooLarge(length uint64, limit uint32) *FrameError {
 	return &FrameError{
 		Reason: "message of " + strconv.FormatUint(length, 10) +
-			" bytes exceeds the largest allowed, " + strconv.Itoa(limit),
+			" bytes exceeds the largest allowed, " + strconv.FormatUint(uint64(limit), 10),
 		CloseCode: CloseTooLarge,
 		TooLarge:  true,
 		Length:    length,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 )
 
 const testMaxFrame = 1000
@@ -22,7 +23,8 @@ func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out 
 		for rest := in; ; {
 			m, left, err := d.Next(rest)
 			if err != nil {
-				if _, _, again := d.Next([]byte{0x82}); again != err || d.Buffered() != 0 {
+				_, _, again := d.Next([]byte{0x82})
+				if again == nil || *again != *err || d.Buffered() != 0 {
 					t.Fatalf("after %v: %v, %d bytes held", err, again, d.Buffered())
 				}
 				return append(out, fmt.Sprintf("error %d %v %d %s",
@@ -249,5 +251,15 @@ func BenchmarkTCPNext(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A node keeps a decoder for each connection: a field more takes the allocator's next size.
+func TestDecoderSizes(t *testing.T) {
+	if n := unsafe.Sizeof(TCPDecoder{}); n > 24 {
+		t.Errorf("TCPDecoder has %d bytes, at most 24", n)
+	}
+	if n := unsafe.Sizeof(WSDecoder{}); n > 64 {
+		t.Errorf("WSDecoder has %d bytes, at most 64", n)
 	}
 }

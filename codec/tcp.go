@@ -11,22 +11,22 @@ const tcpHeaderLen = 4
 // TCPDecoder cuts the TCP framing of protocol §1:
 // "4-byte big-endian unsigned length N, then N bytes".
 type TCPDecoder struct {
-	// Immutable after New.
-	max int
-
 	// State between two calls.
 	buf  *bytebufferpool.ByteBuffer // the part of a body that arrived
-	err  *FrameError                // the framing is lost
 	head [tcpHeaderLen]byte         // the part of a length that arrived
 	have uint8                      // bytes in head; 4: in a body
 	lent bool                       // buf holds the last message
+	lost bool                       // the framing is lost: head is over max
+
+	// Immutable after New.
+	max uint32 // the last of 24 bytes: a node keeps one for each connection
 }
 
 var _ Decoder = (*TCPDecoder)(nil)
 
 // NewTCPDecoder returns a decoder for frames of at most maxFrame bytes, the length not counted. An
 // empty frame is an empty message.
-func NewTCPDecoder(maxFrame int) *TCPDecoder { return &TCPDecoder{max: maxFrame} }
+func NewTCPDecoder(maxFrame int) *TCPDecoder { return &TCPDecoder{max: uint32Of(maxFrame)} }
 
 // Next implements Decoder. An oversized frame is an error as soon as its length is known: none of
 // its body is kept.
@@ -34,12 +34,12 @@ func (d *TCPDecoder) Next(in []byte) (m Message, rest []byte, err *FrameError) {
 	if d.lent {
 		d.drop()
 	}
-	if d.err != nil {
-		return Message{}, nil, d.err
+	if d.lost {
+		return d.refuse(binary.BigEndian.Uint32(d.head[:]))
 	}
 	if d.have == 0 && len(in) >= tcpHeaderLen { // the usual case: the frame lies in one piece
 		n := binary.BigEndian.Uint32(in)
-		if uint64(n) > uint64(d.max) {
+		if n > d.max {
 			return d.refuse(n)
 		}
 		if body := in[tcpHeaderLen:]; int(n) <= len(body) {
@@ -58,7 +58,7 @@ func (d *TCPDecoder) resume(in []byte) (Message, []byte, *FrameError) {
 		if d.have < tcpHeaderLen {
 			return Message{}, nil, nil
 		}
-		if n := binary.BigEndian.Uint32(d.head[:]); uint64(n) > uint64(d.max) {
+		if n := binary.BigEndian.Uint32(d.head[:]); n > d.max {
 			return d.refuse(n)
 		}
 	}
@@ -78,8 +78,9 @@ func (d *TCPDecoder) resume(in []byte) (Message, []byte, *FrameError) {
 
 func (d *TCPDecoder) refuse(n uint32) (Message, []byte, *FrameError) {
 	d.drop()
-	d.err = tooLarge(uint64(n), d.max)
-	return Message{}, nil, d.err
+	d.lost = true
+	binary.BigEndian.PutUint32(d.head[:], n)
+	return Message{}, nil, tooLarge(uint64(n), d.max)
 }
 
 func (d *TCPDecoder) drop() {

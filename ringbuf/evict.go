@@ -68,7 +68,7 @@ func (o *Outbound) PushFront(p []byte) {
 func (o *Outbound) Replaced() int {
 	n := o.replaced
 	o.replaced = 0
-	return n
+	return int(n)
 }
 
 // removeKey takes out the newest message with the key and returns its size.

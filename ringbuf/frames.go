@@ -66,7 +66,7 @@ const FramesCount = 4
 // other belongs in one, where it lies side by side and leaves as one piece. Loop only.
 type Turn struct {
 	Frames [FramesCount]Frames
-	spare  [][]span
+	spare  []*[]span
 	iov    [][]byte
 	flat   []byte
 }
@@ -99,13 +99,14 @@ func (t *Turn) Reset() {
 
 func (t *Turn) bytes(s *span) []byte { return t.Frames[s.frames].B[s.start:s.end] }
 
-func (t *Turn) getSpans() []span {
+func (t *Turn) getSpans() *[]span {
 	if n := len(t.spare); n > 0 {
 		s := t.spare[n-1]
 		t.spare = t.spare[:n-1]
 		return s
 	}
-	return make([]span, 0, 16)
+	s := make([]span, 0, 16)
+	return &s
 }
 
 // sparesMax bounds the span slices kept for reuse, spanKeep the capacity of each.
@@ -114,9 +115,10 @@ const (
 	spanKeep  = 1024
 )
 
-func (t *Turn) putSpans(s []span) {
-	clear(s)
-	if cap(s) <= spanKeep && len(t.spare) < sparesMax {
-		t.spare = append(t.spare, s[:0])
+func (t *Turn) putSpans(s *[]span) {
+	clear(*s)
+	if cap(*s) <= spanKeep && len(t.spare) < sparesMax {
+		*s = (*s)[:0]
+		t.spare = append(t.spare, s)
 	}
 }

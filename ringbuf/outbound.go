@@ -25,19 +25,19 @@ type Writer interface {
 
 // Outbound is one connection's bounded egress. The zero value is empty and ready. Loop only.
 type Outbound struct {
-	last     span   // the newest run of this turn; empty when end == 0
-	more     []span // the runs before it; borrowed from the Turn
+	last     span    // the newest run of this turn; empty when end == 0
+	more     *[]span // the runs before it; borrowed from the Turn
 	backlog  *backlog
 	bytes    int // of the turn and the backlog together
-	messages int
-	replaced int // messages taken out because a newer one with their key came
+	messages uint32
+	replaced uint32 // messages taken out because a newer one with their key came
 }
 
 // Bytes is what waits to be written, this turn's frames included.
 func (o *Outbound) Bytes() int { return o.bytes }
 
 // Messages counts what waits to be written.
-func (o *Outbound) Messages() int { return o.messages }
+func (o *Outbound) Messages() int { return int(o.messages) }
 
 // Stalled says that the socket did not take everything: frames go to the backlog until it drains.
 func (o *Outbound) Stalled() bool { return o.backlog != nil }
@@ -47,7 +47,7 @@ func (o *Outbound) Empty() bool { return o.messages == 0 }
 
 // Room says whether a message of size bytes fits into l.
 func (o *Outbound) Room(size int, l Limits) bool {
-	return o.bytes+size <= l.Bytes && o.messages < l.Messages
+	return o.bytes+size <= l.Bytes && int(o.messages) < l.Messages
 }
 
 // Append takes a frame of this turn. It does not look at limits.
@@ -134,7 +134,7 @@ func (o *Outbound) pushSpan(t *Turn, s span) {
 		if o.more == nil {
 			o.more = t.getSpans()
 		}
-		o.more = append(o.more, o.last)
+		*o.more = append(*o.more, o.last)
 	}
 	o.last = s
 }
@@ -176,29 +176,29 @@ const (
 
 func (o *Outbound) flushMany(t *Turn, w Writer) (full bool, err error) {
 	if o.last.end != 0 {
-		o.more = append(o.moreOr(t), o.last)
-		o.last = span{}
+		o.pushSpan(t, span{})
 	}
+	runs := *o.more
 	written := 0
-	for from := 0; from < len(o.more); {
+	for from := 0; from < len(runs); {
 		var n, want int
-		if o.bytes <= flatMax && o.bytes <= flatRun*len(o.more) {
+		if o.bytes <= flatMax && o.bytes <= flatRun*len(runs) {
 			t.flat = t.flat[:0]
-			for i := range o.more {
-				t.flat = append(t.flat, t.bytes(&o.more[i])...)
-				if b := o.more[i].body; b != nil {
+			for i := range runs {
+				t.flat = append(t.flat, t.bytes(&runs[i])...)
+				if b := runs[i].body; b != nil {
 					t.flat = append(t.flat, b.B...)
 				}
 			}
-			from, want = len(o.more), len(t.flat)
+			from, want = len(runs), len(t.flat)
 			n, err = w.Write(t.flat)
 		} else {
 			t.iov = t.iov[:0]
-			for ; from < len(o.more) && len(t.iov) < iovMax; from++ {
-				p := t.bytes(&o.more[from])
+			for ; from < len(runs) && len(t.iov) < iovMax; from++ {
+				p := t.bytes(&runs[from])
 				t.iov = append(t.iov, p)
 				want += len(p)
-				if b := o.more[from].body; b != nil {
+				if b := runs[from].body; b != nil {
 					t.iov = append(t.iov, b.B)
 					want += len(b.B)
 				}
@@ -215,13 +215,6 @@ func (o *Outbound) flushMany(t *Turn, w Writer) (full bool, err error) {
 	return false, nil
 }
 
-func (o *Outbound) moreOr(t *Turn) []span {
-	if o.more == nil {
-		return t.getSpans()
-	}
-	return o.more
-}
-
 // spill keeps what the socket did not take: the turn's runs without their first written bytes
 // become the backlog.
 func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
@@ -231,15 +224,15 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 	o.backlog = newBacklog()
 	skip := written
 	o.bytes -= written
-	for i := range o.more {
-		skip = o.spillSpan(t, &o.more[i], skip)
+	if o.more != nil {
+		for i := range *o.more {
+			skip = o.spillSpan(t, &(*o.more)[i], skip)
+		}
+		t.putSpans(o.more)
+		o.more = nil
 	}
 	if o.last.end != 0 {
 		o.spillSpan(t, &o.last, skip)
-	}
-	if o.more != nil {
-		t.putSpans(o.more)
-		o.more = nil
 	}
 	o.last = span{}
 	return true, nil
@@ -294,7 +287,7 @@ func (o *Outbound) drain(t *Turn, w Writer) (full bool, err error) {
 			return false, err
 		}
 		o.bytes -= n
-		o.messages -= o.backlog.discard(n)
+		o.messages -= uint32(o.backlog.discard(n))
 		if o.backlog.empty() {
 			o.backlog.free()
 			o.backlog = nil
@@ -308,8 +301,8 @@ func (o *Outbound) drain(t *Turn, w Writer) (full bool, err error) {
 
 func (o *Outbound) clearTurn(t *Turn) {
 	if o.more != nil {
-		for i := range o.more {
-			if b := o.more[i].body; b != nil {
+		for i := range *o.more {
+			if b := (*o.more)[i].body; b != nil {
 				b.Release()
 			}
 		}

@@ -75,10 +75,9 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		log: o.Logger, logs: o.Logs, version: o.Version,
-		trie:     topic.NewTrie[*service](),
-		bounds:   boundsOf(&cfg, count),
-		registry: registry{services: make(map[codec.UUID]*service)},
-		empty:    make(chan struct{}, 1),
+		trie:   topic.NewTrie[*service](),
+		bounds: boundsOf(&cfg, count),
+		empty:  make(chan struct{}, 1),
 	}
 	b.spares.most = min(parcelSpares, b.inboxBytes/parcelBytes)
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog

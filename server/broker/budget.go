@@ -128,7 +128,7 @@ func (l *Loop) shed() {
 		total -= c.charge
 		b.budget.shed.Add(1)
 		b.Throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
-			"serviceId", c.id.String(), "remote", c.remote.String(), "bytes", c.charge)
+			"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", c.charge)
 		c.abortSlow()
 	}
 	if len(laggards) == 0 {

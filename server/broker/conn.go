@@ -20,32 +20,33 @@ const (
 	stateGone
 )
 
-// Conn is one connection. All of it but the embedded service belongs to its loop.
+// Conn is one connection. All of it but the embedded service belongs to its loop. Its size is what
+// an idle connection costs: what few connections need at a time is behind a pointer.
 type Conn struct {
+	// Owned by the loop. What a delivery touches comes first and side by side, up to the loop in
+	// service: with many idle connections none of it is in the processor's cache, and each line
+	// costs as much as the rest of the delivery.
+	sock       Socket
+	gap        *gap  // what was dropped and has not been told yet
+	charge     int64 // bytes of the node's memory budget
+	state      connState
+	dirty      bool
+	aborted    bool   // close without waiting for the peer
+	blocked    bool   // its socket, not its ring, is full; told to others as stalled
+	beat       uint32 // ms from heard to the last heartbeat sent, 0 = none since then
+	out        ringbuf.Outbound
+	parkedHere []*parkedPublish // publishes that wait for room in its ring, in order
+
 	service
 
-	// Owned by the loop. What a delivery touches comes first and side by side: with many idle
-	// connections none of it is in the processor's cache, and each line costs as much as the rest
-	// of the delivery.
-	sock    Socket
-	gap     *gap  // what was dropped and has not been told yet
-	charge  int64 // bytes of the node's memory budget
-	state   connState
-	dirty   bool
-	aborted bool // close without waiting for the peer
-	blocked bool // its socket, not its ring, is full; told to others as stalled
-	out     ringbuf.Outbound
-
-	dec   codec.Decoder
-	timer wheel.Timer // heartbeat while open, the bound of lingering afterwards
-	heard int64       // loop ms of the last message
-	beat  int64       // loop ms of the last heartbeat sent, 0 = none since it was heard
-
-	subs       []subscription
-	requests   fair.List[*entry] // outstanding requests it is the target of
-	own        limit.Own         // its buckets of the rate limits
-	parkedHere []*parkedPublish  // publishes that wait for room in its ring, in order
-	paused     *pauseState       // it is a paused publisher
+	// Owned by the loop.
+	dec      codec.Decoder
+	timer    wheel.Timer // heartbeat while open, the bound of lingering afterwards
+	heard    int64       // loop ms of the last message
+	subs     []subscription
+	requests fair.List[*entry] // outstanding requests it is the target of
+	own      *limit.Own        // its buckets of the rate limits; nil when there are none
+	paused   *pauseState       // it is a paused publisher
 }
 
 // Receive takes bytes that have arrived. in is overwritten and not kept. Loop only.

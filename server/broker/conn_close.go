@@ -91,7 +91,7 @@ func (c *Conn) leave() {
 	l.broker.Arrivals.Disconnected.Add(l.time.sec())
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
 		l.log.Info("disconnected", "serviceId", c.id.String(),
-			"transport", c.transport.String(), "remote", c.remote.String())
+			"transport", c.transport.String(), "remote", c.peer.String())
 	}
 }
 

@@ -64,7 +64,7 @@ func (c *Conn) warnSlow() {
 func (l *Loop) warn(c *Conn, message string) {
 	if !l.quiet {
 		l.broker.Throttle.Log(l.log, slog.LevelWarn, message,
-			"serviceId", c.id.String(), "remote", c.remote.String(),
+			"serviceId", c.id.String(), "remote", c.peer.String(),
 			"bytes", c.out.Bytes(), "messages", c.out.Messages())
 	}
 }

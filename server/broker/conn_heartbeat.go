@@ -12,7 +12,7 @@ func (c *Conn) armHeartbeat() {
 	retry, deregister := l.broker.heartbeatRetry, l.broker.heartbeatDeregister
 	at := c.heard + retry
 	if c.beat != 0 {
-		at = c.beat + retry
+		at += int64(c.beat)
 	}
 	l.wheel.Add(&c.timer, min(at, c.heard+deregister))
 }
@@ -22,7 +22,7 @@ func (c *Conn) armHeartbeat() {
 func (c *Conn) checkHeartbeat(now int64) {
 	l := c.loop
 	if c.paused != nil {
-		c.heard = now // nobody listens to it: it is a paused publisher
+		c.heard, c.beat = now, 0 // nobody listens to it: it is a paused publisher
 	}
 	silent := now - c.heard
 	switch {
@@ -30,8 +30,8 @@ func (c *Conn) checkHeartbeat(now int64) {
 		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
 		l.closeWS(c, codec.CloseGoingAway, "no heartbeat")
 		return
-	case silent >= l.broker.heartbeatRetry && now-c.beat >= l.broker.heartbeatRetry:
-		c.beat = now
+	case silent-int64(c.beat) >= l.broker.heartbeatRetry:
+		c.beat = uint32(silent)
 		l.sendNotice(c, system.HeartbeatRequest)
 	}
 	c.armHeartbeat()

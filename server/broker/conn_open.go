@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"mbserver/codec"
+	"mbserver/server/limit"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
 )
@@ -13,20 +14,24 @@ import (
 // Arrival is a connection that passed the door.
 type Arrival struct {
 	Transport Transport
-	Remote    netip.AddrPort
-	Answer    []byte // the door's to the handshake: goes out before all else
-	Rest      []byte // what came after the handshake
+	Remote    netip.AddrPort // without a zone in what is logged
+	Answer    []byte         // the door's to the handshake: goes out before all else
+	Rest      []byte         // what came after the handshake
 }
 
-// Open makes a connection of an arrival; nil means that a fault of ours prevented it. Its rest is
-// still to be received. Loop only.
-func (l *Loop) Open(a *Arrival, sock Socket) (c *Conn) {
+// Open makes a connection of an arrival in c, which is zero and may lie beside the socket's own
+// state. It is not ok when a fault of ours prevents that. The arrival's rest is still to be
+// received. Loop only.
+func (l *Loop) Open(c *Conn, a *Arrival, sock Socket) (ok bool) {
 	l.begin()
-	l.guard(nil, func() { c = l.open(a, sock) })
-	return c
+	l.guard(nil, func() {
+		l.open(c, a, sock)
+		ok = true
+	})
+	return ok
 }
 
-func (l *Loop) open(a *Arrival, sock Socket) *Conn {
+func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	var slot uint32
 	if n := len(l.free); n > 0 {
 		slot = l.free[n-1]
@@ -36,14 +41,14 @@ func (l *Loop) open(a *Arrival, sock Socket) *Conn {
 		l.conns = append(l.conns, nil)
 		l.gens = append(l.gens, 0)
 	}
-	c := &Conn{sock: sock}
-	c.service.id = l.newID()
+	c.sock = sock
 	c.loop = l
-	c.service.slot = slot
-	c.service.gen = l.gens[slot]
-	c.service.transport = a.Transport
-	c.service.connectedAt = l.time.Unix
-	c.service.remote = a.Remote
+	c.slot = slot
+	c.gen = l.gens[slot]
+	c.id = l.newID()
+	c.connectedAt = l.time.Unix
+	c.transport = a.Transport
+	c.peer = peerOf(a.Remote)
 	c.capacity.Store(l.broker.perService)
 	c.lastSeen.Store(l.time.Unix)
 	c.heard = l.time.Ms
@@ -51,6 +56,9 @@ func (l *Loop) open(a *Arrival, sock Socket) *Conn {
 		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
 	} else {
 		c.dec = codec.NewTCPDecoder(l.broker.maxFrame)
+	}
+	if l.gate != nil {
+		c.own = new(limit.Own)
 	}
 	l.conns[slot] = c
 	l.broker.registry.add(&c.service)
@@ -64,9 +72,8 @@ func (l *Loop) open(a *Arrival, sock Socket) *Conn {
 	l.welcome(c)
 	if l.log.Enabled(context.Background(), slog.LevelInfo) {
 		l.log.Info("connected", "serviceId", c.id.String(),
-			"transport", c.transport.String(), "remote", c.remote.String())
+			"transport", c.transport.String(), "remote", c.peer.String())
 	}
-	return c
 }
 
 // welcome greets a new connection (protocol §4).

@@ -11,14 +11,14 @@ import (
 // Heartbeats always pass.
 func (l *Loop) admit(c *Conn, h *codec.Header, name []byte) bool {
 	m := limit.Message{Topic: name, Response: h.Action == codec.Response}
-	if l.gate.Spend(&c.own, m) {
+	if l.gate.Spend(c.own, m) {
 		return true
 	}
 	if string(name) == system.HeartbeatTopic || simfaultBuild && strikes(simSkippedLimit) {
 		return true
 	}
 	m.System = topic.IsSystem(name)
-	over, ok := l.gate.Admit(&c.own, m, l.time.Ms)
+	over, ok := l.gate.Admit(c.own, m, l.time.Ms)
 	if !ok {
 		l.limited(c, h, over)
 	}

@@ -274,7 +274,10 @@ func (n *testNode) connect(i int, t Transport) *testClient {
 	l.load.Add(1)
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
 	remote := netip.MustParseAddrPort("192.0.2.1:1")
-	k.Conn = l.Open(&Arrival{Transport: t, Remote: remote}, k.sock)
+	k.Conn = new(Conn)
+	if !l.Open(k.Conn, &Arrival{Transport: t, Remote: remote}, k.sock) {
+		n.t.Fatal("the connection was not opened")
+	}
 	k.sock.owner = &k.Conn.service
 	if t == TransportWS {
 		k.in = codec.NewWSDecoder(1<<20, true)

@@ -15,23 +15,35 @@ import (
 // whether that still exists.
 type service struct {
 	// Immutable after open.
-	id          codec.UUID
+	loop        *Loop // first, beside what a delivery needs of a conn
 	slot, gen   uint32
+	id          codec.UUID
+	connectedAt int64 // Unix ms
 	transport   Transport
-	connectedAt int64          // Unix ms
-	remote      netip.AddrPort // for the log
+	peer        peer // for the log
 
 	// Atomic.
-	profile     atomic.Pointer[system.Profile] // nil until registered
-	lastSeen    atomic.Int64                   // Unix ms of the last message
 	outstanding atomic.Int32                   // requests it was chosen for and has not answered
 	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
+	queued      atomic.Int32                   // its own requests that wait for a service with room
 	stalled     atomic.Bool                    // its socket takes nothing: it gets no requests
 	left        atomic.Bool                    // its connection has left the node
-	queued      atomic.Int32                   // its own requests that wait for a service with room
+	profile     atomic.Pointer[system.Profile] // nil until registered
+	lastSeen    atomic.Int64                   // Unix ms of the last message
 	errors      metrics.Window                 // written by its loop only
+}
 
-	loop *Loop // immutable; last, beside what a delivery needs of a Conn
+// peer is the address of a connection's other end, in half of the memory that netip takes. It has
+// no zone.
+type peer struct {
+	port uint16
+	ip   [16]byte
+}
+
+func peerOf(a netip.AddrPort) peer { return peer{port: a.Port(), ip: a.Addr().As16()} }
+
+func (p peer) String() string {
+	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port).String()
 }
 
 // Handle returns what names the connection on its loop, for Loop.Writable. Any goroutine.

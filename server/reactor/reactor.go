@@ -248,7 +248,7 @@ func (r *Reactor) Open(fd int, a *broker.Arrival) (err error) {
 		return fmt.Errorf("watching it: %w", err)
 	}
 	s := &socket{reactor: r, fd: int32(fd)}
-	if s.conn = r.loop.Open(a, s); s.conn == nil {
+	if !r.loop.Open(&s.conn, a, s) {
 		_ = unix.Close(fd)
 		return errNotOpened
 	}

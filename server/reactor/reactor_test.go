@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -272,5 +273,12 @@ func TestTable(t *testing.T) {
 	}
 	if tb.get(each*workers+pageSize) != nil {
 		t.Error("something is behind the end")
+	}
+}
+
+// What an idle connection costs is held here: a field more takes the next size of the allocator.
+func TestSize(t *testing.T) {
+	if n := unsafe.Sizeof(socket{}); n > 352 {
+		t.Errorf("a connection takes %d bytes, at most 352", n)
 	}
 }

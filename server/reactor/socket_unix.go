@@ -10,12 +10,13 @@ import (
 	"mbserver/server/broker"
 )
 
-// socket is a connection's descriptor. Owned by the loop.
+// socket is a connection and its descriptor, side by side because every write needs both. Owned by
+// the loop.
 type socket struct {
-	reactor *Reactor     // immutable
-	conn    *broker.Conn // immutable after Open
-	fd      int32        // -1 when closed
-	watched bool         // the stall watcher knows the descriptor
+	reactor *Reactor // immutable
+	fd      int32    // -1 when closed
+	watched bool     // the stall watcher knows the descriptor
+	conn    broker.Conn
 }
 
 // Write implements ringbuf.Writer.

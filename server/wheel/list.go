@@ -12,16 +12,24 @@ type Expirer interface {
 type Timer struct {
 	Owner      Expirer // not nil when the timer expires
 	next, prev *Timer  // neighbours in a ring
-	at         int64   // ms
-	list       uint16  // 1 + index in Wheel.lists; 0 when not armed
+	// place is the time (ms) and, in the low listBits, 1 + index in Wheel.lists, or 0 when the
+	// timer is not armed: one word, because every connection has a timer.
+	place int64
 }
 
-// Armed tells whether the timer is in a wheel.
-func (t *Timer) Armed() bool { return t.list != 0 }
+const (
+	listBits = 10
+	listMask = 1<<listBits - 1
+)
 
-// push appends t to a list and marks the list occupied.
-func (w *Wheel) push(list int, t *Timer) {
-	t.list = uint16(list + 1)
+func (t *Timer) at() int64 { return t.place >> listBits }
+
+// Armed tells whether the timer is in a wheel.
+func (t *Timer) Armed() bool { return t.place&listMask != 0 }
+
+// push appends t, which is to fire at a time, to a list and marks the list occupied.
+func (w *Wheel) push(list int, t *Timer, at int64) {
+	t.place = at<<listBits | int64(list+1)
 	head := w.lists[list]
 	if head == nil {
 		t.next, t.prev = t, t
@@ -36,7 +44,7 @@ func (w *Wheel) push(list int, t *Timer) {
 
 // unlink takes t out of its list. t is not armed afterwards.
 func (w *Wheel) unlink(t *Timer) {
-	list := int(t.list - 1)
+	list := int(t.place&listMask) - 1
 	switch {
 	case t.next == t:
 		w.lists[list] = nil
@@ -47,5 +55,6 @@ func (w *Wheel) unlink(t *Timer) {
 			w.lists[list] = t.next
 		}
 	}
-	t.next, t.prev, t.list = nil, nil, 0
+	t.next, t.prev = nil, nil
+	t.place &^= listMask
 }

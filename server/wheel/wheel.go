@@ -43,22 +43,21 @@ func (w *Wheel) Len() int { return w.count }
 // Add arms t for the time at (ms); an armed timer is moved. A time not later than the last Advance,
 // or than the one that is running, fires on the next Advance. O(1).
 func (w *Wheel) Add(t *Timer, at int64) {
-	if t.list != 0 {
+	if t.Armed() {
 		w.unlink(t)
 	} else {
 		w.count++
 	}
-	t.at = at
 	if at <= w.target {
-		w.push(past, t)
+		w.push(past, t, at)
 		return
 	}
-	w.place(t)
+	w.place(t, at)
 }
 
 // Cancel disarms t and tells whether it was armed. O(1).
 func (w *Wheel) Cancel(t *Timer) bool {
-	if t.list == 0 {
+	if !t.Armed() {
 		return false
 	}
 	w.unlink(t)
@@ -66,18 +65,18 @@ func (w *Wheel) Cancel(t *Timer) bool {
 	return true
 }
 
-// place puts t, which is not earlier than now, in the slot for its time.
-func (w *Wheel) place(t *Timer) {
-	differ := bits.Len64(uint64(t.at ^ w.now)) // the highest bit that differs, counted from 1
+// place puts t in the slot for its time, which is not earlier than now.
+func (w *Wheel) place(t *Timer, at int64) {
+	differ := bits.Len64(uint64(at ^ w.now)) // the highest bit that differs, counted from 1
 	switch {
 	case differ <= baseBits:
-		w.push(int(t.at&(baseSlots-1)), t)
+		w.push(int(at&(baseSlots-1)), t, at)
 	case differ <= spanBits:
 		level := (differ - baseBits - 1) / levelBits // counted from level 1
-		slot := int(t.at>>(baseBits+level*levelBits)) & (levelSlots - 1)
-		w.push(baseSlots+level*levelSlots+slot, t)
+		slot := int(at>>(baseBits+level*levelBits)) & (levelSlots - 1)
+		w.push(baseSlots+level*levelSlots+slot, t, at)
 	default:
-		w.push(far, t)
+		w.push(far, t, at)
 	}
 }
 
@@ -142,7 +141,7 @@ func (w *Wheel) Advance(now int64) {
 func (w *Wheel) fire(list int, now int64) {
 	for t := w.lists[list]; t != nil; t = w.lists[list] {
 		w.unlink(t)
-		w.push(due, t)
+		w.push(due, t, t.at())
 	}
 	for t := w.lists[due]; t != nil; t = w.lists[due] {
 		w.unlink(t)
@@ -163,7 +162,7 @@ func (w *Wheel) cascade(list int) {
 	t.prev.next = nil
 	for t != nil {
 		next := t.next
-		w.place(t)
+		w.place(t, t.at())
 		t = next
 	}
 }
