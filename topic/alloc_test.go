@@ -13,9 +13,16 @@ func TestMatchAllocations(t *testing.T) {
 		tree.Subscribe(mustPattern(t, "a.+"), Publish, i/2, Options{})
 		tree.Subscribe(mustPattern(t, "#"), Publish, i+2500, Options{Priority: 1})
 	}
-	tree.Subscribe(mustPattern(t, "one.two"), Publish, 1, Options{})
+	for i, text := range []string{
+		"one.two", "one.+", "one.#", "one.two.#", "one.+.#", "+.two", "+.+", "+.#", "+.two.#",
+		"one.alevelthatisnotkeptinthegroupitself", "one.alevelthatisnotkeptinthegroupitself.#",
+	} {
+		tree.Subscribe(mustPattern(t, text), Publish, i, Options{})
+	}
 	dst := make([]Match[int], 0, 10000)
-	for _, text := range []string{"a.b", "one.two", "nobody", "system.log"} {
+	for _, text := range []string{"a.b", "one.two", "nobody", "system.log",
+		"one.alevelthatisnotkeptinthegroupitself",
+	} {
 		name := []byte(text)
 		n := testing.AllocsPerRun(50, func() { dst, _ = tree.Match(name, Publish, dst[:0]) })
 		if n != 0 {

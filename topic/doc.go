@@ -6,14 +6,15 @@
 // Wildcards never match a name whose first level is "system".
 //
 // Reading order: name.go (the grammar), pattern.go (patterns and the naive matcher), shape.go (how
-// a name finds the patterns that match it), group.go (a pattern and its subscribers), table.go and
-// store.go (where groups are kept), shard.go (one lock's worth of patterns), found.go (one copy for
-// each subscriber), trie.go (the whole), cache.go (what an event loop keeps of it).
+// a name finds the patterns that match it), group.go (a pattern and its subscribers), bucket.go and
+// table.go (where groups are kept), probe.go (how they are found there), shard.go (one lock's worth
+// of patterns), found.go (one copy for each subscriber), trie.go (the whole), cache.go (what an
+// event loop keeps of it).
 //
 // The trie is sharded by first level; patterns that begin with a wildcard have a shard of their
 // own. So a name can match in two shards only, and the two shards' versions tell whether an earlier
 // answer still stands.
 //
-// Results are deterministic for a given history of calls: no order depends on Go's map iteration or
-// on the hashes' random key.
+// Matches are deterministic for a given history of calls: their order depends neither on Go's map
+// iteration nor on the hashes' random key. Only that of Walk does.
 package topic

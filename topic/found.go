@@ -9,35 +9,101 @@ const maxGroups = 64
 // scanBelow is the number of entries up to which duplicates are looked for by scanning.
 const scanBelow = 16
 
-// found collects the groups that match one name. It lives on the caller's stack,
-// under the shards' locks.
+// few is the number of groups that are kept without a spare, and of lookups that are begun before
+// the first is ended.
+const few = 6
+
+// found looks up the groups that match one name, and keeps them. It lives on the caller's stack,
+// under the shards' locks. It is small because it must be zeroed for every match.
 type found[S comparable] struct {
-	groups [maxGroups]*group[S]
+	pool   *sync.Pool // of *spare[S]
+	spare  *spare[S]  // nil until it is needed
+	groups [few]*group[S]
 	count  int
+
+	probes [few]probe[S] // begun
+	begun  int
 }
 
-func (f *found[S]) add(g *group[S]) {
-	f.groups[f.count] = g
-	f.count++
+// spare is what only matches of many groups or subscribers need.
+type spare[S comparable] struct {
+	groups [maxGroups - few]*group[S] // those after the first few
+	index  map[S]int32
+}
+
+func (f *found[S]) borrow() *spare[S] {
+	if f.spare == nil {
+		f.spare = f.pool.Get().(*spare[S])
+	}
+	return f.spare
+}
+
+// release gives back what was borrowed, empty.
+func (f *found[S]) release() {
+	if f.spare != nil {
+		clear(f.spare.groups[:])
+		clear(f.spare.index)
+		f.pool.Put(f.spare)
+	}
+}
+
+// begin begins the lookup, in t, of a key that a pattern that matches name would have.
+func (f *found[S]) begin(t *table[S], k key, name []byte) {
+	if t = t.leaf(k); len(t.heads) == 0 {
+		return
+	}
+	if f.begun == few {
+		f.end(name)
+	}
+	f.probes[f.begun] = probe[S]{table: t, key: k, first: t.heads[t.home(k)]}
+	f.begun++
+}
+
+// end ends the lookups and keeps the groups they find.
+func (f *found[S]) end(name []byte) {
+	for i := range f.probes[:f.begun] {
+		g := f.probes[i].group(name)
+		switch {
+		case g == nil:
+			continue
+		case f.count < few:
+			f.groups[f.count] = g
+		default:
+			f.borrow().groups[f.count-few] = g
+		}
+		f.count++
+	}
+	f.begun = 0
+}
+
+// at returns group i, in the order they were found.
+func (f *found[S]) at(i int) *group[S] {
+	if i < few {
+		return f.groups[i]
+	}
+	return f.spare.groups[i-few]
 }
 
 // appendTo appends the subscribers to dst, each once, with the options of its highest priority; of
-// equal ones, those met first, the largest group before the others. seen is a pool of *map[S]int32.
-func (f *found[S]) appendTo(dst []Match[S], seen *sync.Pool) []Match[S] {
-	if f.count == 0 {
+// equal ones, those met first, the largest group before the others.
+func (f *found[S]) appendTo(dst []Match[S]) []Match[S] {
+	switch {
+	case f.count == 0:
 		return dst
+	case f.count == 1 && f.groups[0].alone():
+		return append(dst, f.groups[0].only[0]) // As mostly; a slice would cost more.
 	}
 	// The largest group goes first and whole: the others' subscribers are looked up in it by its
 	// own index, so one big group and some small ones cost no more than the small ones.
 	largest, total := 0, 0
 	for i := range f.count {
-		n := len(f.groups[i].subscribers())
+		n := len(f.at(i).subscribers())
 		total += n
-		if n > len(f.groups[largest].subscribers()) {
+		if n > len(f.at(largest).subscribers()) {
 			largest = i
 		}
 	}
-	big := f.groups[largest]
+	big := f.at(largest)
 	base := len(dst)
 	dst = append(dst, big.subscribers()...)
 	if f.count == 1 {
@@ -46,15 +112,13 @@ func (f *found[S]) appendTo(dst []Match[S], seen *sync.Pool) []Match[S] {
 	tail := len(dst)
 	var index map[S]int32
 	if f.count > 2 && total-(tail-base) > scanBelow {
-		p := seen.Get().(*map[S]int32)
-		index = *p
-		defer func() { clear(index); seen.Put(p) }()
+		index = f.borrow().index
 	}
 	for i := range f.count {
 		if i == largest {
 			continue
 		}
-		for _, m := range f.groups[i].subscribers() {
+		for _, m := range f.at(i).subscribers() {
 			at := -1
 			if j := big.find(m.Sub); j >= 0 {
 				at = base + j

@@ -1,6 +1,6 @@
 package topic
 
-import "unsafe"
+import "strings"
 
 // indexAbove is the number of subscribers past which a group keeps an index. Below, a scan of the
 // list is as fast and an index would cost more than the subscribers. The index goes again at half
@@ -8,74 +8,94 @@ import "unsafe"
 const indexAbove = 16
 
 // inlineText is the number of bytes of a pattern kept in the group itself, so that comparing it to
-// a name does not cost another cache miss. With S a pointer a group is then 96 bytes.
-const inlineText = 46
+// a name does not cost another cache miss. With S a pointer a group is then 64 bytes, one cache
+// line, as the groups of a large table lie.
+const inlineText = 30
 
 // group is one pattern and its subscribers for one kind of message. Most have exactly one, which is
 // kept in the group itself. Guarded by the shard's lock.
 type group[S comparable] struct {
-	only  [1]Match[S] // the one subscriber while more is nil
-	more  *members[S] // all subscribers, when there are two or more
-	long  string      // the pattern, when it does not fit in short
+	only  [1]Match[S] // the one subscriber, when it is alone
+	rest  *rest[S]    // what has no room here, or nil
 	short [inlineText]byte
-	size  uint8 // bytes of short in use; 0 when long is
-	flags uint8 // wildFlag, systemFlag
+	size  uint8 // bytes of short in use
+	form  form  // of the pattern; 0 where there is no group
 }
 
-const (
-	wildFlag = 1 << iota
-	systemFlag
-)
-
-// name sets the pattern of a new group.
-func (g *group[S]) name(p Pattern) {
-	if len(p.text) <= inlineText {
-		g.size = uint8(copy(g.short[:], p.text))
-	} else {
-		g.long = p.text
-	}
-	if p.wild {
-		g.flags |= wildFlag
-	}
-	if p.system {
-		g.flags |= systemFlag
-	}
-}
-
-// text returns the pattern's canonical form. It aliases the group: valid under the shard's lock.
-func (g *group[S]) text() []byte {
-	if g.size == 0 {
-		return unsafe.Slice(unsafe.StringData(g.long), len(g.long))
-	}
-	return g.short[:g.size]
-}
-
-// pattern returns the pattern, in memory of its own.
-func (g *group[S]) pattern() Pattern {
-	return Pattern{
-		text: string(g.text()), wild: g.flags&wildFlag != 0, system: g.flags&systemFlag != 0,
-	}
-}
-
-// members lists two or more subscribers in the order they came, but for the last one,
-// which moves into a gap.
-type members[S comparable] struct {
+// rest is what a group has no room for.
+type rest[S comparable] struct {
+	// Two or more subscribers, in the order they came, but for the last one, which moves into a gap;
+	// or none, when there is one.
 	list  []Match[S]
 	index map[S]int32 // position in list; nil for a short list
+	tail  string      // of the pattern, from inlineText on
 }
+
+func newGroup[S comparable](pattern string, f form, first Match[S]) group[S] {
+	g := group[S]{only: [1]Match[S]{first}, form: f}
+	g.size = uint8(copy(g.short[:], pattern))
+	if len(pattern) > inlineText {
+		g.rest = &rest[S]{tail: strings.Clone(pattern[inlineText:])}
+	}
+	return g
+}
+
+// free tells that there is no group.
+func (g *group[S]) free() bool { return g.form == 0 }
+
+// long tells that a part of the pattern may be in rest.
+func (g *group[S]) long() bool { return g.size == inlineText && g.rest != nil }
+
+// tail returns the part of the pattern that is in rest.
+func (g *group[S]) tail() string {
+	if g.long() {
+		return g.rest.tail
+	}
+	return ""
+}
+
+// appendText appends the pattern's canonical form.
+func (g *group[S]) appendText(dst []byte) []byte {
+	return append(append(dst, g.short[:g.size]...), g.tail()...)
+}
+
+// text returns the pattern's canonical form.
+func (g *group[S]) text() string { return string(g.appendText(nil)) }
+
+// key returns the pattern's key.
+func (g *group[S]) key() key {
+	_, k := analyse(string(g.appendText(make([]byte, 0, MaxLength))))
+	return k
+}
+
+// is tells whether the name is the pattern, which is not long. It is matches for most: inlined.
+func (g *group[S]) is(name []byte) bool {
+	return string(g.short[:g.size]) == string(name) && !g.long()
+}
+
+// matches tells whether the pattern matches a name to which its form can be applied.
+func (g *group[S]) matches(name []byte) bool {
+	if g.long() {
+		return fits(g.appendText(make([]byte, 0, MaxLength)), name)
+	}
+	return fits(g.short[:g.size], name)
+}
+
+// alone tells that there is one subscriber.
+func (g *group[S]) alone() bool { return g.rest == nil || len(g.rest.list) == 0 }
 
 // subscribers lists the group's subscribers. It aliases the group: valid under the shard's lock.
 func (g *group[S]) subscribers() []Match[S] {
-	if g.more == nil {
+	if g.alone() {
 		return g.only[:]
 	}
-	return g.more.list
+	return g.rest.list
 }
 
 // find returns the position of s in subscribers, or -1.
 func (g *group[S]) find(s S) int {
-	if g.more != nil && g.more.index != nil {
-		if i, ok := g.more.index[s]; ok {
+	if g.rest != nil && g.rest.index != nil {
+		if i, ok := g.rest.index[s]; ok {
 			return int(i)
 		}
 		return -1
@@ -95,18 +115,20 @@ func (g *group[S]) put(s S, o Options) (added bool) {
 		g.subscribers()[i].Options = o
 		return false
 	}
-	if g.more == nil {
-		g.more = &members[S]{list: make([]Match[S], 1, 2)}
-		g.more.list[0] = g.only[0]
+	if g.rest == nil {
+		g.rest = &rest[S]{}
+	}
+	r := g.rest
+	if len(r.list) == 0 {
+		r.list = append(make([]Match[S], 0, 2), g.only[0])
 		g.only[0] = Match[S]{}
 	}
-	m := g.more
-	m.list = append(m.list, Match[S]{Sub: s, Options: o})
+	r.list = append(r.list, Match[S]{Sub: s, Options: o})
 	switch {
-	case m.index != nil:
-		m.index[s] = int32(len(m.list) - 1)
-	case len(m.list) > indexAbove:
-		m.reindex()
+	case r.index != nil:
+		r.index[s] = int32(len(r.list) - 1)
+	case len(r.list) > indexAbove:
+		r.reindex()
 	}
 	return true
 }
@@ -117,46 +139,48 @@ func (g *group[S]) remove(s S) (removed, empty bool) {
 	if i < 0 {
 		return false, false
 	}
-	m := g.more
-	if m == nil {
+	if g.alone() {
 		g.only[0] = Match[S]{}
 		return true, true
 	}
-	last := len(m.list) - 1
-	if m.index != nil {
-		delete(m.index, s)
+	r := g.rest
+	last := len(r.list) - 1
+	if r.index != nil {
+		delete(r.index, s)
 		if i != last {
-			m.index[m.list[last].Sub] = int32(i)
+			r.index[r.list[last].Sub] = int32(i)
 		}
 	}
-	m.list[i] = m.list[last]
-	m.list[last] = Match[S]{}
-	m.list = m.list[:last]
+	r.list[i] = r.list[last]
+	r.list[last] = Match[S]{}
+	r.list = r.list[:last]
 	if last == 1 {
-		g.only[0] = m.list[0]
-		g.more = nil
+		g.only[0] = r.list[0]
+		if r.list = nil; r.tail == "" {
+			g.rest = nil
+		}
 		return true, false
 	}
-	m.shrink()
+	r.shrink()
 	return true, false
 }
 
 // shrink gives memory back when three quarters are unused: a map never shrinks by itself.
-func (m *members[S]) shrink() {
-	if len(m.list) <= indexAbove/2 {
-		m.index = nil
+func (r *rest[S]) shrink() {
+	if len(r.list) <= indexAbove/2 {
+		r.index = nil
 	}
-	if cap(m.list) > indexAbove && len(m.list) <= cap(m.list)/4 {
-		m.list = append(make([]Match[S], 0, 2*len(m.list)), m.list...)
-		if m.index != nil {
-			m.reindex()
+	if cap(r.list) > indexAbove && len(r.list) <= cap(r.list)/4 {
+		r.list = append(make([]Match[S], 0, 2*len(r.list)), r.list...)
+		if r.index != nil {
+			r.reindex()
 		}
 	}
 }
 
-func (m *members[S]) reindex() {
-	m.index = make(map[S]int32, len(m.list))
-	for i := range m.list {
-		m.index[m.list[i].Sub] = int32(i)
+func (r *rest[S]) reindex() {
+	r.index = make(map[S]int32, len(r.list))
+	for i := range r.list {
+		r.index[r.list[i].Sub] = int32(i)
 	}
 }

@@ -2,6 +2,8 @@ package topic
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"strings"
 )
 
@@ -22,13 +24,18 @@ type Pattern struct {
 // formed, though it matches nothing: whoever subscribes for a client refuses it. The result never
 // aliases s.
 func ParsePattern(s string) (Pattern, error) {
-	wild, err := check(s, true)
-	if err != nil {
+	if _, err := check(s, true); err != nil {
 		return Pattern{}, err
 	}
-	text := canonical(s)
+	return asPattern(canonical(s)), nil
+}
+
+// asPattern returns the pattern with this text, which is canonical.
+func asPattern(text string) Pattern {
 	first, _, _ := strings.Cut(text, ".")
-	return Pattern{text: text, wild: wild, system: first == systemLevel}, nil
+	return Pattern{
+		text: text, wild: strings.ContainsAny(text, "+#"), system: first == systemLevel,
+	}
 }
 
 // String returns the canonical form.
@@ -81,27 +88,37 @@ func IsSystem(name []byte) bool {
 
 // fits is Matches for a pattern and a name that are not of the system, as bytes.
 func fits(pattern, name []byte) bool {
-	i, j := 0, 0
-	for i < len(pattern) && pattern[i] != '#' {
-		if pattern[i] == '+' {
-			for i++; j < len(name) && name[j] != '.'; j++ {
-			}
-		} else {
-			for i < len(pattern) && pattern[i] != '.' && j < len(name) && name[j] == pattern[i] {
-				i, j = i+1, j+1
-			}
+	for {
+		// A name holds no wildcards, so where the two differ the pattern must have one.
+		same := common(pattern, name)
+		pattern, name = pattern[same:], name[same:]
+		switch {
+		case len(pattern) == 0:
+			return len(name) == 0
+		case pattern[0] == '#':
+			return true
+		case pattern[0] != '+':
+			return len(name) == 0 && string(pattern) == ".#"
 		}
-		// Both stand at the end of a level now, or they differ.
-		if i == len(pattern) {
-			return j == len(name)
+		level := 0
+		for level < len(name) && name[level] != '.' {
+			level++
 		}
-		if pattern[i] != '.' || j < len(name) && name[j] != '.' {
-			return false
-		}
-		i, j = i+1, j+1
-		if j > len(name) {
-			return i < len(pattern) && pattern[i] == '#'
+		pattern, name = pattern[1:], name[level:]
+	}
+}
+
+// common returns the number of bytes at the beginning that are the same.
+func common(a, b []byte) (same int) {
+	end := min(len(a), len(b))
+	for ; same+8 <= end; same += 8 {
+		x := binary.LittleEndian.Uint64(a[same:]) ^ binary.LittleEndian.Uint64(b[same:])
+		if x != 0 {
+			return same + bits.TrailingZeros64(x)/8
 		}
 	}
-	return i < len(pattern)
+	for same < end && a[same] == b[same] {
+		same++
+	}
+	return same
 }

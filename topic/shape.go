@@ -10,16 +10,17 @@ import (
 // A pattern's shape is the number of its levels before "#", which of them are "+", and whether "#"
 // follows. The patterns of one shape that match a name are at most one: the name's own levels with
 // "+" at the shape's places. So matching is one hash lookup for each shape that occurs, of which
-// there are 93 at the very most and few in practice, and a lookup that finds nothing mostly touches
-// one cache line. That is less memory and fewer cache misses than walking a trie, where each level
-// of each branch costs several.
+// there are 93 at the very most and few in practice, and a lookup that finds nothing mostly reads
+// one word. That is less memory and fewer cache misses than walking a trie, where each level of
+// each branch costs several.
 type shape struct {
 	count int  // levels before "#"
 	plus  int  // bit i: level i is "+"
 	below bool // "#" follows
 }
 
-// seed keys the hashes, so that nobody can choose patterns that collide. No order depends on it.
+// seed keys the hashes, so that nobody can choose patterns that collide. No order but Walk's
+// depends on it.
 var seed = maphash.MakeSeed()
 
 // Odd factors, one for each level, so that equal levels in different places have different hashes.
@@ -45,16 +46,27 @@ func spread(hash uint64, i int) uint64 {
 	return high ^ low
 }
 
-// analyse returns a pattern's shape and hash. The hash of a pattern is the exclusive or of those of
-// its levels.
-func analyse(pattern string) (sh shape, hash uint64) {
+// key is what a pattern is looked up by: the exclusive or of the hashes of its levels, but for the
+// lowest byte, which is the form of its shape.
+type key uint64
+
+func (sh shape) key(hash uint64) key { return key(hash&^255 | uint64(sh.form())) }
+
+func (k key) form() form { return form(k) }
+
+// analyse returns a pattern's shape and key.
+func analyse(pattern string) (shape, key) {
+	var sh shape
+	var hash uint64
 	for more := true; more; {
-		var level string
-		level, pattern, more = strings.Cut(pattern, ".")
+		level, end := pattern, strings.IndexByte(pattern, '.')
+		if more = end >= 0; more {
+			level, pattern = pattern[:end], pattern[end+1:]
+		}
 		switch level {
 		case "#":
 			sh.below = true
-			return sh, hash ^ belowHash[sh.count]
+			return sh, sh.key(hash ^ belowHash[sh.count])
 		case "+":
 			hash ^= plusHash[sh.count]
 			sh.plus |= 1 << sh.count
@@ -63,7 +75,7 @@ func analyse(pattern string) (sh shape, hash uint64) {
 		}
 		sh.count++
 	}
-	return sh, hash
+	return sh, sh.key(hash)
 }
 
 // levels is a name taken apart, once for both shards.
@@ -103,18 +115,20 @@ type shapes struct {
 	ends   [MaxLevels + 1]uint32
 	belows [MaxLevels]uint32
 
-	number [shapeCount]int32 // patterns, by shape.index
+	number [1 + shapeCount]int32 // patterns, by form
 }
 
 // shapeCount is the number of shapes: 2^1+…+2^5 without "#" and 2^0+…+2^4 with it.
 const shapeCount = 62 + 31
 
-// index numbers the shapes from 0.
-func (sh shape) index() int {
+// form is a shape as a number from 1 to shapeCount; 0 is none.
+type form uint8
+
+func (sh shape) form() form {
 	if sh.below {
-		return 62 + 1<<sh.count - 1 + sh.plus
+		return form(62 + 1<<sh.count + sh.plus)
 	}
-	return 1<<sh.count - 2 + sh.plus
+	return form(1<<sh.count - 1 + sh.plus)
 }
 
 // change adds by to the number of patterns of a shape.
@@ -123,7 +137,7 @@ func (s *shapes) change(sh shape, by int32) {
 	if sh.below {
 		present = &s.belows[sh.count]
 	}
-	number := &s.number[sh.index()]
+	number := &s.number[sh.form()]
 	*number += by
 	if *number == 0 {
 		*present &^= 1 << sh.plus
@@ -132,11 +146,14 @@ func (s *shapes) change(sh shape, by int32) {
 	}
 }
 
-// masked returns the hash of the name's first count levels with "+" at the places in plus.
-func (l *levels) masked(count int, plus uint32) uint64 {
-	hash := l.prefix[count]
-	for ; plus != 0; plus &= plus - 1 {
+// key returns the key of the one pattern of a shape that the name can match.
+func (l *levels) key(sh shape) key {
+	hash := l.prefix[sh.count]
+	for plus := uint32(sh.plus); plus != 0; plus &= plus - 1 {
 		hash ^= l.differ[bits.TrailingZeros32(plus)]
 	}
-	return hash
+	if sh.below {
+		hash ^= belowHash[sh.count]
+	}
+	return sh.key(hash)
 }

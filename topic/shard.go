@@ -21,7 +21,13 @@ type shard[S comparable] struct {
 	_ [72]byte // two cache lines, so that shards do not share one
 }
 
-// match adds to f the groups of kind k that match a name:
+// store is the patterns of one kind in a shard. Guarded by the shard's lock.
+type store[S comparable] struct {
+	table  table[S]
+	shapes shapes
+}
+
+// match begins a lookup for each shape of kind k whose pattern a name can match:
 // first those without "#", the literal one before all.
 func (sh *shard[S]) match(l *levels, k Kind, f *found[S]) {
 	st := sh.stores[k]
@@ -29,33 +35,27 @@ func (sh *shard[S]) match(l *levels, k Kind, f *found[S]) {
 		return
 	}
 	for left := st.shapes.ends[l.count]; left != 0; left &= left - 1 {
-		plus := uint32(bits.TrailingZeros32(left))
-		if g := st.match(l.masked(l.count, plus), l.name, plus == 0); g != nil {
-			f.add(g)
-		}
+		s := shape{count: l.count, plus: bits.TrailingZeros32(left)}
+		f.begin(&st.table, l.key(s), l.name)
 	}
 	for count := range min(l.count+1, MaxLevels) {
 		for left := st.shapes.belows[count]; left != 0; left &= left - 1 {
-			hash := l.masked(count, uint32(bits.TrailingZeros32(left))) ^ belowHash[count]
-			if g := st.match(hash, l.name, false); g != nil {
-				f.add(g)
-			}
+			s := shape{count: count, plus: bits.TrailingZeros32(left), below: true}
+			f.begin(&st.table, l.key(s), l.name)
 		}
 	}
 }
 
-// matchLiteral adds to f the group of kind k whose pattern is the name.
+// matchLiteral begins the lookup of kind k for the pattern that is the name.
 func (sh *shard[S]) matchLiteral(l *levels, k Kind, f *found[S]) {
 	if st := sh.stores[k]; st != nil {
-		if g := st.match(l.prefix[l.count], l.name, true); g != nil {
-			f.add(g)
-		}
+		f.begin(&st.table, l.key(shape{count: l.count}), l.name)
 	}
 }
 
 // put subscribes s and tells whether it was not yet.
 func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
-	form, hash := analyse(p.text)
+	shape, key := analyse(p.text)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st := sh.stores[k]
@@ -63,10 +63,13 @@ func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
 		st = &store[S]{}
 		sh.stores[k] = st
 	}
-	if place := st.find(hash, p.text); place >= 0 {
-		added = st.at(place).put(s, o)
+	t := st.table.leaf(key)
+	if index := t.find(key, p.text); index >= 0 {
+		added = t.groups[index].put(s, o)
 	} else {
-		st.insert(p, hash, form, Match[S]{Sub: s, Options: o})
+		g := newGroup(p.text, shape.form(), Match[S]{Sub: s, Options: o})
+		st.table.insert(key, &g, 0)
+		st.shapes.change(shape, 1)
 		sh.size.Add(1)
 		added = true
 	}
@@ -77,25 +80,27 @@ func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
 
 // remove unsubscribes s and tells whether it was subscribed.
 func (sh *shard[S]) remove(p Pattern, k Kind, s S) bool {
-	form, hash := analyse(p.text)
+	shape, key := analyse(p.text)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st := sh.stores[k]
 	if st == nil {
 		return false
 	}
-	place := st.find(hash, p.text)
-	if place < 0 {
+	t := st.table.leaf(key)
+	index := t.find(key, p.text)
+	if index < 0 {
 		return false
 	}
-	removed, empty := st.at(place).remove(s)
+	removed, empty := t.groups[index].remove(s)
 	if !removed {
 		return false
 	}
 	if empty {
-		st.remove(place, hash, form)
+		st.table.remove(key, index, 0)
+		st.shapes.change(shape, -1)
 		sh.size.Add(-1)
-		if st.count == 0 {
+		if st.table.count == 0 {
 			sh.stores[k] = nil
 		}
 	}
@@ -111,11 +116,11 @@ func (sh *shard[S]) walk(f func(p Pattern, k Kind, subs []Match[S]) bool) bool {
 		if st == nil {
 			continue
 		}
-		for place := range st.count {
-			g := st.at(place)
-			if !f(g.pattern(), Kind(k), g.subscribers()) {
-				return false
-			}
+		more := st.table.walk(func(g *group[S]) bool {
+			return f(asPattern(g.text()), Kind(k), g.subscribers())
+		})
+		if !more {
+			return false
 		}
 	}
 	return true

@@ -1,119 +1,173 @@
 package topic
 
-// splitAbove is the number of entries past which a table is split into parts, which grow one at a
-// time: growing a larger table would hold the shard's lock for milliseconds. Parts cost a cache
-// miss, so smaller tables have none.
+// A table that has splitAbove buckets or more is split into parts when it is full. They grow one at
+// a time: moving the groups of a larger one would hold the shard's lock for milliseconds.
 const (
-	splitAbove = 1 << 16
-	partBits   = 8
+	splitAbove = 1 << 8
+	partBits   = 4
 )
 
-// smallestTable is the number of slots a table begins with.
-const smallestTable = 4
-
-// table maps hashes to places in a store: open addressing with linear probing, at most three
-// quarters full. A slot is eight bytes without a pointer, so that the table of a million patterns
-// stays in the processor's cache and the garbage collector does not look at it. Guarded by the
-// shard's lock.
-type table struct {
-	slots []slot // a power of two, or none
-	count int    // slots in use
-	parts *[1 << partBits]table
+// table keeps groups by the hashes of their patterns. A group lies in the first place that was free
+// from its home on, the bucket that its hash names, so that nothing but the heads must be read to
+// know where it is. The heads of a million patterns are some 1.5 MB, which mostly stay in the
+// processor's cache; the groups, of which only the one that is wanted is read, do not. Guarded by
+// the shard's lock.
+type table[S comparable] struct {
+	heads  []head
+	groups []group[S] // bucketSize for each head; of a single bucket only those that were in use
+	count  int        // groups, those of the parts included
+	parts  *[1 << partBits]table[S]
 }
 
-// slot holds the low 32 bits of the hash above 1 + the place; 0 is a free slot.
-type slot uint64
+// part returns the part that keeps a key, of a table at a depth in the tree of parts.
+func (t *table[S]) part(k key, depth int) *table[S] {
+	return &t.parts[k<<(depth*partBits)>>(64-partBits)]
+}
 
-func makeSlot(hash uint64, place int) slot { return slot(hash<<32 | uint64(place+1)) }
-
-func (s slot) place() int              { return int(uint32(s)) - 1 }
-func (s slot) home(mask uint32) uint32 { return uint32(s>>32) & mask }
-
-// part returns the table that keeps a hash.
-func (t *table) part(hash uint64) *table {
-	if t.parts != nil {
-		return &t.parts[hash>>(64-partBits)]
+// leaf returns the table without parts that keeps a key.
+func (t *table[S]) leaf(k key) *table[S] {
+	for depth := 0; t.parts != nil; depth++ {
+		t = t.part(k, depth)
 	}
 	return t
 }
 
-// insert adds a hash and place. rehash returns the whole hash of an entry of the table by its
-// place.
-func (t *table) insert(hash uint64, place int, rehash func(place int) uint64) {
-	if t.parts == nil && t.count >= splitAbove {
-		t.split(rehash)
-	}
-	t = t.part(hash)
-	if 4*(t.count+1) > 3*len(t.slots) {
-		t.resize(max(2*len(t.slots), smallestTable))
-	}
-	t.put(makeSlot(hash, place))
+// home returns the index of the bucket from which on a hash is looked for: the low half of the hash
+// as a fraction of the number of buckets, which so need not be a power of two.
+func (t *table[S]) home(k key) int {
+	return int(uint64(uint32(k)) * uint64(len(t.heads)) >> 32)
 }
 
-func (t *table) put(s slot) {
-	mask := uint32(len(t.slots) - 1)
-	i := s.home(mask)
-	for t.slots[i] != 0 {
-		i = (i + 1) & mask
+// next returns the index of the bucket after bucket i.
+func (t *table[S]) next(i int) int {
+	if i++; i < len(t.heads) {
+		return i
 	}
-	t.slots[i] = s
+	return 0
+}
+
+// find returns the index of the group of a pattern in a table without parts, or -1.
+func (t *table[S]) find(k key, pattern string) int {
+	short := pattern[:min(len(pattern), inlineText)]
+	i := t.home(k)
+	for range t.heads {
+		for at := t.heads[i].having(k.tag()); at != 0; at &= at - 1 {
+			index := i*bucketSize + at.place()
+			g := &t.groups[index]
+			if string(g.short[:g.size]) == short && g.tail() == pattern[len(short):] {
+				return index
+			}
+		}
+		if t.heads[i] < passedOne {
+			break
+		}
+		i = t.next(i)
+	}
+	return -1
+}
+
+// insert adds a group whose pattern has none, to a table at a depth in the tree of parts.
+func (t *table[S]) insert(k key, g *group[S], depth int) {
 	t.count++
+	// At most six sevenths are in use.
+	if t.parts == nil && t.count > (bucketSize-1)*len(t.heads) {
+		if len(t.heads) < splitAbove {
+			t.resize(len(t.heads) + len(t.heads)/2 + 1)
+		} else {
+			t.split(depth)
+		}
+	}
+	if t.parts != nil {
+		t.part(k, depth).insert(k, g, depth+1)
+		return
+	}
+	t.put(k, g)
 }
 
-func (t *table) resize(size int) {
-	old := t.slots
-	t.slots, t.count = make([]slot, size), 0
-	for _, s := range old {
-		if s != 0 {
-			t.put(s)
+// put puts a group into the first free place from its home on; there is one.
+func (t *table[S]) put(k key, g *group[S]) {
+	i := t.home(k)
+	free := t.heads[i].having(0)
+	for free == 0 {
+		if t.heads[i] < passedMost {
+			t.heads[i] += passedOne
+		}
+		i = t.next(i)
+		free = t.heads[i].having(0)
+	}
+	t.heads[i] |= k.tag() << (8 * free.place())
+	if index := i*bucketSize + free.place(); index < len(t.groups) {
+		t.groups[index] = *g
+	} else {
+		t.groups = append(t.groups, *g)
+	}
+}
+
+// resize moves the groups to another number of buckets.
+func (t *table[S]) resize(buckets int) {
+	old := t.groups
+	t.heads, t.groups = make([]head, buckets), nil
+	if buckets > 1 {
+		t.groups = make([]group[S], buckets*bucketSize)
+	}
+	for i := range old {
+		if g := &old[i]; !g.free() {
+			t.put(g.key(), g)
 		}
 	}
 }
 
-func (t *table) split(rehash func(place int) uint64) {
-	old := t.slots
-	*t = table{parts: new([1 << partBits]table)}
-	for _, s := range old {
-		if s != 0 {
-			t.insert(rehash(s.place()), s.place(), rehash)
+// split moves the groups of a table at a depth in the tree of parts to parts.
+func (t *table[S]) split(depth int) {
+	old, buckets := t.groups, len(t.heads)>>partBits+1
+	t.heads, t.groups, t.parts = nil, nil, new([1 << partBits]table[S])
+	for i := range t.parts {
+		t.parts[i].resize(buckets)
+	}
+	for i := range old {
+		if g := &old[i]; !g.free() {
+			k := g.key()
+			t.part(k, depth).insert(k, g, depth+1)
 		}
 	}
 }
 
-// locate returns the index of the slot with this hash and place, which is in t.
-func (t *table) locate(hash uint64, place int) uint32 {
-	mask, want := uint32(len(t.slots)-1), makeSlot(hash, place)
-	i := want.home(mask)
-	for t.slots[i] != want {
-		i = (i + 1) & mask
-	}
-	return i
-}
-
-// move changes the place of an entry.
-func (t *table) move(hash uint64, from, to int) {
-	t = t.part(hash)
-	t.slots[t.locate(hash, from)] = makeSlot(hash, to)
-}
-
-// remove takes an entry away.
-func (t *table) remove(hash uint64, place int) {
-	t = t.part(hash)
-	mask, i := uint32(len(t.slots)-1), t.locate(hash, place)
-	// What follows without a gap moves up, unless that would put it before its home (Knuth,
-	// 6.4, algorithm R).
-	for j := (i + 1) & mask; t.slots[j] != 0; j = (j + 1) & mask {
-		if (j-t.slots[j].home(mask))&mask >= (j-i)&mask {
-			t.slots[i] = t.slots[j]
-			i = j
-		}
-	}
-	t.slots[i] = 0
+// remove takes the group at an index of the leaf that keeps its hash away.
+func (t *table[S]) remove(k key, index, depth int) {
 	t.count--
 	switch {
 	case t.count == 0:
-		t.slots = nil
-	case len(t.slots) > smallestTable && 8*t.count < len(t.slots):
-		t.resize(len(t.slots) / 2)
+		*t = table[S]{}
+		return
+	case t.parts != nil:
+		t.part(k, depth).remove(k, index, depth+1)
+		return
 	}
+	for i := t.home(k); i != index/bucketSize; i = t.next(i) {
+		if t.heads[i] < passedMost {
+			t.heads[i] -= passedOne
+		}
+	}
+	t.heads[index/bucketSize] &^= 255 << (index % bucketSize * 8)
+	t.groups[index] = group[S]{}
+	if len(t.heads) > 1 && t.count < 2*len(t.heads) {
+		t.resize(len(t.heads) / 2)
+	}
+}
+
+// walk calls f for every group until f returns false, and tells whether it never did.
+func (t *table[S]) walk(f func(g *group[S]) bool) bool {
+	if t.parts != nil {
+		for i := range t.parts {
+			if !t.parts[i].walk(f) {
+				return false
+			}
+		}
+	}
+	for i := range t.groups {
+		if g := &t.groups[i]; !g.free() && !f(g) {
+			return false
+		}
+	}
+	return true
 }

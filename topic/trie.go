@@ -71,17 +71,14 @@ type Trie[S comparable] struct {
 	wild   shard[S]             // patterns that begin with a wildcard
 	none   shard[S]             // stands for wild where no wildcard matches; always empty
 
-	seen  sync.Pool    // of *map[S]int32, empty
+	spare sync.Pool    // of *spare[S], empty
 	count atomic.Int64 // subscriptions
 }
 
 // NewTrie returns an empty trie.
 func NewTrie[S comparable]() *Trie[S] {
 	t := &Trie[S]{}
-	t.seen.New = func() any {
-		m := make(map[S]int32)
-		return &m
-	}
+	t.spare.New = func() any { return &spare[S]{index: make(map[S]int32)} }
 	return t
 }
 
@@ -156,30 +153,34 @@ func (t *Trie[S]) Match(name []byte, k Kind, dst []Match[S]) ([]Match[S], Versio
 func (t *Trie[S]) matchIn(
 	literal, wild *shard[S], name []byte, k Kind, dst []Match[S],
 ) ([]Match[S], Version) {
-	var f found[S]
+	f := found[S]{pool: &t.spare}
 	var v Version
 	var l levels
 	l.split(name)
+	// Both locks are held until the end. Writers hold one at a time, so the order cannot deadlock.
 	literal.mu.RLock()
 	v.literal = literal.version.Load()
+	// An empty shard needs no lock: its version is read first, and a writer changes it last.
+	v.wild = wild.version.Load()
+	locked := wild.size.Load() != 0
+	if locked {
+		wild.mu.RLock()
+		v.wild = wild.version.Load()
+	}
 	if wild == &t.none {
 		literal.matchLiteral(&l, k, &f)
 	} else {
 		literal.match(&l, k, &f)
 	}
-	// An empty shard needs no lock: its version is read first, and a writer changes it last.
-	v.wild = wild.version.Load()
-	if wild.size.Load() == 0 {
-		dst = f.appendTo(dst, &t.seen)
-		literal.mu.RUnlock()
-		return dst, v
+	if locked {
+		wild.match(&l, k, &f)
 	}
-	// Both locks are held while copying. Writers hold one at a time, so the order cannot deadlock.
-	wild.mu.RLock()
-	v.wild = wild.version.Load()
-	wild.match(&l, k, &f)
-	dst = f.appendTo(dst, &t.seen)
-	wild.mu.RUnlock()
+	f.end(name)
+	dst = f.appendTo(dst)
+	f.release()
+	if locked {
+		wild.mu.RUnlock()
+	}
 	literal.mu.RUnlock()
 	return dst, v
 }
@@ -193,7 +194,7 @@ func (t *Trie[S]) Version(name []byte) Version {
 
 // Walk calls f for every pattern and kind with its subscribers until f returns false. subs is valid
 // until f returns. It goes shard by shard, each under its lock: f must not call the trie. The order
-// is the same for the same history of calls.
+// of the patterns differs from process to process.
 func (t *Trie[S]) Walk(f func(p Pattern, k Kind, subs []Match[S]) bool) {
 	for i := range t.shards {
 		if !t.shards[i].walk(f) {

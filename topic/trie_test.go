@@ -164,6 +164,15 @@ func TestTreeAgainstModel(t *testing.T) {
 	})
 }
 
+func TestFitsAgainstMatches(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, name := genPattern.Draw(t, "pattern"), []byte(genName.Draw(t, "name"))
+		if got := fits([]byte(p.String()), name); !IsSystem(name) && got != p.Matches(name) {
+			t.Fatalf("%s fits %s: %v", p, name, got)
+		}
+	})
+}
+
 // empty checks that nothing is left of what was.
 func empty(t interface{ Fatalf(string, ...any) }, tree *Trie[int]) {
 	for i := range tree.shards {
@@ -176,9 +185,9 @@ func empty(t interface{ Fatalf(string, ...any) }, tree *Trie[int]) {
 	}
 }
 
-// TestManyPatterns grows one shard past the splitting of its table and takes it down again.
+// TestManyPatterns grows one shard past the splitting of its table's parts and takes it down again.
 func TestManyPatterns(t *testing.T) {
-	const n = splitAbove + splitAbove/4
+	const n = 10 * splitAbove << partBits
 	tree := NewTrie[int]()
 	pattern := func(i int) Pattern { return mustPattern(t, fmt.Sprintf("a.b%d.c%d", i%50, i)) }
 	check := func(from, to int) {
