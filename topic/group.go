@@ -24,8 +24,8 @@ type group[S comparable] struct {
 
 // rest is what a group has no room for.
 type rest[S comparable] struct {
-	// Two or more subscribers, in the order they came, but for the last one, which moves into a gap;
-	// or none, when there is one.
+	// Two or more subscribers, in the order they came, but for the last one, which moves into a
+	// gap; or none, when there is one.
 	list  []Match[S]
 	index map[S]int32 // position in list; nil for a short list
 	tail  string      // of the pattern, from inlineText on
