@@ -77,8 +77,11 @@ func TestOverload_CapacityOfInstances(t *testing.T) {
 					held[target] = append(held[target], m)
 				}
 				target.backlog = nil
-				has, may := len(held[target]), capacity[target]
-				if has > may || done+6 <= count && has != may {
+				may := capacity[target]
+				for done+6 <= count && len(held[target]) < may { // it may come from another loop
+					held[target] = append(held[target], target.recv())
+				}
+				if has := len(held[target]); has > may {
 					t.Fatalf("after %d answers one that may have %d has %d", done, may, has)
 				}
 			}
