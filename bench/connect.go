@@ -96,7 +96,7 @@ func (t *try) storm() error {
 			_ = unix.Close(c.fd) // The run has failed.
 		}
 	}()
-	cpu, began := t.server.cpu(), time.Now()
+	cpu, load, began := t.server.cpu(), threadCPU(), time.Now()
 	opened, welcomed := 0, 0
 	var dog watchdog
 	for welcomed < t.s.clients {
@@ -145,6 +145,7 @@ func (t *try) storm() error {
 	}
 	took := time.Since(began)
 	t.figure(metricAccept, "/s", true, float64(welcomed)/took.Seconds())
+	t.figure(metricLoad, "ns", false, float64(threadCPU()-load)/float64(welcomed))
 	if t.server.pid != 0 {
 		t.figure(metricCPU, "ns", false, float64(t.server.cpu()-cpu)/float64(welcomed))
 	}
