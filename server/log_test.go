@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -40,19 +41,30 @@ func (c *liveClient) lines(n *lineNode) []string {
 }
 
 // lineNode logs through a node as the node itself does.
-type lineNode struct{ *liveNode }
+type lineNode struct {
+	*liveNode
+	watcher *liveClient // gets the marker of flush
+}
 
-// flush returns when every line logged so far has been handed to the loops: lines are handed over
-// in order, and after they were written.
+// marker is a line after which everything logged before has been handed to the loops: the lines are
+// handed over in order.
+const marker = "everything before this line is out"
+
+func startLineNode(t *testing.T, change func(*config.Config)) *lineNode {
+	n := &lineNode{liveNode: startLiveNode(t, change)}
+	n.watcher = n.dial()
+	n.watcher.ok("system.log.subscribe", `{"regex":"^`+marker+`"}`)
+	return n
+}
+
+// flush returns when every line logged so far is written and has been handed to the loops.
 func (n *lineNode) flush() {
 	n.t.Helper()
-	const marker = "everything before this line is out"
 	seen := strings.Count(n.out.String(), marker)
-	for range 2 { // the second is written after the first was handed over
-		n.log.Error(marker)
-	}
-	eventually(n.t, "the log is written", func() bool {
-		return strings.Count(n.out.String(), marker) == seen+2
+	n.log.Error(marker)
+	n.watcher.logged(marker)
+	eventually(n.t, "the marker is written", func() bool {
+		return strings.Count(n.out.String(), marker) > seen
 	})
 }
 
@@ -79,7 +91,7 @@ func wantLines(t *testing.T, what string, got []string, want ...string) {
 }
 
 func TestLogLevelsRegexAndReplacing(t *testing.T) {
-	n := &lineNode{startLiveNode(t, nil)}
+	n := startLineNode(t, nil)
 	a, b := n.dial(), n.dial()
 	for _, row := range []struct {
 		payload string
@@ -133,7 +145,7 @@ func TestLogBadFields(t *testing.T) {
 // A subscription to the topic brings errors; with a filter beside it that one decides, and there is
 // one copy.
 func TestLogTopicSubscription(t *testing.T) {
-	n := &lineNode{startLiveNode(t, nil)}
+	n := startLineNode(t, nil)
 	c := n.dial()
 	c.subscribe("both", "system.log")
 	n.all("one")
@@ -203,9 +215,9 @@ func TestLogLineForm(t *testing.T) {
 // A listener that does not read loses lines: it is told how many, nobody else waits, and the loss
 // makes no line.
 func TestLogSlowListener(t *testing.T) {
-	n := &lineNode{startLiveNode(t, func(cfg *config.Config) {
+	n := startLineNode(t, func(cfg *config.Config) {
 		cfg.Connection.OutboundBytes = 256 << 10
-	})}
+	})
 	slow, quick := n.dial(), n.dial()
 	slow.ok("system.log.subscribe",
 		`{"levels":["debug","info","warn","error"],"regex":"^(fill|slow|closed)"}`)
@@ -234,7 +246,65 @@ func TestLogSlowListener(t *testing.T) {
 		}
 		return m.header == "publish:system.dropped:1.0.0"
 	}).object(t)
-	if count, _ := gap["count"].(float64); int(count)+got != sent-int(n.logs.Dropped()) {
+	if count, _ := gap["count"].(float64); int(count)+got != sent-int(n.logs.TapDropped()) {
 		t.Errorf("%d lines came and %v were told as dropped, of %d", got, gap["count"], sent)
+	}
+}
+
+// What a client can repeat at will does not flood the log: a registration that changes nothing is
+// at debug, and of those that do only some are logged.
+func TestLogRegistrations(t *testing.T) {
+	n := startLineNode(t, nil)
+	c := n.dial()
+	const each, second = 200, 20 // of the changes, so many in a second
+	c.ok("system.service.register", `{"name":"a","description":"d"}`)
+	for range each {
+		c.ok("system.service.register", `{"name":"a","description":"d"}`)
+	}
+	n.flush()
+	lines := func() int { return strings.Count(n.out.String(), `"registered"`) }
+	if got := lines(); got != 1 {
+		t.Errorf("%d lines of %d equal registrations, want 1", got, each+1)
+	}
+	began := time.Now()
+	for i := range each {
+		c.ok("system.service.register", fmt.Sprintf(`{"name":"b%d","description":"d"}`, i))
+	}
+	n.flush()
+	most := second * (2 + int(time.Since(began).Seconds()))
+	got := lines() - 1
+	if got < second || got > most {
+		t.Errorf("%d lines of %d changes, want at most %d", got, each, most)
+	}
+}
+
+// An expression that is expensive to match costs its own reader lines, of which it is told, and the
+// log's output nothing.
+func TestLogExpensiveExpression(t *testing.T) {
+	n := startLineNode(t, nil)
+	c := n.dial()
+	c.ok("system.log.subscribe", `{"levels":["debug"],"regex":"^(x*x*x*x*x*x*)*y$"}`)
+	text := strings.Repeat("x", 2000)
+	const info = 100
+	lines := 0
+	eventually(t, "the tap is too slow", func() bool {
+		for range 1000 {
+			n.log.Debug(text)
+		}
+		if lines < info {
+			lines++
+			n.log.Info("output line")
+		}
+		return lines == info && n.logs.TapDropped() > 0
+	})
+	told := c.logged("log lines left out: their readers' expressions are too slow")
+	if count, _ := told["count"].(float64); count <= 0 || told["level"] != "warn" {
+		t.Errorf("told %v", told)
+	}
+	eventually(t, "all is written", func() bool {
+		return strings.Count(n.out.String(), "output line") == info
+	})
+	if d := n.logs.Dropped(); d != 0 {
+		t.Errorf("%d lines of the output are lost", d)
 	}
 }

@@ -67,7 +67,7 @@ func newLiveNode(t testing.TB, change func(*config.Config)) *liveNode {
 	}
 	out := &liveOutput{}
 	logs := logging.New(out, slog.LevelInfo, config.FormatJSON)
-	t.Cleanup(func() { _ = logs.Close() })
+	t.Cleanup(func() { _ = logs.Close(context.Background()) })
 	n, err := New(cfg, Options{Logger: slog.New(logs), Logs: logs, Version: "test"})
 	if err != nil {
 		t.Fatal(err)

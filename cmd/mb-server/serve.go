@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -25,7 +26,16 @@ var transports = []string{"ws", "wss", "tcp", "tls", "admin"}
 func (d *daemon) serve(cfg config.Config) int {
 	begin := time.Now()
 	logs := logging.New(d.stdout, cfg.Logging.Level, cfg.Logging.Format)
-	defer logs.Close() //nolint:errcheck // there is nowhere left to tell of a failed log
+	var hardEnd time.Time // zero before the node was asked to stop
+	defer func() {
+		last := time.Now().Add(logPatience)
+		if !hardEnd.IsZero() && hardEnd.Before(last) {
+			last = hardEnd
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), last)
+		defer cancel()
+		_ = logs.Close(ctx) // there is nowhere left to tell of a failed log
+	}()
 	log := slog.New(logs).With("module", "daemon")
 
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
@@ -52,8 +62,18 @@ func (d *daemon) serve(cfg config.Config) int {
 	tuneCollector(d.environ)
 	// The node itself logs a line for each address that a listener is bound to.
 	log.Info("ready", ready...)
-	return d.wait(log, n, cfg.Shutdown.Timeout)
+	sig := <-d.signals
+	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
+	return d.stop(log, n, sig, cfg.Shutdown.Timeout)
 }
+
+// The process ends hardEndDelay after shutdown.timeout, whatever holds the node up. What is left of
+// that after lateDelay is for the log's last lines, which otherwise have logPatience.
+const (
+	hardEndDelay = 2 * time.Second
+	lateDelay    = hardEndDelay - 250*time.Millisecond // node.Shutdown takes no longer
+	logPatience  = 2 * time.Second
+)
 
 // collectorPercent is how much the heap may grow, in percent of what lives, before it is collected.
 // Messages allocate nothing, so collections are rare, and what lives is mostly connections: a
@@ -86,13 +106,14 @@ func warn(log *slog.Logger, cfg config.Config) {
 	}
 }
 
-// wait blocks until the first signal, then drains the node within the timeout. A second signal ends
-// it at once.
-func (d *daemon) wait(log *slog.Logger, n node, timeout time.Duration) int {
-	sig := <-d.signals
+// stop drains the node within the timeout, and returns the exit code. A second signal ends it at
+// once, and so does a node that has not stopped a little later.
+func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, timeout time.Duration) int {
 	log.Info("asked to stop", "signal", sig.String(), "timeoutMs", timeout.Milliseconds())
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	late := time.NewTimer(timeout + lateDelay)
+	defer late.Stop()
 	done := make(chan error, 1)
 	go func() { done <- n.Shutdown(ctx) }()
 	select {
@@ -102,6 +123,9 @@ func (d *daemon) wait(log *slog.Logger, n node, timeout time.Duration) int {
 			return exitFailure
 		}
 		return exitOK // the node said that it stopped
+	case <-late.C:
+		log.Error("the node does not stop: ending it", "timeoutMs", timeout.Milliseconds())
+		return exitFailure
 	case sig := <-d.signals:
 		log.Error("second signal: stopping at once", "signal", sig.String())
 		return exitFailure

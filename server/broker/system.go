@@ -68,7 +68,7 @@ func (k *caller) InBackground(compose func() []byte) bool {
 // Register implements system.Caller.
 func (k *caller) Register(p *system.Profile) {
 	c, l := k.c, k.c.loop
-	c.profile.Store(p)
+	was := c.profile.Swap(p)
 	limit := l.broker.perService
 	if p.MaxConcurrent > 0 {
 		limit = int32(min(p.MaxConcurrent, math.MaxInt32))
@@ -77,7 +77,25 @@ func (k *caller) Register(p *system.Profile) {
 		l.broker.wakeQueues()
 	}
 	l.counts[metrics.Registrations]++
-	l.log.Info("registered", "serviceId", c.id.String(), "name", p.Name)
+	k.logRegistration(was, p)
+}
+
+// changesLogged is how many changes of registrations are logged in a second.
+const changesLogged = 20
+
+// logRegistration writes the line of a registration. A client can repeat one at will: what changes
+// nothing is of no interest, and of what does only some are.
+func (k *caller) logRegistration(was, is *system.Profile) {
+	l, message := k.c.loop, "registered"
+	attrs := []any{"serviceId", k.c.id.String(), "name", is.Name}
+	switch {
+	case was == nil:
+		l.log.Info(message, attrs...)
+	case was.Equal(is):
+		l.log.Debug(message, attrs...)
+	default:
+		l.broker.Throttle.LogFew(changesLogged, l.log, slog.LevelInfo, message, attrs...)
+	}
 }
 
 // Subscribe implements system.Caller.
@@ -192,7 +210,7 @@ func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind, subs func() []system
 }
 
 // sendLog hands a line of the log to services of any loop: one parcel for each loop. Where there is
-// no room, the line is lost to them, which is counted and told. Log's writer goroutine only.
+// no room, the line is lost to them, which is counted and told. The log tap's goroutine only.
 func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 	var groups []remoteGroup
 	for _, s := range to {

@@ -13,8 +13,8 @@ const moduleKey = "module"
 type Handler struct {
 	// Immutable after New, WithAttrs or WithGroup.
 	core   *core
-	out    slog.Handler // formats for the output; called on the writer goroutine only
-	tap    slog.Handler // formats the attributes for the tap; likewise
+	out    slog.Handler // formats for the output; called on the output's goroutine only
+	tap    slog.Handler // formats the attributes for the tap; called on the tap's goroutine only
 	module string
 	groups int // open groups; "module" is lifted outside of groups only
 }
@@ -24,7 +24,7 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 	if level >= h.core.level {
 		return true
 	}
-	t := h.core.tap.Load()
+	t := h.core.tapped.Load()
 	return t != nil && level >= t.min
 }
 
@@ -71,17 +71,15 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &d
 }
 
-// SetTap lets f see every record of level min and above, also those below the output's level; nil
-// takes it away. f runs on the writer goroutine, after the line was written, and must not block;
-// records it logs are queued like any other, so an f that always logs never ends. A record queued
-// before SetTap may still reach f.
-func (h *Handler) SetTap(min slog.Level, f func(Line)) {
-	if f == nil {
-		h.core.tap.Store(nil)
-		return
-	}
-	h.core.tap.Store(&tap{min: min, f: f})
-}
+// Dropped returns how many records the output was too slow for since New.
+func (h *Handler) Dropped() uint64 { return h.core.lines.total.Load() }
 
-// Dropped returns how many records did not find room in the queue since New.
-func (h *Handler) Dropped() uint64 { return h.core.droppedTotal.Load() }
+// TapDropped returns how many records the tap was too slow for since New.
+func (h *Handler) TapDropped() uint64 {
+	h.core.mu.Lock()
+	defer h.core.mu.Unlock()
+	if h.core.taps == nil {
+		return 0
+	}
+	return h.core.taps.total.Load()
+}

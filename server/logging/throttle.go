@@ -8,7 +8,7 @@ import (
 )
 
 // Throttle keeps events that clients can cause at will from flooding the log: per message text one
-// line a second, with the number of those that were left out. Any goroutine.
+// line a second, or a few, with the number of those that were left out. Any goroutine.
 type Throttle struct {
 	Now func() time.Time // immutable; nil means time.Now
 
@@ -18,16 +18,24 @@ type Throttle struct {
 }
 
 type throttled struct {
-	at      time.Time
-	skipped int
+	since   time.Time // the period's first line
+	lines   int       // in the period
+	skipped int       // and not written
 }
 
-// throttlePeriod is the least time between two lines with the same text.
+// throttlePeriod is what "a second" is: it begins with a line.
 const throttlePeriod = time.Second
 
 // Log writes the line unless one with the same message was written within the period. message must
 // be a constant: the table holds one entry for each.
 func (t *Throttle) Log(to *slog.Logger, level slog.Level, message string, attrs ...any) {
+	t.LogFew(1, to, level, message, attrs...)
+}
+
+// LogFew is Log for events of which up to most are written within the period.
+func (t *Throttle) LogFew(
+	most int, to *slog.Logger, level slog.Level, message string, attrs ...any,
+) {
 	if !to.Enabled(context.Background(), level) {
 		return
 	}
@@ -45,13 +53,17 @@ func (t *Throttle) Log(to *slog.Logger, level slog.Level, message string, attrs 
 		line = &throttled{}
 		t.last[message] = line
 	}
-	if at.Sub(line.at) < throttlePeriod {
+	if at.Sub(line.since) >= throttlePeriod {
+		line.since, line.lines = at, 0
+	}
+	if line.lines >= most {
 		line.skipped++
 		t.mu.Unlock()
 		return
 	}
+	line.lines++
 	skipped := line.skipped
-	line.at, line.skipped = at, 0
+	line.skipped = 0
 	t.mu.Unlock()
 	if skipped > 0 {
 		attrs = append(attrs, "leftOut", skipped)

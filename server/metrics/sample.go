@@ -13,6 +13,6 @@ type Sample struct {
 	Charged, Paused             int64
 	Shed                        uint64
 	Services, Subscriptions     int
-	LogDropped                  uint64
+	LogDropped, LogUnread       uint64
 	Machine                     MachineSample
 }

@@ -119,6 +119,8 @@ var Table = []Metric{
 	{"", "", "mb_faults_total", totalOf(Panics)},
 	{"", "", "mb_log_lines_dropped_total",
 		func(s *Sample) float64 { return float64(s.LogDropped) }},
+	{"", "", "mb_log_stream_lines_dropped_total",
+		func(s *Sample) float64 { return float64(s.LogUnread) }},
 }
 
 func totalOf(counter int) func(*Sample) float64 {

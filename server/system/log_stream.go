@@ -50,12 +50,12 @@ func (f *LogFilter) wants(level int, message string) bool {
 }
 
 // LogStream hands the node's log lines to the services that asked for them; S names a service.
-// Loops change it; the log's writer goroutine reads it, and never waits for them.
+// Loops change it; the goroutine of the log's tap reads it, and never waits for them.
 type LogStream[S comparable] struct {
 	// Immutable once used.
 	Logs *logging.Handler // nil: there is no stream
 	// Send delivers a whole message to services, in no order; it retains the body that it keeps.
-	// The log's writer goroutine calls it.
+	// The goroutine of the log's tap calls it.
 	Send func(to []S, body *ringbuf.Shared)
 
 	// Guarded by mu.
@@ -63,7 +63,7 @@ type LogStream[S comparable] struct {
 	listeners map[S]*logListener
 
 	// Atomic.
-	targets atomic.Pointer[[]logTarget[S]] // what the listeners want, for the writer; immutable
+	targets atomic.Pointer[[]logTarget[S]] // what the listeners want, for the tap; immutable
 }
 
 // logListener is what one service asked for, in either of two ways. With both, its filter decides.
@@ -120,7 +120,7 @@ func (g *LogStream[S]) change(s S, f func(*logListener)) {
 	g.retune()
 }
 
-// retune makes the writer see the listeners of now, and the log make the lines that they want and
+// retune makes the tap see the listeners of now, and the log make the lines that they want and
 // no others. g.mu is held.
 func (g *LogStream[S]) retune() {
 	targets := make([]logTarget[S], 0, len(g.listeners))
@@ -159,10 +159,16 @@ func (g *LogStream[S]) Listeners(level slog.Level) (to []S) {
 	return g.who(func(f *LogFilter) bool { return f.levels&setOf(logLevelIndex(level)) != 0 })
 }
 
-// Deliver hands a line to every service that wants it. Log's writer goroutine only.
+// Deliver hands a line to every service that wants it; one that says how many were lost to
+// everybody who wants any. The goroutine of the log's tap only.
 func (g *LogStream[S]) Deliver(line logging.Line) {
 	level := logLevelIndex(line.Level)
-	to := g.who(func(f *LogFilter) bool { return f.wants(level, line.Message) })
+	to := g.who(func(f *LogFilter) bool {
+		if line.Lost > 0 {
+			return f.levels != 0
+		}
+		return f.wants(level, line.Message)
+	})
 	if len(to) == 0 {
 		return
 	}

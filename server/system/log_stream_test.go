@@ -1,6 +1,7 @@
 package system
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"slices"
@@ -38,7 +39,7 @@ func TestLogLevelIndex(t *testing.T) {
 // Who wants which lines, and that the log is tapped for nobody's sake when nobody is left.
 func TestLogStreamListeners(t *testing.T) {
 	logs := logging.New(io.Discard, slog.LevelError, "json")
-	defer func() { _ = logs.Close() }()
+	defer func() { _ = logs.Close(context.Background()) }()
 	var got []string
 	g := &LogStream[string]{Logs: logs, Send: func(to []string, body *ringbuf.Shared) {
 		slices.Sort(to)
@@ -56,10 +57,17 @@ func TestLogStreamListeners(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelError} {
 		g.Deliver(logging.Line{Level: level, Message: "m"})
 	}
-	want := []string{`both+filter {"level":"debug",`, `filter+follower {"level":"error",`}
+	// Nobody knows who would have wanted what was lost: whoever wants any line is told.
+	g.SetFilter("none", &LogFilter{})
+	g.Deliver(logging.Line{Level: slog.LevelWarn, Message: "left out", Lost: 3})
+	want := []string{
+		`both+filter {"level":"debug",`, `filter+follower {"level":"error",`,
+		`both+filter+follower {"level":"warn","`,
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("delivered %q, want %q", got, want)
 	}
+	g.SetFilter("none", nil)
 	g.SetFilter("filter", nil)
 	g.SetFilter("both", nil)
 	if enabled() || !slices.Contains(g.Listeners(slog.LevelError), "both") {

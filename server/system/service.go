@@ -1,6 +1,7 @@
 package system
 
 import (
+	"bytes"
 	"encoding/json"
 	"sort"
 	"strconv"
@@ -29,6 +30,12 @@ type Profile struct {
 	Name, Description string
 	MaxConcurrent     int    // 0: none given
 	Metadata          []byte // canonical JSON object of strings, nil when absent
+}
+
+// Equal says whether nothing has changed.
+func (p *Profile) Equal(q *Profile) bool {
+	return p.Name == q.Name && p.Description == q.Description &&
+		p.MaxConcurrent == q.MaxConcurrent && bytes.Equal(p.Metadata, q.Metadata)
 }
 
 // Subscription is one of a service's own.
