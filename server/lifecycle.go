@@ -2,6 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"mbserver/server/admin"
 	"mbserver/server/door"
@@ -16,7 +19,12 @@ func (n *Node) Start() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			n.stop()
+			ctx, cancel := context.WithTimeout(context.Background(), endTime)
+			defer cancel()
+			if n.door != nil {
+				n.door.Close(ctx)
+			}
+			err = errors.Join(err, n.stop(ctx))
 		}
 	}()
 	if n.door, err = door.Bind(&n.cfg, n.broker, n.log); err != nil {
@@ -32,16 +40,15 @@ func (n *Node) Start() (err error) {
 	return n.door.Open(n.reactors)
 }
 
-// stop ends what runs, from the top floor down.
-func (n *Node) stop() {
-	if n.door != nil {
-		n.door.Close()
-	}
+// stop ends what runs below the door, from the top floor down. An error says what had not ended
+// when ctx did.
+func (n *Node) stop(ctx context.Context) (err error) {
 	if n.reactors != nil {
-		n.reactors.Stop()
+		err = n.reactors.Stop(ctx)
 	}
-	n.admin.Close()
-	n.broker.Stop()
+	n.admin.Close(ctx)
+	n.broker.Stop(ctx)
+	return err
 }
 
 // Addr returns the address that a listener is bound to: transport is "ws", "tcp" or "admin". Empty
@@ -56,20 +63,41 @@ func (n *Node) Addr(transport string) string {
 	return n.door.Addr(transport)
 }
 
+// endTime is how long Shutdown may go on when its time is over: to tell clients why they are cut,
+// and to end what runs.
+const endTime = 1500 * time.Millisecond
+
 // Shutdown drains the node: readiness fails, listeners close, new requests are refused, those
 // outstanding may finish and rings flush, WebSockets are closed with 1001. It returns when all
-// connections are gone, or, with ctx's error, when ctx ends: then what is left is cut.
+// connections are gone. When ctx ends first, requests that are still outstanding are answered so,
+// and what is left is cut: that takes at most endTime, even when a loop is busy and does not end.
+// An error says how many connections were cut, or what had not ended.
 func (n *Node) Shutdown(ctx context.Context) error {
 	if err := n.broker.Refuse(); err != nil {
 		return err
 	}
-	n.door.Close()
-	left := n.broker.Drain(ctx)
-	n.stop()
-	if left > 0 {
-		n.log.Warn("stopped: connections were cut", "connections", left)
-		return ctx.Err()
+	end, cancel := longer(ctx, endTime)
+	defer cancel()
+	n.door.Close(ctx)
+	n.broker.Drain(ctx)
+	err := n.stop(end)
+	if cut := n.broker.CutOff(); cut > 0 {
+		n.log.Warn("stopped: connections were cut", "connections", cut)
+		err = errors.Join(err, fmt.Errorf("%d connections were cut", cut))
 	}
-	n.log.Info("stopped")
-	return nil
+	if err == nil {
+		n.log.Info("stopped")
+		return nil
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// longer returns a context that ends d after ctx does.
+func longer(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	end, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return end, func() {
+		stop()
+		cancel()
+	}
 }

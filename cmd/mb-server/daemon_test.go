@@ -159,6 +159,32 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	<-ended
 }
 
+// A node that does not come back from its end is left behind.
+func TestHangingNodeIsLeftBehind(t *testing.T) {
+	release := make(chan struct{})
+	ended := make(chan struct{})
+	n := &fakeNode{shutdown: func(context.Context) error {
+		defer close(ended)
+		<-release
+		return nil
+	}}
+	b := newBench(t, n, nil)
+	b.signals <- syscall.SIGTERM
+	code := make(chan int, 1)
+	go func() { code <- b.execute([]string{"--set", "shutdown.timeout=10ms"}) }()
+	select {
+	case c := <-code:
+		if l := find(b.lines(t), "the node does not stop: ending it"); c != exitFailure ||
+			len(l) != 1 || l[0]["level"] != "ERROR" {
+			t.Errorf("exit code %d, log: %s", c, b.out.String())
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it hangs with its node")
+	}
+	close(release)
+	<-ended
+}
+
 func TestFailures(t *testing.T) {
 	late := &fakeNode{shutdown: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 	for _, tt := range []struct {

@@ -92,13 +92,13 @@ func (s *Server) Addr() string {
 	return s.listener.Addr().String()
 }
 
-// Close lets answers under way finish, for a moment, and returns when nothing of the listener is
-// left.
-func (s *Server) Close() {
+// Close lets answers under way finish, for a moment and not after the end of ctx, and returns when
+// nothing of the listener is left.
+func (s *Server) Close(ctx context.Context) {
 	if s == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()

@@ -180,6 +180,9 @@ func (c *Conn) Expire(_ *wheel.Timer, now int64) {
 	l := c.loop
 	l.guard(c, func() {
 		if c.state == stateLinger {
+			if !c.out.Empty() {
+				l.broker.noteCut()
+			}
 			c.abort()
 			return
 		}

@@ -53,11 +53,24 @@ func (b *Broker) Refuse() error {
 	return nil
 }
 
-// drainPoll is how often a draining node looks whether its requests are answered.
-const drainPoll = 5 * time.Millisecond
+// Bounds of the end, beside the time that Drain is given.
+const (
+	// drainPoll is how often a draining node looks whether its requests are answered.
+	drainPoll = 5 * time.Millisecond
 
-// Drain lets those requests finish that are outstanding and rings flush, and closes WebSockets with
-// 1001. It returns how many connections are left when ctx ends: 0 when all are gone.
+	// partingTime is how long Drain waits for loops to have each other's last answers. A busy one
+	// that takes longer does not keep the others from taking leave.
+	partingTime = 250 * time.Millisecond
+
+	// lastWords is how long connections may take to read why they end when the time was over before
+	// they were told.
+	lastWords = 500 * time.Millisecond
+)
+
+// Drain lets those requests finish that are outstanding: they are answered, or their deadline
+// comes, or ctx ends, and what then is left of them is answered that the node goes away. Then rings
+// flush, and WebSockets are closed with 1001. It returns how many connections are left when ctx
+// ends, or, when requests took until then, lastWords later: 0 when all are gone.
 func (b *Broker) Drain(ctx context.Context) (left int) {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
@@ -67,8 +80,13 @@ func (b *Broker) Drain(ctx context.Context) (left int) {
 		case <-ctx.Done():
 		}
 	}
-	for _, l := range b.loops {
-		l.call((*Loop).goAway)
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+	}
+	if b.connections.Load() > 0 {
+		b.part(ctx)
 	}
 	for b.connections.Load() > 0 && ctx.Err() == nil {
 		select {
@@ -79,12 +97,81 @@ func (b *Broker) Drain(ctx context.Context) (left int) {
 	return int(b.connections.Load())
 }
 
-// Stop ends what the broker runs beside its loops, which run no more.
-func (b *Broker) Stop() {
-	b.background.stop() // only loops ask
+// part ends what is outstanding and then every connection. An answer reaches the loop of its
+// requester before that loop closes: a word goes behind it, from each loop to each.
+func (b *Broker) part(ctx context.Context) {
+	words := make(chan struct{}, len(b.loops)*len(b.loops))
+	for _, l := range b.loops {
+		l.call(func(l *Loop) {
+			l.failOutstanding()
+			for _, to := range b.loops {
+				l.sendCall(to, func(*Loop) { words <- struct{}{} })
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(ctx, partingTime)
+	defer cancel()
+	for heard := 0; heard < cap(words) && ctx.Err() == nil; heard++ {
+		select {
+		case <-words:
+		case <-ctx.Done():
+		}
+	}
+	for _, l := range b.loops {
+		l.call((*Loop).goAway)
+	}
+}
+
+// failOutstanding answers what no service of this loop has answered, and what still waits on it.
+func (l *Loop) failOutstanding() {
+	for _, e := range l.outstanding.slots {
+		if e.target != nil || e.queue != nil {
+			l.drained(e)
+		}
+	}
+}
+
+// goAway closes every connection of the loop after its last messages.
+func (l *Loop) goAway() {
+	for _, c := range l.conns {
+		if c == nil || c.state != stateOpen {
+			continue
+		}
+		if p := c.paused; p != nil && p.request.body != nil {
+			q := request{trip: p.request.trip}
+			q.unpack(p.request.body.B, p.request.idLen, p.request.topicLen)
+			l.drainedRequest(&q)
+		}
+		l.closeWS(c, codec.CloseGoingAway, "the server is going away")
+	}
+}
+
+// Cut ends the connection because its loop ends. The caller closes the descriptor. Loop only.
+func (c *Conn) Cut() {
+	if c.state == stateOpen || !c.out.Empty() {
+		c.loop.broker.noteCut()
+	}
+	c.PeerClosed(false)
+}
+
+// noteCut counts a connection that the end of the node takes something from: nobody told it, or
+// what waited for it was not written.
+func (b *Broker) noteCut() {
+	if !b.accepting() {
+		b.cut.Add(1)
+	}
+}
+
+// Stop ends what the broker runs beside its loops. It waits for that until ctx ends.
+func (b *Broker) Stop(ctx context.Context) {
+	b.background.stop(ctx)
 	b.logStream.Stop()
 	b.state.Store(int32(stopped))
 }
+
+// CutOff returns how many connections the end of the node took something from, those counted that
+// still stand because their loop has not ended. Any goroutine.
+func (b *Broker) CutOff() int { return int(b.cut.Load() + b.connections.Load()) }
 
 // Admit takes a place for a connection that arrives, or says why it has none: a reason of protocol
 // §4. A connection gives its place back when it ends; one that never comes to a loop, with Release.
@@ -127,12 +214,3 @@ func (b *Broker) LoopFor() *Loop {
 
 // GiveBack says that a connection of LoopFor does not come. Any goroutine.
 func (l *Loop) GiveBack() { l.load.Add(-1) }
-
-// goAway closes every connection of the loop after its last messages.
-func (l *Loop) goAway() {
-	for _, c := range l.conns {
-		if c != nil && c.state == stateOpen {
-			l.closeWS(c, codec.CloseGoingAway, "the server is going away")
-		}
-	}
-}

@@ -122,3 +122,15 @@ func (l *Loop) evicted(e *entry) {
 	l.failEntry(e, codec.ServiceUnavailable,
 		"too many requests are outstanding in this node: the oldest gave way", details...)
 }
+
+// drained: the node goes away before a service has answered.
+func (l *Loop) drained(e *entry) {
+	l.failEntry(e, codec.ServiceUnavailable, goingAway, codec.TextDetail("reason", "draining"))
+}
+
+// drainedRequest is drained for a request that was never delivered and has no entry.
+func (l *Loop) drainedRequest(q *request) {
+	l.failRequest(q, codec.ServiceUnavailable, goingAway, codec.TextDetail("reason", "draining"))
+}
+
+const goingAway = "this node is going away"

@@ -63,7 +63,7 @@ func (q *request) unpack(b []byte, idLen uint8, topicLen uint16) {
 func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool) {
 	l.counts[metrics.Requests]++
 	if !l.broker.accepting() {
-		l.fail(c, h, codec.ServiceUnavailable, "this node is going away",
+		l.fail(c, h, codec.ServiceUnavailable, goingAway,
 			codec.TextDetail("reason", "draining"))
 		return
 	}

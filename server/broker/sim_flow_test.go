@@ -23,6 +23,7 @@ type simSettings struct {
 	holes    bool // much is dropped where the order in which clients receive is known
 	drains   bool // it ends by going away
 	draining bool
+	over     bool    // and the time for that is over
 	ranAt    []int64 // by loop: its idea of the time in its last turn
 
 	auditFrom map[string][]string // service ID to what the audit says was taken from it
@@ -309,6 +310,25 @@ func (s *simulation) drain() {
 		s.act()
 		s.observe()
 		s.checkAlways()
+	}
+	if s.chance(50) {
+		s.overtime()
+	}
+}
+
+// overtime is the end of the time to drain: what is outstanding is answered, each once, as the rest
+// of the simulation holds.
+func (s *simulation) overtime() {
+	s.say("the time to drain is over")
+	s.over = true
+	for range 2 { // what was on its way between loops at first
+		for _, l := range s.n.loops {
+			l.call((*Loop).failOutstanding)
+		}
+		s.settle()
+	}
+	if left := s.n.outstanding.Load(); left != 0 {
+		s.fail("%d requests are outstanding after the time to drain", left)
 	}
 }
 

@@ -477,6 +477,9 @@ func (s *simulation) answered(k *simClient, r *simRequest, m *testMessage, code,
 		if !s.draining {
 			wrong = "the node is not going away"
 		}
+		if r.target != nil {
+			s.totals["request cut short"]++
+		}
 	case "SERVICE_UNAVAILABLE busy", "SERVICE_UNAVAILABLE queue_full", "SERVICE_UNAVAILABLE memory":
 		if reason == "memory" && !s.memory {
 			wrong = "there is memory"

@@ -77,6 +77,7 @@ var simEvents = []string{
 	"publish acknowledged", "publish unrouted",
 	"request answered", "request timed out", "target left", "request queue_full",
 	"request evicted", "request waited", "timed out waiting", "response refused",
+	"request cut short",
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",

@@ -22,4 +22,8 @@ const (
 	// its answer is not lost to a reset.
 	refusedBytes = 64 << 10
 	refusedTime  = time.Second
+
+	// closePatience bounds closing the door. Whoever is in it has refusedTime, unless its loop is
+	// busy.
+	closePatience = 2 * refusedTime
 )

@@ -47,7 +47,7 @@ func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error)
 		port      int
 	}{{broker.TransportWS, cfg.Ports.WS}, {broker.TransportTCP, cfg.Ports.TCP}} {
 		if err := d.listen(l.transport, cfg.Host, l.port); err != nil {
-			d.Close()
+			d.Close(context.Background()) // no loop has to be waited for
 			return nil, err
 		}
 	}
@@ -105,31 +105,32 @@ func (d *Door) Open(room *reactor.Group) (err error) {
 	for _, l := range d.listeners {
 		d.log.Info("listening", "transport", l.transport.String(), "address", l.address.String())
 		l.gate = d.gates[0]
-		l.gate.room.Call(func() { err = errors.Join(err, l.watch()) })
+		l.gate.room.Call(context.Background(), func() { err = errors.Join(err, l.watch()) })
 	}
 	return err
 }
 
 // Close stops accepting, cuts handshakes, and waits until nobody is in the door: those that hear
-// why they may not enter are heard out.
-func (d *Door) Close() {
+// why they may not enter are heard out. It does not wait longer than ctx, nor than closePatience: a
+// loop that is busy does its part when it can.
+func (d *Door) Close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closePatience)
+	defer cancel()
 	for _, l := range d.listeners {
 		if l.gate != nil {
-			l.gate.room.Call(l.close)
+			l.gate.room.Call(ctx, l.close)
 		} else { // not opened
 			l.close()
 		}
 	}
 	// Whom the listeners let in is at its gate by now.
 	for _, g := range d.gates {
-		g.room.Call(g.cut)
+		g.room.Call(ctx, g.cut)
 	}
-	patience := time.NewTimer(2 * refusedTime) // they have refusedTime, unless a loop has ended
-	defer patience.Stop()
 	for d.visitors.Load() > 0 {
 		select {
 		case <-d.empty:
-		case <-patience.C:
+		case <-ctx.Done():
 			return
 		}
 	}

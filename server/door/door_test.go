@@ -1,6 +1,7 @@
 package door
 
 import (
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -239,7 +240,7 @@ func TestCloseWithArrivalsInFlight(t *testing.T) {
 			})
 		}
 		time.Sleep(2 * time.Millisecond)
-		h.Close()
+		h.Close(context.Background())
 		if n := h.visitors.Load(); n != 0 {
 			t.Errorf("%d visitors after Close", n)
 		}
@@ -260,7 +261,7 @@ func TestCloseHearsOut(t *testing.T) {
 	began := time.Now()
 	closed := make(chan struct{})
 	go func() {
-		h.Close()
+		h.Close(context.Background())
 		close(closed)
 	}()
 	halfway.ended()
@@ -272,7 +273,7 @@ func TestCloseHearsOut(t *testing.T) {
 	}
 	_ = refused.Close()
 	<-closed
-	h.Close() // once more changes nothing
+	h.Close(context.Background()) // once more changes nothing
 	if c, err := net.Dial("tcp", h.Addr("tcp")); err == nil {
 		_ = c.Close()
 		t.Error("it still listens")
@@ -293,7 +294,7 @@ func TestCloseBeforeOpen(t *testing.T) {
 		if _, err := Bind(&cfg, nil, discard); err == nil {
 			t.Error("a port was bound twice")
 		}
-		d.Close()
-		d.Close()
+		d.Close(context.Background())
+		d.Close(context.Background())
 	}
 }

@@ -62,9 +62,9 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	}
 	h := &house{Door: d, t: t}
 	t.Cleanup(func() {
-		h.Close()
-		room.Stop()
-		b.Stop()
+		h.Close(context.Background())
+		_ = room.Stop(context.Background())
+		b.Stop(context.Background())
 		if n := h.visitors.Load(); n != 0 {
 			t.Errorf("%d visitors are left in the door", n)
 		}

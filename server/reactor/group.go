@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -45,20 +46,33 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 	return g, nil
 }
 
-// discard closes what has not run yet.
+// discard closes the pollers of loops that do not run.
 func (g *Group) discard() {
 	for _, r := range g.reactors {
-		_ = r.poller.Close() // nothing was ever in it
+		_ = r.poller.Close() // its descriptors are gone in any case
 	}
 }
 
 // At returns the reactor of a loop.
 func (g *Group) At(l *broker.Loop) *Reactor { return g.reactors[l.Index()] }
 
-// Stop ends every loop. Connections that are left are closed.
-func (g *Group) Stop() {
-	for _, r := range g.reactors {
-		r.stop()
+// Stop ends every loop; connections that are left are cut. An error names the loops that had not
+// ended when ctx did: they are busy, and end when they look up. Nothing is taken from under them
+// then, and Stop may be called again.
+func (g *Group) Stop(ctx context.Context) error {
+	for _, r := range g.reactors { // side by side
+		r.askToEnd()
+	}
+	var busy []int
+	for i, r := range g.reactors {
+		if !r.awaitEnd(ctx) {
+			busy = append(busy, i)
+		}
+	}
+	if len(busy) > 0 {
+		return fmt.Errorf("loops are busy and have not ended: %v", busy)
 	}
 	g.stall.close()
+	g.discard()
+	return nil
 }

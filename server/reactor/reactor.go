@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,18 +82,33 @@ func (r *Reactor) run() {
 	r.mu.Unlock()
 	r.group.sockets.each(func(s *socket) {
 		if s.reactor == r {
-			s.end(false)
+			s.conn.Cut()
+			s.Close()
 		}
 	})
 }
 
-// stop ends the loop and closes the connections that are left.
-func (r *Reactor) stop() {
+// askToEnd ends the loop as soon as it looks at what others ask; then it cuts the connections that
+// are left.
+func (r *Reactor) askToEnd() {
 	r.timer.Stop()
 	r.yield.Stop()
 	r.post(func(any) error { return gnet.ErrEngineShutdown })
-	<-r.ended
-	_ = r.poller.Close() // its descriptors are gone in any case
+}
+
+// awaitEnd waits for that, and says whether it came before ctx ended.
+func (r *Reactor) awaitEnd(ctx context.Context) bool {
+	select {
+	case <-r.ended:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // post has the loop call f between two looks at its sockets, or says that it has stopped. Any
@@ -115,13 +131,16 @@ func (r *Reactor) Do(f func()) bool {
 	return r.post(func(any) error { f(); return nil })
 }
 
-// Call has the loop call f, and waits for that. When the loop has stopped, f is called here. f must
-// not panic. Any goroutine but the loop's.
-func (r *Reactor) Call(f func()) {
+// Call has the loop call f, and waits for that. When the loop has stopped, f is called here. When
+// ctx ends first, f is called later, unless the loop ends. f must not panic. Any goroutine but the
+// loop's.
+func (r *Reactor) Call(ctx context.Context, f func()) {
 	done := make(chan struct{})
 	if r.Do(func() { f(); close(done) }) {
 		select {
 		case <-done:
+			return
+		case <-ctx.Done():
 			return
 		case <-r.ended:
 		}
@@ -131,8 +150,11 @@ func (r *Reactor) Call(f func()) {
 		default:
 		}
 	}
-	<-r.ended
-	f()
+	select {
+	case <-r.ended:
+		f()
+	case <-ctx.Done():
+	}
 }
 
 // Now implements broker.Driver.

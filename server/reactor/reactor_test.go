@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -37,8 +38,8 @@ func start(t testing.TB, loops int) (b *broker.Broker, g *Group, stop func()) {
 		t.Fatal(err)
 	}
 	stop = sync.OnceFunc(func() {
-		g.Stop()
-		b.Stop()
+		_ = g.Stop(context.Background())
+		b.Stop(context.Background())
 	})
 	t.Cleanup(stop)
 	return b, g, stop
@@ -86,7 +87,7 @@ func enter(t testing.TB, b *broker.Broker, g *Group, fd int) error {
 	}
 	l := b.LoopFor()
 	var err error
-	g.At(l).Call(func() {
+	g.At(l).Call(context.Background(), func() {
 		err = g.At(l).Open(fd, &broker.Arrival{Remote: netip.MustParseAddrPort("192.0.2.1:1")})
 	})
 	if err != nil {
@@ -115,7 +116,7 @@ func TestGuests(t *testing.T) {
 	r := g.At(b.Loops()[0])
 	fd, peer := pair(t)
 	v := &guest{fd: fd, told: make(chan string, 16)}
-	r.Call(func() {
+	r.Call(context.Background(), func() {
 		if err := r.Watch(fd, v); err != nil {
 			t.Error(err)
 		}
@@ -128,15 +129,15 @@ func TestGuests(t *testing.T) {
 			t.Fatalf("it was told %q, not %q", got, text)
 		}
 	}
-	r.Call(func() { r.Forget(fd) })
+	r.Call(context.Background(), func() { r.Forget(fd) })
 	if _, err := io.WriteString(peer, "\x00\x00"); err != nil {
 		t.Fatal(err)
 	}
-	r.Call(func() {})
+	r.Call(context.Background(), func() {})
 	if len(v.told) != 0 {
 		t.Errorf("a forgotten guest was told %q", <-v.told)
 	}
-	r.Call(func() {
+	r.Call(context.Background(), func() {
 		if err := r.Watch(fd, v); err != nil {
 			t.Error(err)
 		}
@@ -156,7 +157,7 @@ func TestGuests(t *testing.T) {
 		t.Errorf("%d guests are left", len(r.guests))
 	}
 	other, end := pair(t)
-	r.Call(func() {
+	r.Call(context.Background(), func() {
 		if err := r.Watch(other, v); err != nil {
 			t.Error(err)
 		}
@@ -212,7 +213,7 @@ func TestStop(t *testing.T) {
 	}
 	r.Schedule()
 	called := false
-	r.Call(func() { called = true })
+	r.Call(context.Background(), func() { called = true })
 	if !called {
 		t.Error("Call did nothing")
 	}
@@ -233,7 +234,7 @@ func TestWakingAgainstStopping(t *testing.T) {
 			})
 			all.Go(func() {
 				for range 50 {
-					r.Call(func() {})
+					r.Call(context.Background(), func() {})
 				}
 			})
 		}
