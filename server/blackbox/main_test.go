@@ -6,9 +6,12 @@ package blackbox
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -52,3 +55,22 @@ func run(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// readSources looks at the sources of the programs, so that go test, which knows nothing of them,
+// takes them for an input of the test: it does not report an old result when they have changed.
+// That counts only while a test runs, and so every test that starts a node sees to it.
+var readSources = sync.OnceValue(func() error {
+	root := filepath.Join("..", "..")
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		// To read a folder is enough: go test notes the sizes and times of what is in it.
+		name := d.Name()
+		if d.IsDir() && path != root &&
+			(name[0] == '.' || name == "docs" || name == "node_modules" || isBuilt(name)) {
+			return filepath.SkipDir
+		}
+		return err
+	})
+})
+
+// isBuilt says whether a folder is for built programs, which .gitignore names.
+func isBuilt(folder string) bool { return strings.HasPrefix(folder, "bin") }

@@ -79,6 +79,9 @@ func startNode(t testing.TB, settings ...string) *node {
 
 func launchNode(t testing.TB, l launch) *node {
 	t.Helper()
+	if err := readSources(); err != nil {
+		t.Fatal(err)
+	}
 	for attempt := 0; ; attempt++ {
 		n, err := tryNode(t, l)
 		if err == nil {
