@@ -41,7 +41,8 @@ test: ## go vet, then all tests, under the race detector where that means someth
 	$(if $(OUTSIDE),$(GO) test -timeout 20m $(OUTSIDE))
 	$(if $(OUTSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m -run '^TestS[0-9]|^TestFlights|^TestChaos' $(OUTSIDE))
 
-lint: ## golangci-lint with .golangci.yml, the import arrows included
+lint: ## golangci-lint with .golangci.yml, the import arrows included; what may be committed
+	@bash .ci/committed
 	$(GO) run $(GOLANGCI) run $(PKG)
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
