@@ -22,6 +22,10 @@ type backlog struct {
 	partial bool // the beginning of the first message is on the wire
 	removed int  // records at or after head that were taken out
 	oldest  int  // no droppable record stands before it
+
+	ownBytes    int // of the messages with the flag Own
+	ownMessages int
+
 	// newest is, by key, the first record of the newest message with it; nil when nothing is
 	// conflated.
 	newest map[uint64]int
@@ -68,7 +72,24 @@ func (q *backlog) append(r record) {
 	if gone := q.head + q.removed; gone > 64 && gone > len(q.records)/2 {
 		q.compact()
 	}
+	if r.flags&Own != 0 {
+		q.ownBytes += int(r.end - r.off)
+		if r.flags&continued == 0 {
+			q.ownMessages++
+		}
+	}
 	q.records = append(q.records, r)
+}
+
+// disown takes n bytes of r, all that it still has if it is gone, off what is owed.
+func (q *backlog) disown(r *record, n int, gone bool) {
+	if r.flags&Own == 0 {
+		return
+	}
+	q.ownBytes -= n
+	if gone && r.flags&continued == 0 {
+		q.ownMessages--
+	}
 }
 
 // compact closes the gaps that written and removed records left.
@@ -122,6 +143,7 @@ func (q *backlog) discard(n int) (messages int) {
 		size := int(r.end - r.off)
 		if n < size {
 			r.off += uint32(n)
+			q.disown(r, n, false)
 			q.partial = true
 			return messages
 		}
@@ -130,6 +152,7 @@ func (q *backlog) discard(n int) (messages int) {
 		if !q.partial {
 			messages++
 		}
+		q.disown(r, size, true)
 		r.buf.Release()
 		*r = record{}
 		q.head++
@@ -173,6 +196,7 @@ func (q *backlog) free() {
 		q.chunk = nil
 	}
 	q.head, q.partial, q.removed, q.oldest, q.newest = 0, false, 0, 0, nil
+	q.ownBytes, q.ownMessages = 0, 0
 	if cap(q.records) > recordsKeep {
 		q.records = nil
 	}

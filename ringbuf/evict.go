@@ -99,6 +99,7 @@ func (q *backlog) remove(i int) (size int) {
 		if r.flags&newest != 0 && q.newest[r.key] == i {
 			delete(q.newest, r.key)
 		}
+		q.disown(r, int(r.end-r.off), true)
 		r.buf.Release()
 		*r = record{}
 		q.removed++

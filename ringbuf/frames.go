@@ -7,6 +7,9 @@ const (
 	// Droppable frames may be refused or taken out again when a backlog is full.
 	// All others are protected.
 	Droppable Flags = 1 << iota
+	// Own marks what the connection owes to itself: a protected answer to something it sent. See
+	// Outbound.OwnBytes.
+	Own
 	// continued frames have their next part in a Shared body that belongs to the same message.
 	continued
 	// newest marks the first record of a message that a newer one with its key replaces.

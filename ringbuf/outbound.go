@@ -39,6 +39,23 @@ func (o *Outbound) Bytes() int { return o.bytes }
 // Messages counts what waits to be written.
 func (o *Outbound) Messages() int { return int(o.messages) }
 
+// OwnBytes is how many bytes of messages with the flag Own the socket has not taken: what the
+// connection owes to itself. This turn's frames are not counted before its socket has refused them.
+func (o *Outbound) OwnBytes() int {
+	if o.backlog == nil {
+		return 0
+	}
+	return o.backlog.ownBytes
+}
+
+// OwnMessages counts those messages.
+func (o *Outbound) OwnMessages() int {
+	if o.backlog == nil {
+		return 0
+	}
+	return o.backlog.ownMessages
+}
+
 // Stalled says that the socket did not take everything: frames go to the backlog until it drains.
 func (o *Outbound) Stalled() bool { return o.backlog != nil }
 
