@@ -168,7 +168,7 @@ func (r *evictRun) append(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "shared") == 0 {
 		cut := 2
 		g.B = append(g.B, w.bytes[:cut]...)
-		body := NewShared()
+		body := NewShared(10)
 		body.B = append(body.B, w.bytes[cut:]...)
 		r.out.AppendShared(r.turn, g.Commit(start, flags, w.key), body, w.newest)
 		body.Release()

@@ -10,10 +10,14 @@ const (
 	// Own marks what the connection owes to itself: a protected answer to something it sent. See
 	// Outbound.OwnBytes.
 	Own
+	// Control marks a frame that is no message to its receiver: nobody misses it.
+	Control
 	// continued frames have their next part in a Shared body that belongs to the same message.
 	continued
 	// newest marks the first record of a message that a newer one with its key replaces.
 	newest
+	// inChunk marks a record whose bytes stand in a chunk of its backlog's own.
+	inChunk
 )
 
 // frameMeta is where a frame ends in its Frames, and what it is.
@@ -101,6 +105,18 @@ func (t *Turn) Reset() {
 }
 
 func (t *Turn) bytes(s *span) []byte { return t.Frames[s.frames].B[s.start:s.end] }
+
+// messages counts the frames of a run that are messages.
+func (t *Turn) messages(s *span) (n int) {
+	f := &t.Frames[s.frames]
+	for i, at := s.first, s.start; at < s.end; i++ {
+		if f.meta[i].flags&Control == 0 {
+			n++
+		}
+		at = f.meta[i].end
+	}
+	return n
+}
 
 func (t *Turn) getSpans() *[]span {
 	if n := len(t.spare); n > 0 {

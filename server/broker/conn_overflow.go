@@ -137,6 +137,13 @@ func (c *Conn) closeGap(size int, policy delivery) bool {
 	return c.gap == nil || c.gap.lost == 0
 }
 
+// releaseRing gives up what waits for c. Nobody will be told, but it is counted, here for every way
+// in which a connection ends.
+func (c *Conn) releaseRing() {
+	c.loop.dropped(c.out.Release(c.loop.turn))
+	c.recharge()
+}
+
 // dropOldest makes room for size bytes as far as what may be dropped goes.
 func (c *Conn) dropOldest(size int) {
 	for !c.out.Room(size, c.loop.broker.droppable) && c.out.DropOldest() {
