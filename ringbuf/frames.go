@@ -73,6 +73,7 @@ const FramesCount = 4
 // other belongs in one, where it lies side by side and leaves as one piece. Loop only.
 type Turn struct {
 	Frames [FramesCount]Frames
+	runs   int // that connections have noted beside their last one
 	spare  []*[]span
 	iov    [][]byte
 	flat   []byte
@@ -87,9 +88,11 @@ func NewTurn() *Turn {
 	return t
 }
 
-// Len is the number of bytes encoded in this turn so far.
+// Len is how much this turn has gathered: bytes that were encoded, and one for each run that a
+// connection had to note beside its last, because the frames that it takes are no neighbours. With
+// a bound of it, a turn's memory is bounded, in which many connections take every other frame.
 func (t *Turn) Len() int {
-	n := 0
+	n := t.runs
 	for i := range t.Frames {
 		n += len(t.Frames[i].B)
 	}
@@ -99,6 +102,7 @@ func (t *Turn) Len() int {
 // Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or
 // released.
 func (t *Turn) Reset() {
+	t.runs = 0
 	for i := range t.Frames {
 		t.Frames[i].reset()
 	}

@@ -151,6 +151,7 @@ func (o *Outbound) pushSpan(t *Turn, s span) {
 			o.more = t.getSpans()
 		}
 		*o.more = append(*o.more, o.last)
+		t.runs++
 	}
 	o.last = s
 }
