@@ -76,7 +76,7 @@ func TestAllocations(t *testing.T) {
 		sock.full = false
 		flush(true)
 	})
-	body := NewShared()
+	body := NewShared(10)
 	defer body.Release()
 	body.B = append(body.B, make([]byte, 5000)...)
 	holdAtZero(t, "shared bodies", func() {
@@ -87,7 +87,7 @@ func TestAllocations(t *testing.T) {
 		flush(false)
 	})
 	holdAtZero(t, "Shared", func() {
-		s := NewShared()
+		s := NewShared(len(small))
 		s.B = append(s.B, small...)
 		s.Release()
 	})

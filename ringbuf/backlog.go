@@ -1,182 +1,317 @@
 package ringbuf
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
-// record is one piece of a message in a backlog: a range of a buffer that it holds a reference to.
-type record struct {
-	buf      *Shared // nil: the message was taken out again
-	key      uint64
-	off, end uint32
-	flags    Flags
-}
-
-// backlog is what a socket has not taken: records in order, small frames in chunks of the
-// connection's own, large bodies as references. Loop only.
+// backlog is what a socket has not taken: a ring of records, in order, whose bytes stand in chunks
+// of the backlog's own or in bodies that it has a reference to. Loop only.
+//
+// What it holds is bounded by what waits. A chunk is given back when none of it waits; when less
+// than half of what is held does, the survivors are copied together (gather). So with B bytes
+// waiting in R records it holds at most
+//
+//	2 × (B + 80 × R) + 16 KiB
+//
+// whatever was taken out of it, in whichever order. A message is one record, with one more for a
+// body and for each 8 KiB. Each byte copied was paid for by one that had gone.
 type backlog struct {
-	records []record
-	head    int
-	// chunk is where the next small frame is copied to; nil or held by one reference of the
-	// backlog's own.
-	chunk *Shared
+	records
+	chunk *Shared // where the next small piece is copied to; nil when there is none with room
 
 	partial bool // the beginning of the first message is on the wire
-	removed int  // records at or after head that were taken out
-	oldest  int  // no droppable record stands before it
-	// newest is, by key, the first record of the newest message with it; nil when nothing is
-	// conflated.
-	newest map[uint64]int
+	waits   int  // bytes that wait
+	buffers int  // bytes of the chunks and bodies that are held
+
+	ownBytes    int // of the messages with the flag Own
+	ownMessages int
 }
 
-// chunkSize is how much of a chunk is filled, in bytes.
-// A frame larger than that has a chunk of its own.
-const chunkSize = 16 << 10
+const (
+	// chunkSize is the size of a chunk in bytes, once a backlog has as much; its first ones are
+	// smaller, down to chunkMin. A message larger than that is cut into pieces, so that its memory
+	// goes as it is written.
+	chunkSize = 8 << 10
+	chunkMin  = 1 << 10
 
-// recordsKeep is the capacity that a pooled backlog may keep.
-const recordsKeep = 1024
+	// ownChunk is the size in bytes from which a piece has a buffer of its own: a chunk would waste
+	// as much at its end.
+	ownChunk = chunkSize / 4
+
+	// slack is how many bytes may be held beside twice those that wait before the survivors are
+	// copied together. With a chunk that is being filled and the smallest ring it makes 16 KiB.
+	slack = 6 << 10
+)
 
 var backlogPool = sync.Pool{New: func() any { return new(backlog) }}
 
 func newBacklog() *backlog { return backlogPool.Get().(*backlog) }
 
-func (q *backlog) empty() bool { return q.head == len(q.records) }
+func (q *backlog) empty() bool { return q.live == 0 }
+
+// held is the backlog's memory in bytes.
+func (q *backlog) held() int {
+	return q.buffers + q.records.held() + int(unsafe.Sizeof(backlog{}))
+}
 
 // push copies p to the end.
 func (q *backlog) push(p []byte, flags Flags, key uint64) {
-	if q.chunk != nil && len(q.chunk.B)+len(p) > chunkSize {
-		q.chunk.Release()
-		q.chunk = NewShared()
-		if cap(q.chunk.B) < chunkSize { // more will come: the first chunk was filled
-			q.chunk.B = make([]byte, 0, chunkSize)
-		}
+	for ; len(p) > chunkSize; p = p[chunkSize:] {
+		q.add(p[:chunkSize], flags|continued, key)
+		flags, key = flags&^newest, 0
 	}
-	if q.chunk == nil {
-		q.chunk = NewShared()
+	q.add(p, flags, key)
+}
+
+// add copies a piece of at most chunkSize bytes to the end.
+func (q *backlog) add(p []byte, flags Flags, key uint64) {
+	r, slot := q.pushBack()
+	q.place(r, p, flags)
+	if r.key = key; flags&newest != 0 {
+		q.index.add(q.slots, slot)
 	}
-	c := q.chunk
-	off := len(c.B)
-	c.B = append(c.B, p...)
-	c.Retain(1)
-	q.append(record{buf: c, key: key, off: uint32(off), end: uint32(len(c.B)), flags: flags})
 }
 
 // pushShared takes over one reference to body, of which the first skip bytes are already written.
 func (q *backlog) pushShared(body *Shared, skip int, flags Flags) {
-	q.append(record{buf: body, off: uint32(skip), end: uint32(len(body.B)), flags: flags})
+	r, _ := q.pushBack()
+	*r = record{buf: body, off: uint32(skip), end: uint32(len(body.B)), flags: flags}
+	q.buffers += cap(body.B)
+	q.account(r)
+	q.settle() // the rest of a body may be little, and its buffer larger than it is
 }
 
-func (q *backlog) append(r record) {
-	if gone := q.head + q.removed; gone > 64 && gone > len(q.records)/2 {
-		q.compact()
+// place copies p, of at most chunkSize bytes, into a chunk, and makes it r's.
+func (q *backlog) place(r *record, p []byte, flags Flags) {
+	c := q.chunk
+	switch {
+	case len(p) > ownChunk:
+		c = q.newChunk(len(p))
+	case c == nil || cap(c.B)-len(c.B) < len(p):
+		q.leaveChunk()
+		c = q.newChunk(min(max(len(p), q.buffers, chunkMin), chunkSize))
+		q.chunk = c
 	}
-	q.records = append(q.records, r)
+	off := len(c.B)
+	c.B = append(c.B, p...)
+	c.records++
+	r.buf, r.off, r.end, r.flags = c, uint32(off), uint32(len(c.B)), flags|inChunk
+	q.account(r)
 }
 
-// compact closes the gaps that written and removed records left.
-func (q *backlog) compact() {
-	kept := q.records[:0]
-	for _, r := range q.records[q.head:] {
-		if r.buf != nil {
-			kept = append(kept, r)
+func (q *backlog) newChunk(n int) *Shared {
+	c := NewShared(n)
+	q.buffers += cap(c.B)
+	return c
+}
+
+// leaveChunk fills the chunk no further: from here on it lives by its records.
+func (q *backlog) leaveChunk() {
+	c := q.chunk
+	q.chunk = nil
+	if c != nil && c.records == 0 {
+		q.freeChunk(c)
+	}
+}
+
+func (q *backlog) freeChunk(c *Shared) {
+	q.buffers -= cap(c.B)
+	c.Release()
+}
+
+func (q *backlog) account(r *record) {
+	q.waits += r.size()
+	if r.flags&Own != 0 {
+		q.ownBytes += r.size()
+		if r.flags&continued == 0 {
+			q.ownMessages++
 		}
 	}
-	clear(q.records[len(kept):])
-	q.records, q.head, q.removed, q.oldest = kept, 0, 0, 0
-	if q.newest != nil {
-		clear(q.newest)
-		for i := range q.records {
-			if r := &q.records[i]; r.flags&newest != 0 {
-				q.newest[r.key] = i
-			}
+}
+
+// drop takes the record at p out and returns how many bytes of it waited.
+func (q *backlog) drop(p uint32) (size int) {
+	r := q.at(p)
+	size = r.size()
+	q.waits -= size
+	if r.flags&Own != 0 {
+		q.ownBytes -= size
+		if r.flags&continued == 0 {
+			q.ownMessages--
 		}
+	}
+	q.leave(r)
+	q.take(p)
+	return size
+}
+
+// leave gives up the record's part of its buffer.
+func (q *backlog) leave(r *record) {
+	b := r.buf
+	if r.flags&inChunk == 0 {
+		q.buffers -= cap(b.B)
+		b.Release()
+		return
+	}
+	switch b.records--; {
+	case b.records > 0:
+	case b == q.chunk:
+		b.B = b.B[:0]
+	default:
+		q.freeChunk(b)
 	}
 }
 
-// peek appends up to limit pieces to iov, neighbours in one chunk joined. They are valid until the
-// next push or discard.
+// peekMax is how many bytes are looked for at once: more than most sockets take.
+const peekMax = 256 << 10
+
+// peek appends up to limit pieces to iov, neighbours in one chunk joined, of peekMax bytes or a
+// little more. They are valid until the next push or discard.
 func (q *backlog) peek(iov [][]byte, limit int) [][]byte {
-	var prev *record
-	for i := q.head; i < len(q.records); i++ {
-		r := &q.records[i]
-		if r.buf == nil {
+	var buf *Shared // of the piece that is growing, from start to end
+	var start, end uint32
+	slots, mask := q.slots, uint32(len(q.slots)-1)
+	bytes := 0
+	for p := q.head; p != q.tail && bytes < peekMax; p++ {
+		r := &slots[p&mask]
+		switch {
+		case r.buf == nil:
 			continue
-		}
-		if prev != nil && prev.buf == r.buf && prev.end == r.off {
-			last := &iov[len(iov)-1]
-			*last = (*last)[:len(*last)+int(r.end-r.off)]
-		} else {
-			if len(iov) == limit {
-				break
+		case r.buf == buf && r.off == end:
+			bytes += int(r.end - end)
+			end = r.end
+			continue
+		case buf != nil:
+			if iov = append(iov, buf.B[start:end]); len(iov) == limit {
+				return iov
 			}
-			iov = append(iov, r.buf.B[r.off:r.end])
 		}
-		prev = r
+		buf, start, end = r.buf, r.off, r.end
+		bytes += int(end - start)
+	}
+	if buf != nil {
+		iov = append(iov, buf.B[start:end])
 	}
 	return iov
 }
 
 // discard takes n written bytes from the front and returns how many messages that completed.
 func (q *backlog) discard(n int) (messages int) {
-	for q.skipRemoved(); n > 0; q.skipRemoved() {
-		r := &q.records[q.head]
-		q.begin(q.head)
-		size := int(r.end - r.off)
-		if n < size {
-			r.off += uint32(n)
-			q.partial = true
-			return messages
+	for n > 0 {
+		if !q.partial {
+			q.begin(q.head)
 		}
-		n -= size
+		r := q.at(q.head)
+		if size := r.size(); n < size {
+			r.off += uint32(n)
+			q.waits -= n
+			if r.flags&Own != 0 {
+				q.ownBytes -= n
+			}
+			q.partial = true
+			break
+		}
 		q.partial = r.flags&continued != 0
 		if !q.partial {
 			messages++
 		}
-		r.buf.Release()
-		*r = record{}
-		q.head++
+		n -= q.drop(q.head)
+		q.skipZero()
 	}
+	q.settle()
 	return messages
 }
 
-// begin notes that bytes of the message whose record stands at i are on the wire:
-// it can't be taken out any more.
-func (q *backlog) begin(i int) {
+// begin notes that bytes of the message whose first record stands at p are on the wire: it can't be
+// taken out any more.
+func (q *backlog) begin(p uint32) {
 	for {
-		r := &q.records[i]
-		if r.flags&newest != 0 && q.newest[r.key] == i {
-			delete(q.newest, r.key)
+		r := q.at(p)
+		if r.flags&newest != 0 {
+			q.index.remove(q.slots, r.key)
 		}
 		r.flags &^= Droppable | newest
 		r.key = 0
 		if r.flags&continued == 0 {
 			return
 		}
-		i++
+		p++
 	}
 }
 
-func (q *backlog) skipRemoved() {
-	for q.head < len(q.records) && q.records[q.head].buf == nil {
-		q.head++
-		q.removed--
+// settle gives memory back when much more is held than waits: after records have gone, or a body
+// came.
+func (q *backlog) settle() {
+	filling := 0
+	if c := q.chunk; c != nil {
+		filling = cap(c.B) - len(c.B)
+	}
+	if q.buffers-filling > 2*q.waits+slack {
+		q.gather()
+	}
+	q.shrink()
+}
+
+// gather copies the survivors together: their order and their places in the ring stay.
+func (q *backlog) gather() {
+	q.leaveChunk()
+	for p := q.head; p != q.tail; {
+		p = q.gatherFrom(p)
 	}
 }
 
-// free returns all memory; q must not be used afterwards.
-func (q *backlog) free() {
-	for i := q.head; i < len(q.records); i++ {
-		if b := q.records[i].buf; b != nil {
-			b.Release()
+// gatherFrom copies those that fill one chunk, from position p on, and returns where it ended.
+func (q *backlog) gatherFrom(p uint32) (end uint32) {
+	size := 0
+	for end = p; end != q.tail; end++ {
+		r := q.at(end)
+		if r.fillsBuffer() {
+			continue
 		}
+		if size > 0 && size+r.size() > chunkSize {
+			break
+		}
+		size += r.size()
 	}
-	if q.chunk != nil {
-		q.chunk.Release()
-		q.chunk = nil
+	if size == 0 {
+		return end
 	}
-	q.head, q.partial, q.removed, q.oldest, q.newest = 0, false, 0, 0, nil
-	if cap(q.records) > recordsKeep {
-		q.records = nil
+	c := q.newChunk(size)
+	for ; p != end; p++ {
+		r := q.at(p)
+		if r.fillsBuffer() {
+			continue
+		}
+		off := len(c.B)
+		c.B = append(c.B, r.buf.B[r.off:r.end]...)
+		c.records++
+		q.leave(r)
+		r.buf, r.off, r.end = c, uint32(off), uint32(len(c.B))
+		r.flags |= inChunk
 	}
-	clear(q.records)
-	q.records = q.records[:0]
+	return end
+}
+
+// fillsBuffer says that nothing is won by copying r: it is zero, or its buffer is its own but for a
+// quarter.
+func (r *record) fillsBuffer() bool { return r.buf == nil || 4*r.size() >= 3*cap(r.buf.B) }
+
+// free returns all memory, and how many messages were left; q must not be used afterwards.
+func (q *backlog) free() (messages int) {
+	for p := q.head; p != q.tail; p++ {
+		r := q.at(p)
+		if r.buf == nil {
+			continue
+		}
+		if r.flags&(continued|Control) == 0 {
+			messages++
+		}
+		q.leave(r)
+	}
+	q.leaveChunk()
+	q.records.reset()
+	q.partial, q.waits, q.ownBytes, q.ownMessages = false, 0, 0, 0
 	backlogPool.Put(q)
+	return messages
 }

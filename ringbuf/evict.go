@@ -1,7 +1,5 @@
 package ringbuf
 
-import "slices"
-
 // DropOldest takes the oldest droppable message that has not begun to leave out of the backlog. ok
 // is false when there is none.
 func (o *Outbound) DropOldest() (ok bool) {
@@ -9,15 +7,12 @@ func (o *Outbound) DropOldest() (ok bool) {
 	if q == nil {
 		return false
 	}
-	for i := max(q.oldest, q.head); i < len(q.records); i++ {
-		if r := &q.records[i]; r.buf != nil && r.flags&Droppable != 0 {
-			q.oldest = i + 1
-			o.bytes -= q.remove(i)
-			o.messages--
+	for ; q.oldest != q.tail; q.oldest++ {
+		if q.at(q.oldest).flags&Droppable != 0 {
+			o.remove(q.oldest)
 			return true
 		}
 	}
-	q.oldest = len(q.records)
 	return false
 }
 
@@ -28,37 +23,28 @@ func (o *Outbound) Cancel(key uint64) (ok bool) {
 	if q == nil {
 		return false
 	}
-	for i := q.head; i < len(q.records); i++ {
-		if r := &q.records[i]; r.buf != nil && r.key == key {
-			o.bytes -= q.remove(i)
-			o.messages--
+	for p := q.head; p != q.tail; p++ {
+		if r := q.at(p); r.buf != nil && r.key == key {
+			o.remove(p)
 			return true
 		}
 	}
 	return false
 }
 
-// PushFront copies a protected message of the caller's own in front of everything that has not
-// begun to leave.
+// PushFront copies a protected message of the caller's own, of at most 8 KiB, in front of
+// everything that has not begun to leave.
 func (o *Outbound) PushFront(p []byte) {
 	q := o.backlog
-	q.push(p, 0, 0)
-	r := q.records[len(q.records)-1]
-	q.records = q.records[:len(q.records)-1]
-	at := q.head
-	for ; q.partial && at < len(q.records); at++ { // behind the message that has begun
-		if r := &q.records[at]; r.buf != nil && r.flags&continued == 0 {
-			at++
-			break
+	begun := 0 // records of the message that has begun
+	if q.partial {
+		for begun = 1; q.at(q.head+uint32(begun)-1).flags&continued != 0; {
+			begun++
 		}
 	}
-	q.records = slices.Insert(q.records, at, r)
-	q.oldest = 0
-	for key, i := range q.newest {
-		if i >= at {
-			q.newest[key] = i + 1
-		}
-	}
+	r := q.pushFront(begun)
+	q.place(r, p, 0)
+	r.key = 0
 	o.bytes += len(p)
 	o.messages++
 }
@@ -71,40 +57,23 @@ func (o *Outbound) Replaced() int {
 	return int(n)
 }
 
-// removeKey takes out the newest message with the key and returns its size.
-func (q *backlog) removeKey(key uint64) (size int, ok bool) {
-	i, ok := q.newest[key]
-	if !ok {
-		return 0, false
+// replace takes out the newest message with the key, if there is one.
+func (o *Outbound) replace(key uint64) {
+	q := o.backlog
+	if slot, ok := q.index.find(q.slots, key); ok {
+		o.remove(slot) // a slot is a position, too
+		o.replaced++
 	}
-	delete(q.newest, key)
-	return q.remove(i), true
 }
 
-// noteNewest remembers the message just pushed as the newest with its key.
-func (q *backlog) noteNewest(key uint64) {
-	i := len(q.records) - 1
-	for i > q.head && q.records[i-1].buf != nil && q.records[i-1].flags&continued != 0 {
-		i--
+// remove takes out the message whose first record stands at p.
+func (o *Outbound) remove(p uint32) {
+	q := o.backlog
+	for more := true; more; p++ {
+		more = q.at(p).flags&continued != 0
+		o.bytes -= q.drop(p)
 	}
-	q.newest[key] = i
-}
-
-// remove takes out the message whose first record stands at i and returns its size in bytes.
-func (q *backlog) remove(i int) (size int) {
-	for {
-		r := &q.records[i]
-		more := r.flags&continued != 0
-		size += int(r.end - r.off)
-		if r.flags&newest != 0 && q.newest[r.key] == i {
-			delete(q.newest, r.key)
-		}
-		r.buf.Release()
-		*r = record{}
-		q.removed++
-		if !more {
-			return size
-		}
-		i++
-	}
+	o.messages--
+	q.skipZero()
+	q.settle()
 }

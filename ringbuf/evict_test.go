@@ -14,6 +14,7 @@ type waiting struct {
 	key       uint64
 	droppable bool
 	newest    bool
+	own       bool
 }
 
 // evictModel is an Outbound as a slice: what waits,
@@ -103,6 +104,23 @@ func (m *evictModel) pushFront(p []byte) {
 	m.queue = append(m.queue[:at:at], rest...)
 }
 
+// owed is what waits in the backlog of messages that the connection owes to itself.
+func (m *evictModel) owed() (size, count int) {
+	if !m.stalled {
+		return 0, 0
+	}
+	for i, w := range m.queue {
+		if w.own {
+			size += len(w.bytes)
+			count++
+			if i == 0 {
+				size -= m.begun
+			}
+		}
+	}
+	return size, count
+}
+
 // evictRun is an Outbound and its model side by side.
 type evictRun struct {
 	turn    *Turn
@@ -141,13 +159,16 @@ func (r *evictRun) append(t *rapid.T) {
 	} else {
 		r.nextKey++
 		w.key = r.nextKey
+		if w.own = rapid.Bool().Draw(t, "own"); w.own {
+			flags = Own
+		}
 	}
 	g := &r.turn.Frames[rapid.IntRange(0, 1).Draw(t, "frames")]
 	start := len(g.B)
 	if rapid.IntRange(0, 3).Draw(t, "shared") == 0 {
 		cut := 2
 		g.B = append(g.B, w.bytes[:cut]...)
-		body := NewShared()
+		body := NewShared(10)
 		body.B = append(body.B, w.bytes[cut:]...)
 		r.out.AppendShared(r.turn, g.Commit(start, flags, w.key), body, w.newest)
 		body.Release()
@@ -194,6 +215,11 @@ func (r *evictRun) step(t *rapid.T) {
 	}
 	if n := r.out.Messages(); n != len(r.model.queue) {
 		t.Fatalf("%d messages wait, want %d", n, len(r.model.queue))
+	}
+	size, count := r.model.owed()
+	if r.out.OwnBytes() != size || r.out.OwnMessages() != count {
+		t.Fatalf("owes itself %d bytes in %d messages, want %d in %d",
+			r.out.OwnBytes(), r.out.OwnMessages(), size, count)
 	}
 	if n := r.out.Replaced(); n != r.model.replaced {
 		t.Fatalf("%d messages replaced, want %d", n, r.model.replaced)

@@ -7,10 +7,17 @@ const (
 	// Droppable frames may be refused or taken out again when a backlog is full.
 	// All others are protected.
 	Droppable Flags = 1 << iota
+	// Own marks what the connection owes to itself: a protected answer to something it sent. See
+	// Outbound.OwnBytes.
+	Own
+	// Control marks a frame that is no message to its receiver: nobody misses it.
+	Control
 	// continued frames have their next part in a Shared body that belongs to the same message.
 	continued
 	// newest marks the first record of a message that a newer one with its key replaces.
 	newest
+	// inChunk marks a record whose bytes stand in a chunk of its backlog's own.
+	inChunk
 )
 
 // frameMeta is where a frame ends in its Frames, and what it is.
@@ -66,6 +73,7 @@ const FramesCount = 4
 // other belongs in one, where it lies side by side and leaves as one piece. Loop only.
 type Turn struct {
 	Frames [FramesCount]Frames
+	runs   int // that connections have noted beside their last one
 	spare  []*[]span
 	iov    [][]byte
 	flat   []byte
@@ -80,9 +88,11 @@ func NewTurn() *Turn {
 	return t
 }
 
-// Len is the number of bytes encoded in this turn so far.
+// Len is how much this turn has gathered: bytes that were encoded, and one for each run that a
+// connection had to note beside its last, because the frames that it takes are no neighbours. With
+// a bound of it, a turn's memory is bounded, in which many connections take every other frame.
 func (t *Turn) Len() int {
-	n := 0
+	n := t.runs
 	for i := range t.Frames {
 		n += len(t.Frames[i].B)
 	}
@@ -92,12 +102,25 @@ func (t *Turn) Len() int {
 // Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or
 // released.
 func (t *Turn) Reset() {
+	t.runs = 0
 	for i := range t.Frames {
 		t.Frames[i].reset()
 	}
 }
 
 func (t *Turn) bytes(s *span) []byte { return t.Frames[s.frames].B[s.start:s.end] }
+
+// messages counts the frames of a run that are messages.
+func (t *Turn) messages(s *span) (n int) {
+	f := &t.Frames[s.frames]
+	for i, at := s.first, s.start; at < s.end; i++ {
+		if f.meta[i].flags&Control == 0 {
+			n++
+		}
+		at = f.meta[i].end
+	}
+	return n
+}
 
 func (t *Turn) getSpans() *[]span {
 	if n := len(t.spare); n > 0 {

@@ -39,6 +39,33 @@ func (o *Outbound) Bytes() int { return o.bytes }
 // Messages counts what waits to be written.
 func (o *Outbound) Messages() int { return int(o.messages) }
 
+// OwnBytes is how many bytes of messages with the flag Own the socket has not taken: what the
+// connection owes to itself. This turn's frames are not counted before its socket has refused them.
+func (o *Outbound) OwnBytes() int {
+	if o.backlog == nil {
+		return 0
+	}
+	return o.backlog.ownBytes
+}
+
+// OwnMessages counts those messages.
+func (o *Outbound) OwnMessages() int {
+	if o.backlog == nil {
+		return 0
+	}
+	return o.backlog.ownMessages
+}
+
+// Held is the memory, in bytes, of what the socket has not taken: buffers and records, with all in
+// them that is dead. It is at most twice the bytes that wait and 80 for each record, and 16 KiB
+// more; 0 when nothing waits from before this turn. A body counts whole, whoever else refers to it.
+func (o *Outbound) Held() int {
+	if o.backlog == nil {
+		return 0
+	}
+	return o.backlog.held()
+}
+
 // Stalled says that the socket did not take everything: frames go to the backlog until it drains.
 func (o *Outbound) Stalled() bool { return o.backlog != nil }
 
@@ -103,30 +130,19 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 // its first skip bytes. p may be empty when there is a body.
 func (o *Outbound) keep(p []byte, body *Shared, skip int, flags Flags, key uint64, isNewest bool) {
 	q := o.backlog
-	track := isNewest && key != 0 && flags&Droppable != 0
-	if track {
-		if size, ok := q.removeKey(key); ok {
-			o.bytes -= size
-			o.messages--
-			o.replaced++
-		}
+	if isNewest && key != 0 && flags&Droppable != 0 {
+		o.replace(key)
 		flags |= newest
-		if q.newest == nil {
-			q.newest = make(map[uint64]int)
-		}
 	}
 	if body == nil {
 		q.push(p, flags, key)
-	} else {
-		if len(p) > 0 {
-			q.push(p, flags|continued, key)
-			flags &^= newest
-		}
-		q.pushShared(body, skip, flags)
+		return
 	}
-	if track {
-		q.noteNewest(key)
+	if len(p) > 0 {
+		q.push(p, flags|continued, key)
+		flags &^= newest
 	}
+	q.pushShared(body, skip, flags)
 }
 
 func (o *Outbound) pushSpan(t *Turn, s span) {
@@ -135,6 +151,7 @@ func (o *Outbound) pushSpan(t *Turn, s span) {
 			o.more = t.getSpans()
 		}
 		*o.more = append(*o.more, o.last)
+		t.runs++
 	}
 	o.last = s
 }
@@ -316,11 +333,20 @@ func (o *Outbound) clearTurn(t *Turn) {
 	o.bytes, o.messages = 0, 0
 }
 
-// Release drops everything and returns its memory: the connection is gone.
-func (o *Outbound) Release(t *Turn) {
+// Release drops everything and returns its memory: the connection is gone. lost is how many
+// messages that were, the one of which a part is written included; a frame with the flag Control is
+// none.
+func (o *Outbound) Release(t *Turn) (lost int) {
+	if o.more != nil {
+		for i := range *o.more {
+			lost += t.messages(&(*o.more)[i])
+		}
+	}
+	lost += t.messages(&o.last)
 	o.clearTurn(t)
 	if o.backlog != nil {
-		o.backlog.free()
+		lost += o.backlog.free()
 		o.backlog = nil
 	}
+	return lost
 }

@@ -60,7 +60,25 @@ type link struct {
 	out      Outbound
 	sock     pipe
 	messages [][]byte
+	control  []bool // which of them are control frames
 	failed   bool
+}
+
+// take notes a message that was appended.
+func (k *link) take(m []byte, flags Flags) {
+	k.messages = append(k.messages, m)
+	k.control = append(k.control, flags&Control != 0)
+}
+
+// lost is how many messages, without control frames, are not wholly written.
+func (k *link) lost() (n int) {
+	at := 0
+	for i, m := range k.messages {
+		if at += len(m); at > len(k.sock.got) && !k.control[i] {
+			n++
+		}
+	}
+	return n
 }
 
 func (k *link) expect() []byte { return bytes.Join(k.messages, nil) }
@@ -114,16 +132,17 @@ var sizes = rapid.OneOf(
 	rapid.IntRange(1, 2000), rapid.IntRange(chunkSize-10, chunkSize+10),
 )
 
-func (s *turns) frame(t *rapid.T) (Frame, []byte) {
+func (s *turns) frame(t *rapid.T) (Frame, []byte, Flags) {
 	g := &s.turn.Frames[rapid.IntRange(0, FramesCount-1).Draw(t, "frames")]
 	start := len(g.B)
 	g.B = s.fill(g.B, sizes.Draw(t, "size"))
-	f := g.Commit(start, Flags(rapid.IntRange(0, 1).Draw(t, "droppable")), 0)
+	flags := rapid.SampledFrom([]Flags{0, Droppable, Own, Control}).Draw(t, "flags")
+	f := g.Commit(start, flags, 0)
 	b := bytes.Clone(g.B[start:])
 	if f.Size() != len(b) {
 		t.Fatalf("Size() = %d of %d", f.Size(), len(b))
 	}
-	return f, b
+	return f, b, flags
 }
 
 func (s *turns) some(t *rapid.T) []*link {
@@ -139,22 +158,22 @@ func (s *turns) some(t *rapid.T) []*link {
 
 func (s *turns) append(t *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(t, "burst") {
-		f, b := s.frame(t)
+		f, b, flags := s.frame(t)
 		for _, k := range s.some(t) {
 			k.out.Append(s.turn, f)
-			k.messages = append(k.messages, b)
+			k.take(b, flags)
 		}
 	}
 }
 
 func (s *turns) appendShared(t *rapid.T) {
-	f, b := s.frame(t)
-	body := NewShared()
+	f, b, flags := s.frame(t)
+	body := NewShared(10)
 	body.B = s.fill(body.B, rapid.IntRange(0, 9000).Draw(t, "body"))
 	s.bodies = append(s.bodies, body)
 	for _, k := range s.some(t) {
 		k.out.AppendShared(s.turn, f, body, false)
-		k.messages = append(k.messages, append(bytes.Clone(b), body.B...))
+		k.take(append(bytes.Clone(b), body.B...), flags)
 	}
 }
 
@@ -205,7 +224,9 @@ func (s *turns) fail(t *rapid.T) {
 	if _, err := k.out.Flush(s.turn, &k.sock, true); tried && err != errReset {
 		t.Fatalf("Flush = %v", err)
 	}
-	k.out.Release(s.turn)
+	if got, want := k.out.Release(s.turn), k.lost(); got != want {
+		t.Fatalf("Release lost %d messages, want %d", got, want)
+	}
 	if !k.out.Empty() || k.out.Bytes() != 0 || k.out.Stalled() {
 		t.Fatal("Release left something")
 	}
@@ -237,7 +258,9 @@ func TestOutboundAgainstModel(t *testing.T) {
 		for i, k := range s.links {
 			// One goes away with bytes waiting; its bodies are released all the same.
 			if i == 0 && !k.out.Empty() {
-				k.out.Release(s.turn)
+				if got, want := k.out.Release(s.turn), k.lost(); got != want {
+					t.Fatalf("Release lost %d messages, want %d", got, want)
+				}
 				continue
 			}
 			k.sock.budget = 1 << 30
@@ -268,7 +291,7 @@ func TestBegunMessageIsProtected(t *testing.T) {
 		g := &turn.Frames[0]
 		g.B = append(g.B, "head"...)
 		f := g.Commit(0, Droppable, 0)
-		body := NewShared()
+		body := NewShared(10)
 		body.B = append(body.B, "the whole body"...)
 		var early, late Outbound // spilled after the cut; spilled at once and drained to it
 		early.AppendShared(turn, f, body, false)
@@ -278,7 +301,8 @@ func TestBegunMessageIsProtected(t *testing.T) {
 			if full, err := o.Flush(turn, sock, writable); !full || err != nil {
 				t.Fatal(full, err)
 			}
-			for _, r := range o.backlog.records[o.backlog.head:] {
+			for p := o.backlog.head; p != o.backlog.tail; p++ {
+				r := o.backlog.at(p)
 				if got := r.flags&Droppable != 0; got != (sock.got == nil) {
 					t.Errorf("%d bytes written: droppable = %v", len(sock.got), got)
 				}

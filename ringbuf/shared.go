@@ -1,10 +1,9 @@
 package ringbuf
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
-
-	"github.com/valyala/bytebufferpool"
 )
 
 // Shared is a counted reference to bytes that several queues, perhaps of several loops, send. B is
@@ -13,10 +12,42 @@ import (
 type Shared struct {
 	B    []byte
 	refs atomic.Int32
-	buf  *bytebufferpool.ByteBuffer
+	// fresh: it was made while FreshShared was on.
+	fresh bool
+	// records counts those of the backlog whose chunk this is, and which has its one reference.
+	// Loop only.
+	records int32
 }
 
-var sharedPool = sync.Pool{New: func() any { return new(Shared) }}
+// Buffers are pooled by size. One pool for all sizes would hand out, for a message of one byte, a
+// buffer as large as the largest that ever was: a client that sent large ones first could make what
+// it sends afterwards hold many times what it is charged for. Four sizes for each power of two: a
+// buffer is at most a quarter larger than what it was asked for, but for the smallest.
+const (
+	sizeMinBits = 6  // 64 bytes
+	sizeMaxBits = 20 // 1 MiB; larger ones are left to the garbage collector
+)
+
+var sharedPools [(sizeMaxBits-sizeMinBits)*4 + 1]sync.Pool
+
+// sizeClass is the index of the first pool whose buffers hold n bytes; past the last one when none
+// does.
+func sizeClass(n int) int {
+	if n <= 1<<sizeMinBits {
+		return 0
+	}
+	octave := bits.Len(uint(n-1)) - 1
+	return (octave-sizeMinBits)*4 + (n-1-1<<octave)>>(octave-2) + 1
+}
+
+// classSize is the capacity, in bytes, of the buffers in a pool.
+func classSize(class int) int {
+	if class == 0 {
+		return 1 << sizeMinBits
+	}
+	octave := (class-1)/4 + sizeMinBits
+	return 1<<octave + ((class-1)%4+1)<<(octave-2)
+}
 
 // tracked counts the live buffers; nil outside of tests.
 var tracked *atomic.Int64
@@ -32,17 +63,24 @@ func TrackShared() (live func() int64) {
 var fresh bool
 
 // FreshShared makes every buffer anew, or pools them again: for simulations, in which what a run
-// does must depend on nothing that ran before it, the capacity of a pooled buffer included. Buffers
-// that are given back are overwritten meanwhile, so that a use after release is seen. Not while
-// another goroutine makes or releases one.
+// does must depend on nothing that ran before it. Buffers that are given back are overwritten
+// meanwhile, so that a use after release is seen. Not while another goroutine makes or releases
+// one.
 func FreshShared(on bool) { fresh = on }
 
-// NewShared returns an empty pooled buffer with one reference, owned by the caller.
-func NewShared() *Shared {
-	s := sharedPool.Get().(*Shared)
-	if s.buf = nil; !fresh {
-		s.buf = bytebufferpool.Get()
-		s.B = s.buf.B[:0]
+// NewShared returns an empty buffer with room for n bytes and one reference, owned by the caller.
+// More may be appended to it, but what is larger than was asked for is not pooled again.
+func NewShared(n int) *Shared {
+	class := sizeClass(n)
+	var s *Shared
+	if class < len(sharedPools) && !fresh {
+		s, _ = sharedPools[class].Get().(*Shared)
+	}
+	if s == nil {
+		if class < len(sharedPools) {
+			n = classSize(class)
+		}
+		s = &Shared{B: make([]byte, 0, n), fresh: fresh}
 	}
 	s.refs.Store(1)
 	if tracked != nil {
@@ -66,15 +104,16 @@ func (s *Shared) Release() {
 	if tracked != nil {
 		tracked.Add(-1)
 	}
-	if s.buf == nil {
+	if s.fresh {
 		b := s.B[:cap(s.B)]
 		for i := range b {
 			b[i] = 0xdb
 		}
 		return
 	}
-	s.buf.B = s.B
-	bytebufferpool.Put(s.buf)
-	s.B, s.buf = nil, nil
-	sharedPool.Put(s)
+	class := sizeClass(cap(s.B))
+	if class < len(sharedPools) && classSize(class) == cap(s.B) {
+		s.B = s.B[:0]
+		sharedPools[class].Put(s)
+	}
 }

@@ -14,6 +14,9 @@ type audit struct {
 	subscribers atomic.Int32
 }
 
+// auditRoom is how many bytes an audit message mostly is beside the payload.
+const auditRoom = 512
+
 var messageTopicName = []byte(system.MessageTopic)
 
 // audited says whether somebody reads the audit. It is the whole cost of the audit while nobody
@@ -30,7 +33,7 @@ func (l *Loop) auditTaken(c *Conn, h *codec.Header, payload []byte) {
 			timeout = uint64(l.broker.timeoutDefaultMs)
 		}
 	}
-	body := ringbuf.NewShared()
+	body := ringbuf.NewShared(auditRoom + len(payload))
 	body.B = system.AppendTaken(body.B, l.time.Unix, timeout, c.id, h, payload)
 	l.auditPublish(body)
 }
@@ -44,7 +47,7 @@ func (l *Loop) auditSent(c *Conn, m *outgoing) {
 	if m.payload != nil {
 		payload = m.payload
 	}
-	body := ringbuf.NewShared()
+	body := ringbuf.NewShared(auditRoom + len(payload))
 	body.B = system.AppendSent(body.B, l.time.Unix, c.id, &h, payload, m.original)
 	l.auditPublish(body)
 }

@@ -11,9 +11,9 @@ import (
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
-	// turnMax is how many encoded bytes a turn gathers before its connections are written early. It
-	// keeps the frames in the CPU's cache and bounds their memory, however much arrives in one
-	// batch.
+	// turnMax is how many encoded bytes, and notes of where they are, a turn gathers before its
+	// connections are written early. It keeps the frames in the CPU's cache and bounds their
+	// memory, however much arrives in one batch, and for however many.
 	turnMax = 256 << 10
 
 	// sharedBodyMin is the payload size in bytes from which a fan-out's rings hold references to

@@ -13,9 +13,10 @@ import (
 // Purpose. Whatever clients do, the node stays within memory.limit and lives; those who read are
 // not cut for those who do not.
 //
-// Outline. Each connection is charged what it makes the node hold: a stalled ring, a partial frame,
-// bytes kept while it is paused (recharge); a loop, besides, the requests and publishes that wait
-// on it; an inbox all that waits in it. A loop publishes its charge at the end of each turn
+// Outline. Each connection is charged what it makes the node hold: the memory of a stalled ring,
+// which is at most twice what waits in it and a little (ringbuf's Held), a partial frame, bytes
+// kept while it is paused (recharge); a loop, besides, the requests and publishes that wait on it;
+// an inbox all that waits in it. A loop publishes its charge at the end of each turn
 // (settleMemory). When the sum over all loops passes budgetHigh and this loop's part has grown,
 // every loop cuts its largest laggards (shed) until budgetLow is reached. A loop spares those that
 // hold less than half of the largest anywhere: that one's loop cuts first. Newcomers and requests
@@ -32,8 +33,8 @@ const (
 	budgetHigh = 40 // per cent of memory.limit beyond which the largest laggards are cut
 	budgetLow  = 32 // per cent down to which they are
 
-	recordCharge  = 40       // bytes charged per waiting message beside its own
-	stalledCharge = 4 << 10  // bytes charged for having a backlog at all
+	recordCharge  = 40       // bytes charged per buffer that waits beside its own
+	stalledCharge = 1 << 10  // bytes charged for watching a socket that is full
 	laggardMin    = 32 << 10 // bytes below which a connection is not worth cutting
 )
 
@@ -69,7 +70,7 @@ func (c *Conn) recharge() {
 			held += bodyCharge(c.paused.rest)
 		}
 		if c.out.Stalled() {
-			held += int64(c.out.Bytes()) + int64(c.out.Messages())*recordCharge + stalledCharge
+			held += int64(c.out.Held()) + stalledCharge
 		}
 	}
 	l := c.loop

@@ -122,7 +122,7 @@ func (c *Conn) flush(writable bool) {
 	full, err := c.out.Flush(l.turn, c.sock, writable)
 	switch {
 	case err != nil:
-		c.out.Release(l.turn)
+		c.releaseRing()
 		c.abort()
 	case full:
 		if !c.blocked || writable {

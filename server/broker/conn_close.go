@@ -40,10 +40,7 @@ func (c *Conn) abort() {
 // abortSlow is abort for a connection that does not keep up: what waits for it is lost, and
 // counted.
 func (c *Conn) abortSlow() {
-	l := c.loop
-	l.dropped(c.out.Messages())
-	c.out.Release(l.turn)
-	c.recharge()
+	c.releaseRing()
 	c.abort()
 }
 
@@ -124,8 +121,7 @@ func (c *Conn) free() {
 	l := c.loop
 	c.state = stateGone
 	l.wheel.Cancel(&c.timer)
-	c.out.Release(l.turn)
-	c.recharge()
+	c.releaseRing()
 	l.conns[c.slot] = nil
 	l.gens[c.slot]++
 	l.free = append(l.free, c.slot)

@@ -24,12 +24,12 @@ func (c *Conn) gapOf() *gap {
 	return c.gap
 }
 
-// noteLoss counts n deliveries that c did not get.
+// noteLoss counts n deliveries that c did not get, of which it will be told unless it is leaving.
 func (c *Conn) noteLoss(n int) {
+	c.loop.dropped(n)
 	if c.state != stateOpen {
 		return
 	}
-	c.loop.dropped(n)
 	c.warnSlow()
 	c.gapOf().lost += n
 	if simfaultBuild && strikes(simMiscountedGap) {

@@ -23,7 +23,7 @@ import (
 // still find room; they do not come here (push).
 //
 // Invariants. Nothing is queued behind a loss that has not been told. Each message that is offered
-// is queued, counted as lost, or was for a connection that is leaving.
+// is queued or counted as lost, and what is queued is written, told or counted as lost.
 //
 // Cost. While there is room: a few comparisons and an append.
 
@@ -70,8 +70,8 @@ func (c *Conn) offer(f ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped
 	if body != nil {
 		size += len(body.B)
 	}
-	if room, lost := c.makeRoom(size, d); !room {
-		return lost
+	if !c.makeRoom(size, d) {
+		return true
 	}
 	switch {
 	case body != nil:
@@ -87,18 +87,19 @@ func (c *Conn) offer(f ringbuf.Frame, body *ringbuf.Shared, d delivery) (dropped
 }
 
 // makeRoom finds room for a droppable message of size bytes. A ring that only this turn filled is
-// written early; one that its peer does not drain is the policy's. Without room the message is not
-// taken: it is lost, which was counted and noted, or the connection is leaving anyway.
-func (c *Conn) makeRoom(size int, d delivery) (room, lost bool) {
+// written early; one that its peer does not drain is the policy's. Without room, or when the
+// connection is leaving, the message is lost, which was counted and noted.
+func (c *Conn) makeRoom(size int, d delivery) (room bool) {
 	if c.state != stateOpen {
-		return false, false
+		c.noteLoss(1)
+		return false
 	}
 	limits, policy := c.loop.broker.droppable, d&policyMask
 	// While a loss has not been told, nothing may be queued behind it: the notice must stand where
 	// the hole is.
 	gapClosed := c.gap == nil || c.gap.lost == 0
 	if gapClosed && c.out.Room(size, limits) {
-		return true, false
+		return true
 	}
 	if gapClosed && !c.out.Stalled() {
 		c.flush(false) // which drops nothing, but may close c
@@ -107,13 +108,14 @@ func (c *Conn) makeRoom(size int, d delivery) (room, lost bool) {
 		gapClosed = c.closeGap(size, policy)
 	}
 	if c.state != stateOpen {
-		return false, false
+		c.noteLoss(1)
+		return false
 	}
 	if gapClosed && policy == deliverDropOldest {
 		c.dropOldest(size)
 	}
 	if gapClosed && c.out.Room(size, limits) {
-		return true, false
+		return true
 	}
 	// drop: this message is lost; disconnect: and so is the connection.
 	c.noteLoss(1)
@@ -121,7 +123,7 @@ func (c *Conn) makeRoom(size int, d delivery) (room, lost bool) {
 		c.loop.warn(c, "slow subscriber: disconnected")
 		c.abortSlow()
 	}
-	return false, true
+	return false
 }
 
 // closeGap tells of the losses so far, if their notice has room, and says whether nothing is left
@@ -135,6 +137,13 @@ func (c *Conn) closeGap(size int, policy delivery) bool {
 	c.dropOldest(size)
 	c.tellGap(c.out.Room(size, c.loop.broker.droppable))
 	return c.gap == nil || c.gap.lost == 0
+}
+
+// releaseRing gives up what waits for c. Nobody will be told, but it is counted, here for every way
+// in which a connection ends.
+func (c *Conn) releaseRing() {
+	c.loop.dropped(c.out.Release(c.loop.turn))
+	c.recharge()
 }
 
 // dropOldest makes room for size bytes as far as what may be dropped goes.

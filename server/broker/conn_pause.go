@@ -152,7 +152,7 @@ func (c *Conn) keepRest(in []byte) {
 		return
 	}
 	if c.paused.rest == nil {
-		c.paused.rest = ringbuf.NewShared()
+		c.paused.rest = ringbuf.NewShared(len(in))
 	}
 	c.paused.rest.B = append(c.paused.rest.B, in...)
 	c.recharge()

@@ -45,14 +45,17 @@ func (l *Loop) sendProtected(
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
-	c.push(l.encode(c.transport, c.transport.directFrames(), &m, 0))
+	if !c.push(l.encode(c.transport, c.transport.directFrames(), &m, 0)) {
+		l.dropped(1)
+		return
+	}
 	l.sent(c, &m)
 }
 
 // push appends a protected frame. Those are never dropped: a connection that cannot even take them
-// is closed (protocol §9). The check is made before the frame, so a single large answer always has
-// its chance.
-func (c *Conn) push(f ringbuf.Frame) {
+// is closed (protocol §9), and taken is false. The check is made before the frame, so a single
+// large answer always has its chance.
+func (c *Conn) push(f ringbuf.Frame) (taken bool) {
 	l := c.loop
 	if limits := l.broker.limits; c.out.Bytes() >= limits.Bytes ||
 		c.out.Messages() >= limits.Messages {
@@ -64,11 +67,12 @@ func (c *Conn) push(f ringbuf.Frame) {
 				l.warn(c, "closed: it does not read its answers")
 				c.abort()
 			}
-			return
+			return false
 		}
 	}
 	c.out.Append(l.turn, f)
 	c.queueFlush()
+	return true
 }
 
 // sendTo is send for a service of any loop. payload is text when it is known to be.
@@ -104,7 +108,7 @@ func (l *Loop) sendRaw(c *Conn, b []byte) {
 	g := &l.turn.Frames[c.transport.directFrames()]
 	start := len(g.B)
 	g.B = append(g.B, b...)
-	c.push(g.Commit(start, 0, 0))
+	c.push(g.Commit(start, ringbuf.Control, 0))
 }
 
 // sendControl delivers a WebSocket control frame.
@@ -116,5 +120,5 @@ func (l *Loop) sendControl(c *Conn, kind codec.Kind, payload []byte) {
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)
-	c.push(g.Commit(start, 0, 0))
+	c.push(g.Commit(start, ringbuf.Control, 0))
 }

@@ -80,7 +80,7 @@ func (l *Loop) fanOut(
 		return l.deliver(r, &m)
 	}
 	if large {
-		m.body = ringbuf.NewShared()
+		m.body = ringbuf.NewShared(len(header) + len(payload))
 		m.body.B = append(append(m.body.B, header...), payload...)
 		m.header, m.payload = m.body.B, nil
 	}

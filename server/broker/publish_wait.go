@@ -87,7 +87,7 @@ func (c *Conn) mayWait(d delivery, n int) bool {
 func (l *Loop) publishPatiently(
 	c *Conn, h *codec.Header, r *route, header, payload []byte, text bool,
 ) {
-	body := ringbuf.NewShared()
+	body := ringbuf.NewShared(len(header) + len(payload))
 	body.B = append(append(body.B, header...), payload...)
 	original := ""
 	if l.broker.audited() {
@@ -117,8 +117,9 @@ func (l *Loop) publishPatiently(
 func (l *Loop) receivePatiently(in *parcel, it *item) {
 	body := it.body // taken over
 	if body == nil {
-		body = ringbuf.NewShared()
-		body.B = append(body.B, in.message(it)...)
+		message := in.message(it)
+		body = ringbuf.NewShared(len(message))
+		body.B = append(body.B, message...)
 	}
 	p := &parkedPublish{
 		ackRef: it.ackRef, loop: l, body: body, text: it.text, key: it.number,

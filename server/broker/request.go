@@ -38,7 +38,8 @@ type packed struct {
 
 // pack copies q; who has it releases the body.
 func (q *request) pack() packed {
-	body := ringbuf.NewShared()
+	body := ringbuf.NewShared(
+		len(q.id) + len(q.topic) + len(q.version) + len(q.payload) + len(":\n"))
 	body.B = appendPacked(body.B, q)
 	return packed{trip: q.trip, body: body, idLen: uint8(len(q.id)), topicLen: uint16(len(q.topic))}
 }

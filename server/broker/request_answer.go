@@ -45,8 +45,8 @@ func (l *Loop) failRequest(q *request, code codec.Code, message string, details 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without
 // an ID.
 func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...codec.Detail) {
-	if e.target != nil && e.target.out.Stalled() {
-		e.target.out.Cancel(e.key()) // an expired request is never delivered
+	if e.target != nil && e.target.out.Cancel(e.key()) { // an expired request is never delivered
+		e.target.recharge()
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	if e.hasID {

@@ -122,6 +122,7 @@ func (l *Loop) flush() {
 func (l *Loop) flushOne(c *Conn) {
 	defer func() {
 		if v := recover(); v != nil {
+			l.dropped(c.out.Messages())
 			c.out = ringbuf.Outbound{}
 			l.recovered(nil, v)
 			c.abort()

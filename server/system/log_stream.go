@@ -172,7 +172,7 @@ func (g *LogStream[S]) Deliver(line logging.Line) {
 	if len(to) == 0 {
 		return
 	}
-	body := ringbuf.NewShared()
+	body := ringbuf.NewShared(512 + len(line.Message))
 	body.B = appendLogLine(body.B, level, &line)
 	g.Send(to, body)
 	body.Release()
