@@ -66,9 +66,10 @@
 //     cache (broker/request_choose.go buildCandidates), and reserve takes room at the one that
 //     choose names. dispatchTo hands the request to that service's loop: a call when it is this
 //     one, else an item in a parcel (sendRequest, receiveRequest). When that loop's inbox is full,
-//     the requester is answered at once (failBusy).
+//     the request waits with its requester (mayCross).
 //  3. When no service has room, the request waits on the loop of its topic (broker/request_queue.go
-//     enqueue) until the end of a turn in which there is some (serveQueues).
+//     enqueue). When there is room, the service's loop grants it to the loop whose turn it is
+//     (broker/request_grant.go grant), which serves whose turn it is there (useGrant).
 //  4. broker/request.go deliverRequest takes an entry (broker/request_table.go take), whose masked
 //     ID carries loop and slot, arms its deadline in the loop's wheel (wheel/wheel.go Add), and
 //     sends the request to its target (broker/conn_send.go sendProtected).
@@ -77,7 +78,7 @@
 //     answered frees it and sends the payload on under the requester's own topic, version and ID
 //     (broker/conn_send.go sendTo): to another loop it goes in a parcel too, and is always taken.
 //  6. A deadline (broker/request_answer.go Expire), a target that leaves (failRequestsOf) and the
-//     node's bound (evictOldest) end an entry the same way, with an error. An entry is freed
+//     node's bound (evict) end an entry the same way, with an error. An entry is freed
 //     exactly once (broker/request_table.go drop), and only its freeing answers; a queued entry
 //     that finds a service, or whose requester has left, is freed without an answer. So each
 //     request has one.

@@ -67,6 +67,25 @@ const (
 	// left or stalled when it arrived.
 	rerouteMax = 4
 
+	// entriesKeep is how many entries of requests a loop keeps for reuse.
+	entriesKeep = 1 << 12
+
+	// evictSlackMin is the least of bounds.evictSlack.
+	evictSlackMin = 16
+
+	// waitTopicsMax is on how many topics one requester may wait on one loop: whatever waits is
+	// looked up again when subscriptions change.
+	waitTopicsMax = 1 << 10
+
+	// Requests that wait hold at most 1/waitShare of memory.limit, so that what they hold never
+	// has the node cut those that only read slowly.
+	waitShare = 8
+
+	// Outstanding requests hold at most 1/outstandingShare of memory.limit, of outstandingBytes
+	// each.
+	outstandingShare = 8
+	outstandingBytes = 512
+
 	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding
 	// request.
 	loopsMax = 1 << 8
@@ -98,7 +117,10 @@ type bounds struct {
 
 	maxConnections int64
 	maxOutstanding int64
+	evictSlack     int64 // requests beyond it that stand until the loop of the oldest acts
 	queuedPerTopic int
+	waitTopics     int      // on which one requester may wait on one loop
+	waitBytes      int64    // beyond which no more requests wait
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
 	overflow       delivery // of a subscription that chose none
 }
@@ -120,11 +142,15 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
 		maxConnections:      int64(cfg.Connection.MaxConcurrent),
-		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
+		waitTopics:          waitTopicsMax,
+		waitBytes:           int64(cfg.Memory.Limit) / waitShare,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
 		perService:          int32(cfg.Max.OutstandingPerService),
 		overflow:            delivery(system.ParseOverflow(cfg.Connection.OutboundOverflow)),
 	}
+	b.maxOutstanding = min(int64(cfg.Max.OutstandingRequests),
+		int64(cfg.Memory.Limit)/outstandingShare/outstandingBytes)
+	b.evictSlack = max(b.maxOutstanding/16, evictSlackMin)
 	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
 	b.limits = ring
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)

@@ -53,6 +53,7 @@ type Broker struct {
 	budget      budget
 	paused      atomic.Int64  // publishers that back pressure holds
 	queued      atomic.Int64  // requests that wait for a service with room
+	queuedBytes atomic.Int64  // what these are charged
 	connections atomic.Int64  // in the door and on the loops
 	cut         atomic.Int64  // connections that the end of the node took something from
 	state       atomic.Int32  // state

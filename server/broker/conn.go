@@ -164,7 +164,7 @@ func (c *Conn) setBlocked(blocked bool) {
 	c.blocked = blocked
 	c.stalled.Store(blocked || c.state != stateOpen)
 	if !blocked {
-		c.loop.broker.wakeQueues()
+		c.loop.offer(&c.service)
 	}
 }
 

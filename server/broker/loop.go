@@ -27,7 +27,8 @@ type Loop struct {
 	inbox     inbox
 	published metrics.Published
 	load      atomic.Int64 // connections here or on their way here
-	serve     atomic.Bool  // services may have room for what waits here
+	evicting  atomic.Bool  // it was asked to evict its oldest request
+	serve     atomic.Bool  // subscriptions changed: what waits here is to be looked up again
 
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	shedding atomic.Bool  // shed was asked for
@@ -61,9 +62,10 @@ type publishing struct {
 
 // requesting is what a loop needs for requests. Loop only.
 type requesting struct {
-	requests     *topic.Cache[*service, candidates]
-	outstanding  outstanding
-	queues       queues
+	requests    *topic.Cache[*service, *candidates]
+	outstanding outstanding
+	queues      queues
+	granting
 	systemTopics *system.Server
 }
 

@@ -205,6 +205,8 @@ func (l *Loop) receive(p *parcel, it *item) {
 		l.acks.taken(l, it)
 	case itemRequest, itemQueue:
 		l.receiveRequest(p, it)
+	case itemWaits, itemGrant, itemReturn:
+		l.receiveRoom(it)
 	case itemDirect:
 		if c := l.connOf(it.to); c != nil {
 			if it.failure {

@@ -45,6 +45,9 @@ const (
 	itemTaken                    // a publish is delivered: the acknowledgement in slot hears
 	itemRequest                  // deliver a request to service `to`, which is reserved for it
 	itemQueue                    // let a request wait on this loop for a service with room
+	itemWaits                    // requests wait on loop slot for service `to`
+	itemGrant                    // number requests that wait for service `to` may go there
+	itemReturn                   // number of them did not; failure: nothing waits on loop slot
 	itemDirect                   // deliver a message to service `to`
 	itemWritable                 // the socket in slot/gen takes bytes again
 	itemCall                     // run call on the loop: rare operations only

@@ -96,23 +96,22 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 	p.body.Release()
 }
 
-// assign finds q a service, or a place to wait for one. While requests wait anywhere, the topic's
-// own loop decides, so that none overtakes those that wait.
+// assign finds q a service, or a place to wait for one: on the topic's own loop. Room that others
+// wait for is not for it, so that it overtakes nobody.
 func (l *Loop) assign(q *request, name []byte) {
 	cs := l.requests.Lookup(name)
 	switch {
-	case len(cs) == 0:
+	case cs == nil:
 		l.unroutedRequest(q)
 		return
 	case q.hops > rerouteMax:
 		l.failRequest(q, codec.ServiceUnavailable, "the services on this topic come and go",
 			codec.TextDetail("reason", "busy"))
 		return
-	case l.broker.queued.Load() == 0:
-		if s := l.reserve(cs); s != nil {
-			l.dispatchTo(s, q)
-			return
-		}
+	}
+	if s := l.reserve(cs); s != nil {
+		l.dispatchTo(s, q)
+		return
 	}
 	if home := l.broker.queueLoop(name); home != l {
 		if l.mayCross(home, q) {
@@ -125,18 +124,20 @@ func (l *Loop) assign(q *request, name []byte) {
 
 // assignOrQueue is assign on the loop where requests on this topic wait.
 func (l *Loop) assignOrQueue(q *request, name []byte) {
-	if l.queues.byTopic[string(name)] == nil {
-		cs := l.requests.Lookup(name)
-		if len(cs) == 0 {
-			l.unroutedRequest(q)
-			return
-		}
-		if s := l.reserve(cs); s != nil {
-			l.dispatchTo(s, q)
-			return
-		}
+	if l.queues.byTopic[string(name)] != nil {
+		l.enqueue(q, name, nil)
+		return
 	}
-	l.enqueue(q, name)
+	cs := l.requests.Lookup(name)
+	if cs == nil {
+		l.unroutedRequest(q)
+		return
+	}
+	if s := l.reserve(cs); s != nil {
+		l.dispatchTo(s, q)
+		return
+	}
+	l.enqueue(q, name, cs)
 }
 
 // dispatchTo hands q to the loop of s, which has been reserved for it.
@@ -146,8 +147,7 @@ func (l *Loop) dispatchTo(s *service, q *request) {
 		return
 	}
 	if !l.mayCross(s.loop, q) {
-		s.outstanding.Add(-1)
-		l.broker.wakeQueues()
+		l.freed(s)
 		return
 	}
 	l.sendRequest(s.loop, itemRequest, s, q)
@@ -202,7 +202,7 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 		c.flush(false)
 	}
 	if c == nil || c.out.Stalled() {
-		s.outstanding.Add(-1)
+		l.freed(s)
 		if c == nil {
 			q.hops++ // a service that is only behind may get it yet
 		}
@@ -211,25 +211,23 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 		return
 	}
 	if l.time.Ms >= q.deadline {
-		s.outstanding.Add(-1)
-		l.broker.wakeQueues()
+		l.freed(s)
 		l.expiredRequest(q)
 		return
 	}
 	o := &l.outstanding
-	e := o.take(q.arrived)
+	e := o.take(q)
 	if e == nil {
-		s.outstanding.Add(-1)
+		l.freed(s)
 		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding",
 			codec.TextDetail("reason", "busy"))
 		return
 	}
-	e.describe(q)
 	o.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
 	header := l.headerEnd(e.id.Append(l.headerStart(codec.Request, q.topic, q.version)))
 	l.sendProtected(c, header, q.payload, c.textFrame(q.text, q.payload), q.id, e.key())
 	if l.broker.outstanding.Add(1) > l.broker.maxOutstanding {
-		l.evictOldest(e)
+		l.evict(e)
 	}
 }

@@ -68,41 +68,82 @@ func (l *Loop) failTo(
 // Expire implements wheel.Expirer: the deadline of a request has come.
 func (e *entry) Expire(*wheel.Timer, int64) { e.loop.guard(nil, func() { e.loop.expired(e) }) }
 
-// failRequestsOf fails every request that c was to answer: c has left.
+// failRequestsOf fails every request that c was to answer, a part in each turn: c has left.
 func (l *Loop) failRequestsOf(c *Conn) {
-	for k := c.requests.First(); k != nil; k = c.requests.First() { // oldest first
+	l.forgetAwaited(&c.service)
+	for range leaveTurn {
+		k := c.requests.First() // oldest first
+		if k == nil {
+			return
+		}
 		l.failEntry(k.Item, codec.ServiceUnavailable, "the service disconnected before it answered",
 			codec.TextDetail("targetServiceId", c.id.String()),
 			codec.TextDetail("reason", "disconnected"))
 	}
+	l.call(func(l *Loop) { l.failRequestsOf(c) })
 }
 
-// evictOldest frees the oldest request of the node, but not latest, which has just come (protocol
-// §6).
-func (l *Loop) evictOldest(latest *entry) {
-	oldest, holder := int64(0), (*Loop)(nil)
-	if e := l.outstanding.oldest; e != latest {
-		oldest, holder = e.arrived, l
+// evict frees the oldest requests of the node while there are more than may be, but not latest,
+// which has just come (protocol §6). The loop that has the oldest frees it. What others say of
+// theirs may be out of date: then the one that was asked asks on, and each loop looks again at the
+// end of its turns, so that none is forgotten. A loop that is asked and slow is not waited for
+// beyond evictSlack: then this one's oldest goes.
+func (l *Loop) evict(latest *entry) {
+	b := l.broker
+	for {
+		over := b.outstanding.Load() - b.maxOutstanding
+		if over <= 0 {
+			return
+		}
+		mine := l.outstanding.ages.oldest()
+		if mine == latest {
+			mine = nil
+		}
+		holder := l.olderHolder(mine)
+		if holder != nil && (mine == nil || over <= b.evictSlack) {
+			l.outstanding.publishOldest() // or it would ask back
+			if !holder.evicting.Swap(true) {
+				holder.call(func(l *Loop) {
+					l.evicting.Store(false)
+					l.evict(nil)
+				})
+			}
+			return
+		}
+		if mine == nil {
+			return
+		}
+		if b.outstanding.CompareAndSwap(over+b.maxOutstanding, over+b.maxOutstanding-1) {
+			mine.claimed = true
+			l.evicted(mine)
+		}
+	}
+}
+
+// olderHolder returns the other loop that holds the oldest request of the node, as far as loops
+// have told, or nil when there is none older than mine.
+func (l *Loop) olderHolder(mine *entry) (holder *Loop) {
+	oldest := int64(noRequest)
+	if mine != nil {
+		oldest = mine.arrived
 	}
 	for _, other := range l.broker.loops {
-		if at := other.outstanding.oldestAt.Load(); other != l &&
-			(holder == nil && at != noRequest || at < oldest) {
+		if other == l {
+			continue
+		}
+		if at := other.outstanding.oldestAt.Load(); at < oldest {
 			oldest, holder = at, other
 		}
 	}
-	switch {
-	case holder == l:
-		l.evictHead()
-	case holder != nil:
-		holder.call((*Loop).evictHead)
-	}
+	return holder
 }
 
-// evictHead frees this loop's oldest request, unless there is room again by now.
-func (l *Loop) evictHead() {
-	e := l.outstanding.oldest
-	if e == nil || l.broker.outstanding.Load() <= l.broker.maxOutstanding {
-		return
+// settleOutstanding tells other loops how old this loop's oldest request is, and sees that there
+// are not more than may be.
+func (l *Loop) settleOutstanding() {
+	l.outstanding.publishOldest()
+	if l.broker.outstanding.Load() > l.broker.maxOutstanding {
+		l.evict(nil)
+		l.outstanding.publishOldest()
 	}
-	l.evicted(e)
 }

@@ -1,40 +1,57 @@
 package broker
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 
 	"mbserver/topic"
 )
 
-// candidates are the services that may get a request on one topic, highest priority first.
-// Immutable.
-type candidates []priorityGroup
-
-type priorityGroup struct {
-	priority float64
-	services []*service
+// candidates are the services that may get a request on one topic. Immutable.
+type candidates struct {
+	all    []*service      // highest priority first
+	groups []priorityGroup // parts of all
 }
 
-func buildCandidates(_ []byte, matches []topic.Match[*service]) candidates {
-	var cs candidates
-	for _, m := range matches {
-		i := sort.Search(len(cs), func(i int) bool { return cs[i].priority <= m.Options.Priority })
-		if i == len(cs) || cs[i].priority != m.Options.Priority {
-			cs = append(cs, priorityGroup{})
-			copy(cs[i+1:], cs[i:])
-			cs[i] = priorityGroup{priority: m.Options.Priority}
+type priorityGroup []*service
+
+// buildCandidates returns nil when there are none. It sorts matches.
+func buildCandidates(_ []byte, matches []topic.Match[*service]) *candidates {
+	if len(matches) == 0 {
+		return nil
+	}
+	priority := func(a, b topic.Match[*service]) int {
+		return cmp.Compare(b.Options.Priority, a.Options.Priority)
+	}
+	if !slices.IsSortedFunc(matches, priority) {
+		slices.SortStableFunc(matches, priority)
+	}
+	groups := 1
+	for i := range matches[1:] {
+		if matches[i].Options.Priority != matches[i+1].Options.Priority {
+			groups++
 		}
-		cs[i].services = append(cs[i].services, m.Sub)
+	}
+	cs := &candidates{
+		all: make([]*service, len(matches)), groups: make([]priorityGroup, 0, groups),
+	}
+	from := 0
+	for i := range matches {
+		cs.all[i] = matches[i].Sub
+		if i+1 == len(matches) || matches[i].Options.Priority != matches[i+1].Options.Priority {
+			cs.groups = append(cs.groups, cs.all[from:i+1])
+			from = i + 1
+		}
 	}
 	return cs
 }
 
 // reserve returns a service that has room for one more request and counts that request as
 // outstanding there: of the highest priority that has room the one with the fewest outstanding, a
-// random one of those that tie (protocol §6). nil means that none has room.
-func (l *Loop) reserve(cs candidates) *service {
-	for i := range cs {
-		for s := l.choose(cs[i].services); s != nil; s = l.choose(cs[i].services) {
+// random one of those that tie (protocol §6). nil means that none has room that nobody waits for.
+func (l *Loop) reserve(cs *candidates) *service {
+	for _, services := range cs.groups {
+		for s := l.choose(services); s != nil; s = l.choose(services) {
 			if s.take() {
 				return s
 			} // another loop was faster
@@ -43,13 +60,14 @@ func (l *Loop) reserve(cs candidates) *service {
 	return nil
 }
 
-// choose returns the service with room that has the fewest outstanding requests, or nil.
+// choose returns the service with room that has the fewest outstanding requests, or nil. Room that
+// others wait for is theirs (request_grant.go).
 func (l *Loop) choose(services []*service) (best *service) {
 	fewest, ties := int32(0), uint64(0)
 	for _, s := range services {
 		n := s.outstanding.Load()
 		switch {
-		case !s.hasRoom(n):
+		case !s.hasRoom(n) || s.waited.Load() && l.broker.queued.Load() > 0:
 		case best == nil || n < fewest:
 			best, fewest, ties = s, n, 1
 		case n == fewest:

@@ -7,18 +7,42 @@ import (
 )
 
 // queues are the requests that wait on one loop for a service with room: a queue per topic, on the
-// loop that the topic hashes to. Loop only.
+// loop that the topic hashes to. Which of them is served next is in request_grant.go. Loop only.
 type queues struct {
 	byTopic map[string]*topicQueue
-	busy    []*topicQueue // those that hold a request, in no order
+	busy    []*topicQueue                        // those that hold a request, in no order
+	waits   map[*service]*fair.List[*topicQueue] // what waits for a service, in turn
+	waiters map[*service]*waiter                 // by requester
+
+	checks int // busy[:checks] are to be looked up again: subscriptions have changed
 }
 
 // topicQueue is the requests waiting on one topic: a lane per requester, served in turn; first in
 // first out within one (protocol §9).
 type topicQueue struct {
 	fair.Queue[*service, *entry]
-	topic string // canonical
-	at    int    // index in queues.busy
+	topic  string // canonical
+	at     int    // index in queues.busy
+	cs     *candidates
+	places []fair.Link[*topicQueue] // in what waits for each of cs.all
+}
+
+// waiter is one requester's requests that wait here.
+type waiter struct {
+	entries fair.List[*entry]
+	topics  int // on which they wait
+}
+
+// What waiting costs beside a request's body, in bytes (measured, rounded up).
+const (
+	waitCharge  = 160 // the request's places in its queue and among its requester's
+	queueCharge = 480 // the queue of a topic
+	placeCharge = 64  // for each service that may answer
+)
+
+// cost is, in bytes, what t is charged; the same from enlist until unlist.
+func (t *topicQueue) cost() int64 {
+	return queueCharge + int64(len(t.topic)) + placeCharge*int64(len(t.places))
 }
 
 // queueLoop returns the loop on which requests on a topic wait. The hash is not keyed, so that a
@@ -27,46 +51,31 @@ func (b *Broker) queueLoop(name []byte) *Loop {
 	return b.loops[topic.Hash(name)%uint32(len(b.loops))]
 }
 
-// enqueue makes q wait, or refuses it: the queue of its topic is bounded.
-func (l *Loop) enqueue(q *request, name []byte) {
-	qs := &l.queues
-	t := qs.byTopic[string(name)]
-	if l.broker.queuedPerTopic == 0 ||
-		t != nil && t.Len() >= l.broker.queuedPerTopic && !l.displace(t, q.requester) {
-		l.failRequest(q, codec.ServiceUnavailable,
-			"no service has room, and as many requests wait on this topic as may",
-			codec.TextDetail("reason", "queue_full"))
+// enqueue makes q wait, or refuses it: what waits is bounded. cs are the topic's services, if
+// nothing waits on it.
+func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
+	t := l.queues.byTopic[string(name)]
+	if reason, message := l.mustNotWait(t, q); reason != "" {
+		l.failRequest(q, codec.ServiceUnavailable, message, codec.TextDetail("reason", reason))
 		return
 	}
-	if l.broker.overBudget() {
-		l.failRequest(q, codec.ServiceUnavailable,
-			"no service has room, and this node has no memory to let requests wait",
-			codec.TextDetail("reason", "memory"))
-		return
+	if t != nil && t.Len() >= l.broker.queuedPerTopic {
+		l.displace(t, q.requester)
 	}
-	e := l.outstanding.take(q.arrived)
+	e := l.outstanding.take(q)
 	if e == nil {
 		l.failRequest(q, codec.ServiceUnavailable, "too many requests are outstanding",
 			codec.TextDetail("reason", "busy"))
 		return
 	}
-	if t == nil {
-		t = &topicQueue{topic: string(name), at: len(qs.busy)}
-		if qs.byTopic == nil {
-			qs.byTopic = make(map[string]*topicQueue)
-		}
-		qs.byTopic[t.topic] = t
-		qs.busy = append(qs.busy, t)
+	opened := t == nil
+	if opened {
+		t = l.openQueue(name, cs)
 	}
-	e.describe(q)
-	e.packed, e.queue = q.pack(), t
-	t.Push(q.requester, &e.link)
-	l.charge += bodyCharge(e.body)
-	q.requester.queued.Add(1)
-	l.broker.queued.Add(1)
-	// Look again at the end of this turn: room that appeared before queued was raised above saw
-	// nobody waiting and woke nobody.
-	l.serve.Store(true)
+	l.queueEntry(t, e, q)
+	if opened && l.requests.Lookup(name) != cs {
+		l.serve.Store(true) // it changed before queued was raised, and woke nobody
+	}
 	l.wheel.Add(&e.timer, q.deadline)
 	count := l.broker.outstanding.Add(1)
 	if q.requester.left.Load() {
@@ -75,32 +84,47 @@ func (l *Loop) enqueue(q *request, name []byte) {
 		return
 	}
 	if count > l.broker.maxOutstanding {
-		l.evictOldest(e)
+		l.evict(e)
 	}
 }
 
-// displace makes room in a full queue for a requester that has less than its share of it: the
-// newest request of one that has more gives way. So nobody can keep the others out by filling the
-// queue.
-func (l *Loop) displace(t *topicQueue, s *service) bool {
-	k := t.Displaceable(s)
-	if k == nil {
-		return false
+// mustNotWait says why q may not wait in t, in one word of protocol §7 and in a sentence; "" when
+// it may.
+func (l *Loop) mustNotWait(t *topicQueue, q *request) (reason, message string) {
+	b := l.broker
+	if b.queuedPerTopic == 0 || t != nil && t.Len() >= b.queuedPerTopic &&
+		t.Displaceable(q.requester) == nil {
+		return "queue_full", "no service has room, and as many requests wait on this topic as may"
 	}
-	l.failEntry(k.Item, codec.ServiceUnavailable,
-		"no service has room, and others have fewer requests waiting on this topic",
-		codec.TextDetail("reason", "queue_full"))
-	return true
+	if w := l.queues.waiters[q.requester]; w != nil && w.topics >= b.waitTopics &&
+		(t == nil || t.First(q.requester) == nil) {
+		return "queue_full", "no service has room, and you wait on as many topics as you may"
+	}
+	if b.overBudget() || b.queuedBytes.Load() > b.waitBytes {
+		return "memory", "no service has room, and this node has no memory to let requests wait"
+	}
+	return "", ""
 }
 
-// unlink takes e out of its queue.
-func (qs *queues) unlink(e *entry) {
-	t := e.queue
-	t.Remove(e.requester, &e.link)
-	e.queue = nil
-	if t.Len() > 0 {
-		return
+// openQueue makes the queue of a topic on which nothing waits.
+func (l *Loop) openQueue(name []byte, cs *candidates) *topicQueue {
+	qs := &l.queues
+	t := &topicQueue{topic: string(name), at: len(qs.busy)}
+	if qs.byTopic == nil {
+		qs.byTopic = make(map[string]*topicQueue)
+		qs.waits = make(map[*service]*fair.List[*topicQueue])
+		qs.waiters = make(map[*service]*waiter)
 	}
+	qs.byTopic[t.topic] = t
+	qs.busy = append(qs.busy, t)
+	l.enlist(t, cs)
+	return t
+}
+
+// closeQueue forgets a queue in which nothing waits any more.
+func (l *Loop) closeQueue(t *topicQueue) {
+	qs := &l.queues
+	l.unlist(t.cs, t.places, t.cost())
 	last := len(qs.busy) - 1
 	qs.busy[t.at] = qs.busy[last]
 	qs.busy[t.at].at = t.at
@@ -109,62 +133,61 @@ func (qs *queues) unlink(e *entry) {
 	delete(qs.byTopic, t.topic)
 }
 
-// wakeQueues has every loop look for room at the end of its turn, if requests wait anywhere.
-func (b *Broker) wakeQueues() {
-	if b.queued.Load() == 0 {
-		return
+// queueEntry puts e, which is q, into t.
+func (l *Loop) queueEntry(t *topicQueue, e *entry, q *request) {
+	s := q.requester
+	w := l.queues.waiters[s]
+	if w == nil {
+		w = &waiter{}
+		l.queues.waiters[s] = w
 	}
-	for _, l := range b.loops {
-		if !l.serve.Swap(true) {
-			l.driver.Schedule()
-		}
+	if t.First(s) == nil {
+		w.topics++
+	}
+	e.packed, e.queue = q.pack(), t
+	w.entries.Push(&e.own)
+	t.Push(s, &e.link)
+	cost := waitCharge + bodyCharge(e.body)
+	l.charge += cost
+	l.broker.queuedBytes.Add(cost)
+	s.queued.Add(1)
+	l.broker.queued.Add(1)
+}
+
+// unqueue takes e out of its queue.
+func (l *Loop) unqueue(e *entry) {
+	t, s := e.queue, e.requester
+	t.Remove(s, &e.link)
+	e.queue = nil
+	w := l.queues.waiters[s]
+	w.entries.Remove(&e.own)
+	if t.First(s) == nil {
+		w.topics--
+	}
+	if w.entries.First() == nil {
+		delete(l.queues.waiters, s)
+	}
+	s.queued.Add(-1)
+	l.broker.queued.Add(-1)
+	cost := waitCharge + bodyCharge(e.body)
+	if !simfaultBuild || !strikes(simLeakedCharge) {
+		l.charge -= cost
+	}
+	l.broker.queuedBytes.Add(-cost)
+	e.body.Release()
+	e.body = nil
+	if t.Len() == 0 {
+		l.closeQueue(t)
 	}
 }
 
-// serveQueues delivers waiting requests for as long as services have room: one from each topic in
-// turn, and from each requester of a topic in turn.
-func (l *Loop) serveQueues() {
-	qs := &l.queues
-	for progress := true; progress && len(qs.busy) > 0; {
-		progress = false
-		for i := len(qs.busy) - 1; i >= 0; i-- {
-			if i < len(qs.busy) && l.serveOne(qs.busy[i]) {
-				progress = true
-			}
-		}
-	}
-}
-
-// serveOne takes the next request of t to a service, or fails it when its deadline has come or
-// nobody serves the topic any more. It reports whether one left the queue.
-func (l *Loop) serveOne(t *topicQueue) bool {
-	e := t.Next().Item
-	if l.time.Ms >= e.deadline {
-		l.expired(e)
-		return true
-	}
-	l.lower = append(l.lower[:0], t.topic...)
-	cs := l.requests.Lookup(l.lower)
-	if len(cs) == 0 {
-		l.deserted(e)
-		return true
-	}
-	s := l.reserve(cs)
-	if s == nil {
-		return false
-	}
-	if !simfaultBuild || !strikes(simUnfairLane) {
-		t.Advance()
-	}
-	body := e.body
-	body.Retain(1)
-	q := request{trip: e.trip}
-	q.unpack(body.B, e.idLen, e.topicLen)
-	q.hops = 0 // it starts afresh
-	l.outstanding.drop(e)
-	l.dispatchTo(s, &q)
-	body.Release()
-	return true
+// displace makes room in a full queue for a requester that has less than its share of it: the
+// newest request of one that has more gives way. So nobody can keep the others out by filling the
+// queue.
+func (l *Loop) displace(t *topicQueue, s *service) {
+	l.failEntry(t.Displaceable(s).Item, codec.ServiceUnavailable,
+		"no service has room, and others have fewer requests waiting on this topic",
+		codec.TextDetail("reason", "queue_full"))
 }
 
 // discardQueuedOf drops, on every loop, the requests of a service that has left and that still
@@ -178,11 +201,14 @@ func (b *Broker) discardQueuedOf(s *service) {
 	}
 }
 
+// discardQueued drops them on this loop, a part in each turn.
 func (l *Loop) discardQueued(s *service) {
-	for i := len(l.queues.busy) - 1; i >= 0; i-- {
-		q := l.queues.busy[i] // gone from there with its last request
-		for k := q.First(s); k != nil; k = q.First(s) {
-			l.outstanding.drop(k.Item)
+	for range leaveTurn {
+		w := l.queues.waiters[s]
+		if w == nil {
+			return
 		}
+		l.outstanding.drop(w.entries.First().Item)
 	}
+	l.call(func(l *Loop) { l.discardQueued(s) })
 }

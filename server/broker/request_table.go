@@ -15,18 +15,20 @@ import (
 type entry struct {
 	packed // its body only while it waits in a queue
 
-	timer wheel.Timer // its deadline
-	loop  *Loop
-	slot  uint32
-	hasID bool
+	timer   wheel.Timer // its deadline
+	loop    *Loop
+	slot    uint32
+	late    int32 // its place in ages.late, from 1 on; 0: it is not there
+	hasID   bool
+	claimed bool // it is being evicted, and counted out already
 
 	id     codec.UUID // the masked ID; its low bits hold loop and slot
 	target *Conn      // nil while it waits in a queue
 	header []byte     // "topic:version", and ":requestId" when it has one
 
-	older, newer *entry // the loop's entries by age
-
+	age   fair.Link[*entry] // in ages, unless it is late
 	link  fair.Link[*entry] // among its target's, or in its queue
+	own   fair.Link[*entry] // among its requester's that wait
 	queue *topicQueue       // nil unless it waits
 }
 
@@ -35,12 +37,12 @@ func (e *entry) key() uint64 { return binary.BigEndian.Uint64(e.id[8:]) }
 
 // outstanding is a loop's table of outstanding requests. Loop only, but for oldestAt.
 type outstanding struct {
-	loop   *Loop
-	slots  []*entry
-	free   []*entry
-	oldest *entry
-	newest *entry
-	count  int
+	loop  *Loop
+	slots []*entry // nil where the entry was given back
+	free  []*entry // can be used again
+	given []uint32 // slots whose entries were given back
+	ages  ages
+	count int
 
 	oldestAt atomic.Int64 // arrival (loop ms) of the oldest as of the last turn, or noRequest
 }
@@ -53,53 +55,63 @@ func (o *outstanding) init(l *Loop) {
 	o.oldestAt.Store(noRequest)
 }
 
-// take returns a fresh entry for a request that arrived at the given loop ms, with a masked ID that
-// carries its address, or nil when the table is full.
-func (o *outstanding) take(arrived int64) *entry {
-	var e *entry
-	if n := len(o.free); n > 0 {
-		e = o.free[n-1]
-		o.free = o.free[:n-1]
-	} else {
-		if len(o.slots) >= slotsMax {
-			return nil
-		}
-		e = &entry{loop: o.loop, slot: uint32(len(o.slots))}
-		e.timer.Owner, e.link.Item = e, e
-		o.slots = append(o.slots, e)
+// take returns a fresh entry for q, with a masked ID that carries its address, or nil when the
+// table is full.
+func (o *outstanding) take(q *request) *entry {
+	e := o.fresh()
+	if e == nil {
+		return nil
 	}
 	l := o.loop
 	address := uint64(e.slot)<<8 | uint64(l.index)
 	e.id = codec.NewUUID(l.random.Uint64(), l.random.Uint64()&^math.MaxUint32|address)
 	o.count++
-	e.arrived = arrived
-	o.insertByAge(e)
+	e.describe(q)
+	o.ages.add(e)
+	l.charge += e.cost()
 	return e
 }
 
-// insertByAge puts e into the list of entries by age. Most are the newest; one that has waited in a
-// queue is among the oldest: the search goes from both ends.
-func (o *outstanding) insertByAge(e *entry) {
-	after, before := o.newest, o.oldest
-	for after != nil && after.arrived > e.arrived {
-		if before.arrived > e.arrived {
-			after = before.older
-			break
-		}
-		after, before = after.older, before.newer
+// fresh returns an entry that is not in use, or nil when there are as many as there can be.
+func (o *outstanding) fresh() *entry {
+	if n := len(o.free); n > 0 {
+		e := o.free[n-1]
+		o.free[n-1] = nil
+		o.free = o.free[:n-1]
+		return e
 	}
-	e.older = after
-	if after != nil {
-		e.newer = after.newer
-		after.newer = e
-	} else {
-		e.newer = o.oldest
-		o.oldest = e
+	slot := uint32(len(o.slots))
+	switch n := len(o.given); {
+	case n > 0:
+		slot = o.given[n-1]
+		o.given = o.given[:n-1]
+	case slot >= slotsMax:
+		return nil
+	default:
+		o.slots = append(o.slots, nil)
 	}
-	if e.newer != nil {
-		e.newer.older = e
-	} else {
-		o.newest = e
+	e := &entry{loop: o.loop, slot: slot}
+	e.timer.Owner, e.link.Item, e.age.Item, e.own.Item = e, e, e, e
+	o.slots[slot] = e
+	return e
+}
+
+// release makes e free for another request: a flood does not leave its memory behind.
+func (o *outstanding) release(e *entry) {
+	o.count--
+	if len(o.free) < entriesKeep {
+		o.free = append(o.free, e)
+		return
+	}
+	o.slots[e.slot] = nil
+	o.given = append(o.given, e.slot)
+	if o.count > 0 {
+		return
+	}
+	o.slots, o.given = make([]*entry, len(o.free)), nil
+	for i, e := range o.free {
+		e.slot = uint32(i)
+		o.slots[i] = e
 	}
 }
 
@@ -112,7 +124,7 @@ func (o *outstanding) find(id codec.UUID) *entry {
 	if slot >= len(o.slots) {
 		return nil
 	}
-	if e := o.slots[slot]; e.target != nil && e.id == id {
+	if e := o.slots[slot]; e != nil && e.target != nil && e.id == id {
 		return e
 	}
 	return nil
@@ -130,50 +142,33 @@ func (o *outstanding) drop(e *entry) {
 	l := o.loop
 	l.wheel.Cancel(&e.timer)
 	if e.queue != nil {
-		o.unqueue(e)
+		l.unqueue(e)
 	} else {
 		o.unbind(e)
 	}
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		o.oldest = e.newer
+	o.ages.remove(e)
+	if !e.claimed {
+		l.broker.outstanding.Add(-1)
 	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		o.newest = e.older
-	}
-	l.broker.outstanding.Add(-1)
-	e.older, e.newer = nil, nil
-	o.count--
-	o.free = append(o.free, e)
+	e.claimed = false
+	l.charge -= e.cost()
+	o.release(e)
 }
 
 // unbind takes e off its target, which has room for another.
 func (o *outstanding) unbind(e *entry) {
 	e.target.requests.Remove(&e.link)
-	e.target.service.outstanding.Add(-1)
+	s := &e.target.service
+	s.outstanding.Add(-1)
 	e.target = nil
-	o.loop.broker.wakeQueues()
-}
-
-// unqueue takes e out of its queue.
-func (o *outstanding) unqueue(e *entry) {
-	l := o.loop
-	l.queues.unlink(e)
-	e.requester.queued.Add(-1)
-	l.broker.queued.Add(-1)
-	if !simfaultBuild || !strikes(simLeakedCharge) {
-		l.charge -= bodyCharge(e.body)
+	if s.waited.Load() {
+		o.loop.offer(s)
 	}
-	e.body.Release()
-	e.body = nil
 }
 
 // describe fills in whose request e is and how it will be answered.
 func (e *entry) describe(q *request) {
-	e.requester, e.hasID = q.requester, len(q.id) > 0
+	e.trip, e.hasID = q.trip, len(q.id) > 0
 	e.header = append(e.header[:0], q.topic...)
 	e.header = append(append(e.header, ':'), q.version...)
 	if e.hasID {
@@ -181,11 +176,18 @@ func (e *entry) describe(q *request) {
 	}
 }
 
+// entryCharge is what an outstanding request costs beside its header: the entry, and its places in
+// the table.
+const entryCharge = 280
+
+// cost is, in bytes, what e is charged; the same from describe until it is dropped.
+func (e *entry) cost() int64 { return entryCharge + int64(cap(e.header)) }
+
 // publishOldest tells other loops how old this loop's oldest request is.
 func (o *outstanding) publishOldest() {
 	at := int64(noRequest)
-	if o.oldest != nil {
-		at = o.oldest.arrived
+	if e := o.ages.oldest(); e != nil {
+		at = e.arrived
 	}
 	if o.oldestAt.Load() != at {
 		o.oldestAt.Store(at)

@@ -26,6 +26,7 @@ type service struct {
 	outstanding atomic.Int32                   // requests it was chosen for and has not answered
 	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
 	queued      atomic.Int32                   // its own requests that wait for a service with room
+	waited      atomic.Bool                    // requests wait for its room: only grants take it
 	stalled     atomic.Bool                    // its socket takes nothing: it gets no requests
 	left        atomic.Bool                    // its connection has left the node
 	profile     atomic.Pointer[system.Profile] // nil until registered
@@ -59,6 +60,23 @@ func (s *service) hasRoom(n int32) bool {
 // be. It decides nothing over TCP, and looks at no payload there.
 func (s *service) textFrame(text bool, payload []byte) bool {
 	return text || s.transport == TransportWS && utf8.Valid(payload)
+}
+
+// takeSome is take for as many as there is room for, up to most. It returns how many that were.
+func (s *service) takeSome(most int32) int {
+	for {
+		n := s.outstanding.Load()
+		if !s.hasRoom(n) {
+			return 0
+		}
+		more := most
+		if limit := s.capacity.Load(); limit != 0 {
+			more = min(more, limit-n)
+		}
+		if more > 0 && s.outstanding.CompareAndSwap(n, n+more) {
+			return int(more)
+		}
+	}
 }
 
 // take counts one more outstanding request, unless there is no room for it. Any goroutine.

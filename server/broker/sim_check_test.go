@@ -55,6 +55,7 @@ func (s *simulation) checkAlways() {
 		s.fail("%d requests in the loops, %d outstanding in the node",
 			outstanding, n.outstanding.Load())
 	}
+	s.checkOutstanding()
 	if int64(here) != n.connections.Load() || int64(here) != load {
 		s.fail("%d connections in the loops, %d in the node, load %d",
 			here, n.connections.Load(), load)
@@ -73,6 +74,18 @@ func (s *simulation) checkAlways() {
 	if n.registry.count() != listed || n.trie.Count() != subscriptions {
 		s.fail("%d services of %d, %d subscriptions of %d",
 			n.registry.count(), listed, n.trie.Count(), subscriptions)
+	}
+}
+
+// checkOutstanding holds that no more requests are outstanding than may be, but for those whose
+// eviction is on its way: when no loop has anything to do, there are none of these.
+func (s *simulation) checkOutstanding() {
+	most := s.n.maxOutstanding
+	if over := s.n.outstanding.Load() - most; over > 0 {
+		s.totals["request over the limit"]++
+		if s.idle() || over > s.n.evictSlack+int64(len(s.n.loops)) {
+			s.fail("%d requests are outstanding, the limit is %d", over+most, most)
+		}
 	}
 }
 
@@ -119,6 +132,9 @@ func (s *simulation) checkQueues() {
 	if int64(waiting) != s.n.queued.Load() {
 		s.fail("%d requests wait, %d are counted", waiting, s.n.queued.Load())
 	}
+	if len(s.n.loops[0].queues.busy) > 5 {
+		s.totals["many topics waited for"]++
+	}
 	if s.totals["request waited"] += waiting; waiting == 0 || !idle {
 		return
 	}
@@ -142,7 +158,10 @@ func (s *simulation) checkAtRest() {
 	n := s.n
 	if n.outstanding.Load() != 0 {
 		for _, l := range n.loops {
-			for e := l.outstanding.oldest; e != nil; e = e.newer {
+			for _, e := range l.outstanding.slots {
+				if e == nil || e.target == nil && e.queue == nil {
+					continue
+				}
 				s.say("outstanding: %s of %s, arrived at %d, deadline %d, queued = %v, armed = %v",
 					e.header, e.requester.id, e.arrived, e.deadline,
 					e.queue != nil, e.timer.Armed())
@@ -158,8 +177,13 @@ func (s *simulation) checkAtRest() {
 			s.fail("loop %d: %d acknowledgements wait for ever", l.index, waiting)
 		}
 		table := &l.outstanding
-		if table.oldest != nil || table.newest != nil || len(table.free) != len(table.slots) {
+		if table.ages.oldest() != nil || table.count != 0 ||
+			len(table.free)+len(table.given) != len(table.slots) {
 			s.fail("loop %d: the table of requests is not empty", l.index)
+		}
+		if len(l.queues.waits) != 0 || len(l.queues.waiters) != 0 || len(l.awaited) != 0 {
+			s.fail("loop %d: %d services are waited for by %d, %d of its own", l.index,
+				len(l.queues.waits), len(l.queues.waiters), len(l.awaited))
 		}
 	}
 	for _, k := range s.sessions {

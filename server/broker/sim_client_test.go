@@ -170,8 +170,12 @@ func (k *simClient) speak() {
 		for range 1 + k.s.random.IntN(5) {
 			k.publish()
 		}
+	case dice < 75 && k.s.chance(10):
+		for i := range 3 + k.s.random.IntN(12) {
+			k.request(fmt.Sprintf("a.b.t%d", i))
+		}
 	case dice < 75:
-		k.request()
+		k.request(k.pick(simTopics))
 	case dice < 93:
 		k.respond()
 	case dice < 94:
@@ -218,8 +222,8 @@ func (k *simClient) publish() {
 	k.say(head+"\n"+p.payload, text, func() { k.s.published(p) })
 }
 
-func (k *simClient) request() {
-	r := &simRequest{from: k, topic: k.pick(simTopics), version: "0.0.1", key: k.key()}
+func (k *simClient) request(topic string) {
+	r := &simRequest{from: k, topic: topic, version: "0.0.1", key: k.key()}
 	payload, text := k.body(r.key)
 	r.payload = payload
 	r.timeout = k.s.n.timeoutDefaultMs
@@ -295,6 +299,9 @@ func simKinds(action string) []int {
 func (k *simClient) subscribe() {
 	action, pattern := k.pick([]string{"publish", "request", "both"}), k.pick(simPatterns)
 	priority := float64(k.s.random.IntN(3) - 1)
+	if k.s.chance(15) {
+		priority = float64(k.s.random.IntN(400)) / 4
+	}
 	payload := fmt.Sprintf(`{"action":%q,"topic":%q,"priority":%g`, action, pattern, priority)
 	overflow, conflate := "", k.s.chance(15) && !k.s.holes
 	if k.s.chance(40) {

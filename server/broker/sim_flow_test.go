@@ -256,18 +256,18 @@ func (k *simClient) shed() bool {
 
 // checkCharges holds that the node's charge is the sum of what it holds.
 func (s *simulation) checkCharges() {
-	total := int64(0)
+	total, waiting := int64(0), int64(0)
 	for _, l := range s.n.loops {
 		sum := int64(0)
-		waiting := make(map[*parkedPublish]bool)
+		parked := make(map[*parkedPublish]bool)
 		for _, c := range l.conns {
 			if c == nil {
 				continue
 			}
 			sum += c.charge
 			for _, p := range c.parkedHere {
-				if !waiting[p] {
-					waiting[p] = true
+				if !parked[p] {
+					parked[p] = true
 					sum += bodyCharge(p.body)
 				}
 			}
@@ -277,8 +277,16 @@ func (s *simulation) checkCharges() {
 			}
 		}
 		for _, q := range l.queues.busy {
+			sum += q.cost()
+			waiting += q.cost()
 			for e := range q.All() {
-				sum += bodyCharge(e.body)
+				sum += waitCharge + bodyCharge(e.body)
+				waiting += waitCharge + bodyCharge(e.body)
+			}
+		}
+		for _, e := range l.outstanding.slots {
+			if e != nil && (e.target != nil || e.queue != nil) {
+				sum += e.cost()
 			}
 		}
 		if sum != l.charge {
@@ -291,6 +299,9 @@ func (s *simulation) checkCharges() {
 			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
 		}
 		total += l.charged.Load() + l.inbox.waiting.Load()
+	}
+	if waiting != s.n.queuedBytes.Load() {
+		s.fail("what waits holds %d bytes, %d are counted", waiting, s.n.queuedBytes.Load())
 	}
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())

@@ -76,8 +76,8 @@ var simEvents = []string{
 	"publish delivered", "gap told", "delivery dropped", "delivery conflated",
 	"publish acknowledged", "publish unrouted",
 	"request answered", "request timed out", "target left", "request queue_full",
-	"request evicted", "request waited", "timed out waiting", "response refused",
-	"request cut short",
+	"request evicted", "request over the limit", "request waited", "many topics waited for",
+	"timed out waiting", "response refused", "request cut short",
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
@@ -116,7 +116,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	s.choose()
 	payload := []int{100, 6000}[s.random.IntN(2)] // the larger is past sharedBodyMin
 	loops := 1 + s.random.IntN(3)
-	if s.holes {
+	if s.holes || s.pausing && s.chance(60) { // with one, more is known of when things happen
 		loops = 1
 	}
 	s.n = newTestNode(t, seed, loops, func(cfg *config.Config) {

@@ -74,7 +74,7 @@ func (k *caller) Register(p *system.Profile) {
 		limit = int32(min(p.MaxConcurrent, math.MaxInt32))
 	}
 	if c.capacity.Swap(limit) != limit {
-		l.broker.wakeQueues()
+		l.offer(&c.service)
 	}
 	l.counts[metrics.Registrations]++
 	k.logRegistration(was, p)

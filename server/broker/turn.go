@@ -22,11 +22,11 @@ import "mbserver/ringbuf"
 //	            parcels for other loops          handOverAll
 //	            waiting requests with room       serveQueues
 //	            paused publishers, read on       resumePublishers
+//	            the oldest request's age is told settleOutstanding
 //	            closes                           closeAll
 //	            a write per dirty connection     flush
 //	            laggards over the memory budget  settleMemory
 //	          what rate limits lent is paid      gate.EndTurn
-//	          the oldest request's age is told   publishOldest
 //	          the counts, once more              published.Publish
 //	          the next timer is armed            armTimer
 //
@@ -62,10 +62,9 @@ func (l *Loop) run() {
 	l.published.Publish(l.time.sec(), &l.counts)
 	for again := true; again; again = l.unsettled() {
 		l.handOverAll() // before the flush: other loops work meanwhile
-		if l.serve.Swap(false) {
-			l.serveQueues()
-		}
+		l.serveQueues()
 		l.resumePublishers()
+		l.settleOutstanding()
 		l.closeAll()
 		l.flush()
 		l.settleMemory() // may cut laggards: they are closed in the next round
@@ -73,7 +72,7 @@ func (l *Loop) run() {
 	if l.gate != nil {
 		l.gate.EndTurn(l.time.Ms)
 	}
-	l.outstanding.publishOldest()
+	l.endServing()
 	l.published.Publish(l.time.sec(), &l.counts)
 	if invariants {
 		l.checkInvariants()
@@ -85,7 +84,7 @@ func (l *Loop) run() {
 // unsettled says that the turn's end has made more to do.
 func (l *Loop) unsettled() bool {
 	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 || l.carried > 0 ||
-		l.serve.Load() && len(l.queues.busy) > 0
+		l.serving()
 }
 
 // Run is run for a driver: after a fault the next event still begins a turn of its own. Loop only.

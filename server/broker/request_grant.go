@@ -1,0 +1,355 @@
+package broker
+
+import (
+	"slices"
+
+	"mbserver/server/fair"
+)
+
+// Grants: which of the requests that wait is served next.
+//
+// Purpose. Room at a service goes to those that wait for it, in turn, and costs the same however
+// many topics others wait on. Nobody who waits is overtaken for ever: not by requests that come
+// later, not by another topic, another requester, or the loop that happens to be nearest.
+//
+// Outline. Requests wait by topic, on the loop of their topic; a topic waits for each service that
+// may answer it. The loop of a service shares out its room, because there requests end.
+//
+//	enlist    a topic begins to wait for its services; the loop of each is told once that this
+//	          loop waits for it (itemWaits, waitedFor)
+//	offer     there may be room at a service that is waited for: grant is called in this turn
+//	grant     takes some of that room and gives it to the loop whose turn it is (itemGrant)
+//	useGrant  that loop serves the topics that wait for the service in turn, and of each topic
+//	          its requesters; what it does not need goes back (itemReturn, granted)
+//	recheck   after a change of subscriptions every topic is looked up again, some in each turn
+//
+// Invariants. While anybody waits for a service, only grants take its room (choose). A service with
+// room that is waited for has an offer or a grant on its way. There is one grant of a service on
+// its way at a time, so the room it takes is at most grantMost.
+//
+// Cost. For a request that waits, two more items between loops. A topic costs a link for each of
+// its services, made when its first request begins to wait.
+const (
+	grantMost    = 16  // requests that one grant serves
+	serveTurn    = 256 // steps of serving in one turn, a request each; the rest is for the next
+	recheckSteps = 4   // what looking a topic up again is of those
+	leaveTurn    = 256 // requests failed or dropped in one turn because somebody left
+)
+
+// granting is what a loop knows of the services that are waited for, and has to do. Loop only.
+type granting struct {
+	awaited map[*service]*awaited // services of this loop
+	offers  []*awaited            // of which there may be room, from nextOffer on
+	served  int                   // steps in this turn
+
+	nextOffer int
+}
+
+// awaited is a service of this loop that requests wait for.
+type awaited struct {
+	service  *service
+	loops    []*Loop // on which they wait, whose turn is next first
+	granting bool    // a grant is on its way
+	offered  bool    // it is among the offers
+}
+
+// enlist has t, which is in no list, wait for its services.
+func (l *Loop) enlist(t *topicQueue, cs *candidates) {
+	t.cs, t.places = cs, make([]fair.Link[*topicQueue], len(cs.all))
+	for i, s := range cs.all {
+		t.places[i].Item = t
+		list := l.queues.waits[s]
+		if list == nil {
+			list = &fair.List[*topicQueue]{}
+			l.queues.waits[s] = list
+			l.waitFor(s)
+		}
+		list.Push(&t.places[i])
+	}
+	l.charge += t.cost()
+	l.broker.queuedBytes.Add(t.cost())
+}
+
+// unlist ends the wait of a topic in those places for those services. Their loops are not told:
+// they learn it from the next grant.
+func (l *Loop) unlist(cs *candidates, places []fair.Link[*topicQueue], cost int64) {
+	for i, s := range cs.all {
+		list := l.queues.waits[s]
+		if list.Remove(&places[i]); list.First() == nil {
+			delete(l.queues.waits, s)
+		}
+	}
+	l.charge -= cost
+	l.broker.queuedBytes.Add(-cost)
+}
+
+// waitFor tells the loop of s that requests wait here for it.
+func (l *Loop) waitFor(s *service) {
+	s.waited.Store(true)
+	if s.loop == l {
+		l.waitedFor(s, l)
+		return
+	}
+	l.sendRoom(s, itemWaits, 0, false)
+}
+
+// waitedFor notes that requests wait on a loop for s.
+func (l *Loop) waitedFor(s *service, from *Loop) {
+	if l.connOf(s) == nil {
+		return // it leaves, and so do its subscriptions
+	}
+	a := l.awaited[s]
+	if a == nil {
+		if l.awaited == nil {
+			l.awaited = make(map[*service]*awaited)
+		}
+		a = &awaited{service: s}
+		l.awaited[s] = a
+	}
+	if !slices.Contains(a.loops, from) {
+		a.loops = append(a.loops, from)
+	}
+	s.waited.Store(true) // it may have been given up meanwhile
+	l.offer(s)
+}
+
+// freed gives back room at s that a request has not used.
+func (l *Loop) freed(s *service) {
+	s.outstanding.Add(-1)
+	switch {
+	case !s.waited.Load():
+	case s.loop == l:
+		l.offer(s)
+	default:
+		l.sendCall(s.loop, func(l *Loop) { l.offer(s) })
+	}
+}
+
+// offer says that there may be room at s, a service of this loop: before the turn ends it is
+// granted, if anybody waits.
+func (l *Loop) offer(s *service) {
+	if a := l.awaited[s]; a != nil && !a.offered {
+		a.offered = true
+		l.offers = append(l.offers, a)
+	}
+}
+
+// offersLeft says whether there are offers; when not, their memory is used again.
+func (l *Loop) offersLeft() bool {
+	if l.nextOffer == len(l.offers) {
+		l.offers, l.nextOffer = l.offers[:0], 0
+		return false
+	}
+	if l.nextOffer >= serveTurn {
+		l.offers, l.nextOffer = slices.Delete(l.offers, 0, l.nextOffer), 0
+	}
+	return true
+}
+
+// serveQueues grants the room that was offered, and looks topics up again, as far as one turn may
+// go.
+func (l *Loop) serveQueues() {
+	for ; l.offersLeft() && l.served < serveTurn; l.served++ {
+		a := l.offers[l.nextOffer]
+		l.offers[l.nextOffer] = nil
+		l.nextOffer++
+		a.offered = false
+		l.grant(a)
+		if l.turn.Len() > turnMax {
+			l.flush()
+		}
+	}
+	if l.serve.Swap(false) {
+		l.queues.checks = len(l.queues.busy)
+	}
+	if l.queues.checks > 0 {
+		l.recheck()
+	}
+}
+
+// serving says that there is more to serve in this turn.
+func (l *Loop) serving() bool {
+	return l.served < serveTurn && (l.offersLeft() || l.serve.Load() || l.queues.checks > 0)
+}
+
+// endServing ends the turn's part; what is left over is for the next.
+func (l *Loop) endServing() {
+	l.served = 0
+	if l.serving() {
+		l.driver.Schedule()
+	}
+}
+
+// grant takes room at a service for the loop whose turn it is.
+func (l *Loop) grant(a *awaited) {
+	if a.granting || len(a.loops) == 0 {
+		return
+	}
+	n := a.service.takeSome(grantMost)
+	if n == 0 {
+		return
+	}
+	to := a.loops[0]
+	copy(a.loops, a.loops[1:])
+	a.loops[len(a.loops)-1] = to
+	a.granting = true
+	if to == l {
+		left, done := l.useGrant(a.service, n)
+		l.granted(a.service, l, left, done)
+		return
+	}
+	p := l.parcelFor(to)
+	it := p.add(itemGrant)
+	it.to, it.number = a.service, uint64(n)
+	l.added(to, p)
+}
+
+// granted ends a grant: what is left of it goes back to s. done says that nothing waits for s on
+// that loop any more.
+func (l *Loop) granted(s *service, from *Loop, left int, done bool) {
+	s.outstanding.Add(int32(-left))
+	a := l.awaited[s]
+	if a == nil {
+		return // it has left
+	}
+	a.granting = false
+	if done {
+		a.loops = slices.DeleteFunc(a.loops, func(l *Loop) bool { return l == from })
+	}
+	if len(a.loops) > 0 {
+		l.offer(s)
+		return
+	}
+	l.forgetAwaited(s)
+}
+
+// forgetAwaited ends what is known of s: nobody waits for it, or it leaves.
+func (l *Loop) forgetAwaited(s *service) {
+	if a := l.awaited[s]; a != nil {
+		a.loops = nil
+		delete(l.awaited, s)
+	}
+	s.waited.Store(false)
+}
+
+// useGrant serves up to n requests that wait for s, which has been reserved for them, and returns
+// how many of them did not come. done says that nothing waits for s here any more.
+func (l *Loop) useGrant(s *service, n int) (left int, done bool) {
+	for range 2 * grantMost { // some may have expired, or not be for s any more
+		list := l.queues.waits[s]
+		if n == 0 || list == nil {
+			break
+		}
+		place := list.First()
+		list.Remove(place)
+		list.Push(place)
+		if l.serveOne(place.Item, s) {
+			n--
+		}
+		l.served++
+	}
+	return n, l.queues.waits[s] == nil
+}
+
+// serveOne takes the next request of t to s, unless its deadline has come, its requester has left,
+// or s does not serve the topic any more. It reports whether it did.
+func (l *Loop) serveOne(t *topicQueue, s *service) bool {
+	e := t.Next().Item
+	if l.time.Ms >= e.deadline {
+		l.expired(e)
+		return false
+	}
+	if e.requester.left.Load() {
+		l.outstanding.drop(e)
+		return false
+	}
+	switch cs := l.servicesOf(t); {
+	case cs == nil:
+		l.deserted(e)
+		return false
+	case cs != t.cs:
+		l.relist(t, cs)
+		return false
+	}
+	if !simfaultBuild || !strikes(simUnfairLane) {
+		t.Advance()
+	}
+	body := e.body
+	body.Retain(1)
+	q := request{trip: e.trip}
+	q.unpack(body.B, e.idLen, e.topicLen)
+	q.hops = 0 // it starts afresh
+	l.outstanding.drop(e)
+	l.dispatchTo(s, &q)
+	body.Release()
+	return true
+}
+
+// servicesOf looks up who may answer the requests of t; nil: nobody.
+func (l *Loop) servicesOf(t *topicQueue) *candidates {
+	l.lower = append(l.lower[:0], t.topic...)
+	return l.requests.Lookup(l.lower)
+}
+
+// relist has t wait for other services than before.
+func (l *Loop) relist(t *topicQueue, cs *candidates) {
+	old, places, cost := t.cs, t.places, t.cost()
+	l.enlist(t, cs) // first, so that nobody is told of an end that is none
+	l.unlist(old, places, cost)
+}
+
+// recheck looks topics up again, as far as one turn may go.
+func (l *Loop) recheck() {
+	qs := &l.queues
+	for l.served < serveTurn {
+		if qs.checks = min(qs.checks, len(qs.busy)); qs.checks == 0 {
+			return
+		}
+		t := qs.busy[qs.checks-1]
+		cs := l.servicesOf(t)
+		l.served += recheckSteps
+		switch {
+		case cs == nil:
+			l.deserted(t.Next().Item)
+			continue // with the next one, if there is one
+		case cs != t.cs:
+			l.served += len(cs.all) / recheckSteps
+			l.relist(t, cs)
+		}
+		qs.checks--
+	}
+}
+
+// wakeQueues has every loop look its waiting topics up again: subscriptions have changed.
+func (b *Broker) wakeQueues() {
+	if b.queued.Load() == 0 {
+		return
+	}
+	for _, l := range b.loops {
+		if !l.serve.Swap(true) {
+			l.driver.Schedule()
+		}
+	}
+}
+
+// sendRoom sends the loop of s what concerns its room.
+func (l *Loop) sendRoom(s *service, kind itemKind, n int, done bool) {
+	p := l.parcelFor(s.loop)
+	it := p.add(kind)
+	it.to, it.slot, it.number, it.failure = s, uint32(l.index), uint64(n), done
+	l.added(s.loop, p)
+}
+
+// receiveRoom takes what another loop says of the room of a service.
+func (l *Loop) receiveRoom(it *item) {
+	s := it.to
+	switch it.kind {
+	case itemWaits:
+		l.waitedFor(s, l.broker.loops[it.slot])
+	case itemGrant:
+		left, done := l.useGrant(s, int(it.number))
+		l.sendRoom(s, itemReturn, left, done)
+	case itemReturn:
+		l.granted(s, l.broker.loops[it.slot], int(it.number), it.failure)
+	}
+}
