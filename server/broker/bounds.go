@@ -85,6 +85,8 @@ type bounds struct {
 	maxFrame   int // bytes
 	payloadMax int // bytes
 	inboxBytes int // that may wait for one loop
+	workLook   int // units of work between two looks at the clock
+	writeLook  int // connections written between two looks at the clock
 	inboxTurn  int // bytes of its inbox that a loop receives in one turn, and the rest of a parcel
 
 	parcelBytes int // a parcel of so much is handed over before the turn's end
@@ -111,6 +113,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	reserve := max(ring.Bytes/protectedReserve, min(protectedBytes, ring.Bytes/4))
 	b := bounds{
 		droppable:           ringbuf.Limits{Bytes: ring.Bytes - reserve, Messages: ring.Messages},
+		workLook:            workLook,
+		writeLook:           writeLook,
 		inboxTurn:           inboxTurn,
 		parcelItems:         parcelItems,
 		payloadMax:          cfg.Message.PayloadMaxLength,

@@ -49,6 +49,9 @@ func (l *Loop) sendProtected(
 		l.dropped(1)
 		return
 	}
+	if key != 0 {
+		c.queuePrompt() // a request
+	}
 	l.sent(c, &m)
 }
 
@@ -71,7 +74,7 @@ func (c *Conn) push(f ringbuf.Frame) (taken bool) {
 		}
 	}
 	c.out.Append(l.turn, f)
-	c.queueFlush()
+	c.queueAnswer()
 	return true
 }
 

@@ -26,6 +26,8 @@ type testNode struct {
 	*Broker
 	t       testing.TB
 	ms      int64 // the clock of all loops
+	ns      int64 // the same, finer; only its differences matter
+	tick    int64 // ns by which every look at the clock moves it
 	drivers []*testDriver
 	faults  []string // what the node logged as its own faults
 
@@ -44,7 +46,8 @@ type testDriver struct {
 }
 
 func (d *testDriver) Now() Clock {
-	return Clock{Ms: d.node.ms, Unix: testEpoch + d.node.ms}
+	d.node.ns += d.node.tick
+	return Clock{Ms: d.node.ms, Ns: d.node.ns, Unix: testEpoch + d.node.ms}
 }
 
 func (d *testDriver) Schedule()           { d.scheduled = true }
@@ -159,6 +162,7 @@ func (n *testNode) backgroundJob() bool {
 // advance moves the clock and asks for the turns that are due.
 func (n *testNode) advance(ms int64) {
 	n.ms += ms
+	n.ns += ms * int64(time.Millisecond)
 	for _, d := range n.drivers {
 		d.ring()
 	}
@@ -230,6 +234,8 @@ func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
 	}
 	return total, nil
 }
+
+func (s *testSocket) Read() []byte { return nil }
 
 func (s *testSocket) AwaitWritable() error {
 	if s.waiting {

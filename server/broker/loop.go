@@ -48,6 +48,7 @@ type Loop struct {
 	publishing
 	requesting
 	turning
+	working
 	sending
 	scratch
 }
@@ -74,7 +75,8 @@ type turning struct {
 	time     Clock
 	armed    int64 // when ScheduleAt was last to call; in the past: nothing is armed
 	turn     *ringbuf.Turn
-	dirty    []*Conn
+	dirty    []*Conn // with something to write
+	prompt   []*Conn // those not to wait for more
 	closing  []*Conn
 	resuming []*service // publishers whose pause has ended
 	counts   metrics.Counts

@@ -125,11 +125,19 @@ func (b *Broker) wakeQueues() {
 // turn, and from each requester of a topic in turn.
 func (l *Loop) serveQueues() {
 	qs := &l.queues
+	if len(qs.busy) == 0 {
+		return
+	}
+	l.measure(l.driver.Now().Ns, quantum/2)
 	for progress := true; progress && len(qs.busy) > 0; {
 		progress = false
 		for i := len(qs.busy) - 1; i >= 0; i-- {
 			if i < len(qs.busy) && l.serveOne(qs.busy[i]) {
 				progress = true
+				if l.spend(messageWork); l.spent {
+					l.serve.Store(true) // the rest in the next turn
+					return
+				}
 			}
 		}
 	}

@@ -85,7 +85,7 @@ func (k *simClient) say(msg string, text bool, apply func()) {
 // deliver lets the first n bytes of the outbox arrive, unless the node does not read them.
 func (k *simClient) deliver(n int) {
 	n = min(n, len(k.outbox))
-	if n == 0 || k.ended || k.sock.paused {
+	if n == 0 || k.ended || !k.Reads() {
 		return
 	}
 	chunk := append([]byte(nil), k.outbox[:n]...)
@@ -383,7 +383,7 @@ func (k *simClient) suffer() {
 
 // bye ends the connection from the client's side.
 func (k *simClient) bye(reset bool) {
-	if k.ended || k.sock.paused && !reset {
+	if k.ended || !k.Reads() && !reset {
 		return // the end of a stream that is not read is not seen; a reset is
 	}
 	k.s.say("%s hangs up, reset = %v", k.name, reset)

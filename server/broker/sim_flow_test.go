@@ -68,6 +68,9 @@ func (s *simulation) arrange() {
 		s.n.budget.high = int64(20_000 + s.random.IntN(60_000))
 		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
 	}
+	s.n.tick = []int64{0, quantum / 8, quantum}[s.random.IntN(3)]
+	s.n.workLook = 1 + s.random.IntN(40)
+	s.n.writeLook = 1 + s.random.IntN(3)
 	if s.logs {
 		s.n.onLine = s.logged
 	}
@@ -75,12 +78,29 @@ func (s *simulation) arrange() {
 
 // runLoop gives loop i one turn.
 func (s *simulation) runLoop(i int) {
+	l := s.n.loops[i]
+	l.units, l.look = 0, l.broker.workLook
 	s.n.run(i)
-	s.ranAt[i] = s.n.loops[i].time.Ms
+	s.ranAt[i] = l.time.Ms
+	s.checkWork(l)
 	for _, k := range s.places {
 		if k != nil {
 			k.checkTaken()
 		}
+	}
+}
+
+// checkWork holds that a turn has given way when its quantum was over.
+func (s *simulation) checkWork(l *Loop) {
+	if l.GivesWay() {
+		s.totals["gave way"]++
+	}
+	if s.n.tick == 0 {
+		return // its clock stands still
+	}
+	step := messageWork + errorWork + len(s.places)
+	if most := (int(quantum/s.n.tick) + 1) * (s.n.workLook + step); l.units > most {
+		s.fail("loop %d did %d units of work in a turn, it may do %d", l.index, l.units, most)
 	}
 }
 
@@ -189,7 +209,7 @@ func (s *simulation) checkFlow() {
 				if c.paused.told {
 					paused++
 				}
-				if !l.inTurn && c.paused.over() || idle && c.paused.filling {
+				if !l.inTurn && !c.paused.stops() && !c.paused.left || idle && c.paused.filling {
 					s.fail("%s is paused for no reason: %+v", c.id, c.paused)
 				}
 				if c.paused.request.body != nil {

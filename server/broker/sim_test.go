@@ -81,7 +81,7 @@ var simEvents = []string{
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
-	"audited", "log line", "hole told in place", "went away with 1001",
+	"audited", "log line", "hole told in place", "gave way", "went away with 1001",
 }
 
 // simulation is one run.

@@ -49,7 +49,7 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 // discard closes the pollers of loops that do not run.
 func (g *Group) discard() {
 	for _, r := range g.reactors {
-		_ = r.poller.Close() // its descriptors are gone in any case
+		r.close()
 	}
 }
 
