@@ -81,6 +81,8 @@ const (
 type bounds struct {
 	limits    ringbuf.Limits // of a ring
 	droppable ringbuf.Limits // the part of it that publishes may fill
+	owedHigh  ringbuf.Limits // of what a connection owes to itself: beyond, it is not read
+	owedLow   ringbuf.Limits // down to which it is read again
 
 	maxFrame   int // bytes
 	payloadMax int // bytes
@@ -97,6 +99,7 @@ type bounds struct {
 	heartbeatRetry      int64 // ms
 	heartbeatDeregister int64 // ms
 	backpressureMax     int64 // ms
+	stallTimeout        int64 // ms
 
 	maxConnections int64
 	maxOutstanding int64
@@ -122,6 +125,9 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
 		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
+		stallTimeout:        cfg.Connection.StallTimeout.Milliseconds(),
+		owedHigh:            ringbuf.Limits{Bytes: ring.Bytes / 2, Messages: ring.Messages / 2},
+		owedLow:             ringbuf.Limits{Bytes: ring.Bytes / 4, Messages: ring.Messages / 4},
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
 		maxConnections:      int64(cfg.Connection.MaxConcurrent),
 		maxOutstanding:      int64(cfg.Max.OutstandingRequests),

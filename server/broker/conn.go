@@ -191,6 +191,9 @@ func (c *Conn) flush(writable bool) {
 	if err == nil {
 		c.noteReplaced()
 		c.tellGap(false)
+		if full || c.paused != nil {
+			c.settleOwed()
+		}
 	}
 	if full || c.charge != 0 {
 		c.recharge()
@@ -223,6 +226,9 @@ func (c *Conn) setBlocked(blocked bool) {
 
 // resume goes on after the socket reported room.
 func (c *Conn) resume() {
+	if p := c.paused; p != nil && p.owing != nil {
+		p.owing.moved = true
+	}
 	c.tellOldest()
 	c.flush(true)
 	c.serveParked()

@@ -9,9 +9,10 @@ import (
 
 // pauseState is why a connection's socket is not read, and what was read before. Loop only.
 type pauseState struct {
-	waits   int  // publishes of its own that wait for room in a ring
-	filling bool // it fills the inbox of another loop
-	told    bool // system.flow has said that it is paused
+	waits   int    // publishes of its own that wait for room in a ring
+	filling bool   // it fills the inbox of another loop
+	owing   *owing // it does not read its answers; nil when it does
+	told    bool   // system.flow has said that it is paused
 	topic   string
 	request packed // taken, and held back with it; its body is nil when there is none
 
@@ -24,7 +25,7 @@ type pauseState struct {
 }
 
 // stops says that there is a reason to take nothing from it.
-func (p *pauseState) stops() bool { return p.waits > 0 || p.filling }
+func (p *pauseState) stops() bool { return p.waits > 0 || p.filling || p.owing != nil }
 
 // pauseOf returns why c is not read, to which the caller adds something.
 func (c *Conn) pauseOf() *pauseState {
@@ -88,6 +89,7 @@ func (l *Loop) hold(c *Conn) {
 		return
 	}
 	p.filling = true
+	l.broker.unread.filling.Add(1)
 	out := &l.parcels[to.index]
 	if out.held = append(out.held, &c.service); out.parcel == nil {
 		l.sendCall(to, func(*Loop) {}) // the request for word goes with it
@@ -99,10 +101,11 @@ func (l *Loop) readOn(index int) {
 	out := &l.parcels[index]
 	for _, s := range out.held {
 		c := l.connOf(s)
-		if c == nil || c.paused == nil {
+		if c == nil || c.paused == nil || !c.paused.filling {
 			continue
 		}
 		c.paused.filling = false
+		l.broker.unread.filling.Add(-1)
 		if !c.paused.stops() {
 			l.resuming = append(l.resuming, s)
 		}
@@ -163,6 +166,12 @@ func (c *Conn) forgetPause() {
 			kept.Release()
 		}
 	}
+	if p.owing != nil {
+		c.forgetOwed(p.owing)
+	}
+	if p.filling {
+		c.loop.broker.unread.filling.Add(-1)
+	}
 	c.unqueueLeft()
 	if p.told {
 		c.loop.broker.paused.Add(-1)
@@ -172,5 +181,5 @@ func (c *Conn) forgetPause() {
 
 func (l *Loop) sendFlow(c *Conn, state, topic string) {
 	l.notice = system.AppendFlow(l.notice[:0], state, topic)
-	l.send(c, l.notice, nil, true)
+	l.tell(c, l.notice)
 }

@@ -70,7 +70,7 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 		adjust(&cfg)
 	}
 	logger := slog.New(&faultLog{node: n})
-	node, err := New(cfg, Options{Logger: logger, Version: "test", CanPause: true})
+	node, err := New(cfg, Options{Logger: logger, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,12 +193,14 @@ var errTestReset = errors.New("connection reset by peer")
 
 // testSocket takes as many bytes as its budget says, and keeps them unless it is to discard.
 type testSocket struct {
+	tookAt      int64 // loop ms
 	budget      int
 	unlimited   bool
 	discard     bool
 	err         error
 	out         []byte
 	owner       *service
+	unacked     int
 	waiting     bool // it asked for word of room
 	paused      bool // the node does not read it
 	writeClosed bool
@@ -217,6 +219,9 @@ func (s *testSocket) Write(p []byte) (int, error) {
 	if !s.unlimited {
 		n = min(n, s.budget)
 		s.budget -= n
+	}
+	if n > 0 && s.owner != nil {
+		s.tookAt = s.owner.loop.time.Ms
 	}
 	if !s.discard {
 		s.out = append(s.out, p[:n]...)
@@ -246,6 +251,8 @@ func (s *testSocket) AwaitWritable() error {
 }
 
 func (s *testSocket) PauseReading(paused bool) { s.paused = paused }
+
+func (s *testSocket) Unacked() int { return s.unacked }
 
 func (s *testSocket) CloseWrite() { s.writeClosed = true }
 

@@ -139,5 +139,11 @@ func (l *Loop) connOf(s *service) *Conn {
 // Index is the loop's place in Broker.Loops. Any goroutine.
 func (l *Loop) Index() int { return l.index }
 
-// Attach makes d drive the loop. Once, before anything else.
-func (l *Loop) Attach(d Driver) { l.driver = d }
+// Attach makes d drive the loop; canPause says whether its sockets can be left unread. Once, before
+// any loop runs.
+func (l *Loop) Attach(d Driver, canPause bool) {
+	l.driver = d
+	if !canPause {
+		l.broker.canPause, l.broker.pause = false, false
+	}
+}

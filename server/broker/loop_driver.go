@@ -28,6 +28,9 @@ type Socket interface {
 	AwaitWritable() error
 	// PauseReading stops, or starts again, that bytes of the peer are reported.
 	PauseReading(paused bool)
+	// Unacked is how many written bytes the peer's system has not acknowledged; 0 where that is
+	// not known.
+	Unacked() int
 	// CloseWrite sends the end of the stream and lets the peer's bytes come.
 	CloseWrite()
 	// Close gives the descriptor back. The reactor reports nothing for this socket afterwards.

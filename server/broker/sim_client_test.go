@@ -351,7 +351,6 @@ func (k *simClient) suffer() {
 	}
 	switch dice := k.s.random.IntN(100); {
 	case dice < 35:
-		k.excused = true // it may be closed for not reading its answers
 		k.unsteady = true
 		k.sock.unlimited, k.sock.budget = false, k.s.random.IntN(200)
 		k.s.totals["stall"]++
@@ -360,7 +359,7 @@ func (k *simClient) suffer() {
 		n := k.s.random.IntN(3000)
 		k.s.say("%s reads %d bytes", k.name, n)
 		k.unblock(n, false)
-		k.excused, k.unsteady = true, true
+		k.unsteady = true
 		k.s.totals["dripping read"]++
 	case dice < 80:
 		k.s.say("%s reads on", k.name)

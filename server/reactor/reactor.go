@@ -30,6 +30,7 @@ type Reactor struct {
 	poller *netpoll.Poller
 	ended  chan struct{} // closed when the loop has stopped
 	nudge  [2]int        // a pipe, of which the poller watches the first end
+	epoll  int           // the poller's epoll descriptor
 
 	// Guarded by mu.
 	mu      sync.RWMutex // held for reading while something is given to the poller
@@ -41,7 +42,6 @@ type Reactor struct {
 	// Owned by the loop.
 	guests map[int]Guest // who minds descriptors that are not connections, by descriptor
 	buf    []byte        // for one read
-	epoll  int           // the poller's epoll descriptor; 0 = not looked for, -1 = not found
 	streak int           // turns in a row without a look at the sockets
 }
 
