@@ -28,6 +28,8 @@
 //     loop's buffer and handed to broker/conn.go Receive, which begins the turn unless one runs
 //     (broker/turn.go begin): the clock is read once, and the end of the turn is scheduled behind
 //     the batch's other I/O events (reactor/reactor.go Schedule).
+//     What is more than its share of a busy loop's time is taken in a later turn
+//     (broker/turn_work.go). Who does not read its answers is not read (broker/conn_owing.go).
 //  2. broker/conn.go receive: the connection's decoder (codec/tcp.go Next, codec/ws.go Next) cuts
 //     messages out of that buffer, in place.
 //  3. broker/dispatch.go dispatch: the header is parsed (codec/header.go Parse), the size checked,

@@ -39,7 +39,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		o.Logger = slog.Default()
 	}
 	b, err := broker.New(cfg, broker.Options{
-		Logger: o.Logger, Logs: o.Logs, Version: o.Version, CanPause: reactor.CanPause,
+		Logger: o.Logger, Logs: o.Logs, Version: o.Version,
 	})
 	if err != nil {
 		return nil, err

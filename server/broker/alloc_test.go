@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -37,7 +38,7 @@ func (k *testClient) again(msg string) func() {
 	return func() {
 		copy(in, frame)
 		l.begin()
-		k.Conn.receive(in)
+		k.Conn.receive(in, math.MaxInt, math.MaxInt)
 	}
 }
 
@@ -125,7 +126,7 @@ func TestRequestAllocations(t *testing.T) {
 							in = append(codec.AppendTCPHeader(in[:0], len(frame)), frame...)
 						}
 						s.loop.begin()
-						s.Conn.receive(in)
+						s.Conn.receive(in, math.MaxInt, math.MaxInt)
 						n.settle()
 						runs++
 					})

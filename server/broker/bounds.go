@@ -100,10 +100,14 @@ const (
 type bounds struct {
 	limits    ringbuf.Limits // of a ring
 	droppable ringbuf.Limits // the part of it that publishes may fill
+	owedHigh  ringbuf.Limits // of what a connection owes to itself: beyond, it is not read
+	owedLow   ringbuf.Limits // down to which it is read again
 
 	maxFrame   int // bytes
 	payloadMax int // bytes
 	inboxBytes int // that may wait for one loop
+	workLook   int // units of work between two looks at the clock
+	writeLook  int // connections written between two looks at the clock
 	inboxTurn  int // bytes of its inbox that a loop receives in one turn, and the rest of a parcel
 
 	parcelBytes int // a parcel of so much is handed over before the turn's end
@@ -114,6 +118,7 @@ type bounds struct {
 	heartbeatRetry      int64 // ms
 	heartbeatDeregister int64 // ms
 	backpressureMax     int64 // ms
+	stallTimeout        int64 // ms
 
 	maxConnections int64
 	maxOutstanding int64
@@ -133,6 +138,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	reserve := max(ring.Bytes/protectedReserve, min(protectedBytes, ring.Bytes/4))
 	b := bounds{
 		droppable:           ringbuf.Limits{Bytes: ring.Bytes - reserve, Messages: ring.Messages},
+		workLook:            workLook,
+		writeLook:           writeLook,
 		inboxTurn:           inboxTurn,
 		parcelItems:         parcelItems,
 		payloadMax:          cfg.Message.PayloadMaxLength,
@@ -140,6 +147,9 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
 		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
+		stallTimeout:        cfg.Connection.StallTimeout.Milliseconds(),
+		owedHigh:            ringbuf.Limits{Bytes: ring.Bytes / 2, Messages: ring.Messages / 2},
+		owedLow:             ringbuf.Limits{Bytes: ring.Bytes / 4, Messages: ring.Messages / 4},
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
 		maxConnections:      int64(cfg.Connection.MaxConcurrent),
 		waitTopics:          waitTopicsMax,

@@ -19,10 +19,9 @@ import (
 
 // Options are what a Broker is given beside its configuration.
 type Options struct {
-	Logger   *slog.Logger     // nil: slog.Default
-	Logs     *logging.Handler // behind Logger, for system.log; nil: there is no log stream
-	Version  string           // said in system.initialize
-	CanPause bool             // sockets can be left unread: connection.backpressure works
+	Logger  *slog.Logger     // nil: slog.Default
+	Logs    *logging.Handler // behind Logger, for system.log; nil: there is no log stream
+	Version string           // said in system.initialize
 }
 
 // Broker is what the loops of a node share: who is connected and subscribed, the limits, and the
@@ -36,9 +35,11 @@ type Broker struct {
 	trie    *topic.Trie[*service]
 	loops   []*Loop
 	bounds
-	canPause bool          // sockets can be left unread
-	pause    bool          // acknowledged publishes wait for room
-	rates    *limit.Limits // nil when there is no rate limit
+	rates *limit.Limits // nil when there is no rate limit
+
+	// Immutable after the loops' Attach.
+	canPause bool // sockets can be left unread
+	pause    bool // acknowledged publishes wait for room
 
 	// Any goroutine.
 	Arrivals    metrics.Connections // the door counts those that never came in
@@ -51,13 +52,20 @@ type Broker struct {
 	machine     metrics.Machine
 	outstanding atomic.Int64 // requests delivered or queued, and not yet answered
 	budget      budget
-	paused      atomic.Int64  // publishers that back pressure holds
+	paused      atomic.Int64 // publishers that back pressure holds
+	unread      unread
 	queued      atomic.Int64  // requests that wait for a service with room
 	queuedBytes atomic.Int64  // what these are charged
 	connections atomic.Int64  // in the door and on the loops
 	cut         atomic.Int64  // connections that the end of the node took something from
 	state       atomic.Int32  // state
 	empty       chan struct{} // a token when connections has come to zero
+}
+
+// unread counts the connections that are not read, by reason, beside paused.
+type unread struct {
+	owing, filling atomic.Int64
+	cut            atomic.Uint64 // those that were closed for connection.stallTimeout, ever
 }
 
 // New makes a broker whose loops nobody drives yet.
@@ -91,8 +99,8 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}, count); err != nil {
 		return nil, err
 	}
-	b.canPause = o.CanPause
-	b.pause = o.CanPause && cfg.Connection.Backpressure == config.BackpressurePause
+	b.canPause = true
+	b.pause = cfg.Connection.Backpressure == config.BackpressurePause
 	b.budget.high = cfg.Memory.Limit / 100 * budgetHigh
 	b.budget.low = cfg.Memory.Limit / 100 * budgetLow
 	var seed [32]byte

@@ -15,8 +15,8 @@ import (
 //
 // Outline. Each connection is charged what it makes the node hold: the memory of a stalled ring,
 // which is at most twice what waits in it and a little (ringbuf's Held), a partial frame, bytes
-// kept while it is paused (recharge); a loop, besides, the requests and publishes that wait on it;
-// an inbox all that waits in it. A loop publishes its charge at the end of each turn
+// kept while it is not read (recharge); a loop, besides, the requests and publishes that wait on
+// it; an inbox all that waits in it. A loop publishes its charge at the end of each turn
 // (settleMemory). When the sum over all loops passes budgetHigh and this loop's part has grown,
 // every loop cuts its largest laggards (shed) until budgetLow is reached. A loop spares those that
 // hold less than half of the largest anywhere: that one's loop cuts first. Newcomers and requests

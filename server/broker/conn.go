@@ -2,6 +2,7 @@ package broker
 
 import (
 	"log/slog"
+	"math"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
@@ -30,7 +31,7 @@ type Conn struct {
 	gap        *gap  // what was dropped and has not been told yet
 	charge     int64 // bytes of the node's memory budget
 	state      connState
-	dirty      bool
+	dirty      dirt
 	aborted    bool   // close without waiting for the peer
 	blocked    bool   // its socket, not its ring, is full; told to others as stalled
 	beat       uint32 // ms from heard to the last heartbeat sent, 0 = none since then
@@ -46,55 +47,76 @@ type Conn struct {
 	subs     []subscription
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
-	paused   *pauseState       // it is a paused publisher
+	paused   *pauseState       // it is not read
 }
 
-// Receive takes bytes that have arrived. in is overwritten and not kept. Loop only.
+// Receive takes bytes that have arrived: now, or what is more than their share of the loop's time
+// in a later turn. in is overwritten and not kept. Loop only.
 func (c *Conn) Receive(in []byte) {
 	l := c.loop
 	l.begin()
-	l.guard(c, func() { c.receive(in) })
+	if c.paused == nil {
+		most := share
+		if !l.busy() {
+			most = math.MaxInt
+		}
+		l.guard(c, func() { in = c.receive(in, share, most) })
+	}
+	if len(in) > 0 && c.state == stateOpen {
+		c.keepRest(in)
+	}
 	if c.charge != 0 || c.dec.Buffered() != 0 {
 		c.recharge()
 	}
 }
 
-// receive cuts messages out of the bytes that arrived and dispatches them.
-func (c *Conn) receive(in []byte) {
+// Reads says whether what c's peer sends is to be read. Loop only.
+func (c *Conn) Reads() bool { return c.paused == nil }
+
+// receive cuts messages out of the bytes that arrived and dispatches them, until c is paused, or
+// they took most units of work, or the quantum is spent and they took least. It returns what is
+// left over.
+func (c *Conn) receive(in []byte, least, most int) (rest []byte) {
 	l := c.loop
-	for c.state == stateOpen {
-		if c.paused != nil {
-			c.keepRest(in)
-			return
-		}
-		m, rest, err := c.dec.Next(in)
+	from := l.units
+	for c.state == stateOpen && (c.paused == nil || !c.paused.stops()) {
+		m, next, err := c.dec.Next(in)
 		if err != nil {
 			l.framingLost(c, err)
-			return
+			return nil
 		}
-		in = rest
-		switch m.Kind {
-		case codec.None:
-			return
-		case codec.Binary, codec.Text:
-			c.hear()
-			l.crowded = nil // whatever filled an inbox before, it was not this message
-			l.dispatch(c, m.Data, m.Kind == codec.Text)
-			if l.crowded != nil {
-				l.hold(c)
-			}
-		case codec.Ping:
-			c.hear()
-			l.sendControl(c, codec.Pong, m.Data)
-		case codec.Pong:
-			c.hear()
-		case codec.Close:
-			l.closeWS(c, codec.EchoCloseCode(m.Data), "")
-			return
+		in = next
+		if m.Kind == codec.None {
+			return nil
 		}
-		if l.turn.Len() > turnMax {
-			l.flush()
+		c.hear()
+		c.receiveMessage(&m)
+		l.spend(messageWork)
+		if l.framesFull() {
+			l.fill()
 		}
+		done := l.units - from
+		if len(in) > 0 && done >= least && (done >= most || l.spent) {
+			break
+		}
+	}
+	return in
+}
+
+// receiveMessage takes one message.
+func (c *Conn) receiveMessage(m *codec.Message) {
+	l := c.loop
+	switch m.Kind {
+	case codec.Binary, codec.Text:
+		l.crowded = nil // whatever filled an inbox before, it was not this message
+		l.dispatch(c, m.Data, m.Kind == codec.Text)
+		if l.crowded != nil {
+			l.hold(c)
+		}
+	case codec.Ping:
+		l.sendControl(c, codec.Pong, m.Data)
+	case codec.Close:
+		l.closeWS(c, codec.EchoCloseCode(m.Data), "")
 	}
 }
 
@@ -104,12 +126,43 @@ func (c *Conn) hear() {
 	c.lastSeen.Store(l.time.Unix)
 }
 
-// queueFlush puts c on the loop's dirty list.
+// dirt is what a connection has to write, and so how soon.
+type dirt uint8
+
+const (
+	clean        dirt = iota
+	dirtyAnswers      // answers of its own: at the end of the turn
+	dirtyPrompt       // a request, too, which has a deadline: then, with all that is before it
+	dirtyAll          // what was fanned out, too: when the loop writes all
+)
+
+// queueFlush puts c on the loop's list of those to write.
 func (c *Conn) queueFlush() {
-	if !c.dirty {
-		c.dirty = true
+	switch {
+	case c.out.Stalled():
+		c.queuePrompt() // which writes nothing, and charges it
+	case c.dirty < dirtyPrompt:
+		c.dirty = dirtyAll
 		l := c.loop
 		l.dirty = append(l.dirty, c)
+	}
+}
+
+// queueAnswer is queueFlush for what only c gets.
+func (c *Conn) queueAnswer() {
+	if c.dirty == clean {
+		c.dirty = dirtyAnswers
+		l := c.loop
+		l.prompt = append(l.prompt, c)
+	}
+}
+
+// queuePrompt is queueFlush for what does not wait for more.
+func (c *Conn) queuePrompt() {
+	if c.dirty != dirtyPrompt {
+		c.dirty = dirtyPrompt
+		l := c.loop
+		l.prompt = append(l.prompt, c)
 	}
 }
 
@@ -138,6 +191,9 @@ func (c *Conn) flush(writable bool) {
 	if err == nil {
 		c.noteReplaced()
 		c.tellGap(false)
+		if full || c.paused != nil {
+			c.settleOwed()
+		}
 	}
 	if full || c.charge != 0 {
 		c.recharge()
@@ -170,6 +226,9 @@ func (c *Conn) setBlocked(blocked bool) {
 
 // resume goes on after the socket reported room.
 func (c *Conn) resume() {
+	if p := c.paused; p != nil && p.owing != nil {
+		p.owing.moved = true
+	}
 	c.tellOldest()
 	c.flush(true)
 	c.serveParked()

@@ -58,7 +58,7 @@ func (c *Conn) finishClose() {
 	}
 	c.state = stateLinger
 	l.wheel.Add(&c.timer, l.time.Ms+lingerTime.Milliseconds())
-	c.queueFlush()
+	c.queueAnswer()
 }
 
 // leave removes every trace of the connection but its descriptor and what it still has to read.

@@ -91,7 +91,7 @@ func (c *Conn) tellGap(force bool) {
 		c.gap = nil
 	}
 	l.notice = system.AppendDropped(l.notice[:0], lost, conflated, since, until)
-	l.send(c, l.notice, nil, true)
+	l.tell(c, l.notice)
 }
 
 // tellOldest puts the notice about what the front of the backlog lost in front of what is left of

@@ -89,5 +89,5 @@ func (l *Loop) welcome(c *Conn) {
 		HeartbeatMs:         b.heartbeatRetry,
 		DeregisterMs:        b.heartbeatDeregister,
 	})
-	l.send(c, l.notice, nil, true)
+	l.tell(c, l.notice)
 }

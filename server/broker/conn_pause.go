@@ -2,30 +2,47 @@ package broker
 
 import (
 	"mbserver/ringbuf"
+	"mbserver/server/fair"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
 )
 
 // pauseState is why a connection's socket is not read, and what was read before. Loop only.
 type pauseState struct {
-	waits   int  // publishes of its own that wait for room in a ring
-	filling bool // it fills the inbox of another loop
-	told    bool // system.flow has said that it is paused
+	waits   int    // publishes of its own that wait for room in a ring
+	filling bool   // it fills the inbox of another loop
+	owing   *owing // it does not read its answers; nil when it does
+	told    bool   // system.flow has said that it is paused
 	topic   string
-	request packed          // taken, and held back with it; its body is nil when there is none
-	rest    *ringbuf.Shared // read before the pause and not taken yet; nil when there is nothing
+	request packed // taken, and held back with it; its body is nil when there is none
+
+	silent bool             // its socket was told not to report what arrives
+	left   bool             // it is on the loop's list of input left over, which alone is no stop
+	turn   fair.Link[*Conn] // its place there
+	rest   *ringbuf.Shared  // was read and not taken yet; nil when there is nothing
+	units  int              // of work that this turn of its has taken
+	at     int              // how much of rest was taken
 }
 
-// over says that no reason is left.
-func (p *pauseState) over() bool { return p.waits == 0 && !p.filling }
+// stops says that there is a reason to take nothing from it.
+func (p *pauseState) stops() bool { return p.waits > 0 || p.filling || p.owing != nil }
+
+// pauseOf returns why c is not read, to which the caller adds something.
+func (c *Conn) pauseOf() *pauseState {
+	if c.paused == nil {
+		c.paused = &pauseState{}
+	}
+	return c.paused
+}
 
 // silence stops reading c's socket, for a reason that the caller notes.
 func (c *Conn) silence() *pauseState {
-	if c.paused == nil {
-		c.paused = &pauseState{}
+	p := c.pauseOf()
+	if !p.silent {
+		p.silent = true
 		c.sock.PauseReading(true)
 	}
-	return c.paused
+	return p
 }
 
 // pause stops reading a publisher's socket because of one more publish of its that waits.
@@ -54,7 +71,7 @@ func (l *Loop) unpause(s *service) {
 		return
 	}
 	c.paused.waits--
-	if c.paused.over() {
+	if !c.paused.stops() {
 		l.resuming = append(l.resuming, s)
 	}
 }
@@ -72,6 +89,7 @@ func (l *Loop) hold(c *Conn) {
 		return
 	}
 	p.filling = true
+	l.broker.unread.filling.Add(1)
 	out := &l.parcels[to.index]
 	if out.held = append(out.held, &c.service); out.parcel == nil {
 		l.sendCall(to, func(*Loop) {}) // the request for word goes with it
@@ -83,11 +101,12 @@ func (l *Loop) readOn(index int) {
 	out := &l.parcels[index]
 	for _, s := range out.held {
 		c := l.connOf(s)
-		if c == nil || c.paused == nil {
+		if c == nil || c.paused == nil || !c.paused.filling {
 			continue
 		}
 		c.paused.filling = false
-		if c.paused.over() {
+		l.broker.unread.filling.Add(-1)
+		if !c.paused.stops() {
 			l.resuming = append(l.resuming, s)
 		}
 	}
@@ -95,29 +114,31 @@ func (l *Loop) readOn(index int) {
 	out.held = out.held[:0]
 }
 
-// resumePublishers takes what paused publishers sent before they were silenced, and reads on.
+// resumePublishers ends the pauses for which no reason is left: a request that was held back is
+// assigned, and what was read before is left over like any other input.
 func (l *Loop) resumePublishers() {
 	for i := 0; i < len(l.resuming); i++ {
 		c := l.connOf(l.resuming[i])
-		if c == nil || c.paused == nil || !c.paused.over() {
+		if c == nil || c.paused == nil || c.paused.stops() {
 			continue
 		}
 		was := c.paused
+		c.unqueueLeft()
 		if was.told {
+			l.broker.paused.Add(-1)
 			l.sendFlow(c, system.FlowResumed, was.topic)
 		}
-		c.endPause()
+		c.paused = &pauseState{silent: was.silent, rest: was.rest, at: was.at}
 		c.hear()
 		if was.request.body != nil {
 			l.guard(c, func() { l.askAgain(c, &was.request) })
 		}
-		if rest := was.rest; rest != nil {
-			// It may be paused again: what is left then is copied.
-			l.guard(c, func() { c.receive(rest.B) })
-			rest.Release()
-		}
-		if c.paused == nil && c.state == stateOpen {
-			c.sock.PauseReading(false)
+		switch {
+		case c.state != stateOpen || c.paused.stops():
+		case was.rest != nil:
+			c.queueLeft()
+		default:
+			c.readOn()
 		}
 		c.recharge()
 	}
@@ -125,40 +146,40 @@ func (l *Loop) resumePublishers() {
 	l.resuming = l.resuming[:0]
 }
 
-// endPause ends a pause without giving up what was read.
-func (c *Conn) endPause() {
-	if c.paused.told {
+// readOn ends a pause: nothing is left of it.
+func (c *Conn) readOn() {
+	silent := c.paused.silent
+	c.paused = nil
+	if silent {
+		c.sock.PauseReading(false)
+	}
+}
+
+// forgetPause forgets a pause: c is leaving.
+func (c *Conn) forgetPause() {
+	p := c.paused
+	if p == nil {
+		return
+	}
+	for _, kept := range []*ringbuf.Shared{p.rest, p.request.body} {
+		if kept != nil {
+			kept.Release()
+		}
+	}
+	if p.owing != nil {
+		c.forgetOwed(p.owing)
+	}
+	if p.filling {
+		c.loop.broker.unread.filling.Add(-1)
+	}
+	c.unqueueLeft()
+	if p.told {
 		c.loop.broker.paused.Add(-1)
 	}
 	c.paused = nil
 }
 
-// forgetPause forgets a pause: the publisher is leaving.
-func (c *Conn) forgetPause() {
-	if c.paused == nil {
-		return
-	}
-	for _, kept := range []*ringbuf.Shared{c.paused.rest, c.paused.request.body} {
-		if kept != nil {
-			kept.Release()
-		}
-	}
-	c.endPause()
-}
-
-// keepRest keeps bytes that a paused publisher sent before its socket was silenced.
-func (c *Conn) keepRest(in []byte) {
-	if len(in) == 0 {
-		return
-	}
-	if c.paused.rest == nil {
-		c.paused.rest = ringbuf.NewShared(len(in))
-	}
-	c.paused.rest.B = append(c.paused.rest.B, in...)
-	c.recharge()
-}
-
 func (l *Loop) sendFlow(c *Conn, state, topic string) {
 	l.notice = system.AppendFlow(l.notice[:0], state, topic)
-	l.send(c, l.notice, nil, true)
+	l.tell(c, l.notice)
 }

@@ -27,16 +27,27 @@ func appendFraming(dst []byte, t Transport, text bool, n int) []byte {
 	return codec.AppendWSHeader(dst, codec.Binary, n)
 }
 
-// send delivers a protected message (a response, an error, a notice) to c.
+// send delivers a protected message that c has caused: an answer or an error (conn_owing.go).
 func (l *Loop) send(c *Conn, header, payload []byte, text bool) {
-	if c.state == stateOpen {
-		l.sendProtected(c, header, payload, text, nil, 0)
-	}
+	l.sendAs(c, header, payload, text, ringbuf.Own)
 }
 
-// sendProtected queues a message that is never dropped. original is the requester's ID that the
-// header's masked one stands for, for the audit. key lets the message be cancelled while it waits;
-// 0: not.
+// tell delivers a protected message that c has not caused.
+func (l *Loop) tell(c *Conn, message []byte) { l.sendAs(c, message, nil, true, 0) }
+
+func (l *Loop) sendAs(c *Conn, header, payload []byte, text bool, flags ringbuf.Flags) {
+	if c.state != stateOpen {
+		return
+	}
+	var m outgoing
+	m.header, m.payload, m.text = header, payload, text
+	m.audit = l.broker.audited()
+	c.push(l.encode(c.transport, c.transport.directFrames(), &m, flags))
+	l.sent(c, &m)
+}
+
+// sendProtected delivers a request to c. original is the requester's ID that the header's masked
+// one stands for, for the audit. key lets the request be cancelled while it waits.
 func (l *Loop) sendProtected(
 	c *Conn, header, payload []byte, text bool, original []byte, key uint64,
 ) {
@@ -45,34 +56,25 @@ func (l *Loop) sendProtected(
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
-	if !c.push(l.encode(c.transport, c.transport.directFrames(), &m, 0)) {
-		l.dropped(1)
-		return
-	}
+	c.push(l.encode(c.transport, c.transport.directFrames(), &m, 0))
+	c.queuePrompt()
 	l.sent(c, &m)
 }
 
-// push appends a protected frame. Those are never dropped: a connection that cannot even take them
-// is closed (protocol §9), and taken is false. The check is made before the frame, so a single
-// large answer always has its chance.
-func (c *Conn) push(f ringbuf.Frame) (taken bool) {
+// push appends a protected frame. Those are never dropped (protocol §9). What c owes to itself is
+// bounded by not reading it (conn_owing.go): a ring that only this turn filled is written early, so
+// that this is known.
+func (c *Conn) push(f ringbuf.Frame) {
 	l := c.loop
-	if limits := l.broker.limits; c.out.Bytes() >= limits.Bytes ||
-		c.out.Messages() >= limits.Messages {
-		if !c.out.Stalled() {
-			c.flush(false)
-		}
-		if c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
-			if c.state == stateOpen {
-				l.warn(c, "closed: it does not read its answers")
-				c.abort()
-			}
-			return false
-		}
+	if !c.out.Stalled() && (c.out.Bytes() >= l.broker.owedHigh.Bytes ||
+		c.out.Messages() >= l.broker.owedHigh.Messages) {
+		c.flush(false)
 	}
 	c.out.Append(l.turn, f)
-	c.queueFlush()
-	return true
+	c.queueAnswer()
+	if c.out.Stalled() {
+		c.settleOwed()
+	}
 }
 
 // sendTo is send for a service of any loop. payload is text when it is known to be.
@@ -100,7 +102,7 @@ func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 // sendNotice delivers what the broker starts by itself; message is the header line and the payload.
 func (l *Loop) sendNotice(c *Conn, message string) {
 	l.notice = append(l.notice[:0], message...)
-	l.send(c, l.notice, nil, true)
+	l.tell(c, l.notice)
 }
 
 // sendRaw writes bytes that are no message and have no frame, in order with the messages.
@@ -120,5 +122,5 @@ func (l *Loop) sendControl(c *Conn, kind codec.Kind, payload []byte) {
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)
-	c.push(g.Commit(start, ringbuf.Control, 0))
+	c.push(g.Commit(start, ringbuf.Own|ringbuf.Control, 0))
 }

@@ -34,6 +34,7 @@ func (l *Loop) refuse(
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.debugClientError(c, code, message)
 	l.send(c, header, l.answer, true)
+	l.spend(errorWork)
 }
 
 func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func BenchmarkRequest(b *testing.B) {
 				n.settle()
 				frame = appendAnswer(frame[:0], s.openEntry())
 				s.loop.begin()
-				s.Conn.receive(frame)
+				s.Conn.receive(frame, math.MaxInt, math.MaxInt)
 				n.settle()
 			}
 		})

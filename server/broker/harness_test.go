@@ -26,6 +26,8 @@ type testNode struct {
 	*Broker
 	t       testing.TB
 	ms      int64 // the clock of all loops
+	ns      int64 // the same, finer; only its differences matter
+	tick    int64 // ns by which every look at the clock moves it
 	drivers []*testDriver
 	faults  []string // what the node logged as its own faults
 
@@ -44,7 +46,8 @@ type testDriver struct {
 }
 
 func (d *testDriver) Now() Clock {
-	return Clock{Ms: d.node.ms, Unix: testEpoch + d.node.ms}
+	d.node.ns += d.node.tick
+	return Clock{Ms: d.node.ms, Ns: d.node.ns, Unix: testEpoch + d.node.ms}
 }
 
 func (d *testDriver) Schedule()           { d.scheduled = true }
@@ -67,7 +70,7 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 		adjust(&cfg)
 	}
 	logger := slog.New(&faultLog{node: n})
-	node, err := New(cfg, Options{Logger: logger, Version: "test", CanPause: true})
+	node, err := New(cfg, Options{Logger: logger, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +162,7 @@ func (n *testNode) backgroundJob() bool {
 // advance moves the clock and asks for the turns that are due.
 func (n *testNode) advance(ms int64) {
 	n.ms += ms
+	n.ns += ms * int64(time.Millisecond)
 	for _, d := range n.drivers {
 		d.ring()
 	}
@@ -189,12 +193,14 @@ var errTestReset = errors.New("connection reset by peer")
 
 // testSocket takes as many bytes as its budget says, and keeps them unless it is to discard.
 type testSocket struct {
+	tookAt      int64 // loop ms
 	budget      int
 	unlimited   bool
 	discard     bool
 	err         error
 	out         []byte
 	owner       *service
+	unacked     int
 	waiting     bool // it asked for word of room
 	paused      bool // the node does not read it
 	writeClosed bool
@@ -214,6 +220,9 @@ func (s *testSocket) Write(p []byte) (int, error) {
 		n = min(n, s.budget)
 		s.budget -= n
 	}
+	if n > 0 && s.owner != nil {
+		s.tookAt = s.owner.loop.time.Ms
+	}
 	if !s.discard {
 		s.out = append(s.out, p[:n]...)
 	}
@@ -231,6 +240,8 @@ func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
 	return total, nil
 }
 
+func (s *testSocket) Read() []byte { return nil }
+
 func (s *testSocket) AwaitWritable() error {
 	if s.waiting {
 		s.violation = "asked twice for word of room"
@@ -240,6 +251,8 @@ func (s *testSocket) AwaitWritable() error {
 }
 
 func (s *testSocket) PauseReading(paused bool) { s.paused = paused }
+
+func (s *testSocket) Unacked() int { return s.unacked }
 
 func (s *testSocket) CloseWrite() { s.writeClosed = true }
 

@@ -17,9 +17,11 @@ func (l *Loop) checkInvariants() {
 			panic("invariant: " + fmt.Sprintf(format, args...))
 		}
 	}
-	must(l.turn.Len() == 0, "%d bytes are left in the turn's frames", l.turn.Len())
-	must(len(l.dirty) == 0 && len(l.closing) == 0,
-		"%d dirty, %d closing", len(l.dirty), len(l.closing))
+	gives := l.GivesWay()
+	must(gives || l.turn.Len() == 0, "%d bytes are left in the turn's frames", l.turn.Len())
+	must(gives || len(l.dirty) == 0, "%d are dirty", len(l.dirty))
+	must(len(l.prompt) == 0 && len(l.closing) == 0,
+		"%d answered, %d closing", len(l.prompt), len(l.closing))
 	must(l.charge >= 0, "the loop is charged %d bytes", l.charge)
 	must(l.parkedCount >= 0, "%d publishes wait", l.parkedCount)
 	must(l.outstanding.count >= 0 && l.outstanding.count <= len(l.outstanding.slots),
@@ -28,7 +30,7 @@ func (l *Loop) checkInvariants() {
 		if c == nil {
 			continue
 		}
-		must(!c.dirty && c.state != stateClosing,
+		must((c.dirty == clean || gives && c.dirty == dirtyAll) && c.state != stateClosing,
 			"%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
 		must(c.charge >= int64(c.out.Held()), "%v is charged %d bytes and holds %d",
 			c.id, c.charge, c.out.Held())

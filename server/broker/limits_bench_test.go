@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -71,7 +72,7 @@ func BenchmarkLimits(b *testing.B) {
 					frames = appendAnswer(frames, e)
 				}
 				s.loop.begin()
-				s.Conn.receive(frames)
+				s.Conn.receive(frames, math.MaxInt, math.MaxInt)
 				n.settle()
 			}
 		})

@@ -49,6 +49,7 @@ type Loop struct {
 	publishing
 	requesting
 	turning
+	working
 	sending
 	scratch
 }
@@ -76,7 +77,8 @@ type turning struct {
 	time     Clock
 	armed    int64 // when ScheduleAt was last to call; in the past: nothing is armed
 	turn     *ringbuf.Turn
-	dirty    []*Conn
+	dirty    []*Conn // with something to write
+	prompt   []*Conn // those not to wait for more
 	closing  []*Conn
 	resuming []*service // publishers whose pause has ended
 	counts   metrics.Counts
@@ -139,5 +141,11 @@ func (l *Loop) connOf(s *service) *Conn {
 // Index is the loop's place in Broker.Loops. Any goroutine.
 func (l *Loop) Index() int { return l.index }
 
-// Attach makes d drive the loop. Once, before anything else.
-func (l *Loop) Attach(d Driver) { l.driver = d }
+// Attach makes d drive the loop; canPause says whether its sockets can be left unread. Once, before
+// any loop runs.
+func (l *Loop) Attach(d Driver, canPause bool) {
+	l.driver = d
+	if !canPause {
+		l.broker.canPause, l.broker.pause = false, false
+	}
+}

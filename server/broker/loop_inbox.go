@@ -25,6 +25,7 @@ type inbox struct {
 	// Owned by the loop.
 	taken     []*parcel // being received, from next on
 	next      int
+	item      int              // of that parcel, the next to be received
 	takenLost map[*service]int // told when all of taken is received
 }
 
@@ -109,6 +110,7 @@ func (s *service) postDirect(header, payload []byte) {
 // drainInbox receives a bounded part of what was sent: the loop looks at its sockets in between.
 func (l *Loop) drainInbox() {
 	in := &l.inbox
+	measured := false
 	for bytes, took := 0, false; ; {
 		if in.next == len(in.taken) {
 			l.tellLost()
@@ -120,15 +122,20 @@ func (l *Loop) drainInbox() {
 				break
 			}
 		}
-		if bytes >= l.broker.inboxTurn {
-			l.driver.Schedule() // the rest in the next turn
-			break
+		if !measured {
+			measured = true
+			l.measure(l.driver.Now().Ns, quantum/2)
+		}
+		if bytes >= l.broker.inboxTurn || l.spent {
+			break // the rest in the next turn
 		}
 		p := in.taken[in.next]
+		size := p.size
+		if !l.receiveParcel(p) {
+			continue
+		}
 		in.taken[in.next] = nil
 		in.next++
-		size := p.size
-		l.receiveParcel(p)
 		in.waiting.Add(-int64(size))
 		bytes += size
 	}
@@ -152,21 +159,30 @@ func (l *Loop) takeInbox() {
 	in.next = 0
 }
 
-// receiveParcel acts on each item, and frees the parcel. A fault of ours costs one item.
-func (l *Loop) receiveParcel(p *parcel) {
-	for i := 0; i < len(p.items); {
+// receiveParcel acts on each item for as long as the quantum lasts, and frees the parcel when all
+// are received. A fault of ours costs one item.
+func (l *Loop) receiveParcel(p *parcel) (all bool) {
+	in := &l.inbox
+	for done := false; !done && in.item < len(p.items); {
 		l.guard(nil, func() {
-			for i < len(p.items) {
-				it := &p.items[i]
-				i++
+			for !done && in.item < len(p.items) {
+				it := &p.items[in.item]
+				in.item++
 				l.receive(p, it)
-				if l.turn.Len() > turnMax {
-					l.flush()
+				l.spend(messageWork)
+				if l.framesFull() {
+					l.fill()
 				}
+				done = l.spent
 			}
 		})
 	}
+	if in.item < len(p.items) {
+		return false
+	}
+	in.item = 0
 	l.broker.spares.give(p)
+	return true
 }
 
 // tellLost notes what was refused behind the parcels that have been received, for each subscriber

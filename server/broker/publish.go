@@ -148,6 +148,7 @@ func (l *Loop) deliverTo(to *ownTargets, t Transport, m *outgoing) (dropped int)
 		}
 	}
 	l.sentMany(len(to.conns) - dropped)
+	l.spend(len(to.conns))
 	return dropped
 }
 
@@ -184,6 +185,7 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		}
 	}
 	l.sentMany(sent)
+	l.spend(len(it.group.targets))
 	if it.body != nil {
 		it.body.Release()
 	}

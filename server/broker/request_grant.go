@@ -40,7 +40,7 @@ const (
 type granting struct {
 	awaited map[*service]*awaited // services of this loop
 	offers  []*awaited            // of which there may be room, from nextOffer on
-	served  int                   // steps in this turn
+	steps   int                   // of serving in this turn
 
 	nextOffer int
 }
@@ -149,14 +149,14 @@ func (l *Loop) offersLeft() bool {
 // serveQueues grants the room that was offered, and looks topics up again, as far as one turn may
 // go.
 func (l *Loop) serveQueues() {
-	for ; l.offersLeft() && l.served < serveTurn; l.served++ {
+	for ; l.offersLeft() && l.steps < serveTurn && !l.writing; l.steps++ {
 		a := l.offers[l.nextOffer]
 		l.offers[l.nextOffer] = nil
 		l.nextOffer++
 		a.offered = false
 		l.grant(a)
-		if l.turn.Len() > turnMax {
-			l.flush()
+		if l.framesFull() {
+			l.fill()
 		}
 	}
 	if l.serve.Swap(false) {
@@ -169,16 +169,12 @@ func (l *Loop) serveQueues() {
 
 // serving says that there is more to serve in this turn.
 func (l *Loop) serving() bool {
-	return l.served < serveTurn && (l.offersLeft() || l.serve.Load() || l.queues.checks > 0)
+	return l.steps < serveTurn && !l.writing &&
+		(l.offersLeft() || l.serve.Load() || l.queues.checks > 0)
 }
 
-// endServing ends the turn's part; what is left over is for the next.
-func (l *Loop) endServing() {
-	l.served = 0
-	if l.serving() {
-		l.driver.Schedule()
-	}
-}
+// endServing ends the turn's part; what is left over is for the next (GivesWay).
+func (l *Loop) endServing() { l.steps = 0 }
 
 // grant takes room at a service for the loop whose turn it is.
 func (l *Loop) grant(a *awaited) {
@@ -246,7 +242,7 @@ func (l *Loop) useGrant(s *service, n int) (left int, done bool) {
 		if l.serveOne(place.Item, s) {
 			n--
 		}
-		l.served++
+		l.steps++
 	}
 	return n, l.queues.waits[s] == nil
 }
@@ -301,19 +297,19 @@ func (l *Loop) relist(t *topicQueue, cs *candidates) {
 // recheck looks topics up again, as far as one turn may go.
 func (l *Loop) recheck() {
 	qs := &l.queues
-	for l.served < serveTurn {
+	for l.steps < serveTurn {
 		if qs.checks = min(qs.checks, len(qs.busy)); qs.checks == 0 {
 			return
 		}
 		t := qs.busy[qs.checks-1]
 		cs := l.servicesOf(t)
-		l.served += recheckSteps
+		l.steps += recheckSteps
 		switch {
 		case cs == nil:
 			l.deserted(t.Next().Item)
 			continue // with the next one, if there is one
 		case cs != t.cs:
-			l.served += len(cs.all) / recheckSteps
+			l.steps += len(cs.all) / recheckSteps
 			l.relist(t, cs)
 		}
 		qs.checks--

@@ -85,7 +85,7 @@ func (k *simClient) say(msg string, text bool, apply func()) {
 // deliver lets the first n bytes of the outbox arrive, unless the node does not read them.
 func (k *simClient) deliver(n int) {
 	n = min(n, len(k.outbox))
-	if n == 0 || k.ended || k.sock.paused {
+	if n == 0 || k.ended || !k.Reads() {
 		return
 	}
 	chunk := append([]byte(nil), k.outbox[:n]...)
@@ -358,7 +358,6 @@ func (k *simClient) suffer() {
 	}
 	switch dice := k.s.random.IntN(100); {
 	case dice < 35:
-		k.excused = true // it may be closed for not reading its answers
 		k.unsteady = true
 		k.sock.unlimited, k.sock.budget = false, k.s.random.IntN(200)
 		k.s.totals["stall"]++
@@ -367,7 +366,7 @@ func (k *simClient) suffer() {
 		n := k.s.random.IntN(3000)
 		k.s.say("%s reads %d bytes", k.name, n)
 		k.unblock(n, false)
-		k.excused, k.unsteady = true, true
+		k.unsteady = true
 		k.s.totals["dripping read"]++
 	case dice < 80:
 		k.s.say("%s reads on", k.name)
@@ -390,7 +389,7 @@ func (k *simClient) suffer() {
 
 // bye ends the connection from the client's side.
 func (k *simClient) bye(reset bool) {
-	if k.ended || k.sock.paused && !reset {
+	if k.ended || !k.Reads() && !reset {
 		return // the end of a stream that is not read is not seen; a reset is
 	}
 	k.s.say("%s hangs up, reset = %v", k.name, reset)

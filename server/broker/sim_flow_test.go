@@ -16,6 +16,7 @@ type simSettings struct {
 	pauseMax int64 // ms
 	memory   bool  // the budget is tiny
 	shedSeen uint64
+	cutSeen  uint64
 	rates    *simRates // nil: no limit
 	logs     bool
 	audits   bool
@@ -68,6 +69,9 @@ func (s *simulation) arrange() {
 		s.n.budget.high = int64(20_000 + s.random.IntN(60_000))
 		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
 	}
+	s.n.tick = []int64{0, quantum / 8, quantum}[s.random.IntN(3)]
+	s.n.workLook = 1 + s.random.IntN(40)
+	s.n.writeLook = 1 + s.random.IntN(3)
 	if s.logs {
 		s.n.onLine = s.logged
 	}
@@ -75,12 +79,29 @@ func (s *simulation) arrange() {
 
 // runLoop gives loop i one turn.
 func (s *simulation) runLoop(i int) {
+	l := s.n.loops[i]
+	l.units, l.look = 0, l.broker.workLook
 	s.n.run(i)
-	s.ranAt[i] = s.n.loops[i].time.Ms
+	s.ranAt[i] = l.time.Ms
+	s.checkWork(l)
 	for _, k := range s.places {
 		if k != nil {
 			k.checkTaken()
 		}
+	}
+}
+
+// checkWork holds that a turn has given way when its quantum was over.
+func (s *simulation) checkWork(l *Loop) {
+	if l.GivesWay() {
+		s.totals["gave way"]++
+	}
+	if s.n.tick == 0 {
+		return // its clock stands still
+	}
+	step := messageWork + errorWork + len(s.places)
+	if most := (int(quantum/s.n.tick) + 1) * (s.n.workLook + step); l.units > most {
+		s.fail("loop %d did %d units of work in a turn, it may do %d", l.index, l.units, most)
 	}
 }
 
@@ -120,7 +141,7 @@ func (k *simClient) choke() {
 	}
 	k.s.say("%s cannot write, and does not read", k.name)
 	k.s.totals["stuck in a write"]++
-	k.excused, k.unsteady = true, true
+	k.unsteady = true
 	k.sock.unlimited, k.sock.budget = false, 0
 }
 
@@ -189,7 +210,7 @@ func (s *simulation) checkFlow() {
 				if c.paused.told {
 					paused++
 				}
-				if !l.inTurn && c.paused.over() || idle && c.paused.filling {
+				if !l.inTurn && !c.paused.stops() && !c.paused.left || idle && c.paused.filling {
 					s.fail("%s is paused for no reason: %+v", c.id, c.paused)
 				}
 				if c.paused.request.body != nil {
@@ -218,11 +239,62 @@ func (s *simulation) checkFlow() {
 	for _, k := range s.places {
 		switch {
 		case k == nil || !idle:
+		case k.paused != nil && k.paused.owing != nil:
+			k.checkOwing()
 		case k.paused != k.pausedBy:
 			k.pausedBy, k.pausedAt = k.paused, s.n.ms
 		case k.paused != nil && s.n.ms-k.pausedAt >= s.pauseMax:
 			s.fail("%s is paused for %d ms, the bound is %d", k.name, s.n.ms-k.pausedAt, s.pauseMax)
 		}
+	}
+}
+
+// checkOwing holds that a client is not read for its answers only while it owes itself much, and
+// not for long when it takes none.
+func (k *simClient) checkOwing() {
+	s, o := k.s, k.paused.owing
+	s.totals["not read for its answers"]++
+	if k.pausedBy != k.paused {
+		k.pausedBy, k.pausedAt = k.paused, s.n.ms
+	}
+	if !owes(&k.out, s.n.owedLow) {
+		s.fail("%s owes itself %d messages, and is not read", k.name, k.out.OwnMessages())
+	}
+	if !o.timer.Armed() || !k.sock.waiting {
+		s.fail("%s stands for ever: timer %v, waiting %v", k.name, o.timer.Armed(), k.sock.waiting)
+	}
+	if s.n.ms-o.since > 2*s.n.stallTimeout && !o.moved {
+		s.fail("%s has taken nothing for %d ms", k.name, s.n.ms-o.since)
+	}
+}
+
+// checkOwed holds that a connection owes itself no more than half of its ring and what was on its
+// way.
+func (s *simulation) checkOwed(c *Conn) {
+	if !owes(&c.out, s.n.owedHigh) {
+		return
+	}
+	under := 2 // one that was just taken, and its error
+	for _, call := range s.calls {
+		if call.from.Conn == c && call.answers == 0 {
+			under++
+		}
+	}
+	for _, p := range s.publishes {
+		if p.from.Conn == c && p.answers == 0 {
+			under++
+		}
+	}
+	for _, r := range s.requests {
+		if r.from.Conn == c && r.answers == 0 {
+			under++
+		}
+	}
+	if c.state == stateOpen && (c.paused == nil || c.paused.owing == nil) {
+		s.fail("%s owes itself %d bytes and is read", c.id, c.out.OwnBytes())
+	}
+	if most := s.n.owedHigh.Messages + under; c.out.OwnMessages() > most {
+		s.fail("%s owes itself %d messages, it may owe %d", c.id, c.out.OwnMessages(), most)
 	}
 }
 
@@ -250,6 +322,18 @@ func (k *simClient) shed() bool {
 		return false
 	}
 	s.shedSeen++
+	k.excused = true
+	return true
+}
+
+// starved says that the client was cut because it took none of its answers for long enough.
+func (k *simClient) starved() bool {
+	s := k.s
+	if s.n.unread.cut.Load() <= s.cutSeen || s.n.ms-k.sock.tookAt < s.n.stallTimeout {
+		return false
+	}
+	s.cutSeen++
+	s.totals["cut for its answers"]++
 	k.excused = true
 	return true
 }

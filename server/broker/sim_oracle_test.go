@@ -216,7 +216,7 @@ func (s *simulation) observePlace(i int) {
 	switch {
 	case k.sock.violation != "":
 		s.fail("%s: the socket was %s", k.name, k.sock.violation)
-	case !k.alive() && !k.excused && !k.shed():
+	case !k.alive() && !k.excused && !k.shed() && !k.starved():
 		s.fail("%s was closed for no reason", k.name)
 	case k.sock.closed:
 		if !k.ended {

@@ -81,7 +81,8 @@ var simEvents = []string{
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
-	"audited", "log line", "hole told in place", "went away with 1001",
+	"audited", "log line", "hole told in place", "gave way",
+	"not read for its answers", "cut for its answers", "went away with 1001",
 }
 
 // simulation is one run.
@@ -127,6 +128,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		cfg.Request.TimeoutMax = 3 * time.Second
 		cfg.Connection.HeartbeatRetryTimeout = time.Hour
 		cfg.Connection.HeartbeatDeregisterTimeout = 2 * time.Hour
+		cfg.Connection.StallTimeout = time.Duration(100+s.random.IntN(3000)) * time.Millisecond
 		if s.heartbeats = s.chance(25); s.heartbeats {
 			cfg.Connection.HeartbeatRetryTimeout = 500 * time.Millisecond
 			cfg.Connection.HeartbeatDeregisterTimeout = time.Second

@@ -12,10 +12,11 @@ const (
 	simForgottenResume simfault = "forgotten-resume" // a paused publisher is not read on
 	simLeakedCharge    simfault = "leaked-charge"    // a request that has waited stays charged
 	simSkippedLimit    simfault = "skipped-limit"    // a message escapes the rate limits
+	simEndlessTurn     simfault = "endless-turn"     // a loop does not give way
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
-	simForgottenResume, simLeakedCharge, simSkippedLimit, simUnfairLane,
+	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simUnfairLane,
 }

@@ -18,6 +18,7 @@ import (
 func (l *Loop) system(c *Conn, h *codec.Header, name, payload []byte) {
 	l.caller = caller{c: c, h: *h}
 	defer func() { l.caller = caller{} }()
+	defer l.readClock() // it may have taken long
 	if err := l.systemTopics.Serve(&l.caller, h, name, payload); err != nil {
 		l.fail(c, h, err.Code, err.Message, err.Details...)
 	}

@@ -16,27 +16,28 @@ import "mbserver/ringbuf"
 //	        which ranges of them they take
 //	run     the end of the turn, in this order:
 //	          what other loops sent, a part      drainInbox
+//	          input that is left over, a part    serveLeft
 //	          timers that are due                wheel.Advance
 //	          the counts become visible          published.Publish
 //	          until nothing of it is left:
 //	            parcels for other loops          handOverAll
 //	            waiting requests with room       serveQueues
-//	            paused publishers, read on       resumePublishers
+//	            paused connections, read on      resumePublishers
 //	            the oldest request's age is told settleOutstanding
 //	            closes                           closeAll
-//	            a write per dirty connection     flush
+//	            a write per dirty connection     write
 //	            laggards over the memory budget  settleMemory
 //	          what rate limits lent is paid      gate.EndTurn
 //	          the counts, once more              published.Publish
 //	          the next timer is armed            armTimer
 //
-// Invariants. Between turns no connection is dirty or closing, and the frames are empty: whatever
-// refers to them was written or copied. Closes are decided anywhere, and carried out only here, so
-// that a fan-out never walks over a connection that is going away under it. Whoever has received an
-// answer finds its message counted.
+// Invariants. Between turns no connection is closing. Unless the turn gives way (turn_work.go),
+// none is dirty and the frames are empty: whatever refers to them was written or copied. Closes
+// are decided anywhere, and carried out only here, so that a fan-out never walks over a connection
+// that is going away under it. Whoever has received an answer finds its message counted.
 //
-// Cost. Once a turn has encoded more than turnMax bytes, they are written early. An idle loop has
-// no turns.
+// Cost. Once a turn has encoded more than turnMax bytes, they are written early. What a turn may do
+// is bounded (turn_work.go). An idle loop has no turns.
 
 // begin starts a turn unless one is running: the clock is read once, and the turn's end is
 // scheduled.
@@ -44,18 +45,24 @@ func (l *Loop) begin() {
 	if l.inTurn {
 		return
 	}
+	l.startTurn()
+	l.driver.Schedule()
+}
+
+// startTurn reads the clock.
+func (l *Loop) startTurn() {
 	l.inTurn = true
 	l.time = l.driver.Now()
-	l.driver.Schedule()
+	l.measure(l.time.Ns, quantum)
 }
 
 // run ends a turn, or makes a whole one, when only the inbox or a timer called.
 func (l *Loop) run() {
 	if !l.inTurn {
-		l.inTurn = true
-		l.time = l.driver.Now()
+		l.startTurn()
 	}
 	l.drainInbox()
+	l.serveLeft()
 	l.wheel.Advance(l.time.Ms)
 	// Publish the counts before the flush: whoever has received an answer must find its message
 	// counted.
@@ -66,7 +73,7 @@ func (l *Loop) run() {
 		l.resumePublishers()
 		l.settleOutstanding()
 		l.closeAll()
-		l.flush()
+		l.write()
 		l.settleMemory() // may cut laggards: they are closed in the next round
 	}
 	if l.gate != nil {
@@ -77,14 +84,17 @@ func (l *Loop) run() {
 	if invariants {
 		l.checkInvariants()
 	}
+	if l.GivesWay() {
+		l.driver.Schedule()
+	}
 	l.inTurn = false
 	l.armTimer()
 }
 
 // unsettled says that the turn's end has made more to do.
 func (l *Loop) unsettled() bool {
-	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.dirty) > 0 || l.carried > 0 ||
-		l.serving()
+	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.prompt) > 0 || l.carried > 0 ||
+		len(l.dirty) > 0 && !l.writing && l.writesAll() || l.serving()
 }
 
 // Run is run for a driver: after a fault the next event still begins a turn of its own. Loop only.
@@ -103,17 +113,42 @@ func (l *Loop) closeAll() {
 	l.closing = l.closing[:0]
 }
 
+// write writes what is to leave now: all, or when the loop gives way, only connections that got
+// requests, or answers of their own and nothing else.
+func (l *Loop) write() {
+	l.flushPrompt()
+	if l.writing || l.writesAll() {
+		l.writePart()
+	}
+}
+
+// flushPrompt writes those that are not to wait.
+func (l *Loop) flushPrompt() {
+	for i := 0; i < len(l.prompt); i++ {
+		if c := l.prompt[i]; c.dirty == dirtyAnswers || c.dirty == dirtyPrompt {
+			c.dirty = clean
+			l.flushOne(c)
+		}
+	}
+	clear(l.prompt)
+	l.prompt = l.prompt[:0]
+}
+
 // flush writes every dirty connection once and forgets the turn's frames.
 func (l *Loop) flush() {
 	// A drained ring may append its gap notice and be dirty again.
-	for i := 0; i < len(l.dirty); i++ {
-		c := l.dirty[i]
-		c.dirty = false
-		l.flushOne(c)
+	for again := true; again; again = len(l.dirty) > 0 || len(l.prompt) > 0 {
+		l.flushPrompt()
+		for i := l.wrote; i < len(l.dirty); i++ {
+			c := l.dirty[i]
+			c.dirty = clean
+			l.flushOne(c)
+		}
+		clear(l.dirty)
+		l.dirty, l.wrote = l.dirty[:0], 0
 	}
-	clear(l.dirty)
-	l.dirty = l.dirty[:0]
 	l.turn.Reset()
+	l.since, l.writing = 0, false
 }
 
 // flushOne writes one connection. A fault of ours there costs that connection only: whatever it

@@ -69,6 +69,7 @@ type Connection struct {
 	MaxConcurrent              int // connections of all kinds
 	HeartbeatRetryTimeout      time.Duration
 	HeartbeatDeregisterTimeout time.Duration
+	StallTimeout               time.Duration // without a byte acknowledged, while it is not read
 	HandshakeTimeout           time.Duration // accept to established, TLS and HTTP included
 	OutboundBytes              int           // of one connection's outbound ring
 	OutboundMessages           int           // in one connection's outbound ring

@@ -67,6 +67,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		Connection: Connection{
 			MaxConcurrent: 100000, HeartbeatRetryTimeout: 30 * time.Second,
 			HeartbeatDeregisterTimeout: time.Minute, HandshakeTimeout: 10 * time.Second,
+			StallTimeout:  10 * time.Second,
 			OutboundBytes: 4 << 20, OutboundMessages: 65536,
 			OutboundOverflow: "drop", Backpressure: "off", BackpressureMax: 2 * time.Second,
 		},

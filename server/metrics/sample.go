@@ -11,7 +11,8 @@ type Sample struct {
 
 	Active, Outstanding, Queued int64
 	Charged, Paused             int64
-	Shed                        uint64
+	Owing, Filling              int64 // connections not read: for their answers, for an inbox
+	Shed, Stalled               uint64
 	Services, Subscriptions     int
 	LogDropped, LogUnread       uint64
 	Machine                     MachineSample

@@ -112,6 +112,10 @@ var Table = []Metric{
 
 	{"", "", "mb_deliveries_conflated_total", totalOf(Conflated)},
 	{"", "", "mb_publishers_paused", func(s *Sample) float64 { return float64(s.Paused) }},
+	{"", "", "mb_connections_owing", func(s *Sample) float64 { return float64(s.Owing) }},
+	{"", "", "mb_connections_filling", func(s *Sample) float64 { return float64(s.Filling) }},
+	{"", "", "mb_connections_stalled_total",
+		func(s *Sample) float64 { return float64(s.Stalled) }},
 	{"", "", "mb_publisher_pauses_total", totalOf(Pauses)},
 	{"", "", "mb_memory_charged_bytes", func(s *Sample) float64 { return float64(s.Charged) }},
 	{"", "", "mb_connections_shed_total", func(s *Sample) float64 { return float64(s.Shed) }},

@@ -9,6 +9,6 @@ const (
 
 	// streakMax bounds how many turns may follow one another only because the inbox filled again.
 	// gnet runs tasks that tasks queue before it polls; without a bound two loops that keep each
-	// other busy never read a socket.
-	streakMax = 8
+	// other busy never read a socket. A turn that gives way is never followed so.
+	streakMax = 4
 )

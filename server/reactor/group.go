@@ -32,7 +32,12 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 			g.discard()
 			return nil, fmt.Errorf("starting loop %d: %w", i, err)
 		}
-		l.Attach(r)
+		if r.epoll, err = findEpoll(r.nudge[0]); err != nil {
+			g.log.Warn("no socket can be left unread here: connections that do not read their "+
+				"answers are closed early, and connection.backpressure does nothing",
+				"error", err.Error())
+		}
+		l.Attach(r, err == nil)
 		g.reactors = append(g.reactors, r)
 	}
 	var err error
@@ -49,7 +54,7 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 // discard closes the pollers of loops that do not run.
 func (g *Group) discard() {
 	for _, r := range g.reactors {
-		_ = r.poller.Close() // its descriptors are gone in any case
+		r.close()
 	}
 }
 

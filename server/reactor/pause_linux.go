@@ -11,43 +11,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CanPause says whether a single socket can be left unread here.
-const CanPause = true
-
 // PauseReading implements broker.Socket: a silenced descriptor stays in gnet's epoll with no events
 // asked for. Errors and hang-ups are still reported.
 func (s *socket) PauseReading(paused bool) {
-	r := s.reactor
-	if r.epoll == 0 {
-		var err error
-		if r.epoll, err = findEpoll(int(s.fd), r.group.stall.epoll); err != nil {
-			r.group.complain("cannot leave a socket unread", err)
-			r.epoll = -1
-		}
-	}
-	if r.epoll < 0 {
-		return
-	}
 	ev := unix.EpollEvent{Fd: s.fd}
 	if !paused {
 		// As gnet's poller asks for (pkg/netpoll, ReadEvents).
 		ev.Events = unix.EPOLLIN | unix.EPOLLPRI
 	}
-	if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_MOD, int(s.fd), &ev); err != nil {
-		r.group.complain("cannot leave a socket unread", err)
+	if err := unix.EpollCtl(s.reactor.epoll, unix.EPOLL_CTL_MOD, int(s.fd), &ev); err != nil {
+		s.reactor.group.complain("cannot leave a socket unread", err)
 	}
 }
 
-// findEpoll returns the epoll descriptor, other than not, that watches fd: gnet's poller keeps its
-// own to itself.
-func findEpoll(fd, not int) (int, error) {
+// Unacked implements broker.Socket.
+func (s *socket) Unacked() int {
+	n, err := unix.IoctlGetInt(int(s.fd), unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// findEpoll returns the epoll descriptor that watches fd: gnet's poller keeps its own to itself. It
+// looks through all descriptors of the process, and so belongs to the start of the node.
+func findEpoll(fd int) (int, error) {
 	infos, err := filepath.Glob("/proc/self/fdinfo/*")
 	if err != nil {
 		return 0, err
 	}
 	for _, path := range infos {
 		epoll, err := strconv.Atoi(filepath.Base(path))
-		if err == nil && epoll != not && watches(path, fd) {
+		if err == nil && watches(path, fd) {
 			return epoll, nil
 		}
 	}

@@ -2,7 +2,11 @@
 
 package reactor
 
-// CanPause says whether a single socket can be left unread here.
-const CanPause = false
+import "errors"
 
 func (s *socket) PauseReading(bool) {}
+
+func (s *socket) Unacked() int { return 0 }
+
+// findEpoll fails: a single socket cannot be left unread here.
+func findEpoll(int) (int, error) { return 0, errors.New("there is no epoll") }

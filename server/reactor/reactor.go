@@ -26,24 +26,34 @@ type Reactor struct {
 	group  *Group
 	loop   *broker.Loop
 	timer  *time.Timer // calls Schedule when the wheel's next timer is due
-	yield  *time.Timer // calls Schedule after the sockets had their turn
 	finish queue.Func  // end, bound once
 	poller *netpoll.Poller
 	ended  chan struct{} // closed when the loop has stopped
+	nudge  [2]int        // a pipe, of which the poller watches the first end
+	epoll  int           // the poller's epoll descriptor
 
 	// Guarded by mu.
 	mu      sync.RWMutex // held for reading while something is given to the poller
 	stopped bool         // the poller takes nothing more
 
 	// Atomic.
-	armed atomic.Bool // a turn's end is queued
+	turn atomic.Int32 // turnState
 
 	// Owned by the loop.
 	guests map[int]Guest // who minds descriptors that are not connections, by descriptor
 	buf    []byte        // for one read
-	epoll  int           // the poller's epoll descriptor; 0 = not looked for, -1 = not found
-	streak int           // turns in a row that ended with a full inbox
+	streak int           // turns in a row without a look at the sockets
 }
+
+// turnState is where the loop's next turn stands.
+type turnState = int32
+
+const (
+	turnIdle   turnState = iota // nobody asked for one
+	turnQueued                  // its end is queued, or will be after a look at the sockets
+	turnRuns                    // it ends
+	turnAgain                   // and another was asked for meanwhile
+)
 
 // Guest minds a descriptor that is no connection of the node, or not yet.
 type Guest interface {
@@ -65,8 +75,10 @@ func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 	}
 	r.timer = time.AfterFunc(time.Hour, r.Schedule)
 	r.timer.Stop()
-	r.yield = time.AfterFunc(time.Hour, r.Schedule)
-	r.yield.Stop()
+	if err = r.openNudge(); err != nil {
+		_ = r.poller.Close()
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -92,7 +104,6 @@ func (r *Reactor) run() {
 // are left.
 func (r *Reactor) askToEnd() {
 	r.timer.Stop()
-	r.yield.Stop()
 	r.post(func(any) error { return gnet.ErrEngineShutdown })
 }
 
@@ -109,6 +120,13 @@ func (r *Reactor) awaitEnd(ctx context.Context) bool {
 	default:
 		return false
 	}
+}
+
+// close gives back what the loop needs of the system. It runs no more.
+func (r *Reactor) close() {
+	_ = r.poller.Close() // its descriptors are gone in any case
+	_ = unix.Close(r.nudge[0])
+	_ = unix.Close(r.nudge[1])
 }
 
 // post has the loop call f between two looks at its sockets, or says that it has stopped. Any
@@ -160,13 +178,26 @@ func (r *Reactor) Call(ctx context.Context, f func()) {
 // Now implements broker.Driver.
 func (r *Reactor) Now() broker.Clock {
 	t := time.Now()
-	return broker.Clock{Ms: t.Sub(r.group.started).Milliseconds(), Unix: t.UnixMilli()}
+	since := t.Sub(r.group.started)
+	return broker.Clock{Ms: since.Milliseconds(), Ns: int64(since), Unix: t.UnixMilli()}
 }
 
 // Schedule implements broker.Driver.
 func (r *Reactor) Schedule() {
-	if r.armed.CompareAndSwap(false, true) && !r.post(r.finish) {
-		r.armed.Store(false)
+	for {
+		switch r.turn.Load() {
+		case turnIdle:
+			if r.turn.CompareAndSwap(turnIdle, turnQueued) {
+				r.post(r.finish)
+				return
+			}
+		case turnRuns:
+			if r.turn.CompareAndSwap(turnRuns, turnAgain) {
+				return
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -175,26 +206,42 @@ func (r *Reactor) ScheduleAt(ms int64) {
 	r.timer.Reset(time.Until(r.group.started.Add(time.Duration(ms) * time.Millisecond)))
 }
 
-// end is the end of a turn.
+// end is the end of a turn. If another was asked for meanwhile, that follows at once when only an
+// inbox has filled again, and after a look at the sockets when the loop gives way.
 func (r *Reactor) end() {
 	l := r.loop
-	if r.streak < streakMax {
-		r.armed.Store(false)
-		l.Run()
-		if r.armed.Load() {
-			r.streak++
-		} else {
-			r.streak = 0
-		}
+	r.turn.Store(turnRuns)
+	l.Run()
+	if r.turn.CompareAndSwap(turnRuns, turnIdle) {
+		r.streak = 0
 		return
 	}
-	// The bound is reached. armed stays true during this turn, so Schedule queues nothing and the
-	// poller looks at the sockets next. A wish made meanwhile (timer, another loop) was refused:
-	// yield repeats it after that.
+	r.turn.Store(turnQueued)
+	if r.streak++; r.streak < streakMax && !l.GivesWay() {
+		r.post(r.finish)
+		return
+	}
 	r.streak = 0
-	l.Run()
-	r.armed.Store(false)
-	r.yield.Reset(0)
+	_, _ = unix.Write(r.nudge[1], r.buf[:1]) // the pipe is empty
+}
+
+// openNudge has the poller watch a pipe: what is written there wakes it, but unlike a task only
+// together with the sockets.
+func (r *Reactor) openNudge() error {
+	if err := unix.Pipe(r.nudge[:]); err != nil {
+		return err
+	}
+	for _, fd := range r.nudge {
+		unix.CloseOnExec(fd)
+		_ = unix.SetNonblock(fd, true)
+	}
+	return r.watch(r.nudge[0])
+}
+
+// nudged ends a turn after the sockets that were ready with the pipe.
+func (r *Reactor) nudged() {
+	_, _ = unix.Read(r.nudge[0], r.buf[:1])
+	r.post(r.finish)
 }
 
 // event takes what the poller reports of one descriptor.
@@ -202,9 +249,11 @@ func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 	if s := r.group.sockets.get(fd); s != nil && s.reactor == r {
 		if over(ev) {
 			s.end(false)
-		} else {
+		} else if s.conn.Reads() {
 			r.read(s)
 		}
+	} else if fd == r.nudge[0] {
+		r.nudged()
 	} else if g := r.guests[fd]; g != nil {
 		g.Ready(r.buf)
 	}
@@ -213,11 +262,12 @@ func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 
 // read takes what has arrived for a connection.
 func (r *Reactor) read(s *socket) {
+	buf := r.buf[:r.loop.ReadSize(len(r.buf))]
 	for {
-		n, err := unix.Read(int(s.fd), r.buf)
+		n, err := unix.Read(int(s.fd), buf)
 		switch {
 		case n > 0:
-			s.conn.Receive(r.buf[:n])
+			s.conn.Receive(buf[:n])
 		case err == nil:
 			s.end(false)
 		case err == unix.EINTR:

@@ -19,6 +19,17 @@ type socket struct {
 	conn    broker.Conn
 }
 
+// Read implements broker.Socket.
+func (s *socket) Read() []byte {
+	buf := s.reactor.buf
+	for {
+		n, err := unix.Read(int(s.fd), buf)
+		if err != unix.EINTR {
+			return buf[:max(n, 0)]
+		}
+	}
+}
+
 // Write implements ringbuf.Writer.
 func (s *socket) Write(p []byte) (int, error) {
 	written := 0

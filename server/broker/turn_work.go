@@ -1,0 +1,250 @@
+package broker
+
+import (
+	"math"
+	"time"
+
+	"mbserver/ringbuf"
+	"mbserver/server/fair"
+)
+
+// Work: how long a loop may be at it before it looks at its sockets again.
+//
+// Purpose. Whatever clients send, whoever asks little is answered within milliseconds. A turn is
+// bounded by what it does, not by the bytes it has read: one message may be for a thousand readers.
+//
+// Outline. All that a turn does is counted in units, a delivery being one (spend). After so many of
+// them the clock is read (readClock), and when the quantum is over, the loop gives way: it looks at
+// its sockets, and goes on in its next turn. What arrives is taken at once while nothing is left
+// over; else only so much of it as each connection's share (Conn.Receive). The rest of what was
+// read is kept, charged, and its connection not read; it is put on a list and served in turn
+// (serveLeft). What other loops have sent (drainInbox) and requests that waited (serveQueues) have
+// a quantum each.
+//
+// Giving way does not write what was fanned out: a message to a thousand readers costs more to
+// write than to deliver, and a thousand messages hardly more than one. It is written when nothing
+// is left over, when the frames are full, or after flushDelay. A connection that got only answers
+// of its own is written at once. Writing gives way, too (writePart); meanwhile nothing is taken of
+// what is left over.
+//
+// Invariants. Each turn serves at least one of those that wait, of each kind. What is left over of
+// a connection is at most one read. A loop with something left over has a turn coming.
+//
+// Cost. An addition and a comparison for each message and each fan-out; a look at the clock for
+// each workLook units.
+const (
+	// quantum is how long a turn takes what arrives, and how long what is left over, in ns of the
+	// clock. What other loops sent, and requests that waited, have half of it each.
+	quantum = 2 * int64(time.Millisecond)
+
+	// workLook is bounds.workLook: units of work between two looks at the clock.
+	workLook = 256
+
+	// writeLook is bounds.writeLook: connections written between two looks at the clock.
+	writeLook = 16
+
+	// messageWork is what it takes to take a message, in deliveries; errorWork what it takes
+	// besides to answer it with an error.
+	messageWork = 8
+	errorWork   = 16
+
+	// share is how many units of a connection's input are taken at once, before the input that is
+	// left over; visit is how many of the latter are before the next connection has its turn: all
+	// that a read brings when it is cheap, so that what is alike is written together.
+	share = 128
+	visit = 32 << 10
+
+	// readBusy is how many bytes a read takes while the loop is busy.
+	readBusy = 8 << 10
+
+	// flushDelay is how long what was fanned out may wait for more, in ns of the clock.
+	flushDelay = 5 * int64(time.Millisecond)
+)
+
+// working is the work of the running turn, and what is left over for the next. Loop only.
+type working struct {
+	units   int              // done, of the kind at hand
+	look    int              // units at which the clock is read again
+	until   int64            // ns of the clock: the quantum's end
+	spent   bool             // it is over
+	left    fair.List[*Conn] // those with input left over, next one first
+	served  bool             // some of it was taken in this turn
+	writing bool             // what was fanned out is being written
+	wrote   int              // connections of the dirty list that were
+	since   int64            // ns of the clock: fanned-out frames wait since then; 0: none do
+}
+
+// measure begins a quantum of so many ns for another kind of work.
+func (l *Loop) measure(now, length int64) {
+	l.units, l.look, l.until, l.spent = 0, l.broker.workLook, now+length, false
+}
+
+// spend counts work that was done.
+func (l *Loop) spend(units int) {
+	if l.units += units; l.units >= l.look {
+		l.readClock()
+	}
+}
+
+// readClock finds out whether the quantum is over.
+func (l *Loop) readClock() {
+	l.look = l.units + l.broker.workLook
+	if simfaultBuild && strikes(simEndlessTurn) {
+		l.until = math.MaxInt64
+	}
+	if !l.spent {
+		l.spent = l.driver.Now().Ns >= l.until
+	}
+}
+
+// busy says that the loop has more to do than one quantum.
+func (l *Loop) busy() bool {
+	return l.left.First() != nil || l.writing || l.inTurn && l.spent
+}
+
+// ReadSize is how many bytes a read may take, most being what is possible: little when the loop is
+// busy, because what is left over of it is kept. Loop only.
+func (l *Loop) ReadSize(most int) int {
+	if l.busy() {
+		return min(readBusy, most)
+	}
+	return most
+}
+
+// GivesWay says that the turn has left work over, for after a look at the sockets. So it does when
+// it has just taken the last of that: who sends much will have sent more. Loop only.
+func (l *Loop) GivesWay() bool {
+	return l.served || l.writing || l.left.First() != nil || l.inbox.next < len(l.inbox.taken) ||
+		l.serving()
+}
+
+// keepRest keeps input of c that is not taken now. in is copied.
+func (c *Conn) keepRest(in []byte) {
+	p := c.pauseOf()
+	if p.rest == nil {
+		p.rest = ringbuf.NewShared(len(in))
+	}
+	p.rest.B = append(p.rest.B, in...)
+	if !p.stops() {
+		c.queueLeft()
+	}
+	c.recharge()
+}
+
+// queueLeft puts c on the list of those with input left over.
+func (c *Conn) queueLeft() {
+	if p := c.paused; !p.left {
+		p.left, p.units = true, 0
+		p.turn.Item = c
+		c.loop.left.Push(&p.turn)
+	}
+}
+
+// unqueueLeft takes c off that list.
+func (c *Conn) unqueueLeft() {
+	if p := c.paused; p.left {
+		c.loop.left.Remove(&p.turn)
+		p.left = false
+	}
+}
+
+// serveLeft takes input that is left over, of one connection after the other.
+func (l *Loop) serveLeft() {
+	// While the frames are written, nothing that would fill them is taken.
+	if l.served = l.left.First() != nil && !l.writing; !l.served {
+		return
+	}
+	l.measure(l.driver.Now().Ns, quantum)
+	for k := l.left.First(); k != nil && !l.spent; k = l.left.First() {
+		l.serveRest(k.Item)
+		if 4*l.turn.Len() > 3*turnMax {
+			l.writing = true // rather than to write the next one's messages in two parts
+			break
+		}
+	}
+}
+
+// serveRest takes what is left over of c's input, and then what has arrived since, until it has had
+// its turn or nothing is left; then c is read again.
+func (l *Loop) serveRest(c *Conn) {
+	p := c.paused
+	from, more := l.units, true
+	if p.rest != nil {
+		in := p.rest.B[p.at:]
+		l.guard(c, func() { in = c.receive(in, 1, visit-p.units) })
+		if p.at = len(p.rest.B) - len(in); len(in) == 0 {
+			p.rest.Release()
+			p.rest, p.at = nil, 0
+		}
+	}
+	for more && p.rest == nil && c.state == stateOpen && !p.stops() && !l.spent &&
+		p.units+l.units-from < visit {
+		in := c.sock.Read()
+		more = len(in) > 0
+		l.guard(c, func() { in = c.receive(in, 1, visit-p.units-(l.units-from)) })
+		if len(in) > 0 {
+			c.keepRest(in)
+		}
+	}
+	p.units += l.units - from
+	switch {
+	case c.state != stateOpen: // what is left is forgotten with c
+		c.unqueueLeft()
+		return
+	case p.stops() || p.told: // resumePublishers goes on
+		c.unqueueLeft()
+	case !more:
+		c.unqueueLeft()
+		c.readOn()
+	case p.units >= visit:
+		c.unqueueLeft()
+		c.queueLeft()
+	}
+	c.recharge()
+}
+
+// writesAll says whether what was fanned out is written now.
+func (l *Loop) writesAll() bool {
+	if !l.GivesWay() || l.framesFull() {
+		return true
+	}
+	now := l.driver.Now().Ns
+	if l.since == 0 {
+		l.since = now
+	}
+	return now-l.since >= flushDelay
+}
+
+// fill ends the taking of input because the turn has gathered as much as it may.
+func (l *Loop) fill() {
+	if l.turn.Len() > 2*turnMax {
+		l.flush() // there are very many connections, and each has sent its share
+		l.readClock()
+		return
+	}
+	l.writing, l.spent = true, true
+}
+
+// writePart writes what was fanned out, for a quantum; the rest is written in the next turn.
+func (l *Loop) writePart() {
+	l.writing = true
+	look := l.broker.writeLook
+	if len(l.dirty)-l.wrote > look {
+		l.measure(l.driver.Now().Ns, quantum)
+	}
+	for n := 1; l.wrote < len(l.dirty); n++ {
+		c := l.dirty[l.wrote]
+		l.wrote++
+		c.dirty = clean
+		l.flushOne(c)
+		if n%look == 0 && l.wrote < len(l.dirty) {
+			if l.readClock(); l.spent {
+				return
+			}
+		}
+	}
+	l.flush()
+}
+
+// framesFull says that the turn has gathered as much as it may.
+func (l *Loop) framesFull() bool { return l.turn.Len() > turnMax }
