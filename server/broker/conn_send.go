@@ -71,10 +71,12 @@ func (c *Conn) push(f ringbuf.Frame) {
 		c.flush(false)
 	}
 	c.out.Append(l.turn, f)
-	c.queueAnswer()
-	if c.out.Stalled() {
-		c.settleOwed()
+	if !c.out.Stalled() {
+		c.queueAnswer()
+		return
 	}
+	c.queuePrompt() // which writes nothing, and charges it
+	c.settleOwed()
 }
 
 // sendTo is send for a service of any loop. payload is text when it is known to be.
