@@ -42,7 +42,7 @@ type Conn struct {
 	// Owned by the loop.
 	dec      codec.Decoder
 	timer    wheel.Timer // heartbeat while open, the bound of lingering afterwards
-	heard    int64       // loop ms of the last message
+	heard    int64       // the loop's listened ms of the last bytes
 	subs     []subscription
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
@@ -53,6 +53,9 @@ type Conn struct {
 func (c *Conn) Receive(in []byte) {
 	l := c.loop
 	l.begin()
+	if len(in) > 0 {
+		c.hear()
+	}
 	l.guard(c, func() { c.receive(in) })
 	if c.charge != 0 || c.dec.Buffered() != 0 {
 		c.recharge()
@@ -77,17 +80,14 @@ func (c *Conn) receive(in []byte) {
 		case codec.None:
 			return
 		case codec.Binary, codec.Text:
-			c.hear()
 			l.crowded = nil // whatever filled an inbox before, it was not this message
 			l.dispatch(c, m.Data, m.Kind == codec.Text)
 			if l.crowded != nil {
 				l.hold(c)
 			}
 		case codec.Ping:
-			c.hear()
 			l.sendControl(c, codec.Pong, m.Data)
-		case codec.Pong:
-			c.hear()
+		case codec.Pong: // nobody asked for it
 		case codec.Close:
 			l.closeWS(c, codec.EchoCloseCode(m.Data), "")
 			return
@@ -98,9 +98,10 @@ func (c *Conn) receive(in []byte) {
 	}
 }
 
+// hear notes a sign of life: bytes of an unfinished message are one too.
 func (c *Conn) hear() {
 	l := c.loop
-	c.heard, c.beat = l.time.Ms, 0
+	c.heard, c.beat = l.listened(), 0
 	c.lastSeen.Store(l.time.Unix)
 }
 
@@ -176,7 +177,7 @@ func (c *Conn) resume() {
 }
 
 // Expire implements wheel.Expirer: a heartbeat is due, or the peer did not close in time.
-func (c *Conn) Expire(_ *wheel.Timer, now int64) {
+func (c *Conn) Expire(*wheel.Timer, int64) {
 	l := c.loop
 	l.guard(c, func() {
 		if c.state == stateLinger {
@@ -186,6 +187,6 @@ func (c *Conn) Expire(_ *wheel.Timer, now int64) {
 			c.abort()
 			return
 		}
-		c.checkHeartbeat(now)
+		c.checkHeartbeat()
 	})
 }

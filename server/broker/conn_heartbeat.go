@@ -12,15 +12,16 @@ func (c *Conn) armHeartbeat() {
 	retry, deregister := l.broker.heartbeatRetry, l.broker.heartbeatDeregister
 	at := c.heard + retry
 	if c.beat != 0 {
-		at += int64(c.beat)
+		at = min(at+int64(c.beat), l.listened()+max((deregister-retry)/listenTicks, 1))
 	}
-	l.wheel.Add(&c.timer, min(at, c.heard+deregister))
+	l.wheel.Add(&c.timer, min(at, c.heard+deregister)+l.absent)
 }
 
 // checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it
-// (protocol §8).
-func (c *Conn) checkHeartbeat(now int64) {
+// (protocol §8). Only time in which the loop listened to it counts.
+func (c *Conn) checkHeartbeat() {
 	l := c.loop
+	now := l.listened()
 	if c.paused != nil {
 		c.heard, c.beat = now, 0 // nobody listens to it: it is a paused publisher
 	}

@@ -48,6 +48,7 @@ type Loop struct {
 	publishing
 	requesting
 	turning
+	silence
 	sending
 	scratch
 }
@@ -72,7 +73,7 @@ type turning struct {
 	inTurn   bool
 	quiet    bool // what is delivered is a log line: its loss makes no other
 	time     Clock
-	armed    int64 // when ScheduleAt was last to call; in the past: nothing is armed
+	armed    int64 // when ScheduleAt was last to call; 0, or in the past: nothing is armed
 	turn     *ringbuf.Turn
 	dirty    []*Conn
 	closing  []*Conn

@@ -50,6 +50,7 @@ func (s *simulation) checkAlways() {
 	}
 	s.checkQueues()
 	s.checkFlow()
+	s.checkSilence()
 	s.checkCharges()
 	if int64(outstanding) != n.outstanding.Load() {
 		s.fail("%d requests in the loops, %d outstanding in the node",

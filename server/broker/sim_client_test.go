@@ -49,6 +49,7 @@ type simClient struct {
 
 	simFlow
 	simStream
+	simSilence
 }
 
 type simSub struct {
@@ -93,6 +94,7 @@ func (k *simClient) deliver(n int) {
 	k.arrived += n
 	k.s.say("%s: %d bytes arrive", k.name, n)
 	k.arrive(chunk)
+	k.noteSign()
 	k.checkTaken()
 }
 

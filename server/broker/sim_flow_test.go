@@ -75,6 +75,8 @@ func (s *simulation) arrange() {
 
 // runLoop gives loop i one turn.
 func (s *simulation) runLoop(i int) {
+	s.n.wake(s.n.loops[i])
+	s.noteUnread(i)
 	s.n.run(i)
 	s.ranAt[i] = s.n.loops[i].time.Ms
 	for _, k := range s.places {

@@ -82,6 +82,7 @@ var simEvents = []string{
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
 	"audited", "log line", "hole told in place", "went away with 1001",
+	"closed for silence", "stood still",
 }
 
 // simulation is one run.
@@ -236,6 +237,8 @@ func (s *simulation) act() {
 		by := []int64{1, 10, 100, 700}[s.random.IntN(4)]
 		s.say("the clock goes on by %d ms", by)
 		s.n.advance(by)
+	case dice < 36 && s.heartbeats && s.chance(20):
+		s.stop()
 	case dice < 36:
 		s.n.backgroundJob()
 	case k == nil:
@@ -262,10 +265,10 @@ func (s *simulation) connect(i int) {
 		testClient: s.n.connect(s.random.IntN(len(s.n.loops)), tr), s: s,
 		name: fmt.Sprintf("c%d", len(s.sessions)), last: make(map[string]int),
 		rejected: make(map[string]int), responses: make(map[string]int),
-		excused: s.heartbeats, // it may not be given its turn in time
 	}
 	k.Conn.dec = &simDecoder{k.Conn.dec, k}
 	k.startFlow()
+	k.startSilence()
 	s.places[i] = k
 	s.sessions = append(s.sessions, k)
 	s.say("%s connects by %s to loop %d", k.name, tr, k.loop.index)

@@ -45,7 +45,7 @@ func (l *Loop) begin() {
 		return
 	}
 	l.inTurn = true
-	l.time = l.driver.Now()
+	l.readClock()
 	l.driver.Schedule()
 }
 
@@ -53,7 +53,7 @@ func (l *Loop) begin() {
 func (l *Loop) run() {
 	if !l.inTurn {
 		l.inTurn = true
-		l.time = l.driver.Now()
+		l.readClock()
 	}
 	l.drainInbox()
 	l.wheel.Advance(l.time.Ms)
