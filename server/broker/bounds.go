@@ -96,7 +96,6 @@ type bounds struct {
 	heartbeatDeregister int64 // ms
 	backpressureMax     int64 // ms
 
-	maxConnections int64
 	maxOutstanding int64
 	queuedPerTopic int
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
@@ -119,7 +118,6 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
-		maxConnections:      int64(cfg.Connection.MaxConcurrent),
 		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
 		perService:          int32(cfg.Max.OutstandingPerService),

@@ -27,13 +27,14 @@ type Conn struct {
 	// service: with many idle connections none of it is in the processor's cache, and each line
 	// costs as much as the rest of the delivery.
 	sock       Socket
-	gap        *gap  // what was dropped and has not been told yet
-	charge     int64 // bytes of the node's memory budget
+	gap        *gap     // what was dropped and has not been told yet
+	lag        *laggard // what it is charged of the memory budget; nil: nothing
 	state      connState
 	dirty      bool
 	aborted    bool   // close without waiting for the peer
 	blocked    bool   // its socket, not its ring, is full; told to others as stalled
-	beat       uint32 // ms from heard to the last heartbeat sent, 0 = none since then
+	beats      uint16 // heartbeats sent since it was heard
+	unanswered uint16 // answers it is owed (conn_ended.go)
 	out        ringbuf.Outbound
 	parkedHere []*parkedPublish // publishes that wait for room in its ring, in order
 
@@ -57,7 +58,7 @@ func (c *Conn) Receive(in []byte) {
 		c.hear()
 	}
 	l.guard(c, func() { c.receive(in) })
-	if c.charge != 0 || c.dec.Buffered() != 0 {
+	if c.lag != nil || c.dec.Buffered() != 0 {
 		c.recharge()
 	}
 }
@@ -101,7 +102,7 @@ func (c *Conn) receive(in []byte) {
 // hear notes a sign of life: bytes of an unfinished message are one too.
 func (c *Conn) hear() {
 	l := c.loop
-	c.heard, c.beat = l.listened(), 0
+	c.heard, c.beats = l.listened(), 0
 	c.lastSeen.Store(l.time.Unix)
 }
 
@@ -140,7 +141,7 @@ func (c *Conn) flush(writable bool) {
 		c.noteReplaced()
 		c.tellGap(false)
 	}
-	if full || c.charge != 0 {
+	if full || c.lag != nil {
 		c.recharge()
 	}
 }

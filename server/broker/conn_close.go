@@ -42,6 +42,7 @@ func (c *Conn) abort() {
 func (c *Conn) abortSlow() {
 	c.releaseRing()
 	c.abort()
+	c.recharge()
 }
 
 // finishClose runs at the end of a turn for a connection whose close was decided during it.

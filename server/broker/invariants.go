@@ -30,8 +30,8 @@ func (l *Loop) checkInvariants() {
 		}
 		must(!c.dirty && c.state != stateClosing,
 			"%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
-		must(c.charge >= int64(c.out.Held()), "%v is charged %d bytes and holds %d",
-			c.id, c.charge, c.out.Held())
+		must(c.charge() >= int64(c.out.Held()), "%v is charged %d bytes and holds %d",
+			c.id, c.charge(), c.out.Held())
 		requests := int32(0)
 		for range c.requests.All() {
 			requests++

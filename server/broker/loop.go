@@ -31,9 +31,7 @@ type Loop struct {
 
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	shedding atomic.Bool  // shed was asked for
-	// largest is the largest charge of a connection, or more; after shed, of those of at least
-	// laggardMin.
-	largest atomic.Int64
+	laggards laggards     // who is charged; its own comments say what is whose
 
 	// Owned by the loop.
 	conns  []*Conn // by slot

@@ -8,10 +8,10 @@ package broker
 //
 // Outline. A loop always knows when it will be called at the latest: its alarm is set for its
 // wheel's next timer, and every open connection has one there. A turn that comes long after the
-// alarm (absenceMin) tells that the loop was away since then. The clock by which silence is measured
-// (listened) leaves that time out, and stands still for some more (graceMax), in which what has come
-// meanwhile is read. While a connection has been asked for a sign of life its timer is due several times
-// before the end (listenTicks), so an absence shows that begins in between.
+// alarm (absenceMin) tells that the loop was away since then. The clock by which silence is
+// measured (listened) leaves that time out, and stands still for some more (graceMax), in which
+// what has come meanwhile is read. While a connection has been asked for a sign of life its timer
+// is due several times before the end (listenTicks), so an absence shows that begins in between.
 //
 // Invariants. What is left of a connection's time only shrinks while the loop runs: an absence
 // that is not seen is shorter than the time to the next timer.

@@ -34,10 +34,10 @@ func (s *simulation) checkAlways() {
 			const notice = 1       // told in front of a full ring
 			const ringRecord = 80  // bytes, of which a message has one or two here
 			bytes, messages := c.out.Bytes(), c.out.Messages()
-			if held := c.out.Held(); !l.inTurn && int64(held) > c.charge || held > 16<<10+
+			if held := c.out.Held(); !l.inTurn && int64(held) > c.charge() || held > 16<<10+
 				2*(n.limits.Bytes+answer+ringRecord*2*(n.limits.Messages+notice)) {
 				s.fail("%s holds %d bytes for %d that wait, and is charged %d",
-					c.id, held, bytes, c.charge)
+					c.id, held, bytes, c.charge())
 			}
 			if bytes > n.limits.Bytes+answer || messages > n.limits.Messages+notice {
 				s.fail("%s in state %d: %d bytes and %d messages wait, limits are %+v",

@@ -65,8 +65,7 @@ func (s *simulation) arrange() {
 	s.pausing = s.n.pause // not every system can
 	if s.memory {
 		// Less than a configuration may ask for.
-		s.n.budget.high = int64(20_000 + s.random.IntN(60_000))
-		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
+		s.n.budget.set(int64(40_000 + s.random.IntN(160_000)))
 	}
 	if s.logs {
 		s.n.onLine = s.logged
@@ -266,16 +265,17 @@ func (s *simulation) checkCharges() {
 			if c == nil {
 				continue
 			}
-			sum += c.charge
+			sum += c.charge()
 			for _, p := range c.parkedHere {
 				if !waiting[p] {
 					waiting[p] = true
 					sum += bodyCharge(p.body)
 				}
 			}
-			if c.paused != nil && c.paused.rest != nil && c.charge < bodyCharge(c.paused.rest) {
+			if c.paused != nil && c.paused.rest != nil && !c.aborted &&
+				c.charge() < bodyCharge(c.paused.rest) {
 				s.fail("%s keeps %d unread bytes and is charged %d",
-					c.id, len(c.paused.rest.B), c.charge)
+					c.id, len(c.paused.rest.B), c.charge())
 			}
 		}
 		for _, q := range l.queues.busy {
@@ -293,7 +293,9 @@ func (s *simulation) checkCharges() {
 			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
 		}
 		total += l.charged.Load() + l.inbox.waiting.Load()
+		s.checkLaggards(l)
 	}
+	total += s.n.connections.Load() * connectionCharge
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
 	}
