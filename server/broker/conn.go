@@ -17,6 +17,7 @@ const (
 	stateOpen    connState = iota
 	stateClosing           // a close was decided in this turn: it takes and gets nothing more
 	stateLinger            // it has left the node; its last messages drain and its peer may close
+	stateEnded             // it has left the node, its peer came first; last answers drain
 	stateGone
 )
 
@@ -133,8 +134,11 @@ func (c *Conn) flush(writable bool) {
 		}
 	default:
 		c.setBlocked(false)
-		if c.state == stateLinger {
+		switch {
+		case c.state == stateLinger:
 			c.sock.CloseWrite()
+		case c.state == stateEnded && c.unanswered == 0:
+			c.abort()
 		}
 	}
 	if err == nil {
@@ -181,13 +185,13 @@ func (c *Conn) resume() {
 func (c *Conn) Expire(*wheel.Timer, int64) {
 	l := c.loop
 	l.guard(c, func() {
-		if c.state == stateLinger {
+		if c.state == stateOpen {
+			c.checkHeartbeat()
+		} else if c.state != stateClosing { // that has the end of the turn
 			if !c.out.Empty() {
 				l.broker.noteCut()
 			}
 			c.abort()
-			return
 		}
-		c.checkHeartbeat()
 	})
 }

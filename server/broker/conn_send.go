@@ -63,7 +63,7 @@ func (c *Conn) push(f ringbuf.Frame) (taken bool) {
 			c.flush(false)
 		}
 		if c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
-			if c.state == stateOpen {
+			if c.state == stateOpen || c.state == stateEnded {
 				l.warn(c, "closed: it does not read its answers")
 				c.abort()
 			}
@@ -75,15 +75,12 @@ func (c *Conn) push(f ringbuf.Frame) (taken bool) {
 	return true
 }
 
-// sendTo is send for a service of any loop. payload is text when it is known to be.
-func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
+// sendTo answers a service of any loop. payload is text when it is known to be.
+func (l *Loop) sendTo(s *service, header, payload []byte, text bool, kind answerKind) {
 	text = s.textFrame(text, payload)
 	if s.loop == l {
-		if c := l.connOf(s); c != nil {
-			if failure {
-				c.errors.Add(l.time.sec())
-			}
-			l.send(c, header, payload, text)
+		if c := l.askerOf(s); c != nil {
+			l.giveAnswer(c, header, payload, text, kind)
 		}
 		return
 	}
@@ -92,7 +89,7 @@ func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 	}
 	p := l.parcelFor(s.loop)
 	it := p.add(itemDirect)
-	it.to, it.text, it.failure = s, text, failure
+	it.to, it.text, it.answer = s, text, kind
 	p.copy(it, header, payload)
 	l.added(s.loop, p)
 }

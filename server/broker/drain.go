@@ -151,7 +151,10 @@ func (c *Conn) Cut() {
 	if c.state == stateOpen || !c.out.Empty() {
 		c.loop.broker.noteCut()
 	}
-	c.PeerClosed(false)
+	if c.PeerClosed(false) {
+		_, _ = c.out.Flush(c.loop.turn, c.sock, true) // what can be written yet
+		c.PeerClosed(true)
+	}
 }
 
 // noteCut counts a connection that the end of the node takes something from: nobody told it, or

@@ -359,7 +359,9 @@ func (k *testClient) send(msg string) { k.arrive(k.frame([]byte(msg), true)) }
 // hangUp ends the connection from the client's side.
 func (k *testClient) hangUp(reset bool) {
 	k.node.wake(k.loop)
-	k.Conn.PeerClosed(reset)
+	if !k.Conn.PeerClosed(reset) {
+		k.sock.closed = true // by the reactor
+	}
 }
 
 // unblock lets the socket take n more bytes, and tells the loop if it waits for that.

@@ -51,6 +51,7 @@ func (s *simulation) checkAlways() {
 	s.checkQueues()
 	s.checkFlow()
 	s.checkSilence()
+	s.checkEnded()
 	s.checkCharges()
 	if int64(outstanding) != n.outstanding.Load() {
 		s.fail("%d requests in the loops, %d outstanding in the node",
@@ -212,6 +213,9 @@ func (s *simulation) checkAnswers() {
 		}
 	}
 	for _, r := range s.requests {
+		if r.owed && !r.from.unsteady && r.answers != 1 {
+			s.fail("%s: %d answers to a requester that has ended its stream", r.key, r.answers)
+		}
 		if r.id != "" && r.from.alive() && r.answers != 1 {
 			s.fail("%s: %d answers", r.key, r.answers)
 		}
@@ -263,6 +267,9 @@ func (s *simulation) checkEmpty() {
 	if n.connections.Load() != 0 || n.registry.count() != 0 || n.trie.Count() != 0 {
 		s.fail("left behind: %d connections, %d services, %d subscriptions",
 			n.connections.Load(), n.registry.count(), n.trie.Count())
+	}
+	if left := n.Arrivals.Disconnected.Read(0).Total; left != uint64(len(s.sessions)) {
+		s.fail("%d disconnects of %d", left, len(s.sessions))
 	}
 	if n.charged() != 0 || n.paused.Load() != 0 {
 		s.fail("left behind: a charge of %d bytes, %d paused publishers",

@@ -50,6 +50,7 @@ type simClient struct {
 	simFlow
 	simStream
 	simSilence
+	simEnded
 }
 
 type simSub struct {
@@ -369,7 +370,7 @@ func (k *simClient) suffer() {
 		k.unblock(0, true)
 	case dice < 85:
 		k.s.say("%s's connection breaks", k.name)
-		k.excused = true
+		k.excused, k.unsteady = true, true
 		k.sock.err = errTestReset
 		k.s.totals["reset"]++
 	case dice < 90:
@@ -377,7 +378,7 @@ func (k *simClient) suffer() {
 		k.bye(true)
 	case dice < 95:
 		k.excused = true
-		k.bye(false)
+		k.askAndGo()
 	default:
 		k.vandalize()
 	}
@@ -385,13 +386,16 @@ func (k *simClient) suffer() {
 
 // bye ends the connection from the client's side.
 func (k *simClient) bye(reset bool) {
-	if k.ended || k.sock.paused && !reset {
+	if k.ended || !reset && (k.sock.paused || k.half) {
 		return // the end of a stream that is not read is not seen; a reset is
 	}
 	k.s.say("%s hangs up, reset = %v", k.name, reset)
 	k.hangUp(reset)
-	k.ended = true
-	k.sock.closed = true // by the reactor, when OnClose has returned
+	k.half, k.silent, k.outbox = true, true, nil
+	k.unsteady = k.unsteady || reset
+	if k.ended = k.sock.closed; !k.ended {
+		k.noteEnded()
+	}
 }
 
 // vandalize queues what loses the framing or, over WebSocket, says goodbye.

@@ -65,7 +65,7 @@ func (s *simulation) arrange() {
 	s.pausing = s.n.pause // not every system can
 	if s.memory {
 		// Less than a configuration may ask for.
-		s.n.budget.set(int64(40_000 + s.random.IntN(160_000)))
+		s.n.budget.set(int64(20_000 + s.random.IntN(150_000)))
 	}
 	if s.logs {
 		s.n.onLine = s.logged

@@ -59,6 +59,7 @@ type simRequest struct {
 	answers            int
 	outcome            string // "answer", or the error's code and reason
 	passed             int    // "error:" answers to a request without ID
+	owed               bool   // its requester has ended its stream, and is owed the answer
 }
 
 // simCall is one request on a system topic.
@@ -187,6 +188,7 @@ func (o *oracle) responded(k *simClient, r *simRequest, masked, payload string) 
 	o.s.say("%s responds to %s", k.name, masked)
 	if r != nil && r.target == k && r.right == "" {
 		r.right, r.rightAt = payload, k.loop.time.Ms
+		r.owed = r.id != "" && r.from.awaits(r)
 	}
 }
 
@@ -228,7 +230,9 @@ func (s *simulation) observePlace(i int) {
 	case k.sock.writeClosed && s.chance(30):
 		s.totals["lingered"]++
 		k.bye(false)
-		s.places[i] = nil
+		if k.ended {
+			s.places[i] = nil
+		}
 	}
 }
 

@@ -82,7 +82,7 @@ var simEvents = []string{
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
 	"audited", "log line", "hole told in place", "went away with 1001",
-	"closed for silence", "stood still",
+	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
 }
 
 // simulation is one run.

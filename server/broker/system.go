@@ -49,7 +49,10 @@ type reply struct {
 	header []byte
 }
 
-func (k *caller) later() reply { return reply{to: &k.c.service, header: bytes.Clone(k.header())} }
+func (k *caller) later() reply {
+	k.c.owe()
+	return reply{to: &k.c.service, header: bytes.Clone(k.header())}
+}
 
 // send delivers the answer to whoever asked, if it is still there. Any goroutine.
 func (r reply) send(payload []byte) {
@@ -62,7 +65,11 @@ func (k *caller) InBackground(compose func() []byte) bool {
 	// What the loop counted before this request is in the answer.
 	l.published.Publish(l.time.sec(), &l.counts)
 	r := k.later()
-	return l.broker.background.run(func() { r.send(compose()) })
+	if l.broker.background.run(func() { r.send(compose()) }) {
+		return true
+	}
+	k.c.settle() // it is refused at once
+	return false
 }
 
 // Register implements system.Caller.

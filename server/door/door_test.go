@@ -99,9 +99,9 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// Half handshakes take nobody's place: when there are as many as there may be, the oldest gives way,
-// of the newest's address first. It is told so. Who completes its handshake enters, and over TCP
-// everybody.
+// Half handshakes take nobody's place: when there are as many as there may be, the oldest gives
+// way, of the newest's address first. It is told so. Who completes its handshake enters, and over
+// TCP everybody.
 func TestHalfHandshakes(t *testing.T) {
 	h := open(t, func(c *config.Config) {
 		c.Loops, c.Connection.MaxConcurrent = 1, 6

@@ -201,7 +201,7 @@ func (r *Reactor) end() {
 func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 	if s := r.group.sockets.get(fd); s != nil && s.reactor == r {
 		if over(ev) {
-			s.end(false)
+			s.end(true)
 		} else {
 			r.read(s)
 		}
