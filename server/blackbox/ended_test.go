@@ -122,8 +122,8 @@ func TestS6_EndOfStream(t *testing.T) {
 	})
 }
 
-// What a ring holds is written after the end of its reader's stream, for as long as it reads; who is
-// owed nothing is closed at once, and everybody soon.
+// What a ring holds is written after the end of its reader's stream, for as long as it reads; who
+// is owed nothing is closed at once, and everybody soon.
 func TestS6_EndOfStreamIsBounded(t *testing.T) {
 	perTransport(t, patient, func(t *testing.T, n *node, transport string) {
 		target := n.dial(t, overTCP)
@@ -176,7 +176,9 @@ func TestS6_EndOfStreamIsBounded(t *testing.T) {
 		target.expectPayload("request:end.never:1.0.0:*", "q")
 		_ = reset.conn.SetLinger(0)
 		_ = reset.conn.Close()
-		eventually(t, "a reset ends all", func() bool { return n.counter(t, "mb_connections") == 2 })
+		eventually(t, "a reset ends all", func() bool {
+			return n.counter(t, "mb_connections") == 2
+		})
 	})
 }
 

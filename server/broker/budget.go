@@ -21,8 +21,9 @@ import (
 // smaller ones, until low is reached. The loop that has the largest anywhere cuts first.
 // Requests that would wait are refused meanwhile (overBudget), newcomers above full (crowded).
 //
-// Who is cut: laggards.go. A connection that makes the node hold nothing beyond itself never is:
-// high and low leave some room (spare) above base, however many connections there are.
+// Who is cut: laggards.go. A connection that makes the node hold nothing beyond itself never is,
+// and high and low leave the others some room (spare) whatever connections cost, and requests that
+// wait: nobody is cut for what others hold.
 //
 // Invariants. The charge is the sum of its parts at the end of every turn (the simulation checks
 // it), and zero when everybody has gone.
@@ -75,16 +76,20 @@ func (b *Broker) charged() int64 {
 	return total
 }
 
-// bounds are, in bytes, the charge beyond which laggards are cut and that down to which they are.
-func (b *Broker) budgetBounds() (high, low int64) {
-	u, base := &b.budget, b.base()
-	return max(u.high, base+u.spare), max(u.low, base+u.spare/budgetHigh*budgetLow)
+// shedBounds are, in bytes, the charge beyond which laggards are cut and that down to which they
+// are, where total is charged.
+func (b *Broker) shedBounds(total int64) (high, low int64) {
+	others := total
+	for _, l := range b.loops {
+		others -= l.lagging.Load()
+	}
+	u := &b.budget
+	return max(u.high, others+u.spare), max(u.low, others+u.spare/budgetHigh*budgetLow)
 }
 
-// overBudget says whether no more may be left waiting.
+// overBudget says whether no more requests may be left waiting.
 func (b *Broker) overBudget() bool {
-	high, _ := b.budgetBounds()
-	return b.charged() > high
+	return b.charged() > max(b.budget.high, b.base()+b.budget.spare)
 }
 
 // crowded says whether newcomers are refused.
@@ -120,13 +125,17 @@ func (c *Conn) recharge() {
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its
 // budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
-	if l.charge == l.charged.Load() {
+	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}
 	grown := l.charge > l.charged.Load()
-	l.charged.Store(l.charge)
+	l.publishCharge()
 	b := l.broker
-	if !grown || !b.overBudget() {
+	if !grown {
+		return
+	}
+	total := b.charged()
+	if high, _ := b.shedBounds(total); total <= high {
 		return
 	}
 	for _, other := range b.loops {
@@ -135,6 +144,12 @@ func (l *Loop) settleMemory() {
 		}
 	}
 	l.shed()
+}
+
+// publishCharge tells the other loops what this one holds.
+func (l *Loop) publishCharge() {
+	l.charged.Store(l.charge)
+	l.lagging.Store(l.laggards.charge)
 }
 
 // callShed has the loop shed in its next turn. Any goroutine.
@@ -150,7 +165,7 @@ func (l *Loop) shed() {
 	l.shedding.Store(false)
 	b := l.broker
 	total := b.charged()
-	high, low := b.budgetBounds()
+	high, low := b.shedBounds(total)
 	if total > high {
 		b.budget.cutting.Store(true)
 	}
@@ -173,7 +188,7 @@ func (l *Loop) shed() {
 		}
 		break
 	}
-	l.charged.Store(l.charge)
+	l.publishCharge()
 }
 
 // cut cuts a laggard, and returns the bytes that it is no longer charged.

@@ -30,6 +30,7 @@ type laggards struct {
 	settled [laggardClasses]fair.List[*laggard] // by class
 	fresh   [laggardClasses]fair.List[*laggard] // by the class that they are counted in
 	present uint64                              // bit n: class n has one
+	charge  int64                               // bytes, of all of them
 }
 
 const (
@@ -69,6 +70,7 @@ func (c *Conn) charge() int64 {
 func (s *laggards) note(c *Conn, held, now int64) (more int64) {
 	g := c.lag
 	more = held - c.charge()
+	s.charge += more
 	switch {
 	case held == 0 && g == nil:
 	case held == 0:

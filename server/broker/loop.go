@@ -30,6 +30,7 @@ type Loop struct {
 	serve     atomic.Bool  // services may have room for what waits here
 
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
+	lagging  atomic.Int64 // the laggards' part of it
 	shedding atomic.Bool  // shed was asked for
 	laggards laggards     // who is charged; its own comments say what is whose
 

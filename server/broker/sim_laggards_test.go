@@ -7,6 +7,7 @@ import "math/bits"
 func (s *simulation) checkLaggards(l *Loop) {
 	g := &l.laggards
 	charged, listed, present := 0, 0, uint64(0)
+	charge := int64(0)
 	for _, c := range l.conns {
 		if c == nil {
 			continue
@@ -15,6 +16,7 @@ func (s *simulation) checkLaggards(l *Loop) {
 			continue
 		}
 		charged++
+		charge += c.lag.charge
 		class := classOf(c.lag.charge)
 		if c.lag.fresh {
 			class = max(class-freshClasses, 1)
@@ -32,6 +34,10 @@ func (s *simulation) checkLaggards(l *Loop) {
 			listed++
 			present |= 1 << class
 		}
+	}
+	if charge != g.charge || !l.inTurn && charge != l.lagging.Load() {
+		s.fail("loop %d: laggards hold %d bytes, it says %d and %d",
+			l.index, charge, g.charge, l.lagging.Load())
 	}
 	if listed != charged || present != g.present ||
 		int(g.largest.Load()) != max(bits.Len64(present)-1, 0) {
