@@ -3,7 +3,7 @@ package codec
 import "strconv"
 
 // AppendHTTPError appends a complete HTTP/1.1 response after which the connection closes. body is
-// JSON on one line, or empty.
+// JSON on one line, or empty; fields are further header fields, as "Name: value".
 func AppendHTTPError(dst []byte, status int, body []byte, fields ...string) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)

@@ -112,7 +112,8 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 		t.Error(*fault)
 	}
 	eventually(t, "all of it is given back", func() bool {
-		return n.counter(t, "mb_connections") == 2 && n.counter(t, "mb_memory_charged_bytes") == alone
+		return n.counter(t, "mb_connections") == 2 &&
+			n.counter(t, "mb_memory_charged_bytes") == alone
 	})
 }
 
@@ -236,34 +237,13 @@ func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 		if refused == 0 || waiting+refused != count || waiting < count/3 {
 			t.Errorf("%d wait, %d were refused, of %d", waiting, refused, count)
 		}
-		// Newcomers enter, until what they cost is too much.
-		var newcomers []peer
-		defer func() {
+		newcomers, refusal := n.fill(t)
+		leave := func() {
 			for _, p := range newcomers {
 				_ = p.Close()
 			}
-		}()
-		var refusal frame
-		for refusal.data == nil {
-			p, err := n.connect(overTCP)
-			if err != nil {
-				t.Fatal(err)
-			}
-			newcomers = append(newcomers, p)
-			f, err := p.Recv(time.Now().Add(patience))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(f.data), "publish:system.initialize") {
-				refusal = f
-			}
-			if len(newcomers) > 16<<10 {
-				t.Fatal("nobody is refused")
-			}
 		}
-		if len(newcomers) < 1000 {
-			t.Errorf("%d newcomers entered", len(newcomers))
-		}
+		defer leave()
 		raw := newcomers[len(newcomers)-1]
 		m, err := parseMessage(refusal)
 		if err != nil {
@@ -294,9 +274,7 @@ func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 		target.expectPayload("request:hoard.test:1.0.0:*", large)
 		// The hoarder and the newcomers leave, and others enter.
 		_ = hoarder.peer.Close()
-		for _, p := range newcomers {
-			_ = p.Close()
-		}
+		leave()
 		eventually(t, "its requests are gone", func() bool {
 			return n.counter(t, "mb_requests_queued") == 0
 		})
@@ -305,4 +283,30 @@ func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 		})
 		n.dial(t, transport).none()
 	})
+}
+
+// fill opens connections until what they cost is too much for the node, and returns them, the one
+// that is refused last, with its refusal.
+func (n *node) fill(t *testing.T) (newcomers []peer, refusal frame) {
+	t.Helper()
+	for {
+		p, err := n.connect(overTCP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newcomers = append(newcomers, p)
+		f, err := p.Recv(time.Now().Add(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(f.data), "publish:system.initialize") {
+			if len(newcomers) < 1000 {
+				t.Errorf("%d newcomers entered", len(newcomers))
+			}
+			return newcomers, f
+		}
+		if len(newcomers) > 16<<10 {
+			t.Fatal("nobody is refused")
+		}
+	}
 }

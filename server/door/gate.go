@@ -87,7 +87,7 @@ func (g *gate) giveBack() {
 	g.door.broker.Release()
 }
 
-// room for one more visitor from an address: when that has its share of the handshakes, its oldest
+// makeRoom finds room for one more visitor from an address: when that has its share of the handshakes, its oldest
 // gives way; when the gate is full, who has been told why it may not enter, and then the oldest of
 // all. Never the newest: a handshake takes milliseconds, and one that takes longer is the least
 // likely to end.
