@@ -87,10 +87,10 @@ func (g *gate) giveBack() {
 	g.door.broker.Release()
 }
 
-// makeRoom finds room for one more visitor from an address: when that has its share of the handshakes, its oldest
-// gives way; when the gate is full, who has been told why it may not enter, and then the oldest of
-// all. Never the newest: a handshake takes milliseconds, and one that takes longer is the least
-// likely to end.
+// makeRoom finds room for one more visitor from an address: when that has its share of the
+// handshakes, its oldest gives way; when the gate is full, who has been told why it may not enter,
+// and then the oldest of all. Never the newest: a handshake takes milliseconds, and one that takes
+// longer is the least likely to end.
 func (g *gate) makeRoom(from netip.Addr) {
 	if g.shares.Count(from) >= max(g.door.most/addressShare, 2) {
 		g.shares.First(from).Item.giveWay()
