@@ -3,8 +3,8 @@ package codec
 import "strconv"
 
 // AppendHTTPError appends a complete HTTP/1.1 response after which the connection closes. body is
-// JSON on one line, or empty.
-func AppendHTTPError(dst []byte, status int, body []byte) []byte {
+// JSON on one line, or empty; fields are further header fields, as "Name: value".
+func AppendHTTPError(dst []byte, status int, body []byte, fields ...string) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
@@ -17,6 +17,9 @@ func AppendHTTPError(dst []byte, status int, body []byte) []byte {
 		dst = append(dst, "\r\nWWW-Authenticate: Bearer"...)
 	case 426: // RFC 9110 §15.5.22: "MUST send an Upgrade header field"; RFC 6455 §4.4
 		dst = append(dst, "\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"...)
+	}
+	for _, field := range fields {
+		dst = append(append(dst, "\r\n"...), field...)
 	}
 	dst = append(dst, "\r\n\r\n"...)
 	return append(dst, body...)

@@ -3,6 +3,8 @@ package blackbox
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -43,6 +45,7 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	n := startNode(t, append(patient[:2:2], memory, "logging.level=error")...)
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
 	service.subscribe("request", "polite.ask")
+	alone := n.counter(t, "mb_memory_charged_bytes")
 
 	crowd := greedyCrowd{n: n, stop: make(chan struct{})}
 	crowd.start(pairs)
@@ -109,7 +112,8 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 		t.Error(*fault)
 	}
 	eventually(t, "all of it is given back", func() bool {
-		return n.counter(t, "mb_connections") == 2 && n.counter(t, "mb_memory_charged_bytes") == 0
+		return n.counter(t, "mb_connections") == 2 &&
+			n.counter(t, "mb_memory_charged_bytes") == alone
 	})
 }
 
@@ -248,4 +252,76 @@ func TestOverload_MemoryOfWaitingRequests(t *testing.T) {
 			return n.counter(t, "mb_memory_charged_bytes") < 1<<16
 		})
 	})
+}
+
+// Beyond 60 % of its memory, what connections cost by themselves included, the node lets nobody in,
+// says why, and goes on for who is there. When it is within again, everything is as before.
+func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
+	settings := []string{"memory.limit=16777216"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+		other := n.dial(t, transport)
+		newcomers, refusal := n.fill(t)
+		leave := func() {
+			for _, p := range newcomers {
+				_ = p.Close()
+			}
+		}
+		defer leave()
+		raw := newcomers[len(newcomers)-1]
+		m, err := parseMessage(refusal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.mustHead(t, "response:error:1.0.0")
+		if e := m.fault(t); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "memory" {
+			t.Errorf("got %v", m)
+		}
+		if _, err := raw.Recv(time.Now().Add(patience)); err == nil || isTimeout(err) {
+			t.Errorf("a refused connection stays: %v", err)
+		}
+		_, resp, err := dialWS("ws://"+n.ws+"/", nil)
+		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("over WebSocket: %v, %v", resp, err)
+		} else {
+			body, _ := io.ReadAll(resp.Body)
+			if !strings.Contains(string(body), `"reason":"memory"`) {
+				t.Errorf("over WebSocket: %s", body)
+			}
+		}
+		other.subscribe("publish", "still.here")
+		other.send("publish:still.here:1.0.0:"+idA, "yes")
+		other.expectPayload("publish:still.here:1.0.0:*", "yes")
+		other.expect("response:still.here:1.0.0:" + idA)
+		leave()
+		eventually(t, "there is room", func() bool {
+			return n.counter(t, "mb_memory_charged_bytes") < 1<<20
+		})
+		n.dial(t, transport).none()
+	})
+}
+
+// fill opens connections until what they cost is too much for the node, and returns them, the one
+// that is refused last, with its refusal.
+func (n *node) fill(t *testing.T) (newcomers []peer, refusal frame) {
+	t.Helper()
+	for {
+		p, err := n.connect(overTCP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newcomers = append(newcomers, p)
+		f, err := p.Recv(time.Now().Add(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(f.data), "publish:system.initialize") {
+			if len(newcomers) < 1000 {
+				t.Errorf("%d newcomers entered", len(newcomers))
+			}
+			return newcomers, f
+		}
+		if len(newcomers) > 16<<10 {
+			t.Fatal("nobody is refused")
+		}
+	}
 }

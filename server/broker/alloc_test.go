@@ -34,11 +34,9 @@ func quiet(clients ...*testClient) {
 func (k *testClient) again(msg string) func() {
 	frame := k.frame([]byte(msg), true)
 	in := make([]byte, len(frame))
-	l := k.loop
 	return func() {
 		copy(in, frame)
-		l.begin()
-		k.Conn.receive(in, math.MaxInt, math.MaxInt)
+		k.arrive(in)
 	}
 }
 
@@ -164,8 +162,7 @@ func TestHeartbeatAllocations(t *testing.T) {
 	t.Run("request", func(t *testing.T) { holdAtZero(t, func() { request(); n.settle(); runs++ }) })
 	t.Run("asked for", func(t *testing.T) {
 		holdAtZero(t, func() {
-			n.advance(n.heartbeatRetry + 1)
-			n.settle()
+			n.pass(n.heartbeatRetry + 1)
 			sign()
 			n.settle()
 			runs++

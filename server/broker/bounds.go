@@ -120,7 +120,6 @@ type bounds struct {
 	backpressureMax     int64 // ms
 	stallTimeout        int64 // ms
 
-	maxConnections int64
 	maxOutstanding int64
 	evictSlack     int64 // requests beyond it that stand until the loop of the oldest acts
 	queuedPerTopic int
@@ -151,7 +150,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		owedHigh:            ringbuf.Limits{Bytes: ring.Bytes / 2, Messages: ring.Messages / 2},
 		owedLow:             ringbuf.Limits{Bytes: ring.Bytes / 4, Messages: ring.Messages / 4},
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
-		maxConnections:      int64(cfg.Connection.MaxConcurrent),
+		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
 		waitTopics:          waitTopicsMax,
 		waitBytes:           int64(cfg.Memory.Limit) / waitShare,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,

@@ -43,6 +43,7 @@ type Broker struct {
 
 	// Any goroutine.
 	Arrivals    metrics.Connections // the door counts those that never came in
+	Arriving    atomic.Int64        // bytes that those hold which are in the door
 	Throttle    logging.Throttle    // for lines that clients can cause at will
 	registry    registry
 	spares      spares
@@ -56,7 +57,8 @@ type Broker struct {
 	unread      unread
 	queued      atomic.Int64  // requests that wait for a service with room
 	queuedBytes atomic.Int64  // what these are charged
-	connections atomic.Int64  // in the door and on the loops
+	connections atomic.Int64  // on the loops, and on their way there
+	places      atomic.Int64  // how many of those there may be
 	cut         atomic.Int64  // connections that the end of the node took something from
 	state       atomic.Int32  // state
 	empty       chan struct{} // a token when connections has come to zero
@@ -101,8 +103,8 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}
 	b.canPause = true
 	b.pause = cfg.Connection.Backpressure == config.BackpressurePause
-	b.budget.high = cfg.Memory.Limit / 100 * budgetHigh
-	b.budget.low = cfg.Memory.Limit / 100 * budgetLow
+	b.places.Store(int64(cfg.Connection.MaxConcurrent))
+	b.budget.set(cfg.Memory.Limit)
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails (crypto/rand)
 	b.id = codec.NewUUID(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))

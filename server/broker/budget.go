@@ -2,7 +2,6 @@ package broker
 
 import (
 	"log/slog"
-	"sort"
 	"sync/atomic"
 
 	"mbserver/ringbuf"
@@ -16,134 +15,200 @@ import (
 // Outline. Each connection is charged what it makes the node hold: the memory of a stalled ring,
 // which is at most twice what waits in it and a little (ringbuf's Held), a partial frame, bytes
 // kept while it is not read (recharge); a loop, besides, the requests and publishes that wait on
-// it; an inbox all that waits in it. A loop publishes its charge at the end of each turn
-// (settleMemory). When the sum over all loops passes budgetHigh and this loop's part has grown,
-// every loop cuts its largest laggards (shed) until budgetLow is reached. A loop spares those that
-// hold less than half of the largest anywhere: that one's loop cuts first. Newcomers and requests
-// that would wait are refused meanwhile (overBudget).
+// it; an inbox all that waits in it; the node what every connection costs, and what the door holds
+// (base). A loop publishes its charge at the end of each turn (settleMemory). When the sum
+// passes high and this loop's part has grown, every loop cuts its largest laggards (shed), and then
+// smaller ones, until low is reached. The loop that has the largest anywhere cuts first.
+// Requests that would wait are refused meanwhile (overBudget), newcomers above full (crowded).
+//
+// Who is cut: laggards.go. A connection that makes the node hold nothing beyond itself never is,
+// and high and low leave the others some room (spare) whatever connections cost, and requests that
+// wait: nobody is cut for what others hold.
 //
 // Invariants. The charge is the sum of its parts at the end of every turn (the simulation checks
 // it), and zero when everybody has gone.
 //
-// Cost. One comparison a turn while nothing changes; a sum over the loops when the charge grew; a
-// walk over the loop's connections only when it has to cut. The rest of the limit is for what the
-// charge does not see: the connections themselves, buffers that are pooled or larger than what is
-// in them (measured: half as much again), and what the collector has not come to yet.
+// Cost. One comparison a turn while nothing changes; a sum over the loops when the charge grew; at
+// most shedTurn cuts a turn, each found at once. The rest of the limit is for what the charge does
+// not see: buffers that are pooled or larger than what is in them (measured: half as much again),
+// and what the collector has not come to yet.
 const (
-	budgetHigh = 40 // per cent of memory.limit beyond which the largest laggards are cut
-	budgetLow  = 32 // per cent down to which they are
+	budgetFull  = 60 // per cent of memory.limit beyond which newcomers are refused
+	budgetHigh  = 40 // per cent beyond which the largest laggards are cut
+	budgetLow   = 32 // per cent down to which they are
+	budgetSpare = 10 // per cent that laggards may hold however much the connections cost
 
-	recordCharge  = 40       // bytes charged per buffer that waits beside its own
-	stalledCharge = 1 << 10  // bytes charged for watching a socket that is full
-	laggardMin    = 32 << 10 // bytes below which a connection is not worth cutting
+	recordCharge     = 40      // bytes charged per waiting message beside its own
+	stalledCharge    = 4 << 10 // bytes charged for having a backlog at all
+	connectionCharge = 1 << 10 // bytes charged for a connection; measured: 850 to 900
+
+	// shedTurn is how many connections a loop cuts in one turn.
+	shedTurn = 64
 )
 
 // budget is the node's budget. Any goroutine.
 type budget struct {
-	high, low int64 // immutable
+	full, high, low, spare int64 // bytes; immutable
 
 	// Atomic.
-	shed atomic.Uint64 // connections that were cut for it
+	shed    atomic.Uint64 // connections that were cut for it
+	cutting atomic.Bool   // high was passed, and low not reached since
 }
 
-// charged is, in bytes, what the loops hold as of their last turns, and their inboxes as of now.
+func (u *budget) set(limit int64) {
+	part := limit / 100
+	u.full, u.high, u.low, u.spare =
+		part*budgetFull, part*budgetHigh, part*budgetLow, part*budgetSpare
+}
+
+// base is, in bytes, what connections cost by themselves, and what arrivals hold.
+func (b *Broker) base() int64 {
+	return b.connections.Load()*connectionCharge + b.Arriving.Load()
+}
+
+// charged is, in bytes, what the loops hold as of their last turns, their inboxes as of now, and
+// base.
 func (b *Broker) charged() int64 {
-	total := int64(0)
+	total := b.base()
 	for _, l := range b.loops {
 		total += l.charged.Load() + l.inbox.waiting.Load()
 	}
 	return total
 }
 
-// overBudget says whether no more may be taken in.
-func (b *Broker) overBudget() bool { return b.charged() > b.budget.high }
+// shedBounds are, in bytes, the charge beyond which laggards are cut and that down to which they
+// are, where total is charged.
+func (b *Broker) shedBounds(total int64) (high, low int64) {
+	others := total
+	for _, l := range b.loops {
+		others -= l.lagging.Load()
+	}
+	u := &b.budget
+	return max(u.high, others+u.spare), max(u.low, others+u.spare/budgetHigh*budgetLow)
+}
+
+// overBudget says whether no more requests may be left waiting.
+func (b *Broker) overBudget() bool {
+	return b.charged() > max(b.budget.high, b.base()+b.budget.spare)
+}
+
+// crowded says whether newcomers are refused.
+func (b *Broker) crowded() bool { return b.charged() > b.budget.full }
+
+// held is, in bytes, what c makes the node hold beyond what every connection costs. One that has
+// been given up gives it back in this turn.
+func (c *Conn) held() int64 {
+	if c.state == stateGone || c.aborted {
+		return 0
+	}
+	held := int64(c.dec.Buffered())
+	if p := c.paused; p != nil {
+		if p.request.body != nil {
+			held += bodyCharge(p.request.body)
+		}
+		if p.rest != nil {
+			held += bodyCharge(p.rest)
+		}
+	}
+	if c.out.Stalled() {
+		held += int64(c.out.Held()) + stalledCharge
+	}
+	return held
+}
 
 // recharge notes what c holds now.
 func (c *Conn) recharge() {
-	held := int64(0)
-	if c.state != stateGone {
-		held = int64(c.dec.Buffered())
-		if p := c.paused; p != nil && p.request.body != nil {
-			held += bodyCharge(p.request.body)
-		}
-		if c.paused != nil && c.paused.rest != nil {
-			held += bodyCharge(c.paused.rest)
-		}
-		if c.out.Stalled() {
-			held += int64(c.out.Held()) + stalledCharge
-		}
-	}
 	l := c.loop
-	l.charge += held - c.charge
-	c.charge = held
-	if held > l.largest.Load() {
-		l.largest.Store(held)
-	}
+	l.charge += l.laggards.note(c, c.held(), l.time.Ms)
 }
 
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its
 // budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
-	if l.charge == l.charged.Load() {
+	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}
 	grown := l.charge > l.charged.Load()
-	l.charged.Store(l.charge)
+	l.publishCharge()
 	b := l.broker
-	if !grown || !b.overBudget() {
+	if !grown {
+		return
+	}
+	total := b.charged()
+	if high, _ := b.shedBounds(total); total <= high {
 		return
 	}
 	for _, other := range b.loops {
-		if other != l && other.charged.Load() > laggardMin && !other.shedding.Swap(true) {
-			other.call((*Loop).shed)
+		if other != l && other.laggards.largest.Load() > 0 {
+			other.callShed()
 		}
 	}
 	l.shed()
 }
 
-// shed cuts this loop's largest laggards, largest first, until the node is back within its budget
-// or only small ones are left.
+// publishCharge tells the other loops what this one holds.
+func (l *Loop) publishCharge() {
+	l.charged.Store(l.charge)
+	l.lagging.Store(l.laggards.charge)
+}
+
+// callShed has the loop shed in its next turn. Any goroutine.
+func (l *Loop) callShed() {
+	if !l.shedding.Swap(true) {
+		l.call((*Loop).shed)
+	}
+}
+
+// shed cuts this loop's largest laggards, largest first, until the node is back within its budget,
+// for as long as no other loop has larger ones.
 func (l *Loop) shed() {
 	l.shedding.Store(false)
 	b := l.broker
 	total := b.charged()
-	if total <= b.budget.high {
-		return
+	high, low := b.shedBounds(total)
+	if total > high {
+		b.budget.cutting.Store(true)
 	}
-	var laggards []*Conn
-	for _, c := range l.conns {
-		if c != nil && c.charge >= laggardMin {
-			laggards = append(laggards, c)
+	l.laggards.promote(l.time.Ms)
+	for n := 0; b.budget.cutting.Load(); n++ {
+		class := l.laggards.largest.Load()
+		larger := b.largerThan(class)
+		switch {
+		case total <= low:
+			b.budget.cutting.Store(false)
+		case larger != nil:
+			larger.callShed()
+		case class == 0: // nobody here or anywhere makes it hold anything
+			b.budget.cutting.Store(false)
+		case n == shedTurn:
+			l.callShed()
+		default:
+			total -= l.cut(l.laggards.first())
+			continue
 		}
+		break
 	}
-	sort.Slice(laggards, func(i, j int) bool { return laggards[i].charge > laggards[j].charge })
-	for ; len(laggards) > 0; laggards = laggards[1:] {
-		c := laggards[0]
-		l.largest.Store(c.charge)
-		if total <= b.budget.low {
-			break // back within the budget
-		}
-		if c.charge < b.largest()/2 {
-			break // a loop with a laggard twice as large cuts first
-		}
-		total -= c.charge
-		b.budget.shed.Add(1)
-		b.Throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
-			"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", c.charge)
-		c.abortSlow()
-	}
-	if len(laggards) == 0 {
-		l.largest.Store(0)
-	}
-	l.charged.Store(l.charge)
+	l.publishCharge()
 }
 
-// largest is the largest charge of any connection, as far as the loops have told.
-func (b *Broker) largest() (most int64) {
+// cut cuts a laggard, and returns the bytes that it is no longer charged.
+func (l *Loop) cut(c *Conn) int64 {
+	freed := c.charge()
+	l.broker.budget.shed.Add(1)
+	l.broker.Throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
+		"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", freed)
+	c.abortSlow()
+	return freed
+}
+
+// largerThan returns the loop whose laggards are the largest, if they are of a higher class.
+func (b *Broker) largerThan(class int32) (larger *Loop) {
 	for _, l := range b.loops {
-		most = max(most, l.largest.Load())
+		if at := l.laggards.largest.Load(); at > class {
+			class, larger = at, l
+		}
 	}
-	return most
+	return larger
 }
 
 // bodyCharge is what a buffer of its own costs.

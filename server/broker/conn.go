@@ -18,6 +18,7 @@ const (
 	stateOpen    connState = iota
 	stateClosing           // a close was decided in this turn: it takes and gets nothing more
 	stateLinger            // it has left the node; its last messages drain and its peer may close
+	stateEnded             // it has left the node, its peer came first; last answers drain
 	stateGone
 )
 
@@ -28,13 +29,14 @@ type Conn struct {
 	// service: with many idle connections none of it is in the processor's cache, and each line
 	// costs as much as the rest of the delivery.
 	sock       Socket
-	gap        *gap  // what was dropped and has not been told yet
-	charge     int64 // bytes of the node's memory budget
+	gap        *gap     // what was dropped and has not been told yet
+	lag        *laggard // what it is charged of the memory budget; nil: nothing
 	state      connState
 	dirty      dirt
 	aborted    bool   // close without waiting for the peer
 	blocked    bool   // its socket, not its ring, is full; told to others as stalled
-	beat       uint32 // ms from heard to the last heartbeat sent, 0 = none since then
+	beats      uint16 // heartbeats sent since it was heard
+	unanswered uint16 // answers it is owed (conn_ended.go)
 	out        ringbuf.Outbound
 	parkedHere []*parkedPublish // publishes that wait for room in its ring, in order
 
@@ -43,7 +45,7 @@ type Conn struct {
 	// Owned by the loop.
 	dec      codec.Decoder
 	timer    wheel.Timer // heartbeat while open, the bound of lingering afterwards
-	heard    int64       // loop ms of the last message
+	heard    int64       // the loop's listened ms of the last bytes
 	subs     []subscription
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
@@ -55,6 +57,9 @@ type Conn struct {
 func (c *Conn) Receive(in []byte) {
 	l := c.loop
 	l.begin()
+	if len(in) > 0 {
+		c.hear()
+	}
 	if c.paused == nil {
 		most := share
 		if !l.busy() {
@@ -65,7 +70,7 @@ func (c *Conn) Receive(in []byte) {
 	if len(in) > 0 && c.state == stateOpen {
 		c.keepRest(in)
 	}
-	if c.charge != 0 || c.dec.Buffered() != 0 {
+	if c.lag != nil || c.dec.Buffered() != 0 {
 		c.recharge()
 	}
 }
@@ -89,7 +94,6 @@ func (c *Conn) receive(in []byte, least, most int) (rest []byte) {
 		if m.Kind == codec.None {
 			return nil
 		}
-		c.hear()
 		c.receiveMessage(&m)
 		l.spend(messageWork)
 		if l.framesFull() {
@@ -120,9 +124,10 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	}
 }
 
+// hear notes a sign of life: bytes of an unfinished message are one too.
 func (c *Conn) hear() {
 	l := c.loop
-	c.heard, c.beat = l.time.Ms, 0
+	c.heard, c.beats = l.listened(), 0
 	c.lastSeen.Store(l.time.Unix)
 }
 
@@ -184,8 +189,11 @@ func (c *Conn) flush(writable bool) {
 		}
 	default:
 		c.setBlocked(false)
-		if c.state == stateLinger {
+		switch {
+		case c.state == stateLinger:
 			c.sock.CloseWrite()
+		case c.state == stateEnded && c.unanswered == 0:
+			c.abort()
 		}
 	}
 	if err == nil {
@@ -195,7 +203,7 @@ func (c *Conn) flush(writable bool) {
 			c.settleOwed()
 		}
 	}
-	if full || c.charge != 0 {
+	if full || c.lag != nil {
 		c.recharge()
 	}
 }
@@ -218,7 +226,7 @@ func (c *Conn) setBlocked(blocked bool) {
 		return
 	}
 	c.blocked = blocked
-	c.stalled.Store(blocked || c.state != stateOpen)
+	c.mark(markStalled, blocked || c.state != stateOpen)
 	if !blocked {
 		c.loop.offer(&c.service)
 	}
@@ -235,16 +243,16 @@ func (c *Conn) resume() {
 }
 
 // Expire implements wheel.Expirer: a heartbeat is due, or the peer did not close in time.
-func (c *Conn) Expire(_ *wheel.Timer, now int64) {
+func (c *Conn) Expire(*wheel.Timer, int64) {
 	l := c.loop
 	l.guard(c, func() {
-		if c.state == stateLinger {
+		if c.state == stateOpen {
+			c.checkHeartbeat()
+		} else if c.state != stateClosing { // that has the end of the turn
 			if !c.out.Empty() {
 				l.broker.noteCut()
 			}
 			c.abort()
-			return
 		}
-		c.checkHeartbeat(now)
 	})
 }

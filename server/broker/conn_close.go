@@ -16,7 +16,7 @@ func (c *Conn) closeLater() {
 		return
 	}
 	c.state = stateClosing
-	c.stalled.Store(true) // no more requests, though the trie knows it until the turn's end
+	c.mark(markStalled, true) // no more requests, though the trie knows it until the turn's end
 	l := c.loop
 	l.closing = append(l.closing, c)
 }
@@ -30,7 +30,7 @@ func (c *Conn) abort() {
 		c.closeLater()
 	case stateClosing:
 		c.aborted = true
-	case stateLinger:
+	case stateLinger, stateEnded:
 		c.aborted = true
 		l := c.loop
 		l.closing = append(l.closing, c)
@@ -42,6 +42,7 @@ func (c *Conn) abort() {
 func (c *Conn) abortSlow() {
 	c.releaseRing()
 	c.abort()
+	c.recharge()
 }
 
 // finishClose runs at the end of a turn for a connection whose close was decided during it.
@@ -56,6 +57,9 @@ func (c *Conn) finishClose() {
 		c.free()
 		return
 	}
+	if c.state == stateEnded {
+		return // its peer came first
+	}
 	c.state = stateLinger
 	l.wheel.Add(&c.timer, l.time.Ms+lingerTime.Milliseconds())
 	c.queueAnswer()
@@ -63,7 +67,7 @@ func (c *Conn) finishClose() {
 
 // leave removes every trace of the connection but its descriptor and what it still has to read.
 func (c *Conn) leave() {
-	if c.state == stateLinger {
+	if c.marked(markLeft) {
 		return
 	}
 	l := c.loop
@@ -80,7 +84,7 @@ func (c *Conn) leave() {
 	l.failRequestsOf(c)
 	c.dropParked()
 	c.forgetPause()
-	c.left.Store(true)
+	c.mark(markLeft, true)
 	l.broker.discardQueuedOf(&c.service)
 	c.gap = nil
 	c.dec.Release()
@@ -93,27 +97,23 @@ func (c *Conn) leave() {
 }
 
 // PeerClosed ends the connection, which the reactor reports. reset: the peer reads nothing more;
-// otherwise it has only ended its own stream and gets what this turn has for it. The caller closes
-// the descriptor afterwards. Loop only.
-func (c *Conn) PeerClosed(reset bool) {
+// otherwise it has only ended its own stream. stays says that there is something to write to it
+// yet: then its socket is not read any more, and closed by Socket.Close; else the caller closes it.
+// Loop only.
+func (c *Conn) PeerClosed(reset bool) (stays bool) {
 	l := c.loop
 	l.begin()
-	l.guard(nil, func() { c.peerClosed(reset) })
+	l.guard(nil, func() { stays = c.peerClosed(reset) })
+	return stays
 }
 
-func (c *Conn) peerClosed(reset bool) {
-	l := c.loop
-	if c.state == stateGone {
-		return
-	}
-	if !reset && !c.out.Empty() {
-		// A peer that has only shut its sending side still gets what this turn has for it.
-		c.tellOldest()
-		c.tellGap(true)
-		_, _ = c.out.Flush(l.turn, c.sock, true)
+func (c *Conn) peerClosed(reset bool) (stays bool) {
+	if c.state == stateGone || !reset && !c.aborted && c.peerEnded() {
+		return c.state != stateGone
 	}
 	c.leave()
 	c.free()
+	return false
 }
 
 // free frees the slot: from here on every handle to the connection is stale.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"math"
+
 	"mbserver/codec"
 	"mbserver/server/system"
 )
@@ -10,19 +12,20 @@ import (
 func (c *Conn) armHeartbeat() {
 	l := c.loop
 	retry, deregister := l.broker.heartbeatRetry, l.broker.heartbeatDeregister
-	at := c.heard + retry
-	if c.beat != 0 {
-		at += int64(c.beat)
+	at := c.heard + retry*int64(c.beats+1)
+	if c.beats > 0 {
+		at = min(at, l.listened()+max((deregister-retry)/listenTicks, 1))
 	}
-	l.wheel.Add(&c.timer, min(at, c.heard+deregister))
+	l.wheel.Add(&c.timer, min(at, c.heard+deregister)+l.absent)
 }
 
 // checkHeartbeat asks a silent service for a sign of life, and after the longer period closes it
-// (protocol §8).
-func (c *Conn) checkHeartbeat(now int64) {
+// (protocol §8). Only time in which the loop listened to it counts.
+func (c *Conn) checkHeartbeat() {
 	l := c.loop
+	now := l.listened()
 	if c.paused != nil {
-		c.heard, c.beat = now, 0 // nobody listens to it: it is a paused publisher
+		c.heard, c.beats = now, 0 // nobody listens to it: it is a paused publisher
 	}
 	silent := now - c.heard
 	switch {
@@ -30,8 +33,8 @@ func (c *Conn) checkHeartbeat(now int64) {
 		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
 		l.closeWS(c, codec.CloseGoingAway, "no heartbeat")
 		return
-	case silent-int64(c.beat) >= l.broker.heartbeatRetry:
-		c.beat = uint32(silent)
+	case silent >= l.broker.heartbeatRetry*int64(c.beats+1) && c.beats < math.MaxUint16:
+		c.beats++
 		l.sendNotice(c, system.HeartbeatRequest)
 	}
 	c.armHeartbeat()

@@ -51,7 +51,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	c.peer = peerOf(a.Remote)
 	c.capacity.Store(l.broker.perService)
 	c.lastSeen.Store(l.time.Unix)
-	c.heard = l.time.Ms
+	c.heard = l.listened()
 	if a.Transport == TransportWS {
 		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
 	} else {

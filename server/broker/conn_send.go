@@ -36,9 +36,13 @@ func (l *Loop) send(c *Conn, header, payload []byte, text bool) {
 func (l *Loop) tell(c *Conn, message []byte) { l.sendAs(c, message, nil, true, 0) }
 
 func (l *Loop) sendAs(c *Conn, header, payload []byte, text bool, flags ringbuf.Flags) {
-	if c.state != stateOpen {
-		return
+	if c.state == stateOpen {
+		l.sendAnyhow(c, header, payload, text, flags)
 	}
+}
+
+// sendAnyhow delivers to a connection that may have ended its stream (conn_ended.go).
+func (l *Loop) sendAnyhow(c *Conn, header, payload []byte, text bool, flags ringbuf.Flags) {
 	var m outgoing
 	m.header, m.payload, m.text = header, payload, text
 	m.audit = l.broker.audited()
@@ -79,15 +83,12 @@ func (c *Conn) push(f ringbuf.Frame) {
 	c.settleOwed()
 }
 
-// sendTo is send for a service of any loop. payload is text when it is known to be.
-func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
+// sendTo answers a service of any loop. payload is text when it is known to be.
+func (l *Loop) sendTo(s *service, header, payload []byte, text bool, kind answerKind) {
 	text = s.textFrame(text, payload)
 	if s.loop == l {
-		if c := l.connOf(s); c != nil {
-			if failure {
-				c.errors.Add(l.time.sec())
-			}
-			l.send(c, header, payload, text)
+		if c := l.askerOf(s); c != nil {
+			l.giveAnswer(c, header, payload, text, kind)
 		}
 		return
 	}
@@ -96,7 +97,7 @@ func (l *Loop) sendTo(s *service, header, payload []byte, text, failure bool) {
 	}
 	p := l.parcelFor(s.loop)
 	it := p.add(itemDirect)
-	it.to, it.text, it.failure = s, text, failure
+	it.to, it.text, it.answer = s, text, kind
 	p.copy(it, header, payload)
 	l.added(s.loop, p)
 }

@@ -151,7 +151,10 @@ func (c *Conn) Cut() {
 	if c.state == stateOpen || !c.out.Empty() {
 		c.loop.broker.noteCut()
 	}
-	c.PeerClosed(false)
+	if c.PeerClosed(false) {
+		_, _ = c.out.Flush(c.loop.turn, c.sock, true) // what can be written yet
+		c.PeerClosed(true)
+	}
 }
 
 // noteCut counts a connection that the end of the node takes something from: nobody told it, or
@@ -178,9 +181,11 @@ func (b *Broker) CutOff() int { return int(b.cut.Load() + b.connections.Load()) 
 // Any goroutine.
 func (b *Broker) Admit() (refusal string) {
 	switch {
-	case b.connections.Add(1) > b.maxConnections:
+	case b.connections.Add(1) > b.places.Load():
 		refusal = "connection_limit"
-	case b.overBudget():
+	case !b.accepting():
+		refusal = "draining"
+	case b.crowded():
 		refusal = "memory"
 	default:
 		return ""
@@ -212,5 +217,17 @@ func (b *Broker) LoopFor() *Loop {
 	return best
 }
 
-// GiveBack says that a connection of LoopFor does not come. Any goroutine.
+// LimitPlaces makes connections fewer than the configuration allows, because the process could not
+// have more. At least one may come. Any goroutine.
+func (b *Broker) LimitPlaces(most int64) {
+	b.places.Store(max(min(b.places.Load(), most), 1))
+}
+
+// Load is how many connections the loop has, or are on their way to it. Any goroutine.
+func (l *Loop) Load() int64 { return l.load.Load() }
+
+// Expect counts a connection on its way to the loop, as LoopFor does. Any goroutine.
+func (l *Loop) Expect() { l.load.Add(1) }
+
+// GiveBack says that a connection of LoopFor or Expect does not come. Any goroutine.
 func (l *Loop) GiveBack() { l.load.Add(-1) }

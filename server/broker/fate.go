@@ -49,7 +49,7 @@ func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
 	l.outstanding.drop(e) // e stays readable until the next take
 	name, _, _ := bytes.Cut(e.header, []byte{':'})
-	l.failTo(e.requester, l.entryHeader(e), codec.NoRouteFound,
+	l.failTo(e.requester, e.answerKind(), l.entryHeader(e), codec.NoRouteFound,
 		"the last service subscribed to this topic has left",
 		[]codec.Detail{codec.RawDetail("topic", name)})
 }
@@ -80,9 +80,10 @@ func (l *Loop) answered(e *entry, payload []byte, text bool) {
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
 		return
 	}
-	l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
+	kind := e.answerKind()
+	l.sendTo(e.requester, l.entryHeader(e), payload, text, kind)
 	if simfaultBuild && strikes(simDoubleAnswer) {
-		l.sendTo(e.requester, l.entryHeader(e), payload, text, false)
+		l.sendTo(e.requester, l.entryHeader(e), payload, text, kind)
 	}
 }
 

@@ -43,6 +43,9 @@ type testDriver struct {
 	node      *testNode
 	scheduled bool
 	at        int64 // when a turn was asked for, 0 = never
+	rang      int64 // when one was due that has not begun; 0 = none
+	woke      int64 // when the last one began
+	silence   silence
 }
 
 func (d *testDriver) Now() Clock {
@@ -51,14 +54,40 @@ func (d *testDriver) Now() Clock {
 }
 
 func (d *testDriver) Schedule()           { d.scheduled = true }
-func (d *testDriver) ScheduleAt(ms int64) { d.at = ms; d.ring() }
+func (d *testDriver) ScheduleAt(ms int64) { d.at, d.rang = ms, 0; d.ring() }
 
 // ring asks for the turn that is due.
 func (d *testDriver) ring() {
 	if d.at != 0 && d.at <= d.node.ms {
-		d.at, d.scheduled = 0, true
+		d.rang, d.at, d.scheduled = d.at, 0, true
 	}
 }
+
+// listened is what the node should take for the time in which it was there to hear its clients.
+func (d *testDriver) listened() int64 {
+	ahead := d.silence
+	ahead.pass(d.node.ms-d.woke, d.late())
+	return d.node.ms - ahead.absent
+}
+
+// wake notes that the loop's turn begins, if it is not in one.
+func (d *testDriver) wake(l *Loop) {
+	if l.inTurn {
+		return
+	}
+	d.silence.pass(d.node.ms-d.woke, d.late())
+	d.woke, d.rang = d.node.ms, 0
+}
+
+// late is how long ago, in ms, a turn was due that has not begun, when that is worth a mention.
+func (d *testDriver) late() int64 {
+	if d.rang == 0 || d.node.ms-d.rang < absenceMin {
+		return 0
+	}
+	return d.node.ms - d.rang
+}
+
+func (n *testNode) wake(l *Loop) { n.drivers[l.index].wake(l) }
 
 // newTestNode makes a node whose randomness comes from seed alone.
 func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Config)) *testNode {
@@ -144,6 +173,7 @@ func (f *faultLog) Handle(_ context.Context, r slog.Record) error {
 
 // run gives loop i one turn.
 func (n *testNode) run(i int) {
+	n.drivers[i].wake(n.loops[i])
 	n.drivers[i].scheduled = false
 	n.loops[i].run()
 }
@@ -165,6 +195,23 @@ func (n *testNode) advance(ms int64) {
 	n.ns += ms * int64(time.Millisecond)
 	for _, d := range n.drivers {
 		d.ring()
+	}
+}
+
+// pass lets ms go by, in which every turn comes when it is due.
+func (n *testNode) pass(ms int64) {
+	for end := n.ms + ms; ; {
+		next := end
+		for _, d := range n.drivers {
+			if d.at != 0 {
+				next = min(next, d.at)
+			}
+		}
+		n.advance(next - n.ms)
+		n.settle()
+		if next == end {
+			return
+		}
 	}
 }
 
@@ -288,6 +335,7 @@ func (n *testNode) connect(i int, t Transport) *testClient {
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
 	remote := netip.MustParseAddrPort("192.0.2.1:1")
 	k.Conn = new(Conn)
+	n.wake(l)
 	if !l.Open(k.Conn, &Arrival{Transport: t, Remote: remote}, k.sock) {
 		n.t.Fatal("the connection was not opened")
 	}
@@ -313,13 +361,21 @@ func (k *testClient) frame(msg []byte, text bool) []byte {
 }
 
 // arrive hands bytes to the connection, as the reactor does. They are overwritten.
-func (k *testClient) arrive(b []byte) { k.Conn.Receive(b) }
+func (k *testClient) arrive(b []byte) {
+	k.node.wake(k.loop)
+	k.Conn.Receive(b)
+}
 
 // send hands one whole text message to the connection.
 func (k *testClient) send(msg string) { k.arrive(k.frame([]byte(msg), true)) }
 
 // hangUp ends the connection from the client's side.
-func (k *testClient) hangUp(reset bool) { k.Conn.PeerClosed(reset) }
+func (k *testClient) hangUp(reset bool) {
+	k.node.wake(k.loop)
+	if !k.Conn.PeerClosed(reset) {
+		k.sock.closed = true // by the reactor
+	}
+}
 
 // unblock lets the socket take n more bytes, and tells the loop if it waits for that.
 func (k *testClient) unblock(n int, unlimited bool) {

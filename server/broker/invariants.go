@@ -32,8 +32,8 @@ func (l *Loop) checkInvariants() {
 		}
 		must((c.dirty == clean || gives && c.dirty == dirtyAll) && c.state != stateClosing,
 			"%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
-		must(c.charge >= int64(c.out.Held()), "%v (dirty %v) is charged %d and holds %d",
-			c.id, c.dirty, c.charge, c.out.Held())
+		must(c.charge() >= int64(c.out.Held()), "%v (dirty %v) is charged %d and holds %d",
+			c.id, c.dirty, c.charge(), c.out.Held())
 		requests := int32(0)
 		for range c.requests.All() {
 			requests++

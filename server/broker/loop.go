@@ -31,10 +31,9 @@ type Loop struct {
 	serve     atomic.Bool  // subscriptions changed: what waits here is to be looked up again
 
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
+	lagging  atomic.Int64 // the laggards' part of it
 	shedding atomic.Bool  // shed was asked for
-	// largest is the largest charge of a connection, or more; after shed, of those of at least
-	// laggardMin.
-	largest atomic.Int64
+	laggards laggards     // who is charged; its own comments say what is whose
 
 	// Owned by the loop.
 	conns  []*Conn // by slot
@@ -50,6 +49,7 @@ type Loop struct {
 	requesting
 	turning
 	working
+	silence
 	sending
 	scratch
 }
@@ -75,7 +75,7 @@ type turning struct {
 	inTurn   bool
 	quiet    bool // what is delivered is a log line: its loss makes no other
 	time     Clock
-	armed    int64 // when ScheduleAt was last to call; in the past: nothing is armed
+	armed    int64 // when ScheduleAt was last to call; 0, or in the past: nothing is armed
 	turn     *ringbuf.Turn
 	dirty    []*Conn // with something to write
 	prompt   []*Conn // those not to wait for more

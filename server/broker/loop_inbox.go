@@ -99,10 +99,10 @@ func (l *Loop) Writable(slot, gen uint32) {
 	l.post(itemWritable, func(_ *parcel, it *item) { it.slot, it.gen = slot, gen })
 }
 
-// postDirect sends a complete message, header line and payload, to one service. Any goroutine.
+// postDirect sends an answer that is owed, header line and payload, to one service. Any goroutine.
 func (s *service) postDirect(header, payload []byte) {
 	s.loop.post(itemDirect, func(p *parcel, it *item) {
-		it.to, it.text = s, true
+		it.to, it.text, it.answer = s, true, answerOwed
 		p.copy(it, header, payload)
 	})
 }
@@ -224,11 +224,8 @@ func (l *Loop) receive(p *parcel, it *item) {
 	case itemWaits, itemGrant, itemReturn:
 		l.receiveRoom(it)
 	case itemDirect:
-		if c := l.connOf(it.to); c != nil {
-			if it.failure {
-				c.errors.Add(l.time.sec())
-			}
-			l.send(c, p.message(it), nil, it.text)
+		if c := l.askerOf(it.to); c != nil {
+			l.giveAnswer(c, p.message(it), nil, it.text, it.answer)
 		}
 	case itemWritable:
 		if int(it.slot) < len(l.conns) {

@@ -223,7 +223,7 @@ func TestInboxHoldsBackRequests(t *testing.T) {
 	if got != count || len(requester.messages()) != 0 {
 		t.Errorf("%d requests of %d came, and the requester was told something", got, count)
 	}
-	if requester.sock.paused || requester.Conn.charge != 0 {
-		t.Errorf("paused %v, charged %d", requester.sock.paused, requester.Conn.charge)
+	if requester.sock.paused || requester.Conn.charge() != 0 {
+		t.Errorf("paused %v, charged %d", requester.sock.paused, requester.Conn.charge())
 	}
 }

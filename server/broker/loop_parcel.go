@@ -58,10 +58,10 @@ type item struct {
 	kind      itemKind
 	text      bool // the message came as, or is, UTF-8 text
 	unaudited bool
-	failure   bool   // direct: an error that counts against the receiver
-	hops      uint8  // request: trip.hops
-	idLen     uint8  // request: bytes of its ID
-	topicLen  uint16 // request: bytes of its topic
+	answer    answerKind // direct
+	hops      uint8      // request: trip.hops; return: 1 when nothing waits there any more
+	idLen     uint8      // request: bytes of its ID
+	topicLen  uint16     // request: bytes of its topic
 
 	start, end uint32 // the message's place in the parcel's bytes, unless body has it
 

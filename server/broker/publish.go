@@ -36,7 +36,7 @@ func (l *Loop) publishAcked(c *Conn, h *codec.Header, r *route, header, payload 
 		l.acknowledge(c, h.Topic, h.Version, h.RequestID, r.total, dropped)
 		return
 	}
-	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
+	ref := l.acks.open(c, h, r.total, len(r.remote))
 	dropped := l.fanOut(r, header, payload, text, h.RequestID, ref)
 	l.acks.settle(l, ref, dropped)
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"mbserver/codec"
+	"mbserver/ringbuf"
 )
 
 // acks are the acknowledgements of this loop's publishers that wait for other loops to say what
@@ -29,7 +30,9 @@ type ackRef struct {
 }
 
 // open starts an acknowledgement that settles after the given number of other loops and this one.
-func (a *acks) open(s *service, h *codec.Header, subscribers, loops int) ackRef {
+func (a *acks) open(c *Conn, h *codec.Header, subscribers, loops int) ackRef {
+	c.owe()
+	s := &c.service
 	var slot uint32
 	if n := len(a.free); n > 0 {
 		slot = a.free[n-1]
@@ -59,9 +62,10 @@ func (a *acks) settle(l *Loop, ref ackRef, dropped int) {
 	if w.left--; w.left > 0 {
 		return
 	}
-	if c := l.connOf(w.publisher); c != nil {
+	if c := l.askerOf(w.publisher); c != nil {
 		l.acknowledge(c, w.header[:w.topicEnd], w.header[w.topicEnd:w.versionEnd],
 			w.header[w.versionEnd:], w.subscribers, w.dropped)
+		c.settle()
 	}
 	w.publisher = nil
 	w.gen++
@@ -78,5 +82,8 @@ func (a *acks) taken(l *Loop, it *item) {
 // acknowledge answers a publish that carried a request ID.
 func (l *Loop) acknowledge(c *Conn, topic, version, id []byte, subscribers, dropped int) {
 	l.answer = codec.AppendAck(l.answer[:0], subscribers, dropped)
-	l.send(c, l.headerLine(codec.Response, topic, version, id), l.answer, true)
+	if c.takesAnswers() {
+		header := l.headerLine(codec.Response, topic, version, id)
+		l.sendAnyhow(c, header, l.answer, true, ringbuf.Own)
+	}
 }

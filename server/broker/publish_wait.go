@@ -93,7 +93,7 @@ func (l *Loop) publishPatiently(
 	if l.broker.audited() {
 		original = string(h.RequestID)
 	}
-	ref := l.acks.open(&c.service, h, r.total, len(r.remote))
+	ref := l.acks.open(c, h, r.total, len(r.remote))
 	p := &parkedPublish{
 		ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original,
 	}

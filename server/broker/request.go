@@ -76,6 +76,9 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	q.requester, q.text, q.arrived = &c.service, text, l.time.Ms
 	q.deadline = q.arrived + timeout + 1 // arrival was up to 1 ms after the clock's tick
 	q.id, q.topic, q.version, q.payload = h.RequestID, h.Topic, h.Version, payload
+	if len(q.id) > 0 {
+		c.owe()
+	}
 	l.asking = c
 	l.assign(&q, name)
 	l.asking = nil

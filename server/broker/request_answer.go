@@ -37,9 +37,22 @@ func (l *Loop) entryHeader(e *entry) []byte {
 	return l.headerEnd(b)
 }
 
+// answerKind is what an answer to e is to its requester.
+func (e *entry) answerKind() answerKind {
+	if e.hasID {
+		return answerOwed
+	}
+	return 0
+}
+
 // failRequest answers a request that was not delivered.
 func (l *Loop) failRequest(q *request, code codec.Code, message string, details ...codec.Detail) {
-	l.failTo(q.requester, l.responseHeader(q.topic, q.version, q.id), code, message, details)
+	kind := answerKind(0)
+	if len(q.id) > 0 {
+		kind = answerOwed
+	}
+	header := l.responseHeader(q.topic, q.version, q.id)
+	l.failTo(q.requester, kind, header, code, message, details)
 }
 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without
@@ -50,19 +63,20 @@ func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...c
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	if e.hasID {
-		l.failTo(e.requester, l.entryHeader(e), code, message, details)
+		l.failTo(e.requester, answerOwed, l.entryHeader(e), code, message, details)
 	}
 }
 
 func (l *Loop) failTo(
-	s *service, header []byte, code codec.Code, message string, details []codec.Detail,
+	s *service, kind answerKind, header []byte,
+	code codec.Code, message string, details []codec.Detail,
 ) {
 	if code != codec.NoRouteFound { // that has a counter of its own
 		l.counts[metrics.MessageErrors]++
 		l.counts[metrics.RequestErrors]++
 	}
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
-	l.sendTo(s, header, l.answer, true, true)
+	l.sendTo(s, header, l.answer, true, kind|answerFailure)
 }
 
 // Expire implements wheel.Expirer: the deadline of a request has come.

@@ -67,7 +67,7 @@ func (l *Loop) choose(services []*service) (best *service) {
 	for _, s := range services {
 		n := s.outstanding.Load()
 		switch {
-		case !s.hasRoom(n) || s.waited.Load() && l.broker.queued.Load() > 0:
+		case !s.hasRoom(n) || s.marked(markWaited) && l.broker.queued.Load() > 0:
 		case best == nil || n < fewest:
 			best, fewest, ties = s, n, 1
 		case n == fewest:

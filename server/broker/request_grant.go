@@ -85,7 +85,7 @@ func (l *Loop) unlist(cs *candidates, places []fair.Link[*topicQueue], cost int6
 
 // waitFor tells the loop of s that requests wait here for it.
 func (l *Loop) waitFor(s *service) {
-	s.waited.Store(true)
+	s.mark(markWaited, true)
 	if s.loop == l {
 		l.waitedFor(s, l)
 		return
@@ -109,7 +109,7 @@ func (l *Loop) waitedFor(s *service, from *Loop) {
 	if !slices.Contains(a.loops, from) {
 		a.loops = append(a.loops, from)
 	}
-	s.waited.Store(true) // it may have been given up meanwhile
+	s.mark(markWaited, true) // it may have been given up meanwhile
 	l.offer(s)
 }
 
@@ -117,7 +117,7 @@ func (l *Loop) waitedFor(s *service, from *Loop) {
 func (l *Loop) freed(s *service) {
 	s.outstanding.Add(-1)
 	switch {
-	case !s.waited.Load():
+	case !s.marked(markWaited):
 	case s.loop == l:
 		l.offer(s)
 	default:
@@ -225,7 +225,7 @@ func (l *Loop) forgetAwaited(s *service) {
 		a.loops = nil
 		delete(l.awaited, s)
 	}
-	s.waited.Store(false)
+	s.mark(markWaited, false)
 }
 
 // useGrant serves up to n requests that wait for s, which has been reserved for them, and returns
@@ -255,7 +255,7 @@ func (l *Loop) serveOne(t *topicQueue, s *service) bool {
 		l.expired(e)
 		return false
 	}
-	if e.requester.left.Load() {
+	if e.requester.marked(markLeft) {
 		l.outstanding.drop(e)
 		return false
 	}
@@ -332,7 +332,10 @@ func (b *Broker) wakeQueues() {
 func (l *Loop) sendRoom(s *service, kind itemKind, n int, done bool) {
 	p := l.parcelFor(s.loop)
 	it := p.add(kind)
-	it.to, it.slot, it.number, it.failure = s, uint32(l.index), uint64(n), done
+	it.to, it.slot, it.number = s, uint32(l.index), uint64(n)
+	if done {
+		it.hops = 1
+	}
 	l.added(s.loop, p)
 }
 
@@ -346,6 +349,6 @@ func (l *Loop) receiveRoom(it *item) {
 		left, done := l.useGrant(s, int(it.number))
 		l.sendRoom(s, itemReturn, left, done)
 	case itemReturn:
-		l.granted(s, l.broker.loops[it.slot], int(it.number), it.failure)
+		l.granted(s, l.broker.loops[it.slot], int(it.number), it.hops != 0)
 	}
 }

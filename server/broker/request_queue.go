@@ -78,7 +78,7 @@ func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
 	}
 	l.wheel.Add(&e.timer, q.deadline)
 	count := l.broker.outstanding.Add(1)
-	if q.requester.left.Load() {
+	if q.requester.marked(markLeft) {
 		// It left while this was on its way, and may have seen nothing to discard.
 		l.outstanding.drop(e)
 		return

@@ -161,7 +161,7 @@ func (o *outstanding) unbind(e *entry) {
 	s := &e.target.service
 	s.outstanding.Add(-1)
 	e.target = nil
-	if s.waited.Load() {
+	if s.marked(markWaited) {
 		o.loop.offer(s)
 	}
 }

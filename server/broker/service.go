@@ -26,12 +26,29 @@ type service struct {
 	outstanding atomic.Int32                   // requests it was chosen for and has not answered
 	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
 	queued      atomic.Int32                   // its own requests that wait for a service with room
-	waited      atomic.Bool                    // requests wait for its room: only grants take it
-	stalled     atomic.Bool                    // its socket takes nothing: it gets no requests
-	left        atomic.Bool                    // its connection has left the node
+	marks       atomic.Uint32                  // markStalled and its neighbours
 	profile     atomic.Pointer[system.Profile] // nil until registered
 	lastSeen    atomic.Int64                   // Unix ms of the last message
 	errors      metrics.Window                 // written by its loop only
+}
+
+// Marks of a service, in one word: an idle connection costs what its fields do.
+const (
+	markStalled uint32 = 1 << iota // its socket takes nothing: it gets no requests
+	markWaited                     // requests wait for its room: only grants take it
+	markLeft                       // its connection has left the node
+)
+
+// marked says whether s has the mark. Any goroutine.
+func (s *service) marked(m uint32) bool { return s.marks.Load()&m != 0 }
+
+// mark sets the mark or takes it away. Any goroutine.
+func (s *service) mark(m uint32, on bool) {
+	if on {
+		s.marks.Or(m)
+	} else {
+		s.marks.And(^m)
+	}
 }
 
 // peer is the address of a connection's other end, in half of the memory that netip takes. It has
@@ -53,7 +70,7 @@ func (s *service) Handle() (slot, gen uint32) { return s.slot, s.gen }
 // hasRoom says whether one more request may go to s, of which it has n.
 func (s *service) hasRoom(n int32) bool {
 	limit := s.capacity.Load()
-	return (limit == 0 || n < limit) && !s.stalled.Load()
+	return (limit == 0 || n < limit) && !s.marked(markStalled)
 }
 
 // textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to

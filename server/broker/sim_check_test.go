@@ -31,22 +31,7 @@ func (s *simulation) checkAlways() {
 				s.fail("%s was left behind by its loop: dirty = %v, state %d",
 					c.id, c.dirty, c.state)
 			}
-			const answer = 8 << 10 // past the largest list here; one answer always has its chance
-			const notice = 1       // told in front of a full ring
-			const ringRecord = 80  // bytes, of which a message has one or two here
-			s.checkOwed(c)
-			bytes, messages := c.out.Bytes(), c.out.Messages()
-			if held := c.out.Held(); !l.inTurn && int64(held) > c.charge ||
-				held > 16<<10+2*(bytes+answer+ringRecord*2*(n.limits.Messages+messages+notice)) {
-				s.fail("%s holds %d bytes for %d that wait, and is charged %d",
-					c.id, held, bytes, c.charge)
-			}
-			bytes -= c.out.OwnBytes()
-			messages -= c.out.OwnMessages()
-			if bytes > n.limits.Bytes+answer || messages > n.limits.Messages+notice {
-				s.fail("%s in state %d: %d bytes and %d messages wait, limits are %+v",
-					c.id, c.state, bytes, messages, n.limits)
-			}
+			s.checkRing(c)
 		}
 		if !l.inTurn && l.turn.Len() != 0 && !l.GivesWay() {
 			s.fail("loop %d left %d bytes in its frames", l.index, l.turn.Len())
@@ -54,6 +39,8 @@ func (s *simulation) checkAlways() {
 	}
 	s.checkQueues()
 	s.checkFlow()
+	s.checkSilence()
+	s.checkEnded()
 	s.checkCharges()
 	if int64(outstanding) != n.outstanding.Load() {
 		s.fail("%d requests in the loops, %d outstanding in the node",
@@ -78,6 +65,27 @@ func (s *simulation) checkAlways() {
 	if n.registry.count() != listed || n.trie.Count() != subscriptions {
 		s.fail("%d services of %d, %d subscriptions of %d",
 			n.registry.count(), listed, n.trie.Count(), subscriptions)
+	}
+}
+
+// checkRing holds what may wait in a ring, and what that may take.
+func (s *simulation) checkRing(c *Conn) {
+	n, l := s.n, c.loop
+	const answer = 8 << 10 // past the largest list here; one answer always has its chance
+	const notice = 1       // told in front of a full ring
+	const ringRecord = 80  // bytes, of which a message has one or two here
+	s.checkOwed(c)
+	bytes, messages := c.out.Bytes(), c.out.Messages()
+	if held := c.out.Held(); !l.inTurn && int64(held) > c.charge() ||
+		held > 16<<10+2*(bytes+answer+ringRecord*2*(n.limits.Messages+messages+notice)) {
+		s.fail("%s holds %d bytes for %d that wait, and is charged %d",
+			c.id, held, bytes, c.charge())
+	}
+	bytes -= c.out.OwnBytes()
+	messages -= c.out.OwnMessages()
+	if bytes > n.limits.Bytes+answer || messages > n.limits.Messages+notice {
+		s.fail("%s in state %d: %d bytes and %d messages wait, limits are %+v",
+			c.id, c.state, bytes, messages, n.limits)
 	}
 }
 
@@ -239,6 +247,9 @@ func (s *simulation) checkAnswers() {
 		}
 	}
 	for _, r := range s.requests {
+		if r.owed && !r.from.unsteady && r.answers != 1 {
+			s.fail("%s: %d answers to a requester that has ended its stream", r.key, r.answers)
+		}
 		if r.id != "" && r.from.alive() && r.answers != 1 {
 			s.fail("%s: %d answers", r.key, r.answers)
 		}
@@ -290,6 +301,9 @@ func (s *simulation) checkEmpty() {
 	if n.connections.Load() != 0 || n.registry.count() != 0 || n.trie.Count() != 0 {
 		s.fail("left behind: %d connections, %d services, %d subscriptions",
 			n.connections.Load(), n.registry.count(), n.trie.Count())
+	}
+	if left := n.Arrivals.Disconnected.Read(0).Total; left != uint64(len(s.sessions)) {
+		s.fail("%d disconnects of %d", left, len(s.sessions))
 	}
 	if n.charged() != 0 || n.paused.Load() != 0 {
 		s.fail("left behind: a charge of %d bytes, %d paused publishers",

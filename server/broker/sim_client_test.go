@@ -49,6 +49,8 @@ type simClient struct {
 
 	simFlow
 	simStream
+	simSilence
+	simEnded
 }
 
 type simSub struct {
@@ -93,6 +95,7 @@ func (k *simClient) deliver(n int) {
 	k.arrived += n
 	k.s.say("%s: %d bytes arrive", k.name, n)
 	k.arrive(chunk)
+	k.noteSign()
 	k.checkTaken()
 }
 
@@ -373,7 +376,7 @@ func (k *simClient) suffer() {
 		k.unblock(0, true)
 	case dice < 85:
 		k.s.say("%s's connection breaks", k.name)
-		k.excused = true
+		k.excused, k.unsteady = true, true
 		k.sock.err = errTestReset
 		k.s.totals["reset"]++
 	case dice < 90:
@@ -381,7 +384,7 @@ func (k *simClient) suffer() {
 		k.bye(true)
 	case dice < 95:
 		k.excused = true
-		k.bye(false)
+		k.askAndGo()
 	default:
 		k.vandalize()
 	}
@@ -389,13 +392,16 @@ func (k *simClient) suffer() {
 
 // bye ends the connection from the client's side.
 func (k *simClient) bye(reset bool) {
-	if k.ended || !k.Reads() && !reset {
+	if k.ended || !reset && (!k.Reads() || k.half) {
 		return // the end of a stream that is not read is not seen; a reset is
 	}
 	k.s.say("%s hangs up, reset = %v", k.name, reset)
 	k.hangUp(reset)
-	k.ended = true
-	k.sock.closed = true // by the reactor, when OnClose has returned
+	k.half, k.silent, k.outbox = true, true, nil
+	k.unsteady = k.unsteady || reset
+	if k.ended = k.sock.closed; !k.ended {
+		k.noteEnded()
+	}
 }
 
 // vandalize queues what loses the framing or, over WebSocket, says goodbye.

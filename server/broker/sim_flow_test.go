@@ -66,8 +66,7 @@ func (s *simulation) arrange() {
 	s.pausing = s.n.pause // not every system can
 	if s.memory {
 		// Less than a configuration may ask for.
-		s.n.budget.high = int64(20_000 + s.random.IntN(60_000))
-		s.n.budget.low = s.n.budget.high * budgetLow / budgetHigh
+		s.n.budget.set(int64(20_000 + s.random.IntN(150_000)))
 	}
 	s.n.tick = []int64{0, quantum / 8, quantum}[s.random.IntN(3)]
 	s.n.workLook = 1 + s.random.IntN(40)
@@ -80,6 +79,8 @@ func (s *simulation) arrange() {
 // runLoop gives loop i one turn.
 func (s *simulation) runLoop(i int) {
 	l := s.n.loops[i]
+	s.n.wake(l)
+	s.noteUnread(i)
 	l.units, l.look = 0, l.broker.workLook
 	s.n.run(i)
 	s.ranAt[i] = l.time.Ms
@@ -348,16 +349,17 @@ func (s *simulation) checkCharges() {
 			if c == nil {
 				continue
 			}
-			sum += c.charge
+			sum += c.charge()
 			for _, p := range c.parkedHere {
 				if !parked[p] {
 					parked[p] = true
 					sum += bodyCharge(p.body)
 				}
 			}
-			if c.paused != nil && c.paused.rest != nil && c.charge < bodyCharge(c.paused.rest) {
+			if c.paused != nil && c.paused.rest != nil && !c.aborted &&
+				c.charge() < bodyCharge(c.paused.rest) {
 				s.fail("%s keeps %d unread bytes and is charged %d",
-					c.id, len(c.paused.rest.B), c.charge)
+					c.id, len(c.paused.rest.B), c.charge())
 			}
 		}
 		for _, q := range l.queues.busy {
@@ -383,10 +385,12 @@ func (s *simulation) checkCharges() {
 			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
 		}
 		total += l.charged.Load() + l.inbox.waiting.Load()
+		s.checkLaggards(l)
 	}
 	if waiting != s.n.queuedBytes.Load() {
 		s.fail("what waits holds %d bytes, %d are counted", waiting, s.n.queuedBytes.Load())
 	}
+	total += s.n.connections.Load() * connectionCharge
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
 	}

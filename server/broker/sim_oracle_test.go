@@ -59,6 +59,7 @@ type simRequest struct {
 	answers            int
 	outcome            string // "answer", or the error's code and reason
 	passed             int    // "error:" answers to a request without ID
+	owed               bool   // its requester has ended its stream, and is owed the answer
 }
 
 // simCall is one request on a system topic.
@@ -117,7 +118,7 @@ func (k *simClient) hasRoom() bool {
 	if limit == 0 {
 		limit = k.s.perService
 	}
-	return k.listed() && !k.stalled.Load() && (limit == 0 || k.outstanding.Load() < limit)
+	return k.listed() && !k.marked(markStalled) && (limit == 0 || k.outstanding.Load() < limit)
 }
 
 // published applies a publish that the node has taken.
@@ -187,6 +188,7 @@ func (o *oracle) responded(k *simClient, r *simRequest, masked, payload string) 
 	o.s.say("%s responds to %s", k.name, masked)
 	if r != nil && r.target == k && r.right == "" {
 		r.right, r.rightAt = payload, k.loop.time.Ms
+		r.owed = r.id != "" && r.from.awaits(r)
 	}
 }
 
@@ -216,7 +218,7 @@ func (s *simulation) observePlace(i int) {
 	switch {
 	case k.sock.violation != "":
 		s.fail("%s: the socket was %s", k.name, k.sock.violation)
-	case !k.alive() && !k.excused && !k.shed() && !k.starved():
+	case !k.alive() && !k.excused && !k.shed() && !k.starved() && !k.silentTooLong():
 		s.fail("%s was closed for no reason", k.name)
 	case k.sock.closed:
 		if !k.ended {
@@ -228,7 +230,9 @@ func (s *simulation) observePlace(i int) {
 	case k.sock.writeClosed && s.chance(30):
 		s.totals["lingered"]++
 		k.bye(false)
-		s.places[i] = nil
+		if k.ended {
+			s.places[i] = nil
+		}
 	}
 }
 
@@ -257,7 +261,9 @@ func (s *simulation) received(k *simClient, m *testMessage) {
 		s.totals["delivery dropped"] += gap.Count
 		s.totals["delivery conflated"] += gap.Conflated
 	case m.Action == codec.Request && name == "system.heartbeat":
-		k.say("response:system.heartbeat:1.0.0\n{}", true, func() {})
+		if !k.mute {
+			k.say("response:system.heartbeat:1.0.0\n{}", true, func() {})
+		}
 	case name == "system.flow":
 		k.noteFlow(m)
 	case name == "system.message":

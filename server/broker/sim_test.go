@@ -83,6 +83,7 @@ var simEvents = []string{
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
+	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
 }
 
 // simulation is one run.
@@ -238,6 +239,8 @@ func (s *simulation) act() {
 		by := []int64{1, 10, 100, 700}[s.random.IntN(4)]
 		s.say("the clock goes on by %d ms", by)
 		s.n.advance(by)
+	case dice < 36 && s.heartbeats && s.chance(20):
+		s.stop()
 	case dice < 36:
 		s.n.backgroundJob()
 	case k == nil:
@@ -264,10 +267,10 @@ func (s *simulation) connect(i int) {
 		testClient: s.n.connect(s.random.IntN(len(s.n.loops)), tr), s: s,
 		name: fmt.Sprintf("c%d", len(s.sessions)), last: make(map[string]int),
 		rejected: make(map[string]int), responses: make(map[string]int),
-		excused: s.heartbeats, // it may not be given its turn in time
 	}
 	k.Conn.dec = &simDecoder{k.Conn.dec, k}
 	k.startFlow()
+	k.startSilence()
 	s.places[i] = k
 	s.sessions = append(s.sessions, k)
 	s.say("%s connects by %s to loop %d", k.name, tr, k.loop.index)

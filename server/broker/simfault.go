@@ -14,9 +14,11 @@ const (
 	simSkippedLimit    simfault = "skipped-limit"    // a message escapes the rate limits
 	simEndlessTurn     simfault = "endless-turn"     // a loop does not give way
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
+	simCountedAbsence  simfault = "counted-absence"  // the loop's own absence counts as silence
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simUnfairLane,
+	simCountedAbsence,
 }

@@ -18,7 +18,7 @@ import (
 func (l *Loop) system(c *Conn, h *codec.Header, name, payload []byte) {
 	l.caller = caller{c: c, h: *h}
 	defer func() { l.caller = caller{} }()
-	defer l.readClock() // it may have taken long
+	defer l.checkClock() // it may have taken long
 	if err := l.systemTopics.Serve(&l.caller, h, name, payload); err != nil {
 		l.fail(c, h, err.Code, err.Message, err.Details...)
 	}
@@ -50,7 +50,10 @@ type reply struct {
 	header []byte
 }
 
-func (k *caller) later() reply { return reply{to: &k.c.service, header: bytes.Clone(k.header())} }
+func (k *caller) later() reply {
+	k.c.owe()
+	return reply{to: &k.c.service, header: bytes.Clone(k.header())}
+}
 
 // send delivers the answer to whoever asked, if it is still there. Any goroutine.
 func (r reply) send(payload []byte) {
@@ -63,7 +66,11 @@ func (k *caller) InBackground(compose func() []byte) bool {
 	// What the loop counted before this request is in the answer.
 	l.published.Publish(l.time.sec(), &l.counts)
 	r := k.later()
-	return l.broker.background.run(func() { r.send(compose()) })
+	if l.broker.background.run(func() { r.send(compose()) }) {
+		return true
+	}
+	k.c.settle() // it is refused at once
+	return false
 }
 
 // Register implements system.Caller.

@@ -52,7 +52,7 @@ func (l *Loop) begin() {
 // startTurn reads the clock.
 func (l *Loop) startTurn() {
 	l.inTurn = true
-	l.time = l.driver.Now()
+	l.readClock()
 	l.measure(l.time.Ns, quantum)
 }
 

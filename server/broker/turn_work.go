@@ -14,8 +14,8 @@ import (
 // bounded by what it does, not by the bytes it has read: one message may be for a thousand readers.
 //
 // Outline. All that a turn does is counted in units, a delivery being one (spend). After so many of
-// them the clock is read (readClock), and when the quantum is over, the loop gives way: it looks at
-// its sockets, and goes on in its next turn. What arrives is taken at once while nothing is left
+// them the clock is read (checkClock), and when the quantum is over, the loop gives way: it looks
+// at its sockets, and goes on in its next turn. What arrives is taken at once while nothing is left
 // over; else only so much of it as each connection's share (Conn.Receive). The rest of what was
 // read is kept, charged, and its connection not read; it is put on a list and served in turn
 // (serveLeft). What other loops have sent (drainInbox) and requests that waited (serveQueues) have
@@ -82,12 +82,12 @@ func (l *Loop) measure(now, length int64) {
 // spend counts work that was done.
 func (l *Loop) spend(units int) {
 	if l.units += units; l.units >= l.look {
-		l.readClock()
+		l.checkClock()
 	}
 }
 
-// readClock finds out whether the quantum is over.
-func (l *Loop) readClock() {
+// checkClock finds out whether the quantum is over.
+func (l *Loop) checkClock() {
 	l.look = l.units + l.broker.workLook
 	if simfaultBuild && strikes(simEndlessTurn) {
 		l.until = math.MaxInt64
@@ -180,7 +180,9 @@ func (l *Loop) serveRest(c *Conn) {
 	for more && p.rest == nil && c.state == stateOpen && !p.stops() && !l.spent &&
 		p.units+l.units-from < visit {
 		in := c.sock.Read()
-		more = len(in) > 0
+		if more = len(in) > 0; more {
+			c.hear()
+		}
 		l.guard(c, func() { in = c.receive(in, 1, visit-p.units-(l.units-from)) })
 		if len(in) > 0 {
 			c.keepRest(in)
@@ -219,7 +221,7 @@ func (l *Loop) writesAll() bool {
 func (l *Loop) fill() {
 	if l.turn.Len() > 2*turnMax {
 		l.flush() // there are very many connections, and each has sent its share
-		l.readClock()
+		l.checkClock()
 		return
 	}
 	l.writing, l.spent = true, true
@@ -238,7 +240,7 @@ func (l *Loop) writePart() {
 		c.dirty = clean
 		l.flushOne(c)
 		if n%look == 0 && l.wrote < len(l.dirty) {
-			if l.readClock(); l.spent {
+			if l.checkClock(); l.spent {
 				return
 			}
 		}

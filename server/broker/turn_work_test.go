@@ -158,8 +158,8 @@ func TestLeftOverIsServedInTurn(t *testing.T) {
 		if have != 2*floodCount {
 			t.Errorf("%d: %d messages", i, have)
 		}
-		if !ks[i].Reads() || ks[i].charge != 0 {
-			t.Errorf("%d is read = %v, charged %d", i, ks[i].Reads(), ks[i].charge)
+		if !ks[i].Reads() || ks[i].charge() != 0 {
+			t.Errorf("%d is read = %v, charged %d", i, ks[i].Reads(), ks[i].charge())
 		}
 	}
 }

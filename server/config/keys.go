@@ -177,7 +177,7 @@ var keys = []Key{
 	{Name: "memory.limit", Env: "MEMORY_LIMIT", Unit: "bytes", kind: kindBytes, min: 16 << 20,
 		max: math.MaxInt64,
 		at:  func(c *Config) any { return &c.Memory.Limit },
-		Doc: "for rings, queues, inboxes and partial frames together"},
+		Doc: "for rings, queues, inboxes, partial frames and connections together"},
 	{Name: "admin.address", Env: "ADMIN_ADDRESS", Default: "127.0.0.1:3002", kind: kindString,
 		at: func(c *Config) any { return &c.Admin.Address },
 		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), " +

@@ -4,8 +4,24 @@ import "time"
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
-	// handshakesMax is how many arrivals may be in their handshake, or on their way out, at once.
-	handshakesMax = 4096
+	// visitorsMax is how many arrivals may be in the door at once: in their handshake, or hearing
+	// why they may not enter. Where files or memory are scarce they are fewer: a share of each
+	// (1/visitorFiles, 1/visitorMemory).
+	visitorsMax   = 4096
+	visitorFiles  = 4
+	visitorMemory = 16
+
+	// addressShare is which part (1/n) of the handshakes may be those of one address.
+	addressShare = 4
+
+	// visitorCharge is what a visitor costs in bytes, beside what it has sent; visitorMost is what
+	// it costs at most: a head of codec.MaxHandshake, in a slice that has grown to it.
+	visitorCharge = 1 << 10
+	visitorMost   = 12 << 10
+
+	// spareFiles is how many descriptors are left for others than clients: the admin listener's
+	// connections, files that are read.
+	spareFiles = 8
 
 	// acceptsMax is how many connections a listener takes before the loop looks at its others.
 	acceptsMax = 16
@@ -26,4 +42,15 @@ const (
 	// closePatience bounds closing the door. Whoever is in it has refusedTime, unless its loop is
 	// busy.
 	closePatience = 2 * refusedTime
+
+	// retryAfter is when a client may try again that came while the node goes away: by then a
+	// balancer has learned of it.
+	retryAfter = time.Second
 )
+
+// visitorsOf is how many visitors each of a node's gates may have, where the process may have so
+// much memory, in bytes, and so many open files.
+func visitorsOf(memory int64, files, gates int) int {
+	most := min(visitorsMax, files/visitorFiles, int(memory/visitorMemory/visitorMost))
+	return max(most/gates, 2)
+}

@@ -25,8 +25,11 @@ type Door struct {
 	log              *slog.Logger
 	handshakeTimeout time.Duration
 	listeners        []*listener
+	files            int   // that the process may have open
+	memory           int64 // memory.limit, in bytes
 
 	// Immutable after Open.
+	most  int     // visitors of each gate
 	gates []*gate // by loop; the first one's accepts
 
 	// Any goroutine.
@@ -42,6 +45,7 @@ func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error)
 		handshakeTimeout: cfg.Connection.HandshakeTimeout,
 		empty:            make(chan struct{}, 1),
 	}
+	d.files, d.memory = filesMax(), cfg.Memory.Limit
 	for _, l := range []struct {
 		transport broker.Transport
 		port      int
@@ -102,6 +106,9 @@ func (d *Door) Open(room *reactor.Group) (err error) {
 	for _, l := range d.broker.Loops() {
 		d.gates = append(d.gates, newGate(d, l, room.At(l)))
 	}
+	d.most = visitorsOf(d.memory, d.files, len(d.gates))
+	// Who finds no place is told so, as long as there is a descriptor to accept it with.
+	d.broker.LimitPlaces(int64(d.files - filesOpen() - d.most*len(d.gates) - spareFiles))
 	for _, l := range d.listeners {
 		d.log.Info("listening", "transport", l.transport.String(), "address", l.address.String())
 		l.gate = d.gates[0]
@@ -136,8 +143,15 @@ func (d *Door) Close(ctx context.Context) {
 	}
 }
 
-// leave counts one visitor less.
-func (d *Door) leave() {
+// come counts one visitor more, on its way to a gate.
+func (d *Door) come(to *gate) {
+	d.visitors.Add(1)
+	to.visitors.Add(1)
+}
+
+// leave counts one visitor of a gate less.
+func (d *Door) leave(g *gate) {
+	g.visitors.Add(-1)
 	if d.visitors.Add(-1) == 0 {
 		select {
 		case d.empty <- struct{}{}:

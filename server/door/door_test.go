@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -98,23 +99,147 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// With as many in their handshake as there may be, others are turned away at once; who has no
-// handshake enters.
-func TestHandshakeLimit(t *testing.T) {
-	h := open(t, func(c *config.Config) { c.Connection.MaxConcurrent = 1 })
-	h.visitors.Add(handshakesMax)
-	g := h.dial(broker.TransportWS)
-	if status, body := g.answer(); status != 503 || !strings.Contains(body, "handshake_limit") {
-		t.Errorf("the refusal is %d %q", status, body)
+// Half handshakes take nobody's place: when there are as many as there may be, the oldest gives
+// way, of the newest's address first. It is told so. Who completes its handshake enters, and over
+// TCP everybody.
+func TestHalfHandshakes(t *testing.T) {
+	h := open(t, func(c *config.Config) {
+		c.Loops, c.Connection.MaxConcurrent = 1, 6
+		c.Memory.Limit = 16 << 20 // 85 visitors
+	})
+	share := h.most / addressShare
+	var half []*guest
+	for i := range 3 * h.most {
+		g := h.dial(broker.TransportWS)
+		g.say(upgradeHead[:1+i%(len(upgradeHead)-1)])
+		half = append(half, g)
 	}
-	g.ended()
-	h.enter(broker.TransportTCP)
-	g = h.dial(broker.TransportTCP)
+	for _, g := range half[:len(half)-share] {
+		status, body := g.answer()
+		if status != 503 || !strings.Contains(body, "handshake_limit") {
+			t.Fatalf("the refusal is %d %q", status, body)
+		}
+		g.ended()
+	}
+	if n := h.visitors.Load(); n != int64(share) {
+		t.Errorf("%d of one address are in the door, its share is %d", n, share)
+	}
+	if n := h.broker.Arriving.Load(); n < int64(share*visitorCharge) {
+		t.Errorf("%d half handshakes are charged %d bytes", share, n)
+	}
+	for range 3 {
+		for _, transport := range transports {
+			h.enter(transport)
+		}
+	}
+	g := h.dial(broker.TransportTCP)
 	if m := g.frame(); !strings.Contains(m, "connection_limit") {
 		t.Errorf("the refusal is %q", m)
 	}
 	g.ended()
-	h.visitors.Add(-handshakesMax)
+	last := half[len(half)-1]
+	_ = last.Close()
+	h.eventually("a place in the door becomes free", func() bool {
+		return h.visitors.Load() < int64(share)
+	})
+}
+
+// With visitors of many addresses the oldest of all gives way; refusals over TCP, which are heard
+// out, before any handshake; never a handshake for one.
+func TestOldestGivesWay(t *testing.T) {
+	h := open(t, func(c *config.Config) {
+		c.Loops, c.Connection.MaxConcurrent = 1, 1
+		c.Memory.Limit = 16 << 20
+	})
+	h.enter(broker.TransportTCP)
+	from := func(i int) *guest {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i))}}
+		c, err := dialer.Dial("tcp", h.Addr("ws"))
+		if err != nil {
+			t.Skipf("this system has one loopback address: %v", err)
+		}
+		return h.guest(c)
+	}
+	refused := h.dial(broker.TransportTCP)
+	if m := refused.frame(); !strings.Contains(m, "connection_limit") {
+		t.Errorf("the refusal is %q", m)
+	}
+	var half []*guest
+	for i := range h.most {
+		g := from(i)
+		g.say("GET ")
+		half = append(half, g)
+		h.eventually("it is in the door", func() bool {
+			return h.visitors.Load() == int64(min(i+2, h.most))
+		})
+	}
+	refused.ended() // before its time was over
+	g := h.dial(broker.TransportTCP)
+	if m := g.frame(); !strings.Contains(m, "connection_limit") {
+		t.Errorf("the refusal is %q", m)
+	}
+	g.ended()
+	for i := range 3 {
+		from(100 + i).say("GET ")
+		if status, body := half[i].answer(); status != 503 ||
+			!strings.Contains(body, "handshake_limit") {
+			t.Fatalf("the oldest is answered %d %q", status, body)
+		}
+	}
+	half[3].say(upgradeHead[4:]) // it completes its handshake, and there is no place
+	if status, body := half[3].answer(); status != 503 ||
+		!strings.Contains(body, "connection_limit") {
+		t.Errorf("the refusal is %d %q", status, body)
+	}
+}
+
+// Addresses of one IPv6 network share.
+func TestOrigin(t *testing.T) {
+	for _, tt := range []struct{ address, want string }{
+		{"192.0.2.1", "192.0.2.1"}, {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+		{"fe80::1%eth0", "fe80::"}, {"::1", "::"},
+	} {
+		if got := origin(netip.MustParseAddr(tt.address)); got != netip.MustParseAddr(tt.want) {
+			t.Errorf("%s counts as %v, not %s", tt.address, got, tt.want)
+		}
+	}
+}
+
+// The door is never so full that descriptors run out: places are fewer before, and who finds none
+// is answered.
+func TestPlacesOfDescriptors(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }()
+	short := unix.Rlimit{Cur: uint64(filesOpen()) + 200, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &short); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, nil)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil { // the guests need some too
+		t.Fatal(err)
+	}
+	entered := 0
+	for {
+		g := h.dial(broker.TransportTCP)
+		m := g.frame()
+		if strings.Contains(m, "connection_limit") {
+			break
+		}
+		if entered++; entered > 200 {
+			t.Fatalf("%d connections with 200 descriptors", entered)
+		}
+	}
+	if entered < 100 {
+		t.Errorf("%d connections with 200 descriptors", entered)
+	}
+	g := h.dial(broker.TransportWS)
+	g.say(upgradeHead)
+	if status, body := g.answer(); status != 503 || !strings.Contains(body, "connection_limit") {
+		t.Errorf("the refusal is %d %q", status, body)
+	}
 }
 
 // A handshake that does not end in time is cut, as is a refused peer that does not leave; its place
@@ -253,6 +378,7 @@ func TestCloseWithArrivalsInFlight(t *testing.T) {
 // Close cuts handshakes at once, and hears those out who were refused.
 func TestCloseHearsOut(t *testing.T) {
 	h := open(t, func(c *config.Config) { c.Connection.MaxConcurrent = 1 })
+	there := h.enter(broker.TransportTCP)
 	halfway := h.dial(broker.TransportWS)
 	halfway.say(upgradeHead[:40])
 	h.eventually("it is in the door", func() bool { return h.visitors.Load() == 1 })
@@ -264,6 +390,10 @@ func TestCloseHearsOut(t *testing.T) {
 		h.Close(context.Background())
 		close(closed)
 	}()
+	if status, body := halfway.answer(); status != 503 || !strings.Contains(body, "draining") ||
+		!strings.Contains(body, `"retryAfterMs":1000`) {
+		t.Errorf("a handshake is cut with %d %q", status, body)
+	}
 	halfway.ended()
 	if passed := time.Since(began); passed > refusedTime/2 {
 		t.Errorf("a handshake was cut after %v", passed)
@@ -273,6 +403,7 @@ func TestCloseHearsOut(t *testing.T) {
 	}
 	_ = refused.Close()
 	<-closed
+	_ = there.Close()
 	h.Close(context.Background()) // once more changes nothing
 	if c, err := net.Dial("tcp", h.Addr("tcp")); err == nil {
 		_ = c.Close()

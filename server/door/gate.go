@@ -2,6 +2,7 @@ package door
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +20,15 @@ type gate struct {
 	room  *reactor.Reactor
 	alarm *time.Timer // calls sweep at due
 
+	// Any goroutine.
+	visitors atomic.Int64 // here, or on their way here
+
 	// Owned by the loop.
 	asking  fair.List[*visitor] // in their handshake, the oldest first
 	leaving fair.List[*visitor] // hearing why they may not enter, the oldest first
-	due     time.Time           // of the alarm; zero: not set
+	inside  int                 // visitors in either
+	shares  fair.Queue[netip.Addr, *visitor]
+	due     time.Time // of the alarm; zero: not set
 	closed  bool
 }
 
@@ -40,7 +46,7 @@ func newGate(d *Door, l *broker.Loop, room *reactor.Reactor) *gate {
 	return g
 }
 
-// enter takes an arrival that has a place on this loop.
+// enter takes an arrival: over WebSocket as a visitor, over TCP it has a place on this loop.
 func (g *gate) enter(a arrival) {
 	switch {
 	case g.closed:
@@ -48,32 +54,63 @@ func (g *gate) enter(a arrival) {
 	case a.transport == broker.TransportWS:
 		g.receive(a, "")
 	default:
-		g.show(a.fd, &broker.Arrival{Transport: a.transport, Remote: a.remote})
+		g.show(a, &broker.Arrival{Transport: a.transport, Remote: a.remote})
 	}
 }
 
-// show makes a connection of the node of fd.
-func (g *gate) show(fd int, a *broker.Arrival) {
-	if err := g.room.Open(fd, a); err != nil {
+// show makes a connection of the node of an arrival that has a place. One that cannot be watched,
+// for want of descriptors or of memory, is told so.
+func (g *gate) show(a arrival, as *broker.Arrival) {
+	if err := g.room.Open(a.fd, as); err != nil {
 		g.door.broker.Arrivals.Failed.Add(time.Now().Unix())
 		g.giveBack()
-		g.door.warn("cannot open a connection", "remote", a.Remote.String(), "error", err.Error())
+		g.door.warn("cannot open a connection", "remote", a.remote.String(), "error", err.Error())
+		g.door.turnAway(a, "connection_limit", closeFile)
 	}
 }
 
-// drop closes an arrival that cannot enter any more. Any goroutine.
+func closeFile(fd int) { _ = unix.Close(fd) }
+
+// drop turns away an arrival that cannot enter any more: the node is going away. Any goroutine.
 func (g *gate) drop(a arrival) {
-	_ = unix.Close(a.fd)
+	g.door.turnAway(a, draining, closeFile)
 	if a.transport == broker.TransportWS {
-		g.door.leave()
+		g.door.leave(g)
+	} else {
+		g.giveBack()
 	}
-	g.giveBack()
 }
 
 // giveBack returns the place of an arrival that does not become a connection.
 func (g *gate) giveBack() {
 	g.loop.GiveBack()
 	g.door.broker.Release()
+}
+
+// makeRoom finds room for one more visitor from an address: when that has its share of the
+// handshakes, its oldest gives way; when the gate is full, who has been told why it may not enter,
+// and then the oldest of all. Never the newest: a handshake takes milliseconds, and one that takes
+// longer is the least likely to end.
+func (g *gate) makeRoom(from netip.Addr) {
+	if g.shares.Count(from) >= max(g.door.most/addressShare, 2) {
+		g.shares.First(from).Item.giveWay()
+	}
+	for g.inside >= g.door.most {
+		g.yield()
+	}
+}
+
+// yield ends a visit, and with it gives back a descriptor. It says whether there was one.
+func (g *gate) yield() bool {
+	if k := g.leaving.First(); k != nil {
+		k.Item.end()
+		return true
+	}
+	if k := g.asking.First(); k != nil {
+		k.Item.giveWay()
+		return true
+	}
+	return false
 }
 
 // wake has sweep called at a time, unless it is called before.
@@ -102,10 +139,10 @@ func (g *gate) sweep() {
 	}
 }
 
-// cut ends every handshake, for good.
+// cut ends every handshake, for good: they are told that the node is going away.
 func (g *gate) cut() {
 	g.closed = true
 	for k := g.asking.First(); k != nil; k = g.asking.First() {
-		k.Item.fail("the node stops")
+		k.Item.turnAway(draining)
 	}
 }

@@ -106,6 +106,10 @@ func (h *house) dial(t broker.Transport) *guest {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return h.guest(c)
+}
+
+func (h *house) guest(c net.Conn) *guest {
 	h.t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return &guest{Conn: c, t: h.t, in: bufio.NewReader(c)}

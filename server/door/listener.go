@@ -59,8 +59,8 @@ func (l *listener) close() {
 	l.fd = -1
 }
 
-// Ready implements reactor.Guest: connections wait to be accepted. A shortage of descriptors makes
-// the listener rest, never stop.
+// Ready implements reactor.Guest: connections wait to be accepted. In a shortage of descriptors
+// visits end for the sake of newer ones; then the listener rests, but never stops.
 func (l *listener) Ready([]byte) {
 	defer l.door.recovered(func() {})
 	for range acceptsMax {
@@ -73,6 +73,9 @@ func (l *listener) Ready([]byte) {
 			return
 		case unix.EINTR, unix.ECONNABORTED: // that peer has gone
 		default:
+			if shortage(err) && l.gate.yield() {
+				continue
+			}
 			l.rest(err)
 			return
 		}
@@ -85,6 +88,11 @@ func (l *listener) rest(err error) {
 	l.door.warn("cannot accept a connection", "transport", l.transport.String(),
 		"error", err.Error(), "retryMs", l.backoff.Milliseconds())
 	l.gate.room.Forget(l.fd)
+	for _, g := range l.door.gates {
+		if g != l.gate && shortage(err) {
+			g.room.Do(func() { g.yield() })
+		}
+	}
 	time.AfterFunc(l.backoff, func() { l.gate.room.Do(l.resume) })
 	l.backoff = min(2*l.backoff, acceptBackoffMax)
 }

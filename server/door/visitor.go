@@ -18,27 +18,43 @@ import (
 type visitor struct {
 	arrival
 	gate     *gate
-	refusal  string // why it may not enter, a reason of protocol §4; empty: it has a place
 	deadline time.Time
 	link     fair.Link[*visitor] // in the gate's asking, or leaving
+	share    fair.Link[*visitor] // in the gate's shares, while it asks
+	charge   int                 // bytes of the node's memory budget
 	head     []byte              // what came of its handshake, when that comes in pieces
 	parsed   int                 // bytes of head that were looked at
 	left     int                 // bytes that it may still send; 0 before it has heard all
 	gone     bool
 }
 
-// receive lets an arrival stay. It is counted in visitors.
+// receive lets an arrival stay: for its handshake, or to hear why it may not enter, a reason of
+// protocol §4. It is counted in visitors.
 func (g *gate) receive(a arrival, refusal string) {
-	v := &visitor{arrival: a, gate: g, refusal: refusal}
-	v.link.Item = v
+	if refusal != "" && g.inside >= g.door.most && g.leaving.First() == nil {
+		// No handshake gives way to who is only refused.
+		g.door.turnAway(a, refusal, closeFile)
+		g.door.leave(g)
+		return
+	}
+	from := origin(a.remote.Addr())
+	g.makeRoom(from)
+	v := &visitor{arrival: a, gate: g}
+	v.link.Item, v.share.Item = v, v
 	v.deadline = time.Now().Add(g.door.handshakeTimeout)
+	v.recharge()
+	g.inside++
 	g.asking.Push(&v.link)
+	g.shares.Push(from, &v.share)
 	g.wake(v.deadline)
 	switch err := g.room.Watch(v.fd, v); {
+	case err != nil && refusal == "":
+		v.failed(err.Error())
+		v.turnAway("connection_limit")
 	case err != nil:
-		v.fail(err.Error())
-	case v.refusal != "" && v.transport != broker.TransportWS:
-		v.refuse() // it need not ask
+		v.turnAway(refusal)
+	case refusal != "":
+		v.refuse(refusal) // it need not ask
 	}
 }
 
@@ -64,7 +80,7 @@ func (v *visitor) Ready(buf []byte) {
 // ask goes on with a handshake, of which head has come so far.
 func (v *visitor) ask(head []byte) {
 	if !v.worthParsing(head) {
-		v.head = append(v.head[:0], head...)
+		v.keep(head)
 		return
 	}
 	hs, size, bad := codec.ParseHandshake(head)
@@ -75,15 +91,40 @@ func (v *visitor) ask(head []byte) {
 		v.failed(bad.Reason)
 		v.sayLast(codec.AppendHTTPError(nil, bad.Status, payload))
 	case size == 0:
-		v.head, v.parsed = append(v.head[:0], head...), len(head)
-	case v.refusal != "":
-		v.refuse()
+		v.keep(head)
+		v.parsed = len(head)
 	default:
-		v.depart()
-		v.gate.show(v.fd, &broker.Arrival{
+		v.enter(&broker.Arrival{
 			Transport: v.transport, Remote: v.remote, Answer: hs.Response, Rest: head[size:],
 		})
 	}
+}
+
+// enter makes a connection of v, whose handshake is complete, if there is a place for it.
+func (v *visitor) enter(as *broker.Arrival) {
+	if why := v.gate.door.broker.Admit(); why != "" {
+		v.refuse(why)
+		return
+	}
+	v.gate.loop.Expect()
+	v.depart()
+	v.gate.show(v.arrival, as)
+}
+
+// keep notes what came of the handshake so far.
+func (v *visitor) keep(head []byte) {
+	v.head = append(v.head[:0], head...)
+	v.recharge()
+}
+
+// recharge notes what v makes the node hold.
+func (v *visitor) recharge() {
+	held := 0
+	if !v.gone {
+		held = visitorCharge + cap(v.head)
+	}
+	v.gate.door.broker.Arriving.Add(int64(held - v.charge))
+	v.charge = held
 }
 
 // worthParsing says whether head may mean more than what was parsed of it. A head that comes byte
@@ -98,9 +139,18 @@ func (v *visitor) worthParsing(head []byte) bool {
 var headEnd = []byte("\r\n\r\n")
 
 // refuse tells v that it may not enter.
-func (v *visitor) refuse() {
-	v.gate.door.refused(v.arrival, v.refusal)
-	v.sayLast(refusal(v.transport, "this node can take no more connections now", v.refusal))
+func (v *visitor) refuse(reason string) {
+	v.gate.door.refused(v.arrival, reason)
+	v.sayLast(refusal(v.transport, reason))
+}
+
+// giveWay ends a handshake for the sake of newer ones.
+func (v *visitor) giveWay() { v.turnAway("handshake_limit") }
+
+// turnAway ends a handshake at once, but tells v why.
+func (v *visitor) turnAway(reason string) {
+	v.depart()
+	v.gate.door.turnAway(v.arrival, reason, v.gate.room.Close)
 }
 
 // fail ends a handshake without an answer.
@@ -109,18 +159,13 @@ func (v *visitor) fail(reason string) {
 	v.end()
 }
 
-// failed counts a handshake that failed, and says why. Its place is given back.
+// failed counts a handshake that failed, and says why.
 func (v *visitor) failed(reason string) {
 	d := v.gate.door
 	if d.log.Enabled(context.Background(), slog.LevelDebug) {
 		d.log.Debug("handshake failed", "remote", v.remote.String(), "reason", reason)
 	}
-	if v.refusal != "" {
-		d.refused(v.arrival, v.refusal)
-		return
-	}
 	d.broker.Arrivals.Failed.Add(time.Now().Unix())
-	v.gate.giveBack()
 }
 
 // sayLast writes the last words to v, which has the chance to read them before it is closed.
@@ -131,9 +176,10 @@ func (v *visitor) sayLast(words []byte) {
 		return
 	}
 	_ = unix.Shutdown(v.fd, unix.SHUT_WR)
+	v.stopAsking()
 	v.head, v.left = nil, refusedBytes
+	v.recharge()
 	v.deadline = time.Now().Add(refusedTime)
-	v.gate.asking.Remove(&v.link)
 	v.gate.leaving.Push(&v.link)
 	v.gate.wake(v.deadline)
 }
@@ -145,9 +191,11 @@ func (v *visitor) hearOut(buf []byte) {
 	if err == unix.EAGAIN || err == unix.EINTR {
 		return
 	}
-	if v.left -= n; n <= 0 || v.left == 0 {
+	if n <= 0 || n >= v.left {
 		v.end()
+		return
 	}
+	v.left -= n
 }
 
 // end closes v's descriptor.
@@ -158,13 +206,21 @@ func (v *visitor) end() {
 	}
 }
 
+// stopAsking takes v out of those in their handshake.
+func (v *visitor) stopAsking() {
+	v.gate.asking.Remove(&v.link)
+	v.gate.shares.Remove(origin(v.remote.Addr()), &v.share)
+}
+
 // depart takes v out of the door.
 func (v *visitor) depart() {
-	list := &v.gate.asking
 	if v.left > 0 {
-		list = &v.gate.leaving
+		v.gate.leaving.Remove(&v.link)
+	} else {
+		v.stopAsking()
 	}
-	list.Remove(&v.link)
 	v.gone = true
-	v.gate.door.leave()
+	v.recharge()
+	v.gate.inside--
+	v.gate.door.leave(v.gate)
 }

@@ -42,6 +42,14 @@ func (q *Queue[K, T]) First(key K) *Link[T] {
 	return nil
 }
 
+// Count is the number of items in a lane.
+func (q *Queue[K, T]) Count(key K) int {
+	if ln := q.lanes[key]; ln != nil {
+		return ln.count
+	}
+	return 0
+}
+
 // All ranges over the items: lane by lane, beginning with the one whose turn it is. The queue must
 // not change meanwhile.
 func (q *Queue[K, T]) All() iter.Seq[T] {

@@ -248,7 +248,7 @@ func (r *Reactor) nudged() {
 func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 	if s := r.group.sockets.get(fd); s != nil && s.reactor == r {
 		if over(ev) {
-			s.end(false)
+			s.end(true)
 		} else if s.conn.Reads() {
 			r.read(s)
 		}
@@ -311,17 +311,16 @@ func (r *Reactor) Close(fd int) {
 var errNotOpened = errors.New("the loop did not open it")
 
 // Open makes a connection of this loop of fd, which a guest may have minded until now. After an
-// error fd is closed. Loop only.
+// error fd is open and nobody minds it. Loop only.
 func (r *Reactor) Open(fd int, a *broker.Arrival) (err error) {
 	if r.guests[fd] != nil {
 		delete(r.guests, fd)
 	} else if err = r.watch(fd); err != nil {
-		_ = unix.Close(fd)
 		return fmt.Errorf("watching it: %w", err)
 	}
 	s := &socket{reactor: r, fd: int32(fd)}
 	if !r.loop.Open(&s.conn, a, s) {
-		_ = unix.Close(fd)
+		r.Forget(fd)
 		return errNotOpened
 	}
 	r.group.sockets.put(fd, s)

@@ -168,7 +168,7 @@ func TestGuests(t *testing.T) {
 	}
 }
 
-// What cannot be watched is closed, and no connection.
+// What cannot be watched is no connection, and the caller's to close.
 func TestOpenFails(t *testing.T) {
 	b, g, _ := start(t, 1)
 	file, err := unix.Open("/proc/self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -178,8 +178,8 @@ func TestOpenFails(t *testing.T) {
 	if err := enter(t, b, g, file); err == nil { // epoll takes no files
 		t.Error("a file became a connection")
 	}
-	if err := unix.Close(file); err != unix.EBADF {
-		t.Errorf("the descriptor was left open: %v", err)
+	if err := unix.Close(file); err != nil {
+		t.Errorf("the descriptor is not open any more: %v", err)
 	}
 }
 

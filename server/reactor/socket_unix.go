@@ -112,8 +112,15 @@ func (s *socket) Close() {
 }
 
 // end tells the connection that its peer has ended it. reset says that the peer reads nothing more.
-// The descriptor is still open in the call.
+// The descriptor is still open in the call, and afterwards as long as there is something to write:
+// without being watched, since the end would be reported again and again.
 func (s *socket) end(reset bool) {
-	s.conn.PeerClosed(reset)
-	s.Close()
+	if !s.conn.PeerClosed(reset) {
+		s.Close()
+		return
+	}
+	if err := s.reactor.poller.Delete(int(s.fd)); err != nil {
+		s.reactor.group.complain("cannot leave a descriptor alone", err)
+		s.end(true)
+	}
 }
