@@ -55,6 +55,7 @@ type Broker struct {
 	queued      atomic.Int64  // requests that wait for a service with room
 	connections atomic.Int64  // in the door and on the loops
 	cut         atomic.Int64  // connections that the end of the node took something from
+	leaving     atomic.Int64  // have left, and the trie still knows them
 	state       atomic.Int32  // state
 	empty       chan struct{} // a token when connections has come to zero
 }
@@ -80,6 +81,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		bounds: boundsOf(&cfg, count),
 		empty:  make(chan struct{}, 1),
 	}
+	b.background.init(b)
 	b.spares.most = min(parcelSpares, b.inboxBytes/parcelBytes)
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog
 	var err error

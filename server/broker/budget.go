@@ -46,9 +46,10 @@ type budget struct {
 	shed atomic.Uint64 // connections that were cut for it
 }
 
-// charged is, in bytes, what the loops hold as of their last turns, and their inboxes as of now.
+// charged is, in bytes, what the loops hold as of their last turns, and their inboxes and the
+// snapshots as of now.
 func (b *Broker) charged() int64 {
-	total := int64(0)
+	total := b.background.held.Load()
 	for _, l := range b.loops {
 		total += l.charged.Load() + l.inbox.waiting.Load()
 	}
@@ -76,8 +77,19 @@ func (c *Conn) recharge() {
 	l := c.loop
 	l.charge += held - c.charge
 	c.charge = held
-	if held > l.largest.Load() {
-		l.largest.Store(held)
+	c.noteWeight()
+}
+
+// weight is what cutting c may give back: what is charged for it, and the snapshots that it has not
+// read yet, which are charged once, to the node.
+func (c *Conn) weight() int64 {
+	return c.charge + c.subs.charged() + int64(c.out.PaidBytes())
+}
+
+// noteWeight sees to it that the loop's largest is not less than c.
+func (c *Conn) noteWeight() {
+	if w := c.weight(); w > c.loop.largest.Load() {
+		c.loop.largest.Store(w)
 	}
 }
 
@@ -101,6 +113,19 @@ func (l *Loop) settleMemory() {
 	l.shed()
 }
 
+// relieve has every loop cut its largest laggards when the node is over its budget for what no loop
+// is charged. Any goroutine.
+func (b *Broker) relieve() {
+	if !b.overBudget() {
+		return
+	}
+	for _, l := range b.loops {
+		if !l.shedding.Swap(true) {
+			l.call((*Loop).shed)
+		}
+	}
+}
+
 // shed cuts this loop's largest laggards, largest first, until the node is back within its budget
 // or only small ones are left.
 func (l *Loop) shed() {
@@ -112,24 +137,24 @@ func (l *Loop) shed() {
 	}
 	var laggards []*Conn
 	for _, c := range l.conns {
-		if c != nil && c.charge >= laggardMin {
+		if c != nil && c.weight() >= laggardMin {
 			laggards = append(laggards, c)
 		}
 	}
-	sort.Slice(laggards, func(i, j int) bool { return laggards[i].charge > laggards[j].charge })
+	sort.Slice(laggards, func(i, j int) bool { return laggards[i].weight() > laggards[j].weight() })
 	for ; len(laggards) > 0; laggards = laggards[1:] {
 		c := laggards[0]
-		l.largest.Store(c.charge)
+		l.largest.Store(c.weight())
 		if total <= b.budget.low {
 			break // back within the budget
 		}
-		if c.charge < b.largest()/2 {
+		if c.weight() < b.largest()/2 {
 			break // a loop with a laggard twice as large cuts first
 		}
-		total -= c.charge
+		total -= c.weight()
 		b.budget.shed.Add(1)
 		b.Throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
-			"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", c.charge)
+			"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", c.weight())
 		c.abortSlow()
 	}
 	if len(laggards) == 0 {

@@ -43,7 +43,7 @@ type Conn struct {
 	dec      codec.Decoder
 	timer    wheel.Timer // heartbeat while open, the bound of lingering afterwards
 	heard    int64       // loop ms of the last message
-	subs     []subscription
+	subs     *subscriptions
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
 	paused   *pauseState       // it is a paused publisher
@@ -119,7 +119,7 @@ func (c *Conn) flush(writable bool) {
 		return
 	}
 	l := c.loop
-	full, err := c.out.Flush(l.turn, c.sock, writable)
+	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
 	switch {
 	case err != nil:
 		c.releaseRing()

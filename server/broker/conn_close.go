@@ -67,20 +67,15 @@ func (c *Conn) leave() {
 		return
 	}
 	l := c.loop
-	for i := range c.subs {
-		s := &c.subs[i]
-		if l.broker.trie.Unsubscribe(s.pattern, s.kind, &c.service) {
-			l.broker.interestChanged(&c.service, s.pattern, s.kind, -1)
-		}
-	}
-	c.subs = nil
+	c.left.Store(true)
+	c.stalled.Store(true) // no more requests, though the trie may know it for some turns
+	c.endAll()
 	l.broker.logStream.Leave(&c.service)
 	l.broker.registry.remove(&c.service)
 	l.counts[metrics.Unregistrations]++
 	l.failRequestsOf(c)
 	c.dropParked()
 	c.forgetPause()
-	c.left.Store(true)
 	l.broker.discardQueuedOf(&c.service)
 	c.gap = nil
 	c.dec.Release()

@@ -56,23 +56,64 @@ func (l *Loop) sendProtected(
 // is closed (protocol §9), and taken is false. The check is made before the frame, so a single
 // large answer always has its chance.
 func (c *Conn) push(f ringbuf.Frame) (taken bool) {
-	l := c.loop
-	if limits := l.broker.limits; c.out.Bytes() >= limits.Bytes ||
-		c.out.Messages() >= limits.Messages {
-		if !c.out.Stalled() {
-			c.flush(false)
-		}
-		if c.out.Bytes() >= limits.Bytes || c.out.Messages() >= limits.Messages {
-			if c.state == stateOpen {
-				l.warn(c, "closed: it does not read its answers")
-				c.abort()
-			}
-			return false
-		}
+	if !c.mayPush() {
+		return false
 	}
-	c.out.Append(l.turn, f)
+	c.out.Append(c.loop.turn, f)
 	c.queueFlush()
 	return true
+}
+
+// mayPush says whether one more protected frame may be appended; a connection for which it may not
+// be is closed.
+func (c *Conn) mayPush() bool {
+	l := c.loop
+	limits := l.broker.limits
+	if c.out.RoomTaken() < limits.Bytes && c.out.Messages() < limits.Messages {
+		return true
+	}
+	if !c.out.Stalled() {
+		c.flush(false)
+	}
+	if c.out.RoomTaken() < limits.Bytes && c.out.Messages() < limits.Messages {
+		return true
+	}
+	if c.state == stateOpen {
+		l.warn(c, "closed: it does not read its answers")
+		c.abort()
+	}
+	return false
+}
+
+// sendAnswer delivers an answer that begins with head, its header line at least, and ends with a
+// snapshot. A large one stands in the ring as a reference, takes no room there, and is written in
+// pieces.
+func (l *Loop) sendAnswer(c *Conn, head []byte, body *ringbuf.Shared) {
+	if c.state != stateOpen {
+		return
+	}
+	if !c.mayPush() {
+		l.dropped(1)
+		return
+	}
+	in, large := c.transport.directFrames(), len(body.B) >= sharedBodyMin
+	g := &l.turn.Frames[in]
+	start := len(g.B)
+	g.B = append(appendFraming(g.B, c.transport, true, len(head)+len(body.B)), head...)
+	if !large {
+		g.B = append(g.B, body.B...)
+	}
+	f := g.Commit(start, 0, 0)
+	if large {
+		c.out.AppendShared(l.turn, f, body, false)
+	} else {
+		c.out.Append(l.turn, f)
+	}
+	c.queueFlush()
+	l.sentMany(1)
+	if l.broker.audited() {
+		l.auditAnswer(c, head, body.B)
+	}
 }
 
 // sendTo is send for a service of any loop. payload is text when it is known to be.

@@ -77,6 +77,8 @@ type turning struct {
 	dirty    []*Conn
 	closing  []*Conn
 	resuming []*service // publishers whose pause has ended
+	leaving  []leaver   // have left, and the trie still knows them
+	ended    int        // subscriptions of theirs that this turn has ended
 	counts   metrics.Counts
 }
 
@@ -103,6 +105,7 @@ type scratch struct {
 	notice []byte // what the node says in the middle of something else
 	framed []byte
 	caller caller
+	piece  piece
 }
 
 func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {

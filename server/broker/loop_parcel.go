@@ -46,6 +46,7 @@ const (
 	itemRequest                  // deliver a request to service `to`, which is reserved for it
 	itemQueue                    // let a request wait on this loop for a service with room
 	itemDirect                   // deliver a message to service `to`
+	itemAnswer                   // the same; the message ends with body, which is a snapshot
 	itemWritable                 // the socket in slot/gen takes bytes again
 	itemCall                     // run call on the loop: rare operations only
 )

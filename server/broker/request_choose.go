@@ -18,6 +18,9 @@ type priorityGroup struct {
 func buildCandidates(_ []byte, matches []topic.Match[*service]) candidates {
 	var cs candidates
 	for _, m := range matches {
+		if m.Sub.left.Load() {
+			continue // its subscriptions are being ended
+		}
 		i := sort.Search(len(cs), func(i int) bool { return cs[i].priority <= m.Options.Priority })
 		if i == len(cs) || cs[i].priority != m.Options.Priority {
 			cs = append(cs, priorityGroup{})

@@ -22,6 +22,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Charged:       b.charged(),
 		Paused:        b.paused.Load(),
 		Shed:          b.budget.shed.Load(),
+		Snapshots:     b.background.built.Load(),
 		Services:      b.registry.count(),
 		Subscriptions: b.trie.Count(),
 		Machine:       b.machine.Read(now),

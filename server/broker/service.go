@@ -26,6 +26,7 @@ type service struct {
 	outstanding atomic.Int32                   // requests it was chosen for and has not answered
 	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
 	queued      atomic.Int32                   // its own requests that wait for a service with room
+	asking      atomic.Int32                   // snapshots that it waits for
 	stalled     atomic.Bool                    // its socket takes nothing: it gets no requests
 	left        atomic.Bool                    // its connection has left the node
 	profile     atomic.Pointer[system.Profile] // nil until registered

@@ -30,10 +30,10 @@ func (s *simulation) checkAlways() {
 				s.fail("%s was left behind by its loop: dirty = %v, state %d",
 					c.id, c.dirty, c.state)
 			}
-			const answer = 8 << 10 // past the largest list here; one answer always has its chance
-			const notice = 1       // told in front of a full ring
-			const ringRecord = 80  // bytes, of which a message has one or two here
-			bytes, messages := c.out.Bytes(), c.out.Messages()
+			const answer = 16 << 10 // past the largest list here; one answer always has its chance
+			const notice = 1        // told in front of a full ring
+			const ringRecord = 80   // bytes, of which a message has one or two here
+			bytes, messages := c.out.RoomTaken(), c.out.Messages()
 			if held := c.out.Held(); !l.inTurn && int64(held) > c.charge || held > 16<<10+
 				2*(n.limits.Bytes+answer+ringRecord*2*(n.limits.Messages+notice)) {
 				s.fail("%s holds %d bytes for %d that wait, and is charged %d",
@@ -65,12 +65,12 @@ func (s *simulation) checkAlways() {
 			listed++
 			subs := len(k.subs[0]) + len(k.subs[1])
 			subscriptions += subs
-			if len(k.Conn.subs) != subs {
-				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs), subs)
+			if len(k.Conn.subs.all()) != subs {
+				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs.all()), subs)
 			}
 		}
 	}
-	if n.registry.count() != listed || n.trie.Count() != subscriptions {
+	if n.registry.count() != listed || n.trie.Count() != subscriptions+s.leaving() {
 		s.fail("%d services of %d, %d subscriptions of %d",
 			n.registry.count(), listed, n.trie.Count(), subscriptions)
 	}
@@ -178,6 +178,10 @@ func (s *simulation) checkAtRest() {
 		if k.got+k.gaps != k.owed && !k.lossyAuditor() {
 			s.fail("%s received %d, was told of %d lost, and was owed %d",
 				k.name, k.got, k.gaps, k.owed)
+		}
+		if k.nonsense != 0 {
+			s.fail("%s was told %d times too few that its nonsense was too much",
+				k.name, k.nonsense)
 		}
 		if k.errors != k.errorsGot {
 			s.fail("%s sent %d malformed messages and was told of %d",

@@ -31,7 +31,7 @@ func TestSimulationNotices(t *testing.T) {
 		t.Fatalf("without a fault: %v\n%s", err, tail(out))
 	}
 	for _, f := range simfaults {
-		out, err := simulate(f, all, "-sim.seeds=200")
+		out, err := simulate(f, all, "-sim.seeds=600")
 		seed := simReplay.FindSubmatch(out)
 		if err == nil || seed == nil {
 			t.Errorf("%s: not noticed: %v\n%s", f, err, tail(out))

@@ -281,6 +281,7 @@ func (s *simulation) checkCharges() {
 				sum += bodyCharge(e.body)
 			}
 		}
+		sum += s.heldBeside(l)
 		if sum != l.charge {
 			s.fail("loop %d holds %d bytes and is charged %d", l.index, sum, l.charge)
 		}
@@ -292,6 +293,7 @@ func (s *simulation) checkCharges() {
 		}
 		total += l.charged.Load() + l.inbox.waiting.Load()
 	}
+	total += s.n.background.held.Load()
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
 	}

@@ -13,9 +13,11 @@ const (
 	simLeakedCharge    simfault = "leaked-charge"    // a request that has waited stays charged
 	simSkippedLimit    simfault = "skipped-limit"    // a message escapes the rate limits
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
+	simStaleList       simfault = "stale-list"       // a list is shared after a change
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simUnfairLane,
+	simStaleList,
 }

@@ -18,6 +18,7 @@ import "mbserver/ringbuf"
 //	          what other loops sent, a part      drainInbox
 //	          timers that are due                wheel.Advance
 //	          the counts become visible          published.Publish
+//	          subscriptions of who has left    endSome
 //	          until nothing of it is left:
 //	            parcels for other loops          handOverAll
 //	            waiting requests with room       serveQueues
@@ -60,6 +61,7 @@ func (l *Loop) run() {
 	// Publish the counts before the flush: whoever has received an answer must find its message
 	// counted.
 	l.published.Publish(l.time.sec(), &l.counts)
+	l.endSome()
 	for again := true; again; again = l.unsettled() {
 		l.handOverAll() // before the flush: other loops work meanwhile
 		if l.serve.Swap(false) {
@@ -72,6 +74,9 @@ func (l *Loop) run() {
 	}
 	if l.gate != nil {
 		l.gate.EndTurn(l.time.Ms)
+	}
+	if l.ended = 0; len(l.leaving) > 0 {
+		l.driver.Schedule() // the rest in the next turn
 	}
 	l.outstanding.publishOldest()
 	l.published.Publish(l.time.sec(), &l.counts)

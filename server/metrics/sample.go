@@ -12,6 +12,7 @@ type Sample struct {
 	Active, Outstanding, Queued int64
 	Charged, Paused             int64
 	Shed                        uint64
+	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int
 	LogDropped, LogUnread       uint64
 	Machine                     MachineSample
