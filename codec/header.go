@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -350,6 +351,14 @@ func malformed(msg []byte, timeoutMaxMs uint64, field, reason string) *HeaderErr
 		e.RequestID = string(msg[fourth:fourthEnd])
 	}
 	return e
+}
+
+// Clone returns a copy that aliases nothing.
+func (h *Header) Clone() Header {
+	c := *h
+	c.Topic, c.Version = bytes.Clone(h.Topic), bytes.Clone(h.Version)
+	c.RequestID, c.ParentID = bytes.Clone(h.RequestID), bytes.Clone(h.ParentID)
+	return c
 }
 
 // MajorVersion is the first number of the version. It is bounded by the version's 20 bytes; -1 only

@@ -21,8 +21,9 @@ type backlog struct {
 	chunk *Shared // where the next small piece is copied to; nil when there is none with room
 
 	partial bool // the beginning of the first message is on the wire
-	waits   int  // bytes that wait
-	buffers int  // bytes of the chunks and bodies that are held
+	waits   int  // bytes that wait, but for the paid ones
+	buffers int  // bytes of the chunks and bodies that are held, but for the paid ones
+	paid    int  // bytes that wait of bodies whose memory somebody else answers for
 
 	ownBytes    int // of the messages with the flag Own
 	ownMessages int
@@ -77,7 +78,9 @@ func (q *backlog) add(p []byte, flags Flags, key uint64) {
 func (q *backlog) pushShared(body *Shared, skip int, flags Flags) {
 	r, _ := q.pushBack()
 	*r = record{buf: body, off: uint32(skip), end: uint32(len(body.B)), flags: flags}
-	q.buffers += cap(body.B)
+	if !body.paid() {
+		q.buffers += cap(body.B)
+	}
 	q.account(r)
 	q.settle() // the rest of a body may be little, and its buffer larger than it is
 }
@@ -120,8 +123,20 @@ func (q *backlog) freeChunk(c *Shared) {
 	c.Release()
 }
 
+// count counts bytes of a record, more or less, as waiting.
+func (q *backlog) count(r *record, bytes int) {
+	if r.paid() {
+		q.paid += bytes
+	} else {
+		q.waits += bytes
+	}
+}
+
+// paid says that somebody else answers for the record's memory.
+func (r *record) paid() bool { return r.flags&inChunk == 0 && r.buf.paid() }
+
 func (q *backlog) account(r *record) {
-	q.waits += r.size()
+	q.count(r, r.size())
 	if r.flags&Own != 0 {
 		q.ownBytes += r.size()
 		if r.flags&continued == 0 {
@@ -134,7 +149,7 @@ func (q *backlog) account(r *record) {
 func (q *backlog) drop(p uint32) (size int) {
 	r := q.at(p)
 	size = r.size()
-	q.waits -= size
+	q.count(r, -size)
 	if r.flags&Own != 0 {
 		q.ownBytes -= size
 		if r.flags&continued == 0 {
@@ -150,7 +165,9 @@ func (q *backlog) drop(p uint32) (size int) {
 func (q *backlog) leave(r *record) {
 	b := r.buf
 	if r.flags&inChunk == 0 {
-		q.buffers -= cap(b.B)
+		if !b.paid() {
+			q.buffers -= cap(b.B)
+		}
 		b.Release()
 		return
 	}
@@ -205,7 +222,7 @@ func (q *backlog) discard(n int) (messages int) {
 		r := q.at(q.head)
 		if size := r.size(); n < size {
 			r.off += uint32(n)
-			q.waits -= n
+			q.count(r, -n)
 			if r.flags&Own != 0 {
 				q.ownBytes -= n
 			}
@@ -293,9 +310,11 @@ func (q *backlog) gatherFrom(p uint32) (end uint32) {
 	return end
 }
 
-// fillsBuffer says that nothing is won by copying r: it is zero, or its buffer is its own but for a
-// quarter.
-func (r *record) fillsBuffer() bool { return r.buf == nil || 4*r.size() >= 3*cap(r.buf.B) }
+// fillsBuffer says that nothing is won by copying r: it is zero, or its buffer is paid, or its own
+// but for a quarter.
+func (r *record) fillsBuffer() bool {
+	return r.buf == nil || r.paid() || 4*r.size() >= 3*cap(r.buf.B)
+}
 
 // free returns all memory, and how many messages were left; q must not be used afterwards.
 func (q *backlog) free() (messages int) {
@@ -311,7 +330,7 @@ func (q *backlog) free() (messages int) {
 	}
 	q.leaveChunk()
 	q.records.reset()
-	q.partial, q.waits, q.ownBytes, q.ownMessages = false, 0, 0, 0
+	q.partial, q.waits, q.paid, q.ownBytes, q.ownMessages = false, 0, 0, 0, 0
 	backlogPool.Put(q)
 	return messages
 }

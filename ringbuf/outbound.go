@@ -36,6 +36,18 @@ type Outbound struct {
 // Bytes is what waits to be written, this turn's frames included.
 func (o *Outbound) Bytes() int { return o.bytes }
 
+// PaidBytes is how many of those the socket has refused and are in bodies whose memory somebody
+// else answers for (NewPaid): they take no room.
+func (o *Outbound) PaidBytes() int {
+	if o.backlog == nil {
+		return 0
+	}
+	return o.backlog.paid
+}
+
+// RoomTaken is the bytes that take room: all that wait but the paid ones.
+func (o *Outbound) RoomTaken() int { return o.bytes - o.PaidBytes() }
+
 // Messages counts what waits to be written.
 func (o *Outbound) Messages() int { return int(o.messages) }
 
@@ -74,7 +86,8 @@ func (o *Outbound) Empty() bool { return o.messages == 0 }
 
 // Room says whether a message of size bytes fits into l.
 func (o *Outbound) Room(size int, l Limits) bool {
-	return o.bytes+size <= l.Bytes && int(o.messages) < l.Messages
+	return int(o.messages) < l.Messages &&
+		(o.bytes+size <= l.Bytes || o.RoomTaken()+size <= l.Bytes)
 }
 
 // Append takes a frame of this turn. It does not look at limits.

@@ -17,6 +17,7 @@ type Shared struct {
 	// records counts those of the backlog whose chunk this is, and which has its one reference.
 	// Loop only.
 	records int32
+	done    func() // of a paid one
 }
 
 // Buffers are pooled by size. One pool for all sizes would hand out, for a message of one byte, a
@@ -89,6 +90,21 @@ func NewShared(n int) *Shared {
 	return s
 }
 
+// NewPaid returns a buffer around b with one reference, owned by the caller, for whose memory the
+// caller answers and no Outbound that refers to it: see Outbound.PaidBytes. Whoever gives the last
+// reference back calls done, on its goroutine; b is the caller's again then.
+func NewPaid(b []byte, done func()) *Shared {
+	s := &Shared{B: b, done: done}
+	s.refs.Store(1)
+	if tracked != nil {
+		tracked.Add(1)
+	}
+	return s
+}
+
+// paid says that somebody answers for the memory.
+func (s *Shared) paid() bool { return s.done != nil }
+
 // Retain adds n references; the caller must hold one already.
 func (s *Shared) Retain(n int) { s.refs.Add(int32(n)) }
 
@@ -103,6 +119,10 @@ func (s *Shared) Release() {
 	}
 	if tracked != nil {
 		tracked.Add(-1)
+	}
+	if s.paid() {
+		s.done()
+		return
 	}
 	if s.fresh {
 		b := s.B[:cap(s.B)]

@@ -97,7 +97,8 @@
 // A message on a system topic goes from broker/system.go system to system/system.go Serve, and
 // through its table to the handler in the file of its group. What a handler needs of the connection
 // and of the node it asks for in two interfaces, Caller and Node, which broker/system.go
-// implements.
+// implements. Lists are made beside the loops, once for all who ask (system/snapshot.go,
+// broker/snapshot.go).
 //
 // What can become of a message (taken, limited, unrouted, sent, dropped, conflated, answered,
 // expired, evicted) has one function each in broker/fate.go, which counts it if it has a counter of

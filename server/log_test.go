@@ -130,7 +130,9 @@ func TestLogBadFields(t *testing.T) {
 		`{"levels":"info"}`: "levels", `{"levels":[null]}`: "levels",
 		`{"levels":[1]}`: "levels", `{"levels":{}}`: "levels",
 		`{"regex":"("}`: "regex", `{"regex":"(a)\\1"}`: "regex", `{"regex":7}`: "regex",
-		`{"regex":"` + strings.Repeat("x", 257) + `"}`: "regex",
+		`{"regex":"` + strings.Repeat("x", 1025) + `"}`:  "regex",
+		`{"regex":"(a{40}){51}"}`:                        "regex",
+		`{"regex":"(?i)` + strings.Repeat("(", 2) + `"}`: "regex",
 	} {
 		e := c.refused("system.log.subscribe", payload, "INVALID_REQUEST")
 		if d, _ := e["details"].(map[string]any); d["field"] != field {

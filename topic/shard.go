@@ -107,21 +107,3 @@ func (sh *shard[S]) remove(p Pattern, k Kind, s S) bool {
 	sh.version.Add(1)
 	return true
 }
-
-// walk calls f for every pattern until f returns false, and tells whether it never did.
-func (sh *shard[S]) walk(f func(p Pattern, k Kind, subs []Match[S]) bool) bool {
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	for k, st := range sh.stores {
-		if st == nil {
-			continue
-		}
-		more := st.table.walk(func(g *group[S]) bool {
-			return f(asPattern(g.text()), Kind(k), g.subscribers())
-		})
-		if !more {
-			return false
-		}
-	}
-	return true
-}

@@ -154,20 +154,3 @@ func (t *table[S]) remove(k key, index, depth int) {
 		t.resize(len(t.heads) / 2)
 	}
 }
-
-// walk calls f for every group until f returns false, and tells whether it never did.
-func (t *table[S]) walk(f func(g *group[S]) bool) bool {
-	if t.parts != nil {
-		for i := range t.parts {
-			if !t.parts[i].walk(f) {
-				return false
-			}
-		}
-	}
-	for i := range t.groups {
-		if g := &t.groups[i]; !g.free() && !f(g) {
-			return false
-		}
-	}
-	return true
-}

@@ -73,6 +73,8 @@ type Trie[S comparable] struct {
 
 	spare sync.Pool    // of *spare[S], empty
 	count atomic.Int64 // subscriptions
+
+	changes atomic.Uint64
 }
 
 // NewTrie returns an empty trie.
@@ -89,6 +91,7 @@ func (t *Trie[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
 	if added {
 		t.count.Add(1)
 	}
+	t.changes.Add(1)
 	return added
 }
 
@@ -98,6 +101,7 @@ func (t *Trie[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
 	removed = t.home(p).remove(p, k, s)
 	if removed {
 		t.count.Add(-1)
+		t.changes.Add(1)
 	}
 	return removed
 }
@@ -192,17 +196,18 @@ func (t *Trie[S]) Version(name []byte) Version {
 	return Version{literal.version.Load(), wild.version.Load()}
 }
 
-// Walk calls f for every pattern and kind with its subscribers until f returns false. subs is valid
-// until f returns. It goes shard by shard, each under its lock: f must not call the trie. The order
-// of the patterns differs from process to process.
-func (t *Trie[S]) Walk(f func(p Pattern, k Kind, subs []Match[S]) bool) {
-	for i := range t.shards {
-		if !t.shards[i].walk(f) {
-			return
-		}
+// Outdate makes all that was remembered of matches stale, as a change of subscriptions does, and
+// counts as one: something has changed in what the caller makes of them.
+func (t *Trie[S]) Outdate() {
+	t.changes.Add(1)
+	for _, sh := range []*shard[S]{&t.wild, &t.none} {
+		sh.version.Add(1)
 	}
-	t.wild.walk(f)
 }
 
 // Count returns the number of subscriptions.
 func (t *Trie[S]) Count() int { return int(t.count.Load()) }
+
+// Changes counts what Subscribe, Unsubscribe and Outdate have changed. It is counted before they
+// return, and not before the change can be seen.
+func (t *Trie[S]) Changes() uint64 { return t.changes.Load() }

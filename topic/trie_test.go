@@ -147,7 +147,8 @@ func TestTreeAgainstModel(t *testing.T) {
 					empty(t, tree)
 				}
 				walked := map[subscription]Options{}
-				tree.Walk(func(p Pattern, k Kind, subs []Match[int]) bool {
+				tree.Walk(func(p Pattern, k Kind) bool {
+					subs := tree.Subscribers(p, k, nil)
 					if len(subs) == 0 {
 						t.Fatalf("Walk: %s has no subscribers", p)
 					}
@@ -328,7 +329,10 @@ func TestConcurrent(t *testing.T) {
 				if !seen[-1] || cache.Lookup([]byte("a.b")) == 0 {
 					t.Error("the subscriber that never leaves is missing")
 				}
-				tree.Walk(func(Pattern, Kind, []Match[int]) bool { return true })
+				tree.Walk(func(p Pattern, k Kind) bool {
+					dst = tree.Subscribers(p, k, dst[:0])
+					return true
+				})
 				select {
 				case <-done:
 					if cache.Lookup([]byte("a.b")) != len(match(tree, "a.b")) {

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"mbserver/codec"
@@ -49,6 +51,26 @@ func (l *Loop) auditSent(c *Conn, m *outgoing) {
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
 	body.B = system.AppendSent(body.B, l.time.Unix, c.id, &h, payload, m.original)
+	l.auditPublish(body)
+}
+
+// auditAnswerMax is the size of an answer of the node, in bytes, up to which the audit shows it
+// whole: to compact and copy megabytes would keep the loop.
+const auditAnswerMax = 16 << 10
+
+// auditAnswer reports an answer of the node, in two parts, that c was sent.
+func (l *Loop) auditAnswer(c *Conn, head, rest []byte) {
+	h, payload, err := codec.ParseHeader(head, l.broker.timeoutMaxMs)
+	if err != nil {
+		return // the node wrote it: it parses
+	}
+	if n := len(payload) + len(rest); n > auditAnswerMax {
+		payload = fmt.Appendf(nil, "(%d bytes, not shown)", n)
+	} else {
+		payload = slices.Concat(payload, rest)
+	}
+	body := ringbuf.NewShared(auditRoom + len(payload))
+	body.B = system.AppendSent(body.B, l.time.Unix, c.id, &h, payload, "")
 	l.auditPublish(body)
 }
 

@@ -2,58 +2,194 @@ package broker
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"mbserver/server/system"
 )
 
-// background composes answers that need the whole registry or the whole trie, on one goroutine, so
-// that a monitoring console never delays a message.
+// background is what works beside the loops, on two goroutines: one makes the answers that need the
+// whole registry, the whole trie or all subscriptions of a connection (snapshot.go), the other does
+// jobs of single requests, which may be long, so that no list waits for them. Each rests after its
+// work, so that a processor is never its own.
 type background struct {
-	jobs chan func()
-	quit chan struct{} // closed when nobody waits for answers any more
-	done chan struct{} // closed when the goroutine has ended
-	once sync.Once     // quit is closed once
+	// Immutable after init.
+	broker  *Broker
+	now     func() time.Time
+	wake    chan struct{} // a token when there is something new to make
+	wakeJob chan struct{} // a token when there is a job
+	quit    chan struct{} // closed when nobody waits for answers any more
+	once    sync.Once     // quit is closed once
+	ended   chan struct{} // closed when both goroutines have ended; nil: they were not started
+
+	running atomic.Int32 // goroutines
+
+	// Guarded by mu, which is held for a few instructions and never while something is composed.
+	mu   sync.Mutex
+	jobs []job // in the order in which they came
+	snapshots
+}
+
+// How long what works beside the loops rests after a large piece of work, in times of that.
+const (
+	snapshotRest = 1
+	jobRest      = 4
+)
+
+// job is the work of one request.
+type job struct {
+	from *service
+	work func() func(c system.Caller) *system.Error
+	then func(finish func(c system.Caller) *system.Error) // posts it; any goroutine
+}
+
+func (d *background) init(b *Broker) {
+	d.broker, d.now = b, time.Now
+	d.wake, d.wakeJob = make(chan struct{}, 1), make(chan struct{}, 1)
+	d.quit = make(chan struct{})
+	d.entries = make(map[snapshotKey]*snapshotEntry)
 }
 
 func (d *background) start() {
-	d.jobs = make(chan func(), backgroundQueue)
-	d.quit, d.done = make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(d.done)
-		for {
-			select {
-			case <-d.quit:
-				return
-			default:
-			}
-			select {
-			case job := <-d.jobs:
-				job()
-			case <-d.quit:
-				return
-			}
-		}
-	}()
+	d.ended = make(chan struct{})
+	d.running.Store(2)
+	go d.serve(d.wake, d.stepSnapshot, snapshotRest)
+	go d.serve(d.wakeJob, d.stepJob, jobRest)
 }
 
-// stop ends it: who asked is gone, and what waits is not composed. It waits for the job under way
+// serve takes steps while there is something to be done, and waits otherwise.
+func (d *background) serve(
+	wake chan struct{}, step func(now time.Time) (worked bool, next time.Time), rest int,
+) {
+	defer func() {
+		if d.running.Add(-1) == 0 {
+			close(d.ended)
+		}
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-d.quit:
+			return
+		default:
+		}
+		began := d.now()
+		worked, next := step(began)
+		now := d.now()
+		until, woken := next, wake
+		if worked {
+			if until = now; now.Sub(began) >= snapshotLarge {
+				until, woken = now.Add(time.Duration(rest)*now.Sub(began)), nil
+			}
+		}
+		timer.Stop()
+		if !until.IsZero() {
+			timer.Reset(max(until.Sub(now), 0))
+		}
+		select {
+		case <-woken:
+		case <-timer.C:
+		case <-d.quit:
+			return
+		}
+	}
+}
+
+// stop ends it: who asked is gone, and what waits is not composed. It waits for what is under way
 // until ctx ends.
 func (d *background) stop(ctx context.Context) {
-	if d.jobs == nil {
+	if d.ended == nil {
 		return
 	}
 	d.once.Do(func() { close(d.quit) })
 	select {
-	case <-d.done:
+	case <-d.ended:
 	case <-ctx.Done():
 	}
 }
 
-// run queues a job; false means that too many wait.
-func (d *background) run(job func()) bool {
+// kick leaves a token.
+func kick(wake chan struct{}) {
 	select {
-	case d.jobs <- job:
-		return true
+	case wake <- struct{}{}:
 	default:
+	}
+}
+
+// run queues a job; false means that too many wait, of that service or in all. Loop only.
+func (d *background) run(j job) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.jobs) >= jobsMax {
 		return false
 	}
+	own := 0
+	for i := range d.jobs {
+		if d.jobs[i].from == j.from {
+			own++
+		}
+	}
+	if own >= jobsPerService {
+		return false
+	}
+	d.jobs = append(d.jobs, j)
+	kick(d.wakeJob)
+	return true
+}
+
+// stepJob does the first job of somebody who has not left.
+func (d *background) stepJob(time.Time) (worked bool, next time.Time) {
+	d.mu.Lock()
+	j, ok := d.takeJob()
+	d.mu.Unlock()
+	if ok {
+		d.guard(func() { j.then(j.work()) })
+	}
+	return ok, next
+}
+
+// stepSnapshot makes one snapshot that is due. When there was none, next is when there will be one,
+// or one has been shared for long enough; zero: never.
+func (d *background) stepSnapshot(now time.Time) (worked bool, next time.Time) {
+	d.mu.Lock()
+	d.expire(now)
+	e := d.takeDue(now)
+	next = d.nextAt()
+	d.mu.Unlock()
+	if e == nil {
+		return false, next
+	}
+	d.guard(func() { d.compose(e) })
+	return true, next
+}
+
+// takeJob takes the first job of a service that has not left, and forgets those before it. mu is
+// held.
+func (d *background) takeJob() (j job, ok bool) {
+	for len(d.jobs) > 0 && !ok {
+		j, ok = d.jobs[0], !d.jobs[0].from.marked(markLeft)
+		d.jobs[0] = job{}
+		d.jobs = d.jobs[1:]
+	}
+	if len(d.jobs) == 0 {
+		d.jobs = nil
+	}
+	return j, ok
+}
+
+// guard runs f; a panic is a fault of ours: it is logged, costs those who asked their answer, and
+// the node lives.
+func (d *background) guard(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.broker.Throttle.Log(d.broker.log, slog.LevelError, "internal fault",
+				"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
 }

@@ -49,6 +49,9 @@ const (
 	// matchCacheLimit is how many topics' routes one loop remembers.
 	matchCacheLimit = 1 << 14
 
+	// endsTurn is bounds.endsTurn: some hundred microseconds' worth.
+	endsTurn = 256
+
 	// lingerTime is how long a connection that is being closed may take to read its last messages
 	// and close its side.
 	lingerTime = 2 * time.Second
@@ -91,8 +94,12 @@ const (
 	loopsMax = 1 << 8
 	slotsMax = 1 << 24
 
-	// backgroundQueue is how many answers that need the whole registry may wait to be composed.
-	backgroundQueue = 256
+	// questionsMax is how many may wait for snapshots, of one connection questionsPerService;
+	// jobsMax how many requests for other work beside the loops, of one connection jobsPerService.
+	questionsMax        = 4096
+	questionsPerService = 256
+	jobsMax             = 256
+	jobsPerService      = 4
 )
 
 // bounds are the configuration's limits in the units that the hot path uses, and what follows from
@@ -105,6 +112,9 @@ type bounds struct {
 
 	maxFrame   int // bytes
 	payloadMax int // bytes
+	systemMax  int // bytes of a system request's payload
+	subsMax    int // subscriptions of a connection
+	endsTurn   int // subscriptions of who has left that a loop ends in one turn
 	inboxBytes int // that may wait for one loop
 	workLook   int // units of work between two looks at the clock
 	writeLook  int // connections written between two looks at the clock
@@ -140,6 +150,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		workLook:            workLook,
 		writeLook:           writeLook,
 		inboxTurn:           inboxTurn,
+		endsTurn:            endsTurn,
 		parcelItems:         parcelItems,
 		payloadMax:          cfg.Message.PayloadMaxLength,
 		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
@@ -160,6 +171,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	b.maxOutstanding = min(int64(cfg.Max.OutstandingRequests),
 		int64(cfg.Memory.Limit)/outstandingShare/outstandingBytes)
 	b.evictSlack = max(b.maxOutstanding/16, evictSlackMin)
+	b.systemMax = min(cfg.System.PayloadMaxLength, b.payloadMax)
+	b.subsMax = cfg.Connection.MaxSubscriptions
 	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
 	b.limits = ring
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)

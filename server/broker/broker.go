@@ -60,6 +60,7 @@ type Broker struct {
 	connections atomic.Int64  // on the loops, and on their way there
 	places      atomic.Int64  // how many of those there may be
 	cut         atomic.Int64  // connections that the end of the node took something from
+	leaving     atomic.Int64  // have left, and the trie still knows them
 	state       atomic.Int32  // state
 	empty       chan struct{} // a token when connections has come to zero
 }
@@ -91,6 +92,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		bounds: boundsOf(&cfg, count),
 		empty:  make(chan struct{}, 1),
 	}
+	b.background.init(b)
 	b.spares.most = min(parcelSpares, b.inboxBytes/parcelBytes)
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog
 	var err error

@@ -66,10 +66,10 @@ func (b *Broker) base() int64 {
 	return b.connections.Load()*connectionCharge + b.Arriving.Load()
 }
 
-// charged is, in bytes, what the loops hold as of their last turns, their inboxes as of now, and
-// base.
+// charged is, in bytes, what the loops hold as of their last turns, their inboxes and the snapshots
+// as of now, and base.
 func (b *Broker) charged() int64 {
-	total := b.base()
+	total := b.base() + b.background.held.Load()
 	for _, l := range b.loops {
 		total += l.charged.Load() + l.inbox.waiting.Load()
 	}
@@ -119,7 +119,7 @@ func (c *Conn) held() int64 {
 // recharge notes what c holds now.
 func (c *Conn) recharge() {
 	l := c.loop
-	l.charge += l.laggards.note(c, c.held(), l.time.Ms)
+	l.charge += l.laggards.note(c, c.held(), int64(c.out.PaidBytes()), l.time.Ms)
 }
 
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its
@@ -150,6 +150,20 @@ func (l *Loop) settleMemory() {
 func (l *Loop) publishCharge() {
 	l.charged.Store(l.charge)
 	l.lagging.Store(l.laggards.charge)
+}
+
+// relieve has every loop cut its largest laggards when the node is over its budget for what no loop
+// is charged. Any goroutine.
+func (b *Broker) relieve() {
+	total := b.charged()
+	if high, _ := b.shedBounds(total); total <= high {
+		return
+	}
+	for _, l := range b.loops {
+		if l.laggards.largest.Load() > 0 {
+			l.callShed()
+		}
+	}
 }
 
 // callShed has the loop shed in its next turn. Any goroutine.

@@ -46,7 +46,7 @@ type Conn struct {
 	dec      codec.Decoder
 	timer    wheel.Timer // heartbeat while open, the bound of lingering afterwards
 	heard    int64       // the loop's listened ms of the last bytes
-	subs     []subscription
+	subs     *subscriptions
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
 	paused   *pauseState       // it is not read
@@ -177,7 +177,7 @@ func (c *Conn) flush(writable bool) {
 		return
 	}
 	l := c.loop
-	full, err := c.out.Flush(l.turn, c.sock, writable)
+	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
 	switch {
 	case err != nil:
 		c.releaseRing()

@@ -71,20 +71,15 @@ func (c *Conn) leave() {
 		return
 	}
 	l := c.loop
-	for i := range c.subs {
-		s := &c.subs[i]
-		if l.broker.trie.Unsubscribe(s.pattern, s.kind, &c.service) {
-			l.broker.interestChanged(&c.service, s.pattern, s.kind, -1)
-		}
-	}
-	c.subs = nil
+	c.mark(markLeft, true)
+	c.mark(markStalled, true) // no more requests, though the trie may know it for some turns
+	c.endAll()
 	l.broker.logStream.Leave(&c.service)
 	l.broker.registry.remove(&c.service)
 	l.counts[metrics.Unregistrations]++
 	l.failRequestsOf(c)
 	c.dropParked()
 	c.forgetPause()
-	c.mark(markLeft, true)
 	l.broker.discardQueuedOf(&c.service)
 	c.gap = nil
 	c.dec.Release()
@@ -120,6 +115,7 @@ func (c *Conn) peerClosed(reset bool) (stays bool) {
 func (c *Conn) free() {
 	l := c.loop
 	c.state = stateGone
+	c.mark(markGone, true)
 	l.wheel.Cancel(&c.timer)
 	c.releaseRing()
 	l.conns[c.slot] = nil

@@ -65,22 +65,59 @@ func (l *Loop) sendProtected(
 	l.sent(c, &m)
 }
 
-// push appends a protected frame. Those are never dropped (protocol §9). What c owes to itself is
-// bounded by not reading it (conn_owing.go): a ring that only this turn filled is written early, so
-// that this is known.
+// push appends a protected frame. Those are never dropped (protocol §9).
 func (c *Conn) push(f ringbuf.Frame) {
-	l := c.loop
-	if !c.out.Stalled() && (c.out.Bytes() >= l.broker.owedHigh.Bytes ||
-		c.out.Messages() >= l.broker.owedHigh.Messages) {
+	c.writeEarly()
+	c.out.Append(c.loop.turn, f)
+	c.pushed()
+}
+
+// writeEarly writes a ring that only this turn has filled. What c owes to itself is bounded by not
+// reading it (conn_owing.go), for which it has to be known what its socket does not take.
+func (c *Conn) writeEarly() {
+	high := c.loop.broker.owedHigh
+	if !c.out.Stalled() && (c.out.RoomTaken() >= high.Bytes || c.out.Messages() >= high.Messages) {
 		c.flush(false)
 	}
-	c.out.Append(l.turn, f)
+}
+
+// pushed sees to it that what was appended is written.
+func (c *Conn) pushed() {
 	if !c.out.Stalled() {
 		c.queueAnswer()
 		return
 	}
 	c.queuePrompt() // which writes nothing, and charges it
 	c.settleOwed()
+}
+
+// sendAnswer delivers an answer that begins with head, its header line at least, and ends with a
+// snapshot. A large one stands in the ring as a reference, takes no room there, and is written in
+// pieces.
+func (l *Loop) sendAnswer(c *Conn, head []byte, body *ringbuf.Shared) {
+	if !c.takesAnswers() {
+		return
+	}
+	c.writeEarly()
+	in, large := c.transport.directFrames(), len(body.B) >= sharedBodyMin
+	g := &l.turn.Frames[in]
+	start := len(g.B)
+	g.B = append(appendFraming(g.B, c.transport, true, len(head)+len(body.B)), head...)
+	if !large {
+		g.B = append(g.B, body.B...)
+	}
+	f := g.Commit(start, ringbuf.Own, 0)
+	if large {
+		c.out.AppendShared(l.turn, f, body, false)
+	} else {
+		c.out.Append(l.turn, f)
+	}
+	c.pushed()
+	l.sentMany(1)
+	if l.broker.audited() {
+		l.auditAnswer(c, head, body.B)
+	}
+	c.settle()
 }
 
 // sendTo answers a service of any loop. payload is text when it is known to be.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"mbserver/server/system"
 	"mbserver/topic"
 )
@@ -12,35 +14,221 @@ type subscription struct {
 	options topic.Options
 }
 
-func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
-	b := c.loop.broker
-	added := b.trie.Subscribe(p, k, &c.service, o)
-	if added {
-		c.subs = append(c.subs, subscription{pattern: p, kind: k, options: o})
-		b.interestChanged(&c.service, p, k, 1)
-		return
+// subscriptionCharge is what a subscription costs beside its pattern's text, which stands in the
+// trie and here, in bytes: its place in the trie's table, in this list and in the index of it, with
+// the room that they grow by (measured: 150 to 270).
+const subscriptionCharge = 256
+
+func (s *subscription) charge() int { return subscriptionCharge + 2*len(s.pattern.String()) }
+
+// indexSubscriptions is the number of subscriptions past which a connection keeps an index. Below,
+// a scan is as fast.
+const indexSubscriptions = 16
+
+// subscriptions are one connection's: listed, so that they can be told and ended, and found without
+// looking at all of them. Their number is bounded (connection.max.subscriptions). nil is that of a
+// connection that has asked the node to remember nothing. Loop only, but for what is lent.
+type subscriptions struct {
+	list  []subscription
+	index map[subscriptionKey]int32 // place in list; nil for a short one
+
+	kept    int32  // bytes charged for what the node remembers for it: these, profile, log filter
+	changes uint32 // of list; round and round
+	filters uint16 // changes of its log filter that have begun; round and round
+	lent    bool   // a snapshot reads list: what stands there is not written to any more
+}
+
+type subscriptionKey struct {
+	text string
+	kind topic.Kind
+}
+
+// remembered is c's subscriptions, to be changed.
+func (c *Conn) remembered() *subscriptions {
+	if c.subs == nil {
+		c.subs = new(subscriptions)
 	}
-	for i := range c.subs {
-		if s := &c.subs[i]; s.kind == k && s.pattern.String() == p.String() {
-			s.options = o
+	return c.subs
+}
+
+// charged is, in bytes, what is remembered.
+func (s *subscriptions) charged() int64 {
+	if s == nil {
+		return 0
+	}
+	return int64(s.kept)
+}
+
+// all lists them. It is valid until the next change.
+func (s *subscriptions) all() []subscription {
+	if s == nil {
+		return nil
+	}
+	return s.list
+}
+
+// find returns the place of a subscription in list, or -1.
+func (s *subscriptions) find(p topic.Pattern, k topic.Kind) int {
+	if s == nil {
+		return -1
+	}
+	if s.index != nil {
+		if i, ok := s.index[subscriptionKey{p.String(), k}]; ok {
+			return int(i)
+		}
+		return -1
+	}
+	return slices.IndexFunc(s.list, func(s subscription) bool {
+		return s.kind == k && s.pattern.String() == p.String()
+	})
+}
+
+// lend returns the list as it is now, for another goroutine to read, and the count of its changes.
+func (s *subscriptions) lend() (list []subscription, changes uint64) {
+	if s == nil {
+		return nil, 0
+	}
+	s.lent = true
+	return s.list[:len(s.list):len(s.list)], uint64(s.changes)
+}
+
+// writable makes list one that nobody else reads.
+func (s *subscriptions) writable() {
+	if s.lent {
+		s.list, s.lent = slices.Clone(s.list), false
+	}
+}
+
+func (s *subscriptions) add(sub subscription) {
+	s.changes++
+	s.list = append(s.list, sub) // behind what is lent
+	last := len(s.list) - 1
+	switch {
+	case s.index != nil:
+		s.index[subscriptionKey{sub.pattern.String(), sub.kind}] = int32(last)
+	case last >= indexSubscriptions:
+		s.index = make(map[subscriptionKey]int32, 2*len(s.list))
+		for i := range s.list {
+			s.index[subscriptionKey{s.list[i].pattern.String(), s.list[i].kind}] = int32(i)
 		}
 	}
 }
 
-func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) {
-	b := c.loop.broker
-	if !b.trie.Unsubscribe(p, k, &c.service) {
+// remove takes the subscription at a place away; the last one moves there.
+func (s *subscriptions) remove(i int) {
+	s.changes++
+	s.writable()
+	gone, last := s.list[i], len(s.list)-1
+	moved := s.list[last]
+	s.list[i] = moved
+	s.list[last] = subscription{}
+	s.list = s.list[:last]
+	if s.index != nil {
+		s.index[subscriptionKey{moved.pattern.String(), moved.kind}] = int32(i)
+		delete(s.index, subscriptionKey{gone.pattern.String(), gone.kind})
+	}
+	if last == 0 {
+		s.list, s.index = nil, nil // what has grown is given back
+	}
+}
+
+// keep charges c, by bytes more or less, for what the node remembers for it.
+func (c *Conn) keep(bytes int) {
+	if bytes == 0 {
 		return
 	}
-	b.interestChanged(&c.service, p, k, -1)
-	for i := range c.subs {
-		if s := &c.subs[i]; s.kind == k && s.pattern.String() == p.String() {
-			last := len(c.subs) - 1
-			c.subs[i] = c.subs[last]
-			c.subs[last] = subscription{}
-			c.subs = c.subs[:last]
-			return
+	c.remembered().kept += int32(bytes)
+	c.loop.charge += int64(bytes)
+}
+
+// maySubscribe says whether c may have the subscriptions, of which it may have some already.
+func (c *Conn) maySubscribe(p topic.Pattern, kinds []topic.Kind) bool {
+	count := len(c.subs.all())
+	for _, k := range kinds {
+		if c.subs.find(p, k) < 0 {
+			count++
 		}
+	}
+	return count <= c.loop.broker.subsMax
+}
+
+func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
+	b := c.loop.broker
+	b.trie.Subscribe(p, k, &c.service, o)
+	if i := c.subs.find(p, k); i >= 0 {
+		c.subs.changes++
+		c.subs.writable()
+		c.subs.list[i].options = o
+		return
+	}
+	sub := subscription{pattern: p, kind: k, options: o}
+	c.remembered().add(sub)
+	c.keep(sub.charge())
+	b.interestChanged(&c.service, p, k, 1)
+}
+
+func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) {
+	i := c.subs.find(p, k)
+	if i < 0 {
+		return
+	}
+	b := c.loop.broker
+	b.trie.Unsubscribe(p, k, &c.service)
+	c.keep(-c.subs.list[i].charge())
+	c.subs.remove(i)
+	b.interestChanged(&c.service, p, k, -1)
+}
+
+// leaver is a connection that has left the node, and what the trie still knows of it.
+type leaver struct {
+	service *service
+	subs    []subscription
+}
+
+// endAll ends c's subscriptions, because c has left: as many as the turn still may, the others in
+// turns to come. Nothing is routed by them from here on: routes leave out who has left, and those
+// that are remembered become stale.
+func (c *Conn) endAll() {
+	l := c.loop
+	if c.subs == nil {
+		return
+	}
+	list, beside := c.subs.list, c.subs.charged()
+	for i := range list {
+		beside -= int64(list[i].charge()) // the loop stays charged until each is gone
+	}
+	l.charge -= beside
+	c.subs = nil
+	if len(list) == 0 {
+		return
+	}
+	l.leaving = append(l.leaving, leaver{&c.service, list})
+	l.broker.leaving.Add(1)
+	if l.endSome(); len(l.leaving) > 0 {
+		l.broker.trie.Outdate()
+		l.broker.wakeQueues()
+	}
+}
+
+// endSome ends subscriptions of those who have left, as many as the turn still may.
+func (l *Loop) endSome() {
+	b := l.broker
+	for len(l.leaving) > 0 && l.ended < b.endsTurn {
+		of := &l.leaving[0]
+		last := len(of.subs) - 1
+		s := &of.subs[last]
+		b.trie.Unsubscribe(s.pattern, s.kind, of.service)
+		b.interestChanged(of.service, s.pattern, s.kind, -1)
+		l.charge -= int64(s.charge())
+		l.ended++
+		if of.subs = of.subs[:last]; last == 0 {
+			b.leaving.Add(-1)
+			l.leaving[0] = leaver{}
+			l.leaving = l.leaving[1:]
+		}
+	}
+	if len(l.leaving) == 0 {
+		l.leaving = nil
 	}
 }
 

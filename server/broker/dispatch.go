@@ -20,22 +20,24 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 		l.malformedHeader(c, err)
 		return
 	}
-	if len(payload) > b.payloadMax {
-		l.fail(c, &h, codec.MalformedMessage, "the payload is larger than this node takes",
-			codec.NumberDetail("length", len(payload)),
-			codec.NumberDetail("maxLength", b.payloadMax))
-		return
-	}
-	l.taken(c, &h, payload)
 	name := h.Topic
 	if !h.Lower {
 		l.lower = topic.Lower(l.lower[:0], h.Topic)
 		name = l.lower
 	}
+	system, longest := topic.IsSystem(name), b.payloadMax
+	if system {
+		longest = b.systemMax
+	}
+	if len(payload) > longest {
+		l.tooLong(c, &h, len(payload), longest)
+		return
+	}
+	l.taken(c, &h, payload)
 	if l.gate != nil && !l.admit(c, &h, name) {
 		return
 	}
-	if topic.IsSystem(name) {
+	if system {
 		l.system(c, &h, name, payload)
 		return
 	}

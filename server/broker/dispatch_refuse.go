@@ -38,6 +38,10 @@ func (l *Loop) refuse(
 }
 
 func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {
+	if over, ok := l.admitMalformed(c); !ok {
+		l.limitedMalformed(c, over)
+		return
+	}
 	l.counts[metrics.MessageErrors]++
 	details := []codec.Detail{
 		codec.TextDetail("field", err.Field),
@@ -49,6 +53,16 @@ func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.MalformedMessage, "malformed header: "+err.Field+": "+err.Reason,
 		details)
+}
+
+// tooLong refuses a message whose payload is longer than it may be.
+func (l *Loop) tooLong(c *Conn, h *codec.Header, length, longest int) {
+	if over, ok := l.admitMalformed(c); !ok {
+		l.limited(c, h, over)
+		return
+	}
+	l.fail(c, h, codec.MalformedMessage, "the payload is larger than this node takes",
+		codec.NumberDetail("length", length), codec.NumberDetail("maxLength", longest))
 }
 
 // framingLost answers a connection whose byte stream can't be cut into messages any more, and

@@ -12,7 +12,7 @@
 //   - request_*: to one service: the choice, the table of outstanding ones, the queue, the answer
 //
 // Without a prefix stand what all loops share (broker.go, registry.go, budget.go, laggards.go,
-// bounds.go, drain.go, background.go, sample.go), what others may hold of a connection
+// bounds.go, drain.go, background.go, snapshot.go, sample.go), what others may hold of a connection
 // (service.go), how its messages are framed (transport.go), what package system asks for
 // (system.go), the stream of all messages (audit.go), and fate.go: one function for each thing that
 // can become of a message. invariants*.go look at a loop's books in builds for the race detector,

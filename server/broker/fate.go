@@ -24,9 +24,24 @@ func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
 // limited: it is over a rate limit, and its sender is told.
 func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 	l.counts[metrics.Limited]++
-	l.fail(c, h, codec.RateLimitExceeded, "too many messages per second",
+	l.fail(c, h, codec.RateLimitExceeded, tooMany, refusalDetails(over)...)
+}
+
+// limitedMalformed is limited for a message whose header could not be parsed.
+func (l *Loop) limitedMalformed(c *Conn, over limit.Refusal) {
+	l.counts[metrics.Limited]++
+	l.counts[metrics.MessageErrors]++
+	l.header = append(l.header[:0], codec.ErrorHeader...)
+	l.refuse(c, l.header, codec.RateLimitExceeded, tooMany, refusalDetails(over))
+}
+
+const tooMany = "too many messages per second"
+
+func refusalDetails(over limit.Refusal) []codec.Detail {
+	return []codec.Detail{
 		codec.TextDetail("scope", over.Scope), codec.NumberDetail("limit", over.Rate.Limit()),
-		codec.NumberDetail("retryAfterMs", int(over.WaitMs)))
+		codec.NumberDetail("retryAfterMs", int(over.WaitMs)),
+	}
 }
 
 // unroutedPublish: nobody is subscribed to its topic, and its sender is told.

@@ -117,7 +117,8 @@ func newTestNode(t testing.TB, seed uint64, loops int, adjust func(*config.Confi
 		l.driver = d
 		n.drivers = append(n.drivers, d)
 	}
-	n.background.jobs = make(chan func(), backgroundQueue) // done by step, not by a goroutine
+	// Its work is done by step, not by a goroutine.
+	n.background.now = func() time.Time { return time.UnixMilli(testEpoch + n.ms) }
 	n.state.Store(int32(accepting))
 	return n
 }
@@ -178,15 +179,11 @@ func (n *testNode) run(i int) {
 	n.loops[i].run()
 }
 
-// backgroundJob does the next job that loops asked for, if there is one.
+// backgroundJob does what loops asked for beside them, one of each kind, if there is any.
 func (n *testNode) backgroundJob() bool {
-	select {
-	case job := <-n.background.jobs:
-		job()
-		return true
-	default:
-		return false
-	}
+	worked, _ := n.background.stepJob(n.background.now())
+	made, _ := n.background.stepSnapshot(n.background.now())
+	return worked || made
 }
 
 // advance moves the clock and asks for the turns that are due.

@@ -44,6 +44,7 @@ type laggard struct {
 	link   fair.Link[*laggard]
 	conn   *Conn
 	charge int64 // bytes; more than 0
+	paid   int64 // bytes that it keeps besides, of snapshots, which are charged to the node
 	class  int   // it is in
 	fresh  bool  // it is among the fresh ones of that class
 	moved  int64 // loop ms at which it came, or its backlog became less
@@ -66,8 +67,9 @@ func (c *Conn) charge() int64 {
 	return c.lag.charge
 }
 
-// note takes that c holds so many bytes now, and returns how many more that are than before.
-func (s *laggards) note(c *Conn, held, now int64) (more int64) {
+// note takes that c holds so many bytes now, and keeps so many that are paid for, and returns how
+// many more it holds than before.
+func (s *laggards) note(c *Conn, held, paid, now int64) (more int64) {
 	g := c.lag
 	more = held - c.charge()
 	s.charge += more
@@ -80,14 +82,15 @@ func (s *laggards) note(c *Conn, held, now int64) (more int64) {
 	case g == nil:
 		g = laggardPool.Get().(*laggard)
 		c.lag = g
-		g.conn, g.charge, g.moved = c, held, now
+		g.conn, g.charge, g.paid, g.moved = c, held, paid, now
 		s.push(g, now)
 	default:
-		g.charge = held
-		if more < 0 {
+		less := more < 0 || paid < g.paid
+		g.charge, g.paid = held, paid
+		if less {
 			g.moved = now
 		}
-		if class, fresh := g.classAt(now); more < 0 || class != g.class || fresh != g.fresh {
+		if class, fresh := g.classAt(now); less || class != g.class || fresh != g.fresh {
 			s.remove(g)
 			s.push(g, now)
 		}
@@ -97,7 +100,7 @@ func (s *laggards) note(c *Conn, held, now int64) (more int64) {
 
 // classAt is the class that g belongs to, and whether it is fresh.
 func (g *laggard) classAt(now int64) (class int, fresh bool) {
-	class = classOf(g.charge)
+	class = classOf(g.charge + g.paid)
 	if fresh = now-g.moved < freshMs; fresh {
 		class = max(class-freshClasses, 1)
 	}

@@ -81,6 +81,8 @@ type turning struct {
 	prompt   []*Conn // those not to wait for more
 	closing  []*Conn
 	resuming []*service // publishers whose pause has ended
+	leaving  []leaver   // have left, and the trie still knows them
+	ended    int        // subscriptions of theirs that this turn has ended
 	counts   metrics.Counts
 }
 
@@ -107,6 +109,7 @@ type scratch struct {
 	notice []byte // what the node says in the middle of something else
 	framed []byte
 	caller caller
+	piece  piece
 }
 
 func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {

@@ -227,6 +227,11 @@ func (l *Loop) receive(p *parcel, it *item) {
 		if c := l.askerOf(it.to); c != nil {
 			l.giveAnswer(c, p.message(it), nil, it.text, it.answer)
 		}
+	case itemAnswer:
+		if c := l.askerOf(it.to); c != nil {
+			l.sendAnswer(c, p.bytes[it.start:it.end], it.body)
+		}
+		it.body.Release()
 	case itemWritable:
 		if int(it.slot) < len(l.conns) {
 			if c := l.conns[it.slot]; c != nil && c.gen == it.gen {

@@ -49,6 +49,7 @@ const (
 	itemGrant                    // number requests that wait for service `to` may go there
 	itemReturn                   // number of them did not; failure: nothing waits on loop slot
 	itemDirect                   // deliver a message to service `to`
+	itemAnswer                   // the same; the message ends with body, which is a snapshot
 	itemWritable                 // the socket in slot/gen takes bytes again
 	itemCall                     // run call on the loop: rare operations only
 )

@@ -277,7 +277,13 @@ func (m *overloadModel) quiesce() {
 	for _, l := range m.n.loops {
 		dropped += l.counts[metrics.Dropped]
 		replaced += l.counts[metrics.Conflated]
-		if l.charge != 0 || l.turn.Len() != 0 {
+		kept := int64(0)
+		for _, c := range l.conns {
+			if c != nil {
+				kept += c.subs.charged()
+			}
+		}
+		if l.charge != kept || l.turn.Len() != 0 {
 			m.rt.Fatalf("loop %d is charged %d bytes and has %d in its frames",
 				l.index, l.charge, l.turn.Len())
 		}

@@ -36,9 +36,13 @@ type remoteGroup struct {
 var topicSeed = maphash.MakeSeed()
 
 func (l *Loop) buildRoute(name []byte, matches []topic.Match[*service]) *route {
-	r := &route{total: len(matches)}
+	r := &route{}
 	for _, m := range matches {
 		s, d := m.Sub, l.broker.deliveryOf(m.Options)
+		if s.marked(markLeft) {
+			continue // its subscriptions are being ended
+		}
+		r.total++
 		if d&deliverConflate != 0 || l.broker.pause {
 			r.key = maphash.Bytes(topicSeed, name) | 1
 		}

@@ -14,8 +14,9 @@ import (
 // more, and three times as many bytes for each connection. It has parts, each with its lock, so
 // that none of them is large when it has to grow.
 type registry struct {
-	total atomic.Int64
-	parts [registryParts]registryPart
+	total   atomic.Int64
+	changes atomic.Uint64 // of what is told of services; counted when a change can be seen
+	parts   [registryParts]registryPart
 }
 
 const registryParts = 64
@@ -51,6 +52,7 @@ func (r *registry) add(s *service) {
 	p.put(s)
 	p.used++
 	r.total.Add(1)
+	r.changes.Add(1)
 }
 
 func (p *registryPart) put(s *service) {
@@ -105,6 +107,7 @@ func (r *registry) remove(s *service) {
 	p.slots[i] = nil
 	p.used--
 	r.total.Add(-1)
+	r.changes.Add(1)
 	switch {
 	case p.used == 0:
 		p.slots = nil

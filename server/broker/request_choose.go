@@ -17,6 +17,9 @@ type priorityGroup []*service
 
 // buildCandidates returns nil when there are none. It sorts matches.
 func buildCandidates(_ []byte, matches []topic.Match[*service]) *candidates {
+	matches = slices.DeleteFunc(matches, func(m topic.Match[*service]) bool {
+		return m.Sub.marked(markLeft) // its subscriptions are being ended
+	})
 	if len(matches) == 0 {
 		return nil
 	}

@@ -25,6 +25,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Filling:       b.unread.filling.Load(),
 		Stalled:       b.unread.cut.Load(),
 		Shed:          b.budget.shed.Load(),
+		Snapshots:     b.background.built.Load(),
 		Services:      b.registry.count(),
 		Subscriptions: b.trie.Count(),
 		Machine:       b.machine.Read(now),

@@ -26,6 +26,7 @@ type service struct {
 	outstanding atomic.Int32                   // requests it was chosen for and has not answered
 	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
 	queued      atomic.Int32                   // its own requests that wait for a service with room
+	asking      atomic.Int32                   // snapshots that it waits for
 	marks       atomic.Uint32                  // markStalled and its neighbours
 	profile     atomic.Pointer[system.Profile] // nil until registered
 	lastSeen    atomic.Int64                   // Unix ms of the last message
@@ -37,6 +38,7 @@ const (
 	markStalled uint32 = 1 << iota // its socket takes nothing: it gets no requests
 	markWaited                     // requests wait for its room: only grants take it
 	markLeft                       // its connection has left the node
+	markGone                       // and gets no answers any more either
 )
 
 // marked says whether s has the mark. Any goroutine.

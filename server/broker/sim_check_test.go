@@ -57,12 +57,12 @@ func (s *simulation) checkAlways() {
 			listed++
 			subs := len(k.subs[0]) + len(k.subs[1])
 			subscriptions += subs
-			if len(k.Conn.subs) != subs {
-				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs), subs)
+			if len(k.Conn.subs.all()) != subs {
+				s.fail("%s has %d subscriptions of %d", k.name, len(k.Conn.subs.all()), subs)
 			}
 		}
 	}
-	if n.registry.count() != listed || n.trie.Count() != subscriptions {
+	if n.registry.count() != listed || n.trie.Count() != subscriptions+s.leaving() {
 		s.fail("%d services of %d, %d subscriptions of %d",
 			n.registry.count(), listed, n.trie.Count(), subscriptions)
 	}
@@ -71,11 +71,11 @@ func (s *simulation) checkAlways() {
 // checkRing holds what may wait in a ring, and what that may take.
 func (s *simulation) checkRing(c *Conn) {
 	n, l := s.n, c.loop
-	const answer = 8 << 10 // past the largest list here; one answer always has its chance
-	const notice = 1       // told in front of a full ring
-	const ringRecord = 80  // bytes, of which a message has one or two here
+	const answer = 16 << 10 // past the largest list here; one answer always has its chance
+	const notice = 1        // told in front of a full ring
+	const ringRecord = 80   // bytes, of which a message has one or two here
 	s.checkOwed(c)
-	bytes, messages := c.out.Bytes(), c.out.Messages()
+	bytes, messages := c.out.RoomTaken(), c.out.Messages()
 	if held := c.out.Held(); !l.inTurn && int64(held) > c.charge() ||
 		held > 16<<10+2*(bytes+answer+ringRecord*2*(n.limits.Messages+messages+notice)) {
 		s.fail("%s holds %d bytes for %d that wait, and is charged %d",
@@ -214,6 +214,10 @@ func (s *simulation) checkAtRest() {
 		if k.got+k.gaps != k.owed && !k.lossyAuditor() {
 			s.fail("%s received %d, was told of %d lost, and was owed %d",
 				k.name, k.got, k.gaps, k.owed)
+		}
+		if k.nonsense != 0 {
+			s.fail("%s was told %d times too few that its nonsense was too much",
+				k.name, k.nonsense)
 		}
 		if k.errors != k.errorsGot {
 			s.fail("%s sent %d malformed messages and was told of %d",

@@ -43,6 +43,7 @@ type simClient struct {
 	straysGot int
 	errors    int // malformed messages it sent
 	errorsGot int
+	nonsense  int            // of those, the ones that it must be told were too many
 	responses map[string]int // masked ID to how many responses it sent
 	rejected  map[string]int // and how many of them were refused
 	answering []*simRequest  // requests that it has been given
@@ -134,13 +135,22 @@ func (k *simClient) taken() {
 	m := k.sending[0]
 	k.sending = k.sending[1:]
 	h, _, bad := codec.ParseHeader([]byte(m.msg), k.s.n.timeoutMaxMs)
+	header := &h
 	if bad == nil {
-		k.noteTaken(&h)
-		if scope := k.s.rates.limitedBy(k, &h); scope != "" {
-			k.s.say("%s: a message over the limit of its %s", k.name, scope)
-			k.refused[refusal(scope, string(h.RequestID))]++
+		k.noteTaken(header)
+	} else {
+		header = nil
+	}
+	if scope := k.s.rates.limitedBy(k, header); scope != "" {
+		k.s.say("%s: a message over the limit of its %s", k.name, scope)
+		if bad != nil {
+			k.errors++
+			k.nonsense++
+			k.s.totals["nonsense limited"]++
 			return
 		}
+		k.refused[refusal(scope, string(h.RequestID))]++
+		return
 	}
 	k.s.before()
 	m.apply()
@@ -151,7 +161,7 @@ var (
 	simPatterns = []string{"a", "a.b", "a.#", "+.b", "#", "A.+", "x.y", "x.+.#", "x.y.z.a.b"}
 	simCalls    = []string{
 		"system.heartbeat", "system.topic.list",
-		"system.service.list", "system.topic.subscriptions",
+		"system.service.list", "system.topic.subscriptions", "system.service.subscriptions",
 	}
 	simOverflows = []string{
 		config.OverflowDrop, config.OverflowDropOldest, config.OverflowDisconnect,
@@ -162,6 +172,9 @@ func (k *simClient) pick(of []string) string { return of[k.s.random.IntN(len(of)
 
 // speak has the client say something.
 func (k *simClient) speak() {
+	if k.list() {
+		return
+	}
 	switch dice := k.s.random.IntN(100); {
 	case len(k.answering) > 0 && k.s.chance(40):
 		k.respond()
@@ -186,7 +199,7 @@ func (k *simClient) speak() {
 	case dice < 95 && k.s.logs:
 		k.listen()
 	case dice < 96:
-		k.call(k.pick(simCalls), "{}", func() {})
+		k.call(k.pick(simCalls), "{}", func(*simCall) {})
 	default:
 		k.say("nonsense", true, func() { k.errors++ })
 	}
@@ -270,20 +283,22 @@ func (k *simClient) respond() {
 	k.say(head+masked+"\n"+payload, text, func() { k.s.responded(k, r, masked, payload) })
 }
 
-func (k *simClient) call(topic, payload string, apply func()) {
+func (k *simClient) call(topic, payload string, apply func(c *simCall)) {
 	c := &simCall{from: k, topic: topic}
 	id := k.s.ids.next()
 	k.say("request:"+topic+":1.0.0:"+id+"\n"+payload, true, func() {
 		k.s.calls[id] = c
-		apply()
+		c.changes = k.s.changes()
+		apply(c)
 	})
 }
 
 // register gives the client room for a few requests at a time.
 func (k *simClient) register() {
 	most := 1 + k.s.random.IntN(3)
-	payload := fmt.Sprintf(`{"name":%q,"description":"simulated","maxConcurrent":%d}`, k.name, most)
-	k.call("system.service.register", payload, func() {
+	payload := fmt.Sprintf(`{"name":%q,"description":%q,"maxConcurrent":%d}`,
+		k.name, k.s.description(), most)
+	k.call("system.service.register", payload, func(*simCall) {
 		k.s.say("%s takes %d requests at a time", k.name, most)
 		k.limit = int32(most)
 	})
@@ -317,7 +332,10 @@ func (k *simClient) subscribe() {
 	if conflate {
 		payload += `,"conflate":true`
 	}
-	k.call("system.topic.subscribe", payload+"}", func() {
+	k.call("system.topic.subscribe", payload+"}", func(c *simCall) {
+		if c.refused = k.overSubscribed(simKinds(action), pattern); c.refused {
+			return
+		}
 		k.s.say("%s subscribes %s %s %g %s conflate=%v",
 			k.name, action, pattern, priority, overflow, conflate)
 		k.excused = k.excused || overflow == config.OverflowDisconnect
@@ -345,7 +363,7 @@ func (k *simClient) drop(kind int, pattern string) {
 func (k *simClient) unsubscribe() {
 	action, pattern := k.pick([]string{"publish", "request", "both"}), k.pick(simPatterns)
 	payload := fmt.Sprintf(`{"action":%q,"topic":%q}`, action, pattern)
-	k.call("system.topic.unsubscribe", payload, func() {
+	k.call("system.topic.unsubscribe", payload, func(*simCall) {
 		k.s.say("%s unsubscribes %s %s", k.name, action, pattern)
 		for _, kind := range simKinds(action) {
 			k.drop(kind, pattern)

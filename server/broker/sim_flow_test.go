@@ -375,6 +375,7 @@ func (s *simulation) checkCharges() {
 				sum += e.cost()
 			}
 		}
+		sum += s.heldBeside(l)
 		if sum != l.charge {
 			s.fail("loop %d holds %d bytes and is charged %d", l.index, sum, l.charge)
 		}
@@ -390,7 +391,7 @@ func (s *simulation) checkCharges() {
 	if waiting != s.n.queuedBytes.Load() {
 		s.fail("what waits holds %d bytes, %d are counted", waiting, s.n.queuedBytes.Load())
 	}
-	total += s.n.connections.Load() * connectionCharge
+	total += s.n.connections.Load()*connectionCharge + s.n.background.held.Load()
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
 	}

@@ -17,7 +17,7 @@ func (s *simulation) checkLaggards(l *Loop) {
 		}
 		charged++
 		charge += c.lag.charge
-		class := classOf(c.lag.charge)
+		class := classOf(c.lag.charge + c.lag.paid)
 		if c.lag.fresh {
 			class = max(class-freshClasses, 1)
 		}

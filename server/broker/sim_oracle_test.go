@@ -67,6 +67,8 @@ type simCall struct {
 	from    *simClient
 	topic   string
 	answers int
+	changes uint64 // as of when it was taken
+	refused bool   // for having as many subscriptions as it may
 }
 
 func (o *oracle) init(s *simulation) {
@@ -384,7 +386,9 @@ func (s *simulation) receivedResponse(k *simClient, m *testMessage) {
 	s.say("%s receives %s %s %s", k.name, m.header, code, reason)
 	switch {
 	case string(m.Topic) == "error":
-		k.errorsGot++
+		if k.errorsGot++; code == string(codec.RateLimitExceeded) {
+			k.nonsense--
+		}
 	case code == string(codec.RateLimitExceeded):
 		k.noteLimited(id, m)
 	case s.acks[id] != nil:
@@ -394,7 +398,12 @@ func (s *simulation) receivedResponse(k *simClient, m *testMessage) {
 	case s.calls[id] != nil:
 		c := s.calls[id]
 		c.answers++
-		success := bytes.HasPrefix(m.payload, []byte(`{"status":"success"`))
+		success := bytes.HasPrefix(m.payload, []byte(`{"status":"success"`)) && !c.refused
+		if success {
+			s.listReceived(c, m.payload)
+		} else {
+			success = s.refusedCall(c, reason)
+		}
 		if c.from != k || c.answers > 1 || string(m.Topic) != c.topic || !success {
 			s.fail("%s: a wrong answer to %s: %s %s", k.name, c.topic, m.header, m.payload)
 		}

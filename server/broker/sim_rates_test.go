@@ -42,14 +42,20 @@ func (r *simRates) pass(bucket string, rate int, now int64) (after int64, ok boo
 }
 
 // limitedBy returns the scope of the limit that the message is over, or "" and takes it from all. A
-// message over one takes from none.
+// message over one takes from none. h is nil for one that cannot be parsed.
 func (r *simRates) limitedBy(k *simClient, h *codec.Header) string {
-	name, now := strings.ToLower(string(h.Topic)), k.loop.time.Ms
-	if r == nil || name == "system.heartbeat" {
+	if r == nil {
+		return ""
+	}
+	now, name := k.loop.time.Ms, "system.nonsense"
+	if h != nil {
+		name = strings.ToLower(string(h.Topic))
+	}
+	if name == "system.heartbeat" && h.Action != codec.Publish {
 		return ""
 	}
 	rates := map[string]int{"service " + k.name: r.service}
-	if h.Action != codec.Response && !strings.HasPrefix(name, "system.") {
+	if h != nil && h.Action != codec.Response && !strings.HasPrefix(name, "system.") {
 		for pattern, rate := range r.patterns {
 			if matches(strings.Split(pattern, "."), strings.Split(name, ".")) {
 				rates["pattern "+pattern+" "+k.name] = rate

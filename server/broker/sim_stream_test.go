@@ -64,7 +64,7 @@ func (k *simClient) listen() {
 		}
 	}
 	b, _ := json.Marshal(map[string]any{"levels": names})
-	k.call("system.log.subscribe", string(b), func() { k.levels |= set })
+	k.call("system.log.subscribe", string(b), func(*simCall) { k.levels |= set })
 }
 
 // logged expects one line to be delivered.
@@ -114,7 +114,8 @@ func (s *simulation) greetAuditor() {
 	s.connect(0)
 	k := s.places[0]
 	k.single = false
-	k.call("system.topic.subscribe", `{"action":"publish","topic":"system.message"}`, func() {
+	payload := `{"action":"publish","topic":"system.message"}`
+	k.call("system.topic.subscribe", payload, func(*simCall) {
 		k.subs[0] = append(k.subs[0], simSub{pattern: system.MessageTopic})
 		k.auditor, s.auditor = true, k
 	})

@@ -81,6 +81,8 @@ var simEvents = []string{
 	"stall", "reset", "cut by the node", "lingered", "framing lost", "dripping read",
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
+	"nonsense limited", "left in pieces", "subscription refused", "list exact",
+	"snapshot shared",
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
 	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
@@ -101,6 +103,7 @@ type simulation struct {
 	sessions []*simClient // all there ever were
 	oracle
 	simSettings
+	simSystem
 
 	step   int
 	trace  []string // the last steps
@@ -154,6 +157,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	}
 	s.calm = s.chance(40) && !s.holes
 	s.places = make([]*simClient, 3+s.random.IntN(6))
+	s.arrangeSystem()
 	return s
 }
 

@@ -15,10 +15,11 @@ const (
 	simEndlessTurn     simfault = "endless-turn"     // a loop does not give way
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
 	simCountedAbsence  simfault = "counted-absence"  // the loop's own absence counts as silence
+	simStaleList       simfault = "stale-list"       // a list is shared after a change
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simUnfairLane,
-	simCountedAbsence,
+	simCountedAbsence, simStaleList,
 }

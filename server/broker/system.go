@@ -2,9 +2,11 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"mbserver/codec"
@@ -19,9 +21,17 @@ func (l *Loop) system(c *Conn, h *codec.Header, name, payload []byte) {
 	l.caller = caller{c: c, h: *h}
 	defer func() { l.caller = caller{} }()
 	defer l.checkClock() // it may have taken long
-	if err := l.systemTopics.Serve(&l.caller, h, name, payload); err != nil {
-		l.fail(c, h, err.Code, err.Message, err.Details...)
+	err := l.systemTopics.Serve(&l.caller, h, name, payload)
+	if err == nil {
+		return
 	}
+	if isHeartbeat(h, name) { // it passed the limits because it looked like one
+		if over, ok := l.admitMalformed(c); !ok {
+			l.limited(c, h, over)
+			return
+		}
+	}
+	l.fail(c, h, err.Code, err.Message, err.Details...)
 }
 
 // caller implements system.Caller: the connection whose request on a system topic is being
@@ -44,39 +54,74 @@ func (k *caller) header() []byte {
 	return k.c.loop.responseHeader(k.h.Topic, k.h.Version, k.h.RequestID)
 }
 
-// reply is an answer that is composed elsewhere and later.
-type reply struct {
-	to     *service
-	header []byte
-}
+// busy is the answer when too much waits that is done beside the loops.
+var busy = &system.Error{Code: codec.ServiceUnavailable, Message: "too many such requests wait",
+	Details: []codec.Detail{codec.TextDetail("reason", "busy")}}
 
-func (k *caller) later() reply {
+// publishCounts makes what the loop has counted before a request visible in its answer.
+func (l *Loop) publishCounts() { l.published.Publish(l.time.sec(), &l.counts) }
+
+// AnswerShared implements system.Caller.
+func (k *caller) AnswerShared(s system.Snapshot) *system.Error {
+	l := k.c.loop
+	l.publishCounts()
 	k.c.owe()
-	return reply{to: &k.c.service, header: bytes.Clone(k.header())}
+	q := question{&k.c.service, bytes.Clone(k.header()), l.broker.changesOf(s)}
+	return k.owed(l.askFor(snapshotKey{kind: s}, q, nil))
 }
 
-// send delivers the answer to whoever asked, if it is still there. Any goroutine.
-func (r reply) send(payload []byte) {
-	r.to.postDirect(r.header, payload)
+// owed passes on what came of a question: one that is refused at once is owed nothing.
+func (k *caller) owed(err *system.Error) *system.Error {
+	if err != nil {
+		k.c.settle()
+	}
+	return err
+}
+
+// askFor answers a connection of this loop with a snapshot, now or later.
+func (l *Loop) askFor(key snapshotKey, q question, subs []subscription) *system.Error {
+	body, ok := l.broker.background.ask(key, q, subs)
+	if !ok {
+		return busy
+	}
+	if body != nil {
+		if c := l.askerOf(q.to); c != nil {
+			l.sendAnswer(c, q.header, body)
+		}
+		body.Release()
+	}
+	return nil
 }
 
 // InBackground implements system.Caller.
-func (k *caller) InBackground(compose func() []byte) bool {
-	l := k.c.loop
-	// What the loop counted before this request is in the answer.
-	l.published.Publish(l.time.sec(), &l.counts)
-	r := k.later()
-	if l.broker.background.run(func() { r.send(compose()) }) {
-		return true
+func (k *caller) InBackground(work func() func(system.Caller) *system.Error) *system.Error {
+	l, s, h := k.c.loop, &k.c.service, k.h.Clone()
+	l.publishCounts()
+	then := func(finish func(system.Caller) *system.Error) {
+		l.call(func(l *Loop) {
+			c := l.connOf(s)
+			if c == nil {
+				return
+			}
+			l.caller = caller{c: c, h: h}
+			defer func() { l.caller = caller{} }()
+			if err := finish(&l.caller); err != nil {
+				l.fail(c, &h, err.Code, err.Message, err.Details...)
+			}
+		})
 	}
-	k.c.settle() // it is refused at once
-	return false
+	if !l.broker.background.run(job{s, work, then}) {
+		return busy
+	}
+	return nil
 }
 
 // Register implements system.Caller.
 func (k *caller) Register(p *system.Profile) {
 	c, l := k.c, k.c.loop
 	was := c.profile.Swap(p)
+	c.keep(p.Charge() - was.Charge())
+	l.broker.registry.changes.Add(1)
 	limit := l.broker.perService
 	if p.MaxConcurrent > 0 {
 		limit = int32(min(p.MaxConcurrent, math.MaxInt32))
@@ -107,13 +152,24 @@ func (k *caller) logRegistration(was, is *system.Profile) {
 }
 
 // Subscribe implements system.Caller.
-func (k *caller) Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) {
+func (k *caller) Subscribe(
+	p topic.Pattern, kinds []topic.Kind, o topic.Options,
+) *system.Error {
+	if !k.c.maySubscribe(p, kinds) {
+		return &system.Error{Code: codec.ServiceUnavailable,
+			Message: "this connection has as many subscriptions as it may",
+			Details: []codec.Detail{
+				codec.TextDetail("reason", "subscription_limit"),
+				codec.NumberDetail("limit", k.c.loop.broker.subsMax),
+			}}
+	}
 	for _, kind := range kinds {
 		k.c.subscribe(p, kind, o)
 	}
 	if l := k.c.loop; l.log.Enabled(context.Background(), slog.LevelDebug) {
 		l.log.Debug("subscribed", "serviceId", k.c.id.String(), "topic", p.String())
 	}
+	return nil
 }
 
 // Unsubscribe implements system.Caller.
@@ -124,53 +180,61 @@ func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
 }
 
 // AnswerSubscriptions implements system.Caller.
-func (k *caller) AnswerSubscriptions(
-	of codec.UUID, compose func([]system.Subscription, bool) ([]byte, *system.Error),
-) *system.Error {
+func (k *caller) AnswerSubscriptions(of codec.UUID) *system.Error {
 	l, target := k.c.loop, &k.c.service
 	if of != target.id {
 		target = l.broker.registry.find(of)
 	}
-	if target == nil || target.loop == l {
-		payload, err := compose(l.subscriptionsOf(target))
-		if err == nil {
-			k.Answer(payload)
-		}
-		return err
+	if target == nil {
+		return system.UnknownService(of)
 	}
-	r := k.later()
+	q := question{to: &k.c.service, header: bytes.Clone(k.header())}
+	k.c.owe()
+	if target.loop == l {
+		return k.owed(l.answerSubscriptions(target, q))
+	}
 	l.sendCall(target.loop, func(l *Loop) {
-		payload, err := compose(l.subscriptionsOf(target))
-		if err != nil {
-			payload = codec.AppendError(nil, err.Code, err.Message, l.time.Unix, err.Details...)
+		if err := l.answerSubscriptions(target, q); err != nil {
+			l.sendTo(q.to, q.header, codec.AppendError(nil, err.Code, err.Message, l.time.Unix,
+				err.Details...), true, answerFailure|answerOwed)
 		}
-		r.send(payload)
 	})
 	return nil
 }
 
-// subscriptionsOf returns what a service of this loop is subscribed to; ok is false when it has
-// left, or is nil.
-func (l *Loop) subscriptionsOf(s *service) (subs []system.Subscription, ok bool) {
-	if s == nil {
-		return nil, false
-	}
-	c := l.connOf(s)
+// answerSubscriptions answers q, of any loop, with what a service of this one is subscribed to.
+func (l *Loop) answerSubscriptions(of *service, q question) *system.Error {
+	c := l.connOf(of)
 	if c == nil {
-		return nil, false
+		return system.UnknownService(of.id)
 	}
-	for i := range c.subs {
-		sub := &c.subs[i]
-		subs = append(subs, system.Subscription{
-			Pattern: sub.pattern, Kind: sub.kind, Priority: sub.options.Priority,
-		})
+	subs, changes := c.subs.lend()
+	q.version = changes
+	body, ok := l.broker.background.ask(
+		snapshotKey{system.SubscriptionsSnapshot, of}, q, subs)
+	switch {
+	case !ok:
+		return busy
+	case body != nil:
+		q.answer(nil, body)
+		body.Release()
 	}
-	return subs, true
+	return nil
+}
+
+// BeginFilter implements system.Caller.
+func (k *caller) BeginFilter() uint16 {
+	s := k.c.remembered()
+	s.filters++
+	return s.filters
 }
 
 // FilterLog implements system.Caller.
-func (k *caller) FilterLog(f *system.LogFilter) {
-	k.c.loop.broker.logStream.SetFilter(&k.c.service, f)
+func (k *caller) FilterLog(f *system.LogFilter, change uint16) {
+	if c := k.c; change == c.subs.filters {
+		was := c.loop.broker.logStream.SetFilter(&c.service, f)
+		c.keep(f.Charge() - was.Charge())
+	}
 }
 
 // Notify implements system.Caller.
@@ -185,36 +249,70 @@ func (k *caller) Notify(name string, compose func() []byte) {
 }
 
 // Services implements system.Node.
-func (b *Broker) Services(now time.Time) []system.Service {
+func (b *Broker) Services(now time.Time, f func(s *system.Service)) {
 	all := b.registry.all()
-	services := make([]system.Service, len(all))
-	for i, s := range all {
-		services[i] = system.Service{
-			ID:          s.id,
-			Profile:     s.profile.Load(),
-			ConnectedAt: s.connectedAt,
-			LastSeen:    s.lastSeen.Load(),
-			Transport:   s.transport.String(),
-			Outstanding: int(s.outstanding.Load()),
-			Queued:      int(s.queued.Load()),
-			ErrorRate:   s.errors.Rate(now.Unix()),
+	slices.SortFunc(all, func(a, b *service) int {
+		if d := cmp.Compare(a.connectedAt, b.connectedAt); d != 0 {
+			return d
 		}
+		return bytes.Compare(a.id[:], b.id[:])
+	})
+	for _, s := range all {
+		shown := s.shown(now)
+		f(&shown)
 	}
-	return services
+}
+
+// Service implements system.Node.
+func (b *Broker) Service(id codec.UUID, now time.Time) (system.Service, bool) {
+	s := b.registry.find(id)
+	if s == nil {
+		return system.Service{}, false
+	}
+	return s.shown(now), true
+}
+
+// shown is what may be told of a service. Any goroutine.
+func (s *service) shown(now time.Time) system.Service {
+	return system.Service{
+		ID:          s.id,
+		Profile:     s.profile.Load(),
+		ConnectedAt: s.connectedAt,
+		LastSeen:    s.lastSeen.Load(),
+		Transport:   s.transport.String(),
+		Outstanding: int(s.outstanding.Load()),
+		Queued:      int(s.queued.Load()),
+		ErrorRate:   s.errors.Rate(now.Unix()),
+	}
 }
 
 // Walk implements system.Node.
-func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind, subs func() []system.Subscriber)) {
-	b.trie.Walk(func(p topic.Pattern, k topic.Kind, matches []topic.Match[*service]) bool {
-		f(p, k, func() []system.Subscriber {
-			subs := make([]system.Subscriber, len(matches))
-			for i, m := range matches {
-				subs[i] = system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority}
+func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind)) {
+	var subs []topic.Match[*service]
+	b.trie.Walk(func(p topic.Pattern, k topic.Kind) bool {
+		if b.leaving.Load() > 0 {
+			subs = b.trie.Subscribers(p, k, subs[:0])
+			if !slices.ContainsFunc(subs, func(m topic.Match[*service]) bool {
+				return !m.Sub.marked(markLeft)
+			}) {
+				return true
 			}
-			return subs
-		})
+		}
+		f(p, k)
 		return true
 	})
+}
+
+// Subscribers implements system.Node.
+func (b *Broker) Subscribers(
+	p topic.Pattern, k topic.Kind, dst []system.Subscriber,
+) []system.Subscriber {
+	for _, m := range b.trie.Subscribers(p, k, nil) {
+		if !m.Sub.marked(markLeft) {
+			dst = append(dst, system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority})
+		}
+	}
+	return dst
 }
 
 // sendLog hands a line of the log to services of any loop: one parcel for each loop. Where there is

@@ -19,6 +19,7 @@ import "mbserver/ringbuf"
 //	          input that is left over, a part    serveLeft
 //	          timers that are due                wheel.Advance
 //	          the counts become visible          published.Publish
+//	          subscriptions of who has left    endSome
 //	          until nothing of it is left:
 //	            parcels for other loops          handOverAll
 //	            waiting requests with room       serveQueues
@@ -67,6 +68,7 @@ func (l *Loop) run() {
 	// Publish the counts before the flush: whoever has received an answer must find its message
 	// counted.
 	l.published.Publish(l.time.sec(), &l.counts)
+	l.endSome()
 	for again := true; again; again = l.unsettled() {
 		l.handOverAll() // before the flush: other loops work meanwhile
 		l.serveQueues()
@@ -80,6 +82,9 @@ func (l *Loop) run() {
 		l.gate.EndTurn(l.time.Ms)
 	}
 	l.endServing()
+	if l.ended = 0; len(l.leaving) > 0 {
+		l.driver.Schedule() // the rest in the next turn
+	}
 	l.published.Publish(l.time.sec(), &l.counts)
 	if invariants {
 		l.checkInvariants()

@@ -25,6 +25,7 @@ type Config struct {
 	Request       Request
 	Max           Max
 	Message       Message
+	System        System
 	Memory        Memory
 	Admin         Admin
 	Monitoring    Monitoring
@@ -67,6 +68,7 @@ type RateLimit struct {
 // Connection bounds every single connection and their number.
 type Connection struct {
 	MaxConcurrent              int // connections of all kinds
+	MaxSubscriptions           int // of one connection, each kind counted
 	HeartbeatRetryTimeout      time.Duration
 	HeartbeatDeregisterTimeout time.Duration
 	StallTimeout               time.Duration // without a byte acknowledged, while it is not read
@@ -113,6 +115,11 @@ type Max struct {
 // Message bounds one message.
 type Message struct {
 	PayloadMaxLength int // bytes
+}
+
+// System bounds one request to the node itself.
+type System struct {
+	PayloadMaxLength int // bytes; message.payload.maxLength bounds it too
 }
 
 // Memory bounds rings, queues, inboxes and partial frames together.

@@ -43,6 +43,10 @@ const (
 	maxRate  = 1_000_000_000
 	maxBytes = 1 << 30
 	maxMs    = math.MaxInt32 // 24.8 days
+
+	// maxSubscriptions is how many subscriptions of one connection a loop copies within a
+	// millisecond or so, as it may have to.
+	maxSubscriptions = 100_000
 )
 
 // memoryShare is the part of the machine's or container's memory that memory.limit takes by
@@ -116,6 +120,10 @@ var keys = []Key{
 		Default: "100000", min: 1, max: maxCount,
 		at:  func(c *Config) any { return &c.Connection.MaxConcurrent },
 		Doc: "connections of all kinds; more are answered and closed"},
+	{Name: "connection.max.subscriptions", Env: "CONNECTION_MAX_SUBSCRIPTIONS",
+		Unit: "subscriptions", Default: "10000", min: 1, max: maxSubscriptions,
+		at:  func(c *Config) any { return &c.Connection.MaxSubscriptions },
+		Doc: "subscriptions of one connection; more are refused"},
 	{Name: "connection.heartbeatRetryTimeout", Env: "CONNECTION_HEARTBEAT_RETRY_TIMEOUT",
 		Unit: "ms", Default: "30000", kind: kindMillis, min: 1, max: maxMs,
 		at:  func(c *Config) any { return &c.Connection.HeartbeatRetryTimeout },
@@ -186,6 +194,10 @@ var keys = []Key{
 		Default: "16384", kind: kindBytes, min: 1, max: 256 << 20,
 		at:  func(c *Config) any { return &c.Message.PayloadMaxLength },
 		Doc: "largest payload of one message"},
+	{Name: "system.payload.maxLength", Env: "SYSTEM_PAYLOAD_MAX_LENGTH", Unit: "bytes",
+		Default: "65536", kind: kindBytes, min: 1, max: 256 << 20,
+		at:  func(c *Config) any { return &c.System.PayloadMaxLength },
+		Doc: "largest payload of a request to the node itself, within message.payload.maxLength"},
 	{Name: "monitoring.interval", Env: "MONITORING_INTERVAL", Unit: "ms", Default: "60000",
 		kind: kindMillis, min: 100, max: maxMs,
 		at:  func(c *Config) any { return &c.Monitoring.Interval },

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"strings"
+	"time"
 
 	"mbserver/codec"
 )
@@ -11,9 +12,10 @@ type Writer struct {
 	JSON   []byte            // what was written so far
 	Full   bool              // objects with name, type and time, not numbers
 	Filter map[string]string // the parameters that a metric must have, keys in lower case
+	Later  bool              // members stand before what is written here
 
-	timestamp []byte
-	started   bool
+	timestamp []byte // of the first moment given
+	name      []byte // scratch
 }
 
 // Service is what is measured of one service.
@@ -34,10 +36,10 @@ func (w *Writer) wants(key, value string) bool {
 }
 
 func (w *Writer) add(name, kind string, value float64) {
-	if w.started {
+	if w.Later {
 		w.JSON = append(w.JSON, ',')
 	}
-	w.started = true
+	w.Later = true
 	w.JSON = codec.AppendJSONQuoted(w.JSON, name)
 	w.JSON = append(w.JSON, ':')
 	if !w.Full {
@@ -55,9 +57,9 @@ func (w *Writer) add(name, kind string, value float64) {
 	w.JSON = append(w.JSON, '}')
 }
 
-// Write writes the metrics of the node, of each core and of each service.
-func (w *Writer) Write(s *Sample, services []Service) {
-	w.timestamp = codec.AppendTimestamp(nil, s.At.UnixMilli())
+// WriteNode writes the metrics of the node and of each core.
+func (w *Writer) WriteNode(s *Sample) {
+	w.begin(s.At)
 	if w.wants("", "") {
 		for i := range Table {
 			if m := &Table[i]; m.Name != "" {
@@ -70,13 +72,24 @@ func (w *Writer) Write(s *Sample, services []Service) {
 			w.add("system.cpu.{core:"+c.Name+"}.percent", Percent, c.CPU)
 		}
 	}
-	for _, sv := range services {
-		if !w.wants("serviceid", sv.ID) {
-			continue
-		}
-		prefix := "registry.service.{serviceid:" + sv.ID + "}."
-		uptime := max(s.At.UnixMilli()-sv.ConnectedAt, 0)
-		w.add(prefix+"error.rate", Rate, float64(sv.ErrorRate))
-		w.add(prefix+"uptime", Uptime, float64(uptime)/1000)
+}
+
+// WriteService writes the metrics of a service.
+func (w *Writer) WriteService(at time.Time, sv *Service) {
+	if !w.wants("serviceid", sv.ID) {
+		return
+	}
+	w.begin(at)
+	uptime := max(at.UnixMilli()-sv.ConnectedAt, 0)
+	w.name = append(append(w.name[:0], "registry.service.{serviceid:"...), sv.ID...)
+	w.name = append(w.name, "}."...)
+	prefix := len(w.name)
+	w.add(string(append(w.name, "error.rate"...)), Rate, float64(sv.ErrorRate))
+	w.add(string(append(w.name[:prefix], "uptime"...)), Uptime, float64(uptime)/1000)
+}
+
+func (w *Writer) begin(at time.Time) {
+	if w.timestamp == nil {
+		w.timestamp = codec.AppendTimestamp(nil, at.UnixMilli())
 	}
 }

@@ -13,6 +13,7 @@ type Sample struct {
 	Charged, Paused             int64
 	Owing, Filling              int64 // connections not read: for their answers, for an inbox
 	Shed, Stalled               uint64
+	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int
 	LogDropped, LogUnread       uint64
 	Machine                     MachineSample

@@ -119,6 +119,7 @@ var Table = []Metric{
 	{"", "", "mb_publisher_pauses_total", totalOf(Pauses)},
 	{"", "", "mb_memory_charged_bytes", func(s *Sample) float64 { return float64(s.Charged) }},
 	{"", "", "mb_connections_shed_total", func(s *Sample) float64 { return float64(s.Shed) }},
+	{"", "", "mb_snapshots_total", func(s *Sample) float64 { return float64(s.Snapshots) }},
 	{"", "", "mb_subscriptions", func(s *Sample) float64 { return float64(s.Subscriptions) }},
 	{"", "", "mb_faults_total", totalOf(Panics)},
 	{"", "", "mb_log_lines_dropped_total",

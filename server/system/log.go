@@ -4,11 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 )
 
-// logRegexMax bounds the expression of a log subscription, in bytes: it is compiled on the loop,
-// and its size bounds what a line costs.
-const logRegexMax = 256
+// Bounds of the expression of a log subscription (protocol §8). They bound what it takes to compile
+// it, what it makes the node hold, and what a line costs.
+const (
+	logRegexMax      = 1 << 10 // bytes
+	logProgramMax    = 2000    // instructions
+	logRegexOverhead = 1 << 10 // bytes that a compiled expression takes beside its program
+	instructionBytes = 80      // that an instruction takes beside the ranges of a class
+)
 
 // subscribeLog makes the service get log lines, in place of those it asked for before.
 func (c *call) subscribeLog() *Error {
@@ -27,15 +33,66 @@ func (c *call) subscribeLog() *Error {
 	if len(pattern) > logRegexMax {
 		return invalid("regex", fmt.Sprintf("must be at most %d bytes", logRegexMax))
 	}
-	if given {
-		regex, bad := regexp.Compile(pattern)
-		if bad != nil {
-			return invalid("regex", "must be an RE2 expression: "+bad.Error())
-		}
-		f.regex = regex
+	change := c.BeginFilter()
+	if !given {
+		c.FilterLog(&f, change)
+		return c.success()
 	}
-	c.FilterLog(&f)
-	return c.success()
+	// A thousand bytes can take a hundred milliseconds to parse ("(?i)" and large classes).
+	return c.InBackground(func() func(Caller) *Error {
+		err := f.compile(pattern)
+		return func(c Caller) *Error {
+			if err == nil {
+				c.FilterLog(&f, change)
+				c.Answer(statusSuccess)
+			}
+			return err
+		}
+	})
+}
+
+// compile gives f an expression on the message.
+func (f *LogFilter) compile(pattern string) *Error {
+	tree, bad := syntax.Parse(pattern, syntax.Perl)
+	if bad != nil {
+		return invalid("regex", "must be an RE2 expression: "+bad.Error())
+	}
+	tooLarge := invalid("regex",
+		fmt.Sprintf("must compile to at most %d instructions", logProgramMax))
+	if instructions(tree) > logProgramMax {
+		return tooLarge // before it is written out
+	}
+	program, bad := syntax.Compile(tree.Simplify())
+	if bad != nil {
+		return invalid("regex", "must be an RE2 expression: "+bad.Error())
+	}
+	if len(program.Inst) > logProgramMax {
+		return tooLarge
+	}
+	f.regex = regexp.MustCompile(pattern)
+	f.size = logRegexOverhead + len(pattern)
+	for i := range program.Inst {
+		f.size += instructionBytes + 4*len(program.Inst[i].Rune)
+	}
+	return nil
+}
+
+// instructions is about how many a parsed expression compiles to, never many more than it does.
+func instructions(re *syntax.Regexp) int {
+	n := 1
+	switch re.Op {
+	case syntax.OpLiteral:
+		n = len(re.Rune)
+	case syntax.OpConcat, syntax.OpEmptyMatch:
+		n = 0
+	}
+	for _, sub := range re.Sub {
+		n += instructions(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n = (n - 1) * max(re.Min, re.Max, 1) // at most 1000, nested ones together
+	}
+	return n
 }
 
 // parseLogLevels returns the set of the levels named; no name at all is the empty set.
@@ -61,6 +118,6 @@ names:
 
 // unsubscribeLog ends what subscribeLog began; a subscription to the topic itself stays.
 func (c *call) unsubscribeLog() *Error {
-	c.FilterLog(nil)
+	c.FilterLog(nil, c.BeginFilter())
 	return c.success()
 }

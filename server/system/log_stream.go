@@ -39,7 +39,18 @@ func logLevelIndex(level slog.Level) int {
 type LogFilter struct {
 	levels levelSet
 	regex  *regexp.Regexp // on the message; nil: any
+	size   int            // bytes that the expression takes
 }
+
+// Charge is what a filter makes the node hold, in bytes. That of none is 0.
+func (f *LogFilter) Charge() int {
+	if f == nil {
+		return 0
+	}
+	return filterCharge + f.size
+}
+
+const filterCharge = 128 // bytes that a filter takes, with its place among the listeners
 
 // defaultLogFilter is what a service gets that asked for no levels,
 // or only subscribed to the topic: errors.
@@ -77,10 +88,11 @@ type logTarget[S comparable] struct {
 	filter  *LogFilter
 }
 
-// SetFilter makes s get the lines that f wants, in place of those before. nil ends it. Any
-// goroutine.
-func (g *LogStream[S]) SetFilter(s S, f *LogFilter) {
-	g.change(s, func(li *logListener) { li.filter = f })
+// SetFilter makes s get the lines that f wants, in place of those before, and returns the filter of
+// before. nil is none. Any goroutine.
+func (g *LogStream[S]) SetFilter(s S, f *LogFilter) (was *LogFilter) {
+	g.change(s, func(li *logListener) { was, li.filter = li.filter, f })
+	return was
 }
 
 // Follow begins or ends a subscription of s to the topic itself. Any goroutine.

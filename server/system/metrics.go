@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"mbserver/codec"
 	"mbserver/server/metrics"
 )
 
@@ -18,20 +19,47 @@ func (c *call) metrics() *Error {
 	if err != nil {
 		return err
 	}
-	return c.later(func(n Node) []byte {
+	switch {
+	case len(filter) > 0:
+		return c.filteredMetrics(filter, showAll)
+	case showAll:
+		return c.AnswerShared(FullMetricsSnapshot)
+	}
+	return c.AnswerShared(MetricsSnapshot)
+}
+
+// filteredMetrics answers with the metrics that have certain parameters. No metric has two, so
+// those of one service at the most are among them.
+func (c *call) filteredMetrics(filter map[string]string, full bool) *Error {
+	n := c.node
+	return c.InBackground(func() func(Caller) *Error {
 		now := time.Now()
-		var services []metrics.Service
-		for _, s := range n.Services(now) {
-			services = append(services, metrics.Service{
-				ID: s.ID.String(), ConnectedAt: s.ConnectedAt, ErrorRate: s.ErrorRate,
-			})
+		w := metrics.Writer{JSON: []byte(metricsStart), Full: full, Filter: filter}
+		w.WriteNode(n.Sample(now))
+		if id, ok := codec.ParseUUID([]byte(filter["serviceid"])); ok {
+			if s, ok := n.Service(id, now); ok {
+				w.WriteService(now, measured(&s))
+			}
 		}
-		w := metrics.Writer{
-			JSON: []byte(`{"status":"success","metrics":{`), Full: showAll, Filter: filter,
+		answer := append(w.JSON, metricsEnd...)
+		return func(c Caller) *Error {
+			c.Answer(answer)
+			return nil
 		}
-		w.Write(n.Sample(now), services)
-		return append(w.JSON, `}}`...)
 	})
+}
+
+// An answer with metrics, and what stands around them.
+const (
+	metricsStart = `{"status":"success","metrics":{`
+	metricsEnd   = `}}`
+)
+
+// measured is what metrics tell of a service.
+func measured(s *Service) *metrics.Service {
+	return &metrics.Service{
+		ID: s.ID.String(), ConnectedAt: s.ConnectedAt, ErrorRate: s.ErrorRate,
+	}
 }
 
 // paramFilter reads which parameters a metric must have; the keys come in lower case. Empty: all

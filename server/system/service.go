@@ -3,10 +3,7 @@ package system
 import (
 	"bytes"
 	"encoding/json"
-	"sort"
 	"strconv"
-	"strings"
-	"time"
 
 	"mbserver/codec"
 	"mbserver/server/metrics"
@@ -37,6 +34,16 @@ func (p *Profile) Equal(q *Profile) bool {
 	return p.Name == q.Name && p.Description == q.Description &&
 		p.MaxConcurrent == q.MaxConcurrent && bytes.Equal(p.Metadata, q.Metadata)
 }
+
+// Charge is what a profile makes the node hold, in bytes. That of none is 0.
+func (p *Profile) Charge() int {
+	if p == nil {
+		return 0
+	}
+	return profileCharge + len(p.Name) + len(p.Description) + len(p.Metadata)
+}
+
+const profileCharge = 128 // bytes that a profile takes beside its texts
 
 // Subscription is one of a service's own.
 type Subscription struct {
@@ -85,22 +92,7 @@ func (c *call) register() *Error {
 // listServices answers with every service of the node.
 func (c *call) listServices() *Error {
 	c.Counts()[metrics.Discoveries]++
-	return c.later(func(n Node) []byte {
-		services := n.Services(time.Now())
-		sort.Slice(services, func(i, j int) bool {
-			a, b := &services[i], &services[j]
-			return a.ConnectedAt < b.ConnectedAt ||
-				a.ConnectedAt == b.ConnectedAt && a.ID.String() < b.ID.String()
-		})
-		b := []byte(`{"status":"success","services":[`)
-		for i := range services {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = services[i].append(b)
-		}
-		return append(b, `]}`...)
-	})
+	return c.AnswerShared(ServicesSnapshot)
 }
 
 func (s *Service) append(b []byte) []byte {
@@ -147,39 +139,15 @@ func (c *call) serviceSubscriptions() *Error {
 		}
 		of = id
 	}
-	return c.AnswerSubscriptions(of, func(subs []Subscription, ok bool) ([]byte, *Error) {
-		if !ok {
-			return nil, &Error{codec.ServiceUnavailable, "no such service is connected",
-				[]codec.Detail{
-					codec.TextDetail("serviceId", value), codec.TextDetail("reason", "unknown"),
-				}}
-		}
-		return appendSubscriptions(nil, subs), nil
-	})
+	return c.AnswerSubscriptions(of)
 }
 
-// appendSubscriptions writes the answer of system.service.subscriptions, sorted by topic, then
-// action. It sorts subs.
-func appendSubscriptions(b []byte, subs []Subscription) []byte {
-	sort.Slice(subs, func(i, j int) bool {
-		if d := strings.Compare(subs[i].Pattern.String(), subs[j].Pattern.String()); d != 0 {
-			return d < 0
-		}
-		return subs[i].Kind < subs[j].Kind
-	})
-	b = append(b, `{"status":"success","subscriptions":[`...)
-	for i := range subs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, `{"action":"`...)
-		b = append(b, subs[i].Kind.String()...)
-		b = append(b, `","topic":`...)
-		b = codec.AppendJSONQuoted(b, subs[i].Pattern.String())
-		b = appendPriority(b, subs[i].Kind, subs[i].Priority)
-		b = append(b, '}')
-	}
-	return append(b, `]}`...)
+// UnknownService is the answer when there is no service with that ID.
+func UnknownService(id codec.UUID) *Error {
+	return &Error{codec.ServiceUnavailable, "no such service is connected",
+		[]codec.Detail{
+			codec.TextDetail("serviceId", id.String()), codec.TextDetail("reason", "unknown"),
+		}}
 }
 
 // appendPriority appends the member priority, which subscriptions for requests have.

@@ -21,33 +21,41 @@ type Caller interface {
 	Counts() *metrics.Counts
 	// Answer sends a payload under the request's topic, version and ID.
 	Answer(payload []byte)
-	// InBackground has compose run on the goroutine that serves all loops, and sends what it
-	// returns. The loop's counts are published before. false: too many wait.
-	InBackground(compose func() []byte) bool
+	// AnswerShared answers with a snapshot that others may be given too: at once when there is one
+	// that shows all that has changed, else when the next one is made. The loop's counts are
+	// published before.
+	AnswerShared(s Snapshot) *Error
+	// AnswerSubscriptions is AnswerShared with a service's own subscriptions.
+	AnswerSubscriptions(of codec.UUID) *Error
+	// InBackground has work run beside the loops, and then what it returns on this one, for the
+	// same request: that answers, or says why not. Neither runs when the connection has left.
+	InBackground(work func() func(c Caller) *Error) *Error
 	// Register names the service, or changes what it is known as.
 	Register(p *Profile)
-	// Subscribe adds subscriptions, or replaces their options.
-	Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options)
+	// Subscribe adds subscriptions, or replaces their options; all of them or none.
+	Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) *Error
 	// Unsubscribe ends subscriptions; those that are not there are none.
 	Unsubscribe(p topic.Pattern, kinds []topic.Kind)
-	// AnswerSubscriptions answers with what compose makes of a service's subscriptions, on the loop
-	// of that service, perhaps later. ok is false when there is no such service.
-	AnswerSubscriptions(
-		of codec.UUID, compose func(subs []Subscription, ok bool) ([]byte, *Error),
-	) *Error
-	// FilterLog makes the service get the log lines that f wants; nil: none.
-	FilterLog(f *LogFilter)
+	// BeginFilter begins a change of the service's log filter, and returns its number.
+	BeginFilter() uint16
+	// FilterLog makes the service get the log lines that f wants; nil: none. Nothing changes when a
+	// later change has begun.
+	FilterLog(f *LogFilter, change uint16)
 	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
 	Notify(topic string, compose func() []byte)
 }
 
 // Node is what can be asked of the node at large. Any goroutine.
 type Node interface {
-	// Services returns the services of this moment, in no order; now is for their rates.
-	Services(now time.Time) []Service
-	// Walk calls f for every pattern and kind; subs lists its subscribers and is valid until f
-	// returns. f must not subscribe or look anything up.
-	Walk(f func(p topic.Pattern, k topic.Kind, subs func() []Subscriber))
+	// Services calls f for each service of this moment, in the order in which they came; now is for
+	// their rates.
+	Services(now time.Time, f func(s *Service))
+	// Service returns the service with that ID, if there is one.
+	Service(id codec.UUID, now time.Time) (s Service, ok bool)
+	// Walk calls f for every pattern and kind that somebody is subscribed to.
+	Walk(f func(p topic.Pattern, k topic.Kind))
+	// Subscribers appends those of a pattern to dst.
+	Subscribers(p topic.Pattern, k topic.Kind, dst []Subscriber) []Subscriber
 	// Sample gathers the node's numbers, without waiting for a loop.
 	Sample(now time.Time) *metrics.Sample
 }
@@ -91,8 +99,9 @@ var handlers = map[string]func(*call) *Error{
 // call is one request while its handler runs: it is gone when that returns.
 type call struct {
 	Caller
-	node   Node
-	fields map[string]json.RawMessage
+	node    Node
+	payload []byte // an object; nil: empty
+	fields  map[string]json.RawMessage
 }
 
 // Server answers one loop's requests on system topics. Loop only.
@@ -138,13 +147,16 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 	s.call = call{Caller: c, node: s.node}
 	defer func() { s.call = call{} }()
 	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
-		// JSON is UTF-8 (RFC 8259 §8.1), and what is passed on in a notice goes out as text.
-		if !utf8.Valid(payload) || json.Unmarshal(payload, &s.call.fields) != nil ||
-			s.call.fields == nil {
+		var ok bool
+		if s.call.fields, ok = parseFields(payload); !ok {
 			return &Error{codec.MalformedMessage,
 				"the payload of a system request must be a JSON object",
 				[]codec.Detail{codec.TextDetail("field", "payload")}}
 		}
+		if err := tooLong(s.call.fields); err != nil {
+			return err
+		}
+		s.call.payload = payload
 	}
 	return handler(&s.call)
 }
@@ -167,7 +179,7 @@ func (c *call) boundedText(key string, least, most int) (string, *Error) {
 	if err != nil {
 		return "", err
 	}
-	if n := len([]rune(value)); !ok || n < least || n > most {
+	if n := utf8.RuneCountInString(value); !ok || n < least || n > most {
 		return "", invalid(key, fmt.Sprintf("must be a string of %d to %d characters", least, most))
 	}
 	return value, nil
@@ -189,33 +201,23 @@ func (c *call) success() *Error {
 	return nil
 }
 
-// later answers with what compose returns, on the background goroutine: an answer that needs the
-// whole registry or the whole trie never delays a message.
-func (c *call) later(compose func(n Node) []byte) *Error {
-	n := c.node
-	if !c.InBackground(func() []byte { return compose(n) }) {
-		return &Error{codec.ServiceUnavailable, "too many such requests wait",
-			[]codec.Detail{codec.TextDetail("reason", "busy")}}
-	}
-	return nil
-}
-
-// notify tells the subscribers of a system topic that the request has succeeded: its fields, and
-// whose it was.
+// notify tells the subscribers of a system topic that the request has succeeded: its fields, on one
+// line, and whose it was.
 func (c *call) notify(name string) {
 	c.Notify(name, func() []byte {
-		for key := range c.fields {
-			if strings.EqualFold(key, "serviceId") { // in no spelling may a client say who it is
-				delete(c.fields, key)
-			}
-		}
 		b := c.ID().Append([]byte(`{"serviceId":"`))
-		b = append(b, '"')
-		if len(c.fields) > 0 {
-			if rest, err := json.Marshal(c.fields); err == nil { // compact, keys sorted
-				b = append(append(b, ','), rest[1:len(rest)-1]...)
+		out := bytes.NewBuffer(append(b, '"'))
+		eachMember(c.payload, func(escaped, value []byte) {
+			name := nameOf(escaped)
+			if strings.EqualFold(name, "serviceId") {
+				return // in no spelling may a client say who it is
 			}
-		}
-		return append(b, '}')
+			out.WriteByte(',')
+			out.Write(codec.AppendJSONQuoted(out.AvailableBuffer(), name))
+			out.WriteByte(':')
+			_ = json.Compact(out, value) // it is valid
+		})
+		out.WriteByte('}')
+		return out.Bytes()
 	})
 }

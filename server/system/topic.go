@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-	"sort"
 	"strings"
 
 	"mbserver/codec"
@@ -134,7 +133,9 @@ func (c *call) subscribe() *Error {
 	if err != nil {
 		return err
 	}
-	c.Subscribe(p, kinds, o)
+	if err := c.Subscribe(p, kinds, o); err != nil {
+		return err
+	}
 	c.success()
 	c.notify("system.topic.subscribe")
 	return nil
@@ -157,73 +158,7 @@ func (c *call) unsubscribe() *Error {
 }
 
 // listTopics answers with every pattern somebody is subscribed to.
-func (c *call) listTopics() *Error {
-	return c.later(func(n Node) []byte {
-		seen := make(map[string]bool)
-		n.Walk(func(p topic.Pattern, _ topic.Kind, _ func() []Subscriber) {
-			seen[p.String()] = true
-		})
-		names := make([]string, 0, len(seen))
-		for name := range seen {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-		b := []byte(`{"status":"success","topics":[`)
-		for i, name := range names {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = codec.AppendJSONQuoted(b, name)
-		}
-		return append(b, `]}`...)
-	})
-}
+func (c *call) listTopics() *Error { return c.AnswerShared(TopicsSnapshot) }
 
-// topicEntry is one element of the answer of system.topic.subscriptions.
-type topicEntry struct {
-	pattern string
-	kind    topic.Kind
-	subs    []Subscriber
-}
-
-// topicSubscriptions answers with every pattern and who is subscribed to it, sorted by topic, then
-// action.
-func (c *call) topicSubscriptions() *Error {
-	return c.later(func(n Node) []byte {
-		var entries []topicEntry
-		n.Walk(func(p topic.Pattern, k topic.Kind, subs func() []Subscriber) {
-			entries = append(entries, topicEntry{p.String(), k, subs()})
-		})
-		sort.Slice(entries, func(i, j int) bool {
-			a, b := &entries[i], &entries[j]
-			return a.pattern < b.pattern || a.pattern == b.pattern && a.kind < b.kind
-		})
-		b := []byte(`{"status":"success","subscriptions":[`)
-		for i := range entries {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = entries[i].append(b)
-		}
-		return append(b, `]}`...)
-	})
-}
-
-func (e *topicEntry) append(b []byte) []byte {
-	b = append(b, `{"action":"`...)
-	b = append(b, e.kind.String()...)
-	b = append(b, `","topic":`...)
-	b = codec.AppendJSONQuoted(b, e.pattern)
-	b = append(b, `,"subscribers":[`...)
-	for i, s := range e.subs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, `{"serviceId":"`...)
-		b = s.ID.Append(b)
-		b = append(b, '"')
-		b = appendPriority(b, e.kind, s.Priority)
-		b = append(b, '}')
-	}
-	return append(b, `]}`...)
-}
+// topicSubscriptions answers with every pattern and who is subscribed to it.
+func (c *call) topicSubscriptions() *Error { return c.AnswerShared(TopicSubscriptionsSnapshot) }
