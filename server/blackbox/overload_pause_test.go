@@ -292,9 +292,10 @@ func TestOverload_PauseEndsWithItsSubscriber(t *testing.T) {
 // A paused publisher that leaves is forgotten, with what it sent and was not read.
 func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
 	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
-		publisher, slow := n.dial(t, transport), n.narrow(t, transport)
+		slow := n.narrow(t, transport)
 		slow.subscribe("publish", "gone.test")
-		before := n.counter(t, "mb_memory_charged_bytes")
+		before := n.counter(t, "mb_memory_charged_bytes") // a connection costs something itself
+		publisher := n.dial(t, transport)
 		publisher.pour("gone.test", 0, 150)
 		var s stream
 		for s.paused == 0 {
@@ -311,7 +312,7 @@ func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		eventually(t, "nothing is charged any more", func() bool {
+		eventually(t, "nothing more is charged", func() bool {
 			slow.settle()
 			return n.counter(t, "mb_memory_charged_bytes") <= before
 		})

@@ -22,7 +22,7 @@ import (
 var (
 	simSeed = flag.Uint64("sim.seed", 0,
 		"run the simulation with this seed only, and print its steps")
-	simSeeds = flag.Int("sim.seeds", 200, "how many seeds the simulation runs")
+	simSeeds = flag.Int("sim.seeds", 500, "how many seeds the simulation runs")
 	simSteps = flag.Int("sim.steps", 800, "steps of one simulation")
 )
 
