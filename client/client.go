@@ -23,8 +23,9 @@ type Client struct {
 	stopped     chan struct{} // closed when no connection goroutine is left
 	done        chan struct{} // closed when the dispatch goroutine is gone too
 
-	registry registry
-	handlers counter
+	registry   registry
+	handlers   counter
+	background sync.WaitGroup // see spawn
 
 	// Atomic.
 	link     atomic.Pointer[link] // nil while there is no connection
@@ -56,7 +57,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		return nil, &Error{Code: codec.MalformedMessage,
 			Message: "version " + c.options.version + " is not MAJOR.MINOR.PATCH"}
 	}
-	c.queue = newQueue(c.options.pending)
+	c.queue = newQueue(c.options.pending, c.tellGap, c.tellHooks)
 	c.idLow.Store(rand.Uint64())
 	l, err := c.connect(ctx)
 	if err != nil {
@@ -68,6 +69,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		defer close(c.done)
 		c.queue.run()
 		<-c.stopped
+		c.background.Wait() // None is added after finish.
 	}()
 	return c, nil
 }
@@ -120,6 +122,16 @@ func (c *Client) Err() error {
 	return c.finished
 }
 
+// spawn runs f on a goroutine that Done waits for; not when the client is
+// finished. f must end with the connection.
+func (c *Client) spawn(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished == nil {
+		c.background.Go(f)
+	}
+}
+
 // finish makes the client refuse everything. The first reason stays.
 func (c *Client) finish(reason error) {
 	c.mu.Lock()
@@ -162,7 +174,7 @@ func (c *Client) drain(ctx context.Context) error {
 		return err
 	}
 	for _, s := range c.registry.all() {
-		if _, err := l.call(ctx, systemFrame(s.undo, s.undoPayload())); err != nil {
+		if err := l.insist(ctx, systemFrame(s.undo, s.undoPayload())); err != nil {
 			return err
 		}
 	}
@@ -187,11 +199,16 @@ func (c *Client) Flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return gaveUp(ctx, "", "")
+	}
+	c.queue.waiting(1) // A broker that is not read does not read either.
+	defer c.queue.waiting(-1)
 	select {
 	case <-l.out.flushed():
 		return l.out.failed()
 	case <-ctx.Done():
-		return ctx.Err()
+		return gaveUp(ctx, "", "")
 	}
 }
 
@@ -218,6 +235,6 @@ func (c *Client) Settle(ctx context.Context) error {
 	case <-c.closing:
 		return c.Err()
 	case <-ctx.Done():
-		return ctx.Err()
+		return gaveUp(ctx, "", "")
 	}
 }

@@ -15,6 +15,10 @@ import (
 // error that is not an [*Error]. The broker never uses it itself.
 const CodeHandler codec.Code = "HANDLER_ERROR"
 
+// CodeEventsDropped is the code of what OnError is told when events were dropped
+// because hooks and callbacks were too slow; details: count.
+const CodeEventsDropped codec.Code = "EVENTS_DROPPED"
+
 // Errors of the connection.
 var (
 	// ErrDisconnected: there is no connection to the broker, or it was lost
@@ -166,4 +170,26 @@ func gaveUp(ctx context.Context, topic, requestID string) error {
 		Code: codec.Timeout, Message: "no answer before the deadline",
 		Topic: topic, RequestID: requestID, cause: err,
 	}
+}
+
+// givenUp reports whether err is that of a context which ended.
+func givenUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// retryDefault is waited when the broker asks to come back without saying when.
+const retryDefault = time.Second
+
+// retryAfter reports after what time the broker will take again what it
+// refused with err; false when it will not, or did not refuse.
+func retryAfter(err error) (time.Duration, bool) {
+	var e *Error
+	if !errors.As(err, &e) || e.cause != nil {
+		return 0, false
+	}
+	if ms, ok := e.Details["retryAfterMs"].(float64); ok && ms >= 0 {
+		return min(time.Duration(ms)*time.Millisecond, time.Minute), true
+	}
+	busy := e.Code == codec.ServiceUnavailable && e.Details["reason"] != "subscription_limit"
+	return retryDefault, busy || e.Code == codec.RateLimitExceeded
 }

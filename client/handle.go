@@ -74,7 +74,10 @@ func (c *Client) Handle(
 		client: c, action: codec.Request, pattern: fields.Topic, handler: h,
 		topic: topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
 	}
-	return s, c.subscribe(ctx, s)
+	if err := c.subscribe(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // accept takes one request. It does not block: reader only.

@@ -49,7 +49,8 @@ type outbox struct {
 	conn  net.Conn
 	ws    bool
 	limit int
-	wake  chan struct{} // capacity 1: something waits, or err was set
+	wake  chan struct{}   // capacity 1: something waits, or err was set
+	waits func(delta int) // counts those that wait for room; may be nil
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -83,14 +84,32 @@ func (o *outbox) send(giveUp <-chan struct{}, f *frame) (bool, error) {
 		}
 		room := o.room
 		o.mu.Unlock()
-		select {
-		case <-room:
-		case <-giveUp:
+		if !o.await(room, giveUp) {
 			return false, nil
 		}
 		o.mu.Lock()
 	}
 	return o.add(f)
+}
+
+func (o *outbox) await(room, giveUp <-chan struct{}) bool {
+	if o.waits != nil {
+		o.waits(1)
+		defer o.waits(-1)
+	}
+	select {
+	case <-room:
+		return true
+	case <-giveUp:
+		return false
+	}
+}
+
+// idle reports whether nothing waits to be written.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.pending) == 0
 }
 
 // force appends f whatever waits: for the few small answers of the reader,
