@@ -13,15 +13,19 @@ import (
 // Client is a connection to a broker, renewed when it is lost. Any goroutine.
 type Client struct {
 	// Immutable after Dial.
-	address *url.URL
-	options options
-	queue   *queue
-	idHigh  uint64
+	addresses []*url.URL
+	options   options
+	queue     *queue
+	idHigh    uint64
 
 	subscribing chan struct{} // capacity 1: held while subscriptions change
 	closing     chan struct{} // closed by finish
 	stopped     chan struct{} // closed when no connection goroutine is left
 	done        chan struct{} // closed when the dispatch goroutine is gone too
+
+	// Owned by Dial, then by supervise.
+	address *url.URL // the one in use
+	next    int      // index of the one to try next
 
 	registry   registry
 	handlers   counter
@@ -40,15 +44,17 @@ type Client struct {
 }
 
 // Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port and
-// waits for its welcome. ctx bounds this first attempt only, as does
-// [WithDialTimeout]. A broker that refuses says why with an [*Error].
+// waits for its welcome. address may be several with commas between them, for
+// the same broker or for others as good: the first that answers is used, and
+// after a loss the next ones are tried first. ctx bounds this first attempt
+// only; [WithDialTimeout] bounds each address of each attempt. A broker that refuses says why with an [*Error].
 func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
-	u, err := parseAddress(address)
+	addresses, err := parseAddresses(address)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
-		address: u, options: newOptions(opts),
+		addresses: addresses, options: newOptions(opts),
 		idHigh:      rand.Uint64(),
 		subscribing: make(chan struct{}, 1),
 		closing:     make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
@@ -62,6 +68,14 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 	l, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if r := c.options.registration; r != nil {
+		c.registration = mustJSON(r.complete())
+		if _, err := l.call(ctx, systemFrame(topicRegister, c.registration)); err != nil {
+			l.fail(err)
+			l.gone.Wait()
+			return nil, err
+		}
 	}
 	c.adopt(l)
 	go c.supervise(l)

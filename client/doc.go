@@ -52,4 +52,5 @@
 // and [Client.Request] turns any answer of that form into an [*Error]. A plain
 // error carries the code [CodeHandler]; a handler that returns an [*Error]
 // chooses code, message and details itself.
+// JSON that is not what it should be is [CodeMalformed].
 package client

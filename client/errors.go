@@ -11,14 +11,6 @@ import (
 	"mbserver/codec"
 )
 
-// CodeHandler is the code of the answer to a request whose handler returned an
-// error that is not an [*Error]. The broker never uses it itself.
-const CodeHandler codec.Code = "HANDLER_ERROR"
-
-// CodeEventsDropped is the code of what OnError is told when events were dropped
-// because hooks and callbacks were too slow; details: count.
-const CodeEventsDropped codec.Code = "EVENTS_DROPPED"
-
 // Errors of the connection.
 var (
 	// ErrDisconnected: there is no connection to the broker, or it was lost
@@ -53,7 +45,7 @@ func (s sentinel) Error() string { return string(s) }
 // client found itself before it sent anything (with the code the broker would
 // have used). errors.Is compares it with the sentinels by code.
 type Error struct {
-	Code      codec.Code
+	Code      Code
 	Message   string
 	Details   map[string]any // nil when there are none
 	Topic     string         // of the message that was answered; "" when unknown

@@ -33,6 +33,7 @@ type Request struct {
 	ID       string // the broker's masked ID
 	ParentID string // "" when absent
 	Payload  []byte
+	deadline time.Time // zero: not told
 }
 
 // Ack is the broker's acknowledgement of a publish.
@@ -61,7 +62,7 @@ type Flow struct {
 // Registration describes this client in the broker's list of services.
 type Registration struct {
 	Name        string `json:"name"`        // 1–36 characters
-	Description string `json:"description"` // 1–1024 characters
+	Description string `json:"description"` // at most 1024 characters; "" stands for the name
 	// MaxConcurrent is how many requests may be in flight to this service; 0: the broker's default.
 	MaxConcurrent int               `json:"maxConcurrent,omitempty"`
 	Metadata      map[string]string `json:"metadata,omitempty"` // at most 1 KiB as JSON
@@ -92,4 +93,12 @@ func parseWelcome(payload []byte) welcome {
 		return welcome{}
 	}
 	return w
+}
+
+// complete adds the description that the broker asks for.
+func (r Registration) complete() Registration {
+	if r.Description == "" {
+		r.Description = r.Name
+	}
+	return r
 }

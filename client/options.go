@@ -33,6 +33,8 @@ type options struct {
 	header      http.Header
 	token       string
 	version     string
+	// Of WithName; nil: none.
+	registration *Registration
 
 	outbound   int
 	pending    int
@@ -158,3 +160,9 @@ func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconne
 // OnDisconnect, and what could not be renewed without OnReconnect.
 // The default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithName registers the client under this name (1–36 characters) while it
+// connects, as [Client.Register] does with more than a name.
+func WithName(name string) Option {
+	return func(o *options) { o.registration = &Registration{Name: name} }
+}

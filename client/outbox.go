@@ -17,6 +17,7 @@ type frame struct {
 	topic   string
 	version string
 	id      []byte // 36 bytes or empty
+	parent  string // 36 bytes or empty
 	timeout uint64 // milliseconds; 0: none
 	payload []byte
 }
@@ -30,12 +31,16 @@ func (f *frame) append(dst []byte) []byte {
 	dst = append(dst, f.topic...)
 	dst = append(dst, ':')
 	dst = append(dst, f.version...)
-	if len(f.id) > 0 || f.timeout > 0 {
+	if len(f.id) > 0 || f.parent != "" || f.timeout > 0 {
 		dst = append(dst, ':')
 		dst = append(dst, f.id...)
 	}
+	if f.parent != "" || f.timeout > 0 {
+		dst = append(dst, ':')
+		dst = append(dst, f.parent...)
+	}
 	if f.timeout > 0 {
-		dst = append(dst, ':', ':')
+		dst = append(dst, ':')
 		dst = strconv.AppendUint(dst, f.timeout, 10)
 	}
 	dst = append(dst, '\n')

@@ -11,9 +11,9 @@ import (
 
 // check refuses what would be refused by the broker, or cost the connection.
 func (l *link) check(topic string, payload []byte) error {
-	if !validTopic(topic) {
+	if fault := topicFault(topic); fault != "" {
 		return &Error{Code: codec.MalformedMessage, Topic: topic,
-			Message: fmt.Sprintf("%q is not a topic", topic)}
+			Message: fmt.Sprintf("%q is not a topic: %s", topic, fault)}
 	}
 	if limit := l.welcome.Limits.PayloadBytes; limit > 0 && len(payload) > limit {
 		return &Error{Code: codec.MalformedMessage, Topic: topic,
@@ -119,7 +119,21 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]b
 		}
 		f.timeout = min(uint64(max(time.Until(deadline).Milliseconds(), 1)), longest)
 	}
+	parent, named := ctx.Value(parentKey{}).(string)
+	if _, ok := codec.ParseUUID([]byte(parent)); named && !ok {
+		return nil, &Error{Code: codec.MalformedMessage, Topic: topic,
+			Message: fmt.Sprintf("the parent ID %q is not a UUID", parent)}
+	}
+	f.parent = parent
 	return l.call(ctx, f)
+}
+
+type parentKey struct{}
+
+// WithParentID returns a context whose requests name id, a UUID, as their
+// parent: that of the [Request] which a handler makes them for.
+func WithParentID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, parentKey{}, id)
 }
 
 // maxDefaultTimeoutMs is the largest timeout a broker takes by default (protocol §9).
@@ -176,7 +190,7 @@ func (c *Client) Register(ctx context.Context, r Registration) error {
 	if err != nil {
 		return err
 	}
-	payload := mustJSON(r)
+	payload := mustJSON(r.complete())
 	_, err = l.call(ctx, systemFrame(topicRegister, payload))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -132,7 +132,7 @@ func TestPublishErrors(t *testing.T) {
 			t.Errorf("Publish(%q): %v", topic, err)
 		}
 	}
-	err := c.Publish(context.Background(), "a", make([]byte, 16385))
+	err = c.Publish(context.Background(), "a", make([]byte, 16385))
 	if !errors.Is(err, ErrMalformed) {
 		t.Errorf("large payload: %v", err)
 	}

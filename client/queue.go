@@ -13,8 +13,8 @@ const itemCost = 96
 // callback that waits for one must not keep the reader from reading it.
 const overcommit = 4
 
-// stallPatience is how long a callback may run on, after a call was made while
-// it ran, before it is taken to wait for that call.
+// stallPatience is how long one callback may keep the reader waiting while a
+// call waits too, before it is taken to be what waits for that call.
 const stallPatience = 50 * time.Millisecond
 
 // maxHooks bounds the hook events that wait, some 8 MiB of them; as many again
@@ -50,7 +50,7 @@ type queue struct {
 	room      chan struct{} // non-nil while the reader waits for it to be closed
 	halted    bool          // the reader does not read
 	calls     int           // that wait for answers
-	calledAt  uint64        // progress when the last of them began
+	stalled   uint64        // 1 + progress at which a callback was found to run on; 0: never
 	lost      Gap           // messages dropped here and not told yet
 	hooks     int           // events of hooks among items
 	hooksLost uint64        // not told yet
@@ -76,39 +76,16 @@ func (q *queue) message(
 	giveUp <-chan struct{}, drop bool, r *route, version string, id, payload []byte,
 ) (waited bool) {
 	q.mu.Lock()
-	patient := false // stallPatience has passed
 	for q.full() {
-		deadlock := q.calls > 0 && q.calledAt == q.progress.Load()
-		if drop || deadlock && (patient || q.lost.Count > 0) {
+		if now := q.progress.Load(); drop || q.calls > 0 && q.stalled == now+1 {
 			q.lose()
 			q.mu.Unlock()
 			return waited
 		}
-		if q.room == nil {
-			q.room = make(chan struct{})
-		}
-		room := q.room
-		q.halted = true
-		q.mu.Unlock()
-		waited = true
-		patience := time.NewTimer(stallPatience)
-		if !deadlock {
-			patience.Stop()
-		}
-		patient = false
-		select {
-		case <-room:
-		case <-patience.C:
-			patient = true
-		case <-q.stop:
-			patience.Stop()
-			return waited
-		case <-giveUp:
-			patience.Stop()
+		waited, q.halted = true, true
+		if !q.await(giveUp) {
 			return waited
 		}
-		patience.Stop()
-		q.mu.Lock()
 	}
 	q.tellLost()
 	q.arena = append(q.arena, id...)
@@ -116,6 +93,37 @@ func (q *queue) message(
 	q.items = append(q.items, item{route: r, version: version, idLen: len(id), end: len(q.arena)})
 	q.pushed()
 	return waited
+}
+
+// await releases mu, waits for room, and takes mu again; false, without mu, when
+// there is nothing to wait for any more. While calls wait it does so only for a
+// while, and notes when no callback ended in that time.
+func (q *queue) await(giveUp <-chan struct{}) bool {
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	room, before := q.room, q.progress.Load()
+	var patience <-chan time.Time
+	if q.calls > 0 {
+		timer := time.NewTimer(stallPatience)
+		defer timer.Stop()
+		patience = timer.C
+	}
+	q.mu.Unlock()
+	select {
+	case <-room:
+		q.mu.Lock()
+	case <-patience:
+		q.mu.Lock()
+		if q.progress.Load() == before {
+			q.stalled = before + 1
+		}
+	case <-q.stop:
+		return false
+	case <-giveUp:
+		return false
+	}
+	return true
 }
 
 func (q *queue) full() bool {
@@ -192,7 +200,6 @@ func (q *queue) waiting(delta int) {
 	q.mu.Lock()
 	q.calls += delta
 	if delta > 0 {
-		q.calledAt = q.progress.Load()
 		q.freeRoom()
 	}
 	q.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"time"
 
 	"mbserver/codec"
 )
@@ -148,6 +150,9 @@ func (l *link) serve(h *codec.Header, payload []byte) {
 			Details: map[string]any{"reason": "no_handler"},
 		})
 		return
+	}
+	if h.TimeoutMs > 0 && h.TimeoutMs < uint64(math.MaxInt64/time.Millisecond) {
+		req.deadline = time.Now().Add(time.Duration(h.TimeoutMs) * time.Millisecond)
 	}
 	req.Payload = append(make([]byte, 0, len(payload)), payload...)
 	r.handler.accept(l, req)
