@@ -16,8 +16,9 @@
 // may make calls: while one waits the limit is four times as large, and when
 // even that is full the client drops messages, with which the answer comes
 // nearer, and tells [OnGap] how many. Events for hooks are bounded too; what
-// is dropped of them is told to OnError as [CodeEventsDropped]. Request handlers run on goroutines of their own,
-// at most [WithConcurrency] for each handler.
+// is dropped of them is told to OnError as [CodeEventsDropped].
+//
+// Request handlers run on goroutines of their own, at most [WithConcurrency] for each handler.
 //
 // # Outbound batching
 //

@@ -35,8 +35,14 @@ func TestEndedContextSendsNothing(t *testing.T) {
 				_, err := c.PublishAck(ctx, "stands", nil)
 				return err
 			},
-			"Request":     func() error { _, err := c.Request(ctx, "stands", nil); return err },
-			"System":      func() error { _, err := c.System(ctx, topicHeartbeat, nil); return err },
+			"Request": func() error {
+				_, err := c.Request(ctx, "stands", nil)
+				return err
+			},
+			"System": func() error {
+				_, err := c.System(ctx, topicHeartbeat, nil)
+				return err
+			},
 			"Ping":        func() error { return c.Ping(ctx) },
 			"Settle":      func() error { return c.Settle(ctx) },
 			"Flush":       func() error { return c.Flush(ctx) },

@@ -33,7 +33,8 @@ func TestPublishOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range count {
-			if err := c.Publish(context.Background(), "order.Test", fmt.Append(nil, i)); err != nil {
+			err := c.Publish(context.Background(), "order.Test", fmt.Append(nil, i))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -173,7 +174,8 @@ func TestMessageClone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 100 {
-		if err := c.Publish(context.Background(), "a", fmt.Appendf(nil, "payload %d", i)); err != nil {
+		err := c.Publish(context.Background(), "a", fmt.Appendf(nil, "payload %d", i))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
