@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"time"
 
 	"mbserver/codec"
 )
@@ -63,9 +64,13 @@ func (cs *calls) fail(err error) {
 	}
 }
 
-// start sends f with a fresh ID. A call that was started is finished by wait,
+// start sends f with a fresh ID, but not when ctx has ended already: an error
+// means that nothing was sent. A call that was started is finished by wait,
 // which must be called.
 func (l *link) start(ctx context.Context, f *frame) (*call, error) {
+	if ctx.Err() != nil {
+		return nil, gaveUp(ctx, f.topic, "")
+	}
 	c := callPool.Get().(*call)
 	c.id, c.topic = l.client.nextID(), f.topic
 	if err := l.calls.add(c); err != nil {
@@ -126,4 +131,39 @@ func (l *link) call(ctx context.Context, f *frame) ([]byte, error) {
 		return nil, err
 	}
 	return l.wait(ctx, c)
+}
+
+// insist is call, again after a while when the broker asks for that.
+func (l *link) insist(ctx context.Context, f *frame) error {
+	for {
+		_, err := l.call(ctx, f)
+		after, again := retryAfter(err)
+		if !again {
+			return err
+		}
+		timer := time.NewTimer(after)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-l.dead:
+			timer.Stop()
+			return l.cause
+		}
+	}
+}
+
+// pause waits and reports whether the connection still lives.
+func (l *link) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.dead:
+		return false
+	case <-l.client.closing:
+		return false
+	}
 }

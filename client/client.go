@@ -13,18 +13,23 @@ import (
 // Client is a connection to a broker, renewed when it is lost. Any goroutine.
 type Client struct {
 	// Immutable after Dial.
-	address *url.URL
-	options options
-	queue   *queue
-	idHigh  uint64
+	addresses []*url.URL
+	options   options
+	queue     *queue
+	idHigh    uint64
 
 	subscribing chan struct{} // capacity 1: held while subscriptions change
 	closing     chan struct{} // closed by finish
 	stopped     chan struct{} // closed when no connection goroutine is left
 	done        chan struct{} // closed when the dispatch goroutine is gone too
 
-	registry registry
-	handlers counter
+	// Owned by Dial, then by supervise.
+	address *url.URL // the one in use
+	next    int      // index of the one to try next
+
+	registry   registry
+	handlers   counter
+	background sync.WaitGroup // see spawn
 
 	// Atomic.
 	link     atomic.Pointer[link] // nil while there is no connection
@@ -39,15 +44,18 @@ type Client struct {
 }
 
 // Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port and
-// waits for its welcome. ctx bounds this first attempt only, as does
-// [WithDialTimeout]. A broker that refuses says why with an [*Error].
+// waits for its welcome. address may be several with commas between them, for
+// the same broker or for others as good: the first that answers is used, and
+// after a loss the next ones are tried first. ctx bounds this first attempt
+// only; [WithDialTimeout] bounds each address of each attempt. A broker
+// that refuses says why with an [*Error].
 func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
-	u, err := parseAddress(address)
+	addresses, err := parseAddresses(address)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
-		address: u, options: newOptions(opts),
+		addresses: addresses, options: newOptions(opts),
 		idHigh:      rand.Uint64(),
 		subscribing: make(chan struct{}, 1),
 		closing:     make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
@@ -56,11 +64,19 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		return nil, &Error{Code: codec.MalformedMessage,
 			Message: "version " + c.options.version + " is not MAJOR.MINOR.PATCH"}
 	}
-	c.queue = newQueue(c.options.pending)
+	c.queue = newQueue(c.options.pending, c.tellGap, c.tellHooks)
 	c.idLow.Store(rand.Uint64())
 	l, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if r := c.options.registration; r != nil {
+		c.registration = mustJSON(r.complete())
+		if _, err := l.call(ctx, systemFrame(topicRegister, c.registration)); err != nil {
+			l.fail(err)
+			l.gone.Wait()
+			return nil, err
+		}
 	}
 	c.adopt(l)
 	go c.supervise(l)
@@ -68,6 +84,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		defer close(c.done)
 		c.queue.run()
 		<-c.stopped
+		c.background.Wait() // None is added after finish.
 	}()
 	return c, nil
 }
@@ -120,6 +137,16 @@ func (c *Client) Err() error {
 	return c.finished
 }
 
+// spawn runs f on a goroutine that Done waits for; not when the client is
+// finished. f must end with the connection.
+func (c *Client) spawn(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished == nil {
+		c.background.Go(f)
+	}
+}
+
 // finish makes the client refuse everything. The first reason stays.
 func (c *Client) finish(reason error) {
 	c.mu.Lock()
@@ -162,7 +189,7 @@ func (c *Client) drain(ctx context.Context) error {
 		return err
 	}
 	for _, s := range c.registry.all() {
-		if _, err := l.call(ctx, systemFrame(s.undo, s.undoPayload())); err != nil {
+		if err := l.insist(ctx, systemFrame(s.undo, s.undoPayload())); err != nil {
 			return err
 		}
 	}
@@ -187,11 +214,16 @@ func (c *Client) Flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return gaveUp(ctx, "", "")
+	}
+	c.queue.waiting(1) // A broker that is not read does not read either.
+	defer c.queue.waiting(-1)
 	select {
 	case <-l.out.flushed():
 		return l.out.failed()
 	case <-ctx.Done():
-		return ctx.Err()
+		return gaveUp(ctx, "", "")
 	}
 }
 
@@ -218,6 +250,6 @@ func (c *Client) Settle(ctx context.Context) error {
 	case <-c.closing:
 		return c.Err()
 	case <-ctx.Done():
-		return ctx.Err()
+		return gaveUp(ctx, "", "")
 	}
 }

@@ -204,7 +204,7 @@ func TestDrain(t *testing.T) {
 		if got := messages.Load(); got != 100 {
 			t.Errorf("%d callbacks, want 100", got)
 		}
-		if err := server.Publish("a", nil); !errors.Is(err, ErrClosed) {
+		if err := server.Publish(context.Background(), "a", nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("Publish after Drain: %v", err)
 		}
 		eventually(t, "gone at the broker", func() bool { return len(b.Conns()) == 1 })
@@ -245,7 +245,7 @@ func TestCloseInCallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 10 {
-		_ = c.Publish("a", nil) // The later ones meet a closed client.
+		_ = c.Publish(context.Background(), "a", nil) // The later ones meet a closed client.
 	}
 	receive(t, "Done", c.Done())
 	if calls != 1 {
@@ -282,7 +282,7 @@ func TestCloseWrites(t *testing.T) {
 		b := newBroker(t, clienttest.Options{})
 		c := dial(t, b.URL(transport))
 		for range 1000 {
-			if err := c.Publish("a", []byte("x")); err != nil {
+			if err := c.Publish(context.Background(), "a", []byte("x")); err != nil {
 				t.Fatal(err)
 			}
 		}

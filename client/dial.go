@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gobwas/ws"
 
@@ -18,6 +19,19 @@ import (
 
 // maxRefusal bounds the body read of a refused WebSocket handshake, in bytes.
 const maxRefusal = 16 << 10
+
+// parseAddresses takes one address or several with commas between them.
+func parseAddresses(list string) ([]*url.URL, error) {
+	var all []*url.URL
+	for address := range strings.SplitSeq(list, ",") {
+		u, err := parseAddress(strings.TrimSpace(address))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
 
 func parseAddress(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
@@ -40,8 +54,30 @@ func parseAddress(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// connect makes one connection and waits for the welcome.
+// connect makes one connection and waits for the welcome. It tries every
+// address once, the one after the last that was used first, so that a broker
+// that just failed is the last to be tried again.
 func (c *Client) connect(ctx context.Context) (*link, error) {
+	var failed []error
+	for range c.addresses {
+		c.address = c.addresses[c.next%len(c.addresses)]
+		c.next++
+		l, err := c.connectOne(ctx)
+		if err == nil {
+			return l, nil
+		}
+		failed = append(failed, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(failed) == 1 {
+		return nil, failed[0]
+	}
+	return nil, errors.Join(failed...)
+}
+
+func (c *Client) connectOne(ctx context.Context) (*link, error) {
 	if c.options.dialTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.options.dialTimeout)

@@ -7,25 +7,40 @@
 // Every method may be called from any goroutine. Subscription callbacks and
 // the On… hooks run one after the other, in the order in which the broker sent
 // what caused them, on one dispatch goroutine per client: they need no locks
-// among themselves, and a slow one delays the others. While the dispatch
-// goroutine lags, up to the limit of [WithPending] is held; then the client
-// stops reading, so that the broker's overflow policy for slow subscribers
-// decides (a call that waits for an answer lifts that limit four-fold, so that
-// a callback may make calls). Request handlers run on goroutines of their own,
-// at most [WithConcurrency] for each handler.
+// among themselves, and a slow one delays the others. A message belongs to who
+// receives it, unless the subscription was made [WithBorrowedPayload].
+//
+// While the dispatch goroutine lags, up to the limit of [WithPending] is held;
+// then the client stops reading, so that the broker's overflow policy for slow
+// subscribers decides. It keeps telling the broker that it lives. A callback
+// may make calls: while one waits the limit is four times as large, and when
+// even that is full the client drops messages, with which the answer comes
+// nearer, and tells [OnGap] how many. Events for hooks are bounded too; what
+// is dropped of them is told to OnError as [CodeEventsDropped].
+//
+// Request handlers run on goroutines of their own, at most [WithConcurrency] for each handler.
 //
 // # Outbound batching
 //
 // Messages are appended to a bounded buffer; one goroutine takes all of it and
 // writes it with one system call. A lone message therefore leaves at once and
-// a burst leaves in few writes. When the buffer is full, Publish blocks.
+// a burst leaves in few writes. When the buffer is full, Publish blocks until
+// its context ends.
+//
+// # Contexts
+//
+// Nothing is sent for a context that has ended already. A Subscribe, Handle,
+// Unsubscribe or Register that was sent and given up is undone in the
+// background: what holds at the broker is what the call returned.
 //
 // # Connection loss
 //
 // Calls in flight fail at once with [ErrDisconnected], and so does everything
 // sent while there is no connection: nothing is kept for later. Unless
 // [WithoutReconnect] is given, the client reconnects with a fully jittered
-// exponential back-off, registers and subscribes again.
+// exponential back-off, registers and subscribes again; what a rate limit
+// refuses meanwhile is asked for again when the broker says. [OnReconnect] is
+// called when all stand, with what could not be renewed.
 //
 // # Errors in payloads
 //
@@ -38,4 +53,5 @@
 // and [Client.Request] turns any answer of that form into an [*Error]. A plain
 // error carries the code [CodeHandler]; a handler that returns an [*Error]
 // chooses code, message and details itself.
+// JSON that is not what it should be is [CodeMalformed].
 package client

@@ -11,10 +11,6 @@ import (
 	"mbserver/codec"
 )
 
-// CodeHandler is the code of the answer to a request whose handler returned an
-// error that is not an [*Error]. The broker never uses it itself.
-const CodeHandler codec.Code = "HANDLER_ERROR"
-
 // Errors of the connection.
 var (
 	// ErrDisconnected: there is no connection to the broker, or it was lost
@@ -49,7 +45,7 @@ func (s sentinel) Error() string { return string(s) }
 // client found itself before it sent anything (with the code the broker would
 // have used). errors.Is compares it with the sentinels by code.
 type Error struct {
-	Code      codec.Code
+	Code      Code
 	Message   string
 	Details   map[string]any // nil when there are none
 	Topic     string         // of the message that was answered; "" when unknown
@@ -166,4 +162,26 @@ func gaveUp(ctx context.Context, topic, requestID string) error {
 		Code: codec.Timeout, Message: "no answer before the deadline",
 		Topic: topic, RequestID: requestID, cause: err,
 	}
+}
+
+// givenUp reports whether err is that of a context which ended.
+func givenUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// retryDefault is waited when the broker asks to come back without saying when.
+const retryDefault = time.Second
+
+// retryAfter reports after what time the broker will take again what it
+// refused with err; false when it will not, or did not refuse.
+func retryAfter(err error) (time.Duration, bool) {
+	var e *Error
+	if !errors.As(err, &e) || e.cause != nil {
+		return 0, false
+	}
+	if ms, ok := e.Details["retryAfterMs"].(float64); ok && ms >= 0 {
+		return min(time.Duration(ms)*time.Millisecond, time.Minute), true
+	}
+	busy := e.Code == codec.ServiceUnavailable && e.Details["reason"] != "subscription_limit"
+	return retryDefault, busy || e.Code == codec.RateLimitExceeded
 }

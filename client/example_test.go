@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := c.Publish("weather.berlin", []byte("sunny")); err != nil {
+	if err := c.Publish(ctx, "weather.berlin", []byte("sunny")); err != nil {
 		log.Fatal(err)
 	}
 	// Lets the callback run before the client ends.

@@ -17,7 +17,8 @@ const (
 
 // Handler answers one request. It returns the answer's payload, or an error
 // that is answered as the JSON object described at the top of the package. ctx
-// ends with the connection the request came over: nobody can be answered then.
+// ends with the connection the request came over, when nobody can be answered
+// any more, and at the request's deadline where the broker tells it.
 type Handler func(ctx context.Context, r Request) ([]byte, error)
 
 // HandleOption changes a handler made by [Client.Handle].
@@ -74,7 +75,10 @@ func (c *Client) Handle(
 		client: c, action: codec.Request, pattern: fields.Topic, handler: h,
 		topic: topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
 	}
-	return s, c.subscribe(ctx, s)
+	if err := c.subscribe(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // accept takes one request. It does not block: reader only.
@@ -120,7 +124,13 @@ func (h *handler) work(a arrival) {
 }
 
 func (h *handler) handle(a arrival) {
-	answer, err := h.f(a.link.ctx, a.request)
+	ctx := a.link.ctx
+	if !a.request.deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, a.request.deadline)
+		defer cancel()
+	}
+	answer, err := h.f(ctx, a.request)
 	if err != nil {
 		answer = errorPayload(err)
 	}

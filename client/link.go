@@ -29,6 +29,7 @@ type link struct {
 	// Immutable after newLink.
 	client *Client
 	conn   net.Conn
+	born   time.Time // with a monotonic reading: the wall clock may step
 	ws     bool
 	out    *outbox
 	ctx    context.Context // ends with the connection; for handlers
@@ -43,7 +44,8 @@ type link struct {
 	calls calls
 
 	// Atomic.
-	lastRead atomic.Int64 // Unix nanoseconds
+	lastRead atomic.Int64 // nanoseconds after born
+	renewing atomic.Bool  // the reader drops what finds no room, see renew
 
 	// Guarded by failing.
 	failing sync.Once
@@ -60,7 +62,7 @@ type link struct {
 
 func (c *Client) newLink(conn net.Conn, ws bool) *link {
 	l := &link{
-		client: c, conn: conn, ws: ws,
+		client: c, conn: conn, ws: ws, born: time.Now(),
 		out:   newOutbox(conn, ws, c.options.outbound),
 		ready: make(chan struct{}), dead: make(chan struct{}),
 		publish: make(map[string]*route), request: make(map[string]*route),
@@ -71,7 +73,7 @@ func (c *Client) newLink(conn net.Conn, ws bool) *link {
 		l.decoder = codec.NewTCPDecoder(c.options.maxMessage)
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
-	l.lastRead.Store(time.Now().UnixNano())
+	l.out.waits = c.queue.waiting
 	return l
 }
 
@@ -138,7 +140,7 @@ func (l *link) read(early []byte) error {
 	for {
 		n, err := l.conn.Read(buf)
 		if n > 0 {
-			l.lastRead.Store(time.Now().UnixNano())
+			l.heard()
 			if err := l.take(buf[:n]); err != nil {
 				return err
 			}
@@ -189,14 +191,33 @@ func (l *link) closed(payload []byte) error {
 	return fmt.Errorf("closed by the broker with code %d %s", code, payload[2:])
 }
 
-// watch returns when the connection is gone; it notices a peer that fell silent.
-func (l *link) watch() {
-	interval := l.client.options.keepAlive
-	if interval <= 0 {
-		<-l.dead
-		return
+// heard notes a sign of life.
+func (l *link) heard() { l.lastRead.Store(int64(time.Since(l.born))) }
+
+// silence is how long nothing was read.
+func (l *link) silence() time.Duration {
+	return time.Since(l.born) - time.Duration(l.lastRead.Load())
+}
+
+// beat is how often a client that does not read says that it lives: twice in
+// the shorter of its own keep-alive and the broker's patience.
+func (l *link) beat() time.Duration {
+	beat := DefaultKeepAlive
+	if told := time.Duration(l.welcome.Heartbeat.RetryMs) * time.Millisecond; told > 0 {
+		beat = min(beat, told)
 	}
-	timer := time.NewTimer(interval)
+	if own := l.client.options.keepAlive; own > 0 {
+		beat = min(beat, own)
+	}
+	return max(beat/2, time.Millisecond)
+}
+
+// watch returns when the connection is gone; it notices a peer that fell
+// silent, and speaks for a reader that waits for callbacks: the broker would
+// take its silence for death, and a write is what notices that the peer is gone.
+func (l *link) watch() {
+	keep, beat := l.client.options.keepAlive, l.beat()
+	timer := time.NewTimer(beat)
 	defer timer.Stop()
 	for {
 		select {
@@ -204,22 +225,29 @@ func (l *link) watch() {
 			return
 		case <-timer.C:
 		}
-		silent := time.Since(time.Unix(0, l.lastRead.Load()))
+		next := beat
+		blocked := l.client.queue.blocked() // Before silence: see resumed.
+		silent := l.silence()
 		switch {
-		case l.client.queue.blocked():
-			// It is we who do not read.
-			timer.Reset(interval)
-		case silent >= 2*interval:
+		case blocked:
+			if l.out.idle() {
+				// A response is not answered: nothing piles up behind what is unread.
+				l.out.force(&frame{action: codec.Response, topic: topicHeartbeat,
+					version: systemVersion, payload: success})
+			}
+		case keep <= 0:
+		case silent >= 2*keep:
 			l.fail(fmt.Errorf("no sign of life from the broker for %v",
 				silent.Round(time.Millisecond)))
 			return
-		case silent >= interval:
+		case silent >= keep:
 			var id [36]byte
 			l.out.force(&frame{action: codec.Request, topic: topicHeartbeat, version: systemVersion,
 				id: l.client.nextID().Append(id[:0]), payload: emptyObject})
-			timer.Reset(2*interval - silent)
+			next = 2*keep - silent
 		default:
-			timer.Reset(interval - silent)
+			next = min(beat, keep-silent)
 		}
+		timer.Reset(next)
 	}
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -10,18 +9,20 @@ import (
 type Message struct {
 	Topic   string // as the publisher spelled it
 	Version string // MAJOR.MINOR.PATCH
-	Payload []byte // valid until the callback returns; see Clone
-	id      []byte // aliases the dispatch buffer like Payload
+	Payload []byte // the receiver's own, but see WithBorrowedPayload
+	id      []byte // lives as long as Payload
 }
 
 // ID returns the broker's ID of the message, the same for all its subscribers;
 // "" when it has none (notices and log lines).
 func (m Message) ID() string { return string(m.id) }
 
-// Clone returns a copy that stays valid after the callback.
+// Clone returns a copy of its own, for a borrowed message that is kept.
 func (m Message) Clone() Message {
-	m.Payload = bytes.Clone(m.Payload)
-	m.id = bytes.Clone(m.id)
+	own := make([]byte, len(m.id)+len(m.Payload))
+	n := copy(own, m.id)
+	copy(own[n:], m.Payload)
+	m.id, m.Payload = own[:n:n], own[n:]
 	return m
 }
 
@@ -32,6 +33,7 @@ type Request struct {
 	ID       string // the broker's masked ID
 	ParentID string // "" when absent
 	Payload  []byte
+	deadline time.Time // zero: not told
 }
 
 // Ack is the broker's acknowledgement of a publish.
@@ -40,8 +42,11 @@ type Ack struct {
 	Dropped     int `json:"dropped"`     // of them over their limit, who did not get it
 }
 
-// Gap says that the broker dropped messages because this client was too slow.
+// Gap says that messages were dropped because this client was too slow.
 type Gap struct {
+	// Local: the client dropped them itself, because a callback waited for the
+	// answer of a call that stood behind them, or during a reconnect.
+	Local     bool      `json:"-"`
 	Count     uint64    `json:"count"`     // messages lost
 	Conflated uint64    `json:"conflated"` // messages replaced by newer ones of their topic
 	Since     time.Time `json:"since"`
@@ -57,7 +62,7 @@ type Flow struct {
 // Registration describes this client in the broker's list of services.
 type Registration struct {
 	Name        string `json:"name"`        // 1–36 characters
-	Description string `json:"description"` // 1–1024 characters
+	Description string `json:"description"` // at most 1024 characters; "" stands for the name
 	// MaxConcurrent is how many requests may be in flight to this service; 0: the broker's default.
 	MaxConcurrent int               `json:"maxConcurrent,omitempty"`
 	Metadata      map[string]string `json:"metadata,omitempty"` // at most 1 KiB as JSON
@@ -76,6 +81,9 @@ type welcome struct {
 	NodeID        string `json:"nodeId"`
 	ServerVersion string `json:"serverVersion"`
 	Limits        Limits `json:"limits"`
+	Heartbeat     struct {
+		RetryMs int64 `json:"retryMs"`
+	} `json:"heartbeat"`
 }
 
 func parseWelcome(payload []byte) welcome {
@@ -85,4 +93,12 @@ func parseWelcome(payload []byte) welcome {
 		return welcome{}
 	}
 	return w
+}
+
+// complete adds the description that the broker asks for.
+func (r Registration) complete() Registration {
+	if r.Description == "" {
+		r.Description = r.Name
+	}
+	return r
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -32,6 +33,8 @@ type options struct {
 	header      http.Header
 	token       string
 	version     string
+	// Of WithName; nil: none.
+	registration *Registration
 
 	outbound   int
 	pending    int
@@ -48,7 +51,8 @@ type options struct {
 	onGap        func(Gap)
 	onFlow       func(Flow)
 	onDisconnect func(error)
-	onReconnect  func()
+	onReconnect  func(Renewal)
+	logger       *slog.Logger
 }
 
 func newOptions(opts []Option) options {
@@ -67,6 +71,9 @@ func newOptions(opts []Option) options {
 	}
 	for _, set := range opts {
 		set(&o)
+	}
+	if o.logger == nil {
+		o.logger = slog.Default()
 	}
 	return o
 }
@@ -131,8 +138,8 @@ func WithReconnect(first, longest time.Duration, attempts int) Option {
 // renewed after a reconnect, messages that could not be read.
 func OnError(f func(*Error)) Option { return func(o *options) { o.onError = f } }
 
-// OnGap is called when the broker dropped messages for this slow subscriber,
-// before the next message that follows the gap (protocol §9).
+// OnGap is called when messages were dropped for this slow subscriber, before
+// the next message that follows the gap (protocol §9).
 func OnGap(f func(Gap)) Option { return func(o *options) { o.onGap = f } }
 
 // OnFlow is called when the broker pauses or resumes this publisher (protocol §9).
@@ -142,6 +149,20 @@ func OnFlow(f func(Flow)) Option { return func(o *options) { o.onFlow = f } }
 // for Close and Drain.
 func OnDisconnect(f func(error)) Option { return func(o *options) { o.onDisconnect = f } }
 
-// OnReconnect is called when a lost connection is up again, registration and
-// subscriptions included.
-func OnReconnect(f func()) Option { return func(o *options) { o.onReconnect = f } }
+// OnReconnect is called when a lost connection is up again and all that could
+// be renewed of registration and subscriptions stands. What a rate limit
+// refuses is asked for again, so that it may be called some time after the
+// connection is in use.
+func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconnect = f } }
+
+// WithLogger sets where what affects a subscription is told when there is no
+// hook for it: gaps without OnGap, losses of the connection without
+// OnDisconnect, and what could not be renewed without OnReconnect.
+// The default is slog.Default().
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithName registers the client under this name (1–36 characters) while it
+// connects, as [Client.Register] does with more than a name.
+func WithName(name string) Option {
+	return func(o *options) { o.registration = &Registration{Name: name} }
+}

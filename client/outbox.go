@@ -17,6 +17,7 @@ type frame struct {
 	topic   string
 	version string
 	id      []byte // 36 bytes or empty
+	parent  string // 36 bytes or empty
 	timeout uint64 // milliseconds; 0: none
 	payload []byte
 }
@@ -30,12 +31,16 @@ func (f *frame) append(dst []byte) []byte {
 	dst = append(dst, f.topic...)
 	dst = append(dst, ':')
 	dst = append(dst, f.version...)
-	if len(f.id) > 0 || f.timeout > 0 {
+	if len(f.id) > 0 || f.parent != "" || f.timeout > 0 {
 		dst = append(dst, ':')
 		dst = append(dst, f.id...)
 	}
+	if f.parent != "" || f.timeout > 0 {
+		dst = append(dst, ':')
+		dst = append(dst, f.parent...)
+	}
 	if f.timeout > 0 {
-		dst = append(dst, ':', ':')
+		dst = append(dst, ':')
 		dst = strconv.AppendUint(dst, f.timeout, 10)
 	}
 	dst = append(dst, '\n')
@@ -49,7 +54,8 @@ type outbox struct {
 	conn  net.Conn
 	ws    bool
 	limit int
-	wake  chan struct{} // capacity 1: something waits, or err was set
+	wake  chan struct{}   // capacity 1: something waits, or err was set
+	waits func(delta int) // counts those that wait for room; may be nil
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -83,14 +89,32 @@ func (o *outbox) send(giveUp <-chan struct{}, f *frame) (bool, error) {
 		}
 		room := o.room
 		o.mu.Unlock()
-		select {
-		case <-room:
-		case <-giveUp:
+		if !o.await(room, giveUp) {
 			return false, nil
 		}
 		o.mu.Lock()
 	}
 	return o.add(f)
+}
+
+func (o *outbox) await(room, giveUp <-chan struct{}) bool {
+	if o.waits != nil {
+		o.waits(1)
+		defer o.waits(-1)
+	}
+	select {
+	case <-room:
+		return true
+	case <-giveUp:
+		return false
+	}
+}
+
+// idle reports whether nothing waits to be written.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.pending) == 0
 }
 
 // force appends f whatever waits: for the few small answers of the reader,

@@ -1,32 +1,54 @@
 package client
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // maxTopic is the longest topic, in bytes (protocol §2).
 const maxTopic = 255
 
-// validTopic reports whether s is a topic: 1–5 levels of a letter followed by
-// letters and digits (protocol §2).
-func validTopic(s string) bool {
-	if len(s) == 0 || len(s) > maxTopic {
-		return false
+// topicFault says which rule of protocol §2 s breaks as a topic: 1–5 levels of
+// a letter followed by letters and digits; "" when none.
+func topicFault(s string) string {
+	switch {
+	case s == "":
+		return "it is empty"
+	case len(s) > maxTopic:
+		return fmt.Sprintf("it has %d bytes, at most %d are allowed", len(s), maxTopic)
 	}
 	levels, start := 1, true
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c|0x20 >= 'a' && c|0x20 <= 'z':
 			start = false
-		case start:
-			return false
-		case c >= '0' && c <= '9':
+		case c == '.' && start:
+			return fmt.Sprintf("level %d is empty", levels)
+		case c == '+' || c == '#':
+			return "wildcards are for subscriptions"
+		case start || (c < '0' || c > '9') && c != '.':
+			return levelFault(levels, start, s[i:])
 		case c == '.':
 			levels++
 			start = true
-		default:
-			return false
 		}
 	}
-	return !start && levels <= 5
+	switch {
+	case start:
+		return fmt.Sprintf("level %d is empty", levels)
+	case levels > 5:
+		return fmt.Sprintf("it has %d levels, at most 5 are allowed", levels)
+	}
+	return ""
+}
+
+func levelFault(level int, start bool, rest string) string {
+	r, _ := utf8.DecodeRuneInString(rest)
+	if start {
+		return fmt.Sprintf("level %d begins with %q, not with a letter", level, r)
+	}
+	return fmt.Sprintf("level %d contains %q, only letters and digits are allowed", level, r)
 }
 
 // validVersion reports whether s is MAJOR.MINOR.PATCH (protocol §2).

@@ -11,9 +11,9 @@ import (
 
 // check refuses what would be refused by the broker, or cost the connection.
 func (l *link) check(topic string, payload []byte) error {
-	if !validTopic(topic) {
+	if fault := topicFault(topic); fault != "" {
 		return &Error{Code: codec.MalformedMessage, Topic: topic,
-			Message: fmt.Sprintf("%q is not a topic", topic)}
+			Message: fmt.Sprintf("%q is not a topic: %s", topic, fault)}
 	}
 	if limit := l.welcome.Limits.PayloadBytes; limit > 0 && len(payload) > limit {
 		return &Error{Code: codec.MalformedMessage, Topic: topic,
@@ -25,9 +25,13 @@ func (l *link) check(topic string, payload []byte) error {
 
 // Publish sends a message to every subscriber of the topic. It returns when
 // the message is in the outbound buffer, which it waits for when the buffer is
-// full; payload is not kept. Errors of the broker, NO_ROUTE_FOUND above all, go to
-// OnError. Publishes of one goroutine leave in order.
-func (c *Client) Publish(topic string, payload []byte) error {
+// full, until ctx ends; payload is not kept. An error means that nothing was
+// sent. Errors of the broker, NO_ROUTE_FOUND above all, go to OnError.
+// Publishes of one goroutine leave in order.
+func (c *Client) Publish(ctx context.Context, topic string, payload []byte) error {
+	if ctx.Err() != nil {
+		return gaveUp(ctx, topic, "")
+	}
 	l, err := c.current()
 	if err != nil {
 		return err
@@ -35,9 +39,12 @@ func (c *Client) Publish(topic string, payload []byte) error {
 	if err := l.check(topic, payload); err != nil {
 		return err
 	}
-	_, err = l.out.send(nil, &frame{
+	sent, err := l.out.send(ctx.Done(), &frame{
 		action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
 	})
+	if !sent && err == nil {
+		err = gaveUp(ctx, topic, "")
+	}
 	return err
 }
 
@@ -112,7 +119,21 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]b
 		}
 		f.timeout = min(uint64(max(time.Until(deadline).Milliseconds(), 1)), longest)
 	}
+	parent, named := ctx.Value(parentKey{}).(string)
+	if _, ok := codec.ParseUUID([]byte(parent)); named && !ok {
+		return nil, &Error{Code: codec.MalformedMessage, Topic: topic,
+			Message: fmt.Sprintf("the parent ID %q is not a UUID", parent)}
+	}
+	f.parent = parent
 	return l.call(ctx, f)
+}
+
+type parentKey struct{}
+
+// WithParentID returns a context whose requests name id, a UUID, as their
+// parent: that of the [Request] which a handler makes them for.
+func WithParentID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, parentKey{}, id)
 }
 
 // maxDefaultTimeoutMs is the largest timeout a broker takes by default (protocol §9).
@@ -157,14 +178,27 @@ func (c *Client) System(ctx context.Context, topic string, payload any) (json.Ra
 }
 
 // Register gives this client a name and a description in the broker's list of
-// services, now and after every reconnect.
+// services, now and after every reconnect. When ctx ends before the answer, the
+// client returns to what was registered before; when that is nothing, the
+// broker may show this one until the connection ends.
 func (c *Client) Register(ctx context.Context, r Registration) error {
-	payload := mustJSON(r)
-	if _, err := c.System(ctx, topicRegister, payload); err != nil {
+	if err := c.lockSubscriptions(ctx); err != nil {
 		return err
 	}
+	defer c.unlockSubscriptions()
+	l, err := c.current()
+	if err != nil {
+		return err
+	}
+	payload := mustJSON(r.complete())
+	_, err = l.call(ctx, systemFrame(topicRegister, payload))
 	c.mu.Lock()
-	c.registration = payload
-	c.mu.Unlock()
-	return nil
+	defer c.mu.Unlock()
+	if err == nil {
+		c.registration = payload
+	} else if before := c.registration; givenUp(err) && before != nil {
+		// Nobody knows whether it arrived: what was before is to hold.
+		go func() { _ = l.insist(l.ctx, systemFrame(topicRegister, before)) }()
+	}
+	return err
 }

@@ -3,6 +3,9 @@ package client
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"math"
+	"time"
 
 	"mbserver/codec"
 )
@@ -84,13 +87,13 @@ func (l *link) notice(h *codec.Header, payload []byte) bool {
 	switch {
 	case bytes.EqualFold(h.Topic, []byte(topicDropped)):
 		var gap Gap
-		if json.Unmarshal(payload, &gap) == nil && c.options.onGap != nil {
-			c.queue.do(func() { c.options.onGap(gap) })
+		if json.Unmarshal(payload, &gap) == nil {
+			c.queue.hook(func() { c.tellGap(gap) })
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicFlow)):
 		var flow Flow
 		if json.Unmarshal(payload, &flow) == nil && c.options.onFlow != nil {
-			c.queue.do(func() { c.options.onFlow(flow) })
+			c.queue.hook(func() { c.options.onFlow(flow) })
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicInitialize)):
 	default:
@@ -127,7 +130,11 @@ func (l *link) deliver(h *codec.Header, payload []byte) {
 	if string(h.Version) != l.version {
 		l.version = string(h.Version)
 	}
-	l.client.queue.message(l.dead, r, l.version, h.RequestID, payload)
+	q := l.client.queue
+	if q.message(l.dead, l.renewing.Load(), r, l.version, h.RequestID, payload) {
+		l.heard() // Until now it was we who did not read.
+		q.resumed()
+	}
 }
 
 // serve hands a request to its handler.
@@ -143,6 +150,9 @@ func (l *link) serve(h *codec.Header, payload []byte) {
 			Details: map[string]any{"reason": "no_handler"},
 		})
 		return
+	}
+	if h.TimeoutMs > 0 && h.TimeoutMs < uint64(math.MaxInt64/time.Millisecond) {
+		req.deadline = time.Now().Add(time.Duration(h.TimeoutMs) * time.Millisecond)
 	}
 	req.Payload = append(make([]byte, 0, len(payload)), payload...)
 	r.handler.accept(l, req)
@@ -170,6 +180,27 @@ func (l *link) route(cache map[string]*route, topic []byte) *route {
 // report hands an error that answers no call to the OnError hook.
 func (c *Client) report(e *Error) {
 	if c.options.onError != nil {
-		c.queue.do(func() { c.options.onError(e) })
+		c.queue.hook(func() { c.options.onError(e) })
 	}
+}
+
+// tellGap hands a gap to OnGap, or to the log. Dispatch goroutine.
+func (c *Client) tellGap(g Gap) {
+	if f := c.options.onGap; f != nil {
+		f(g)
+		return
+	}
+	c.options.logger.Warn("mb client: messages were dropped for this slow subscriber",
+		"count", g.Count, "conflated", g.Conflated, "local", g.Local)
+}
+
+// tellHooks says that events were dropped before their hooks had run.
+func (c *Client) tellHooks(n uint64) {
+	e := &Error{Code: CodeEventsDropped, Message: fmt.Sprintf(
+		"%d events were dropped: the hooks are too slow", n), Details: map[string]any{"count": n}}
+	if f := c.options.onError; f != nil {
+		f(e)
+		return
+	}
+	c.options.logger.Warn("mb client: events were dropped, the hooks are too slow", "count", n)
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -32,12 +31,19 @@ func (c *Client) supervise(l *link) {
 		c.link.Store(nil)
 		l.gone.Wait()
 		cause := l.cause
-		if f := c.options.onDisconnect; f != nil {
-			c.queue.do(func() { f(cause) })
-		}
+		c.queue.hook(func() { c.tellDisconnect(cause) })
 		if l = c.redial(cause); l == nil {
 			return
 		}
+	}
+}
+
+// tellDisconnect hands the loss to OnDisconnect, or to the log. Dispatch goroutine.
+func (c *Client) tellDisconnect(cause error) {
+	if f := c.options.onDisconnect; f != nil {
+		f(cause)
+	} else if c.options.reconnect && len(c.registry.all()) > 0 {
+		c.options.logger.Warn("mb client: the connection was lost; reconnecting", "cause", cause)
 	}
 }
 
@@ -56,15 +62,13 @@ func (c *Client) redial(cause error) *link {
 		}
 	}()
 	for n := 0; c.options.reconnect && (c.options.attempts == 0 || n < c.options.attempts); n++ {
-		if !c.backOff(n) {
+		atLeast, _ := retryAfter(cause)
+		if !c.backOff(n, atLeast) {
 			return nil
 		}
 		l, err := c.connect(ctx)
 		if err == nil {
 			if err = c.renew(ctx, l); err == nil {
-				if f := c.options.onReconnect; f != nil {
-					c.queue.do(f)
-				}
 				return l
 			}
 			l.fail(err)
@@ -80,13 +84,13 @@ func (c *Client) redial(cause error) *link {
 
 // backOff waits before attempt n, 0 the first: "full jitter", so that many
 // clients of a restarted broker spread out. It reports false when the client
-// is finished.
-func (c *Client) backOff(n int) bool {
+// is finished. atLeast is what the broker asked for when it refused.
+func (c *Client) backOff(n int, atLeast time.Duration) bool {
 	longest := c.options.backoffMax
 	if d := c.options.backoffMin << min(n, 30); d > 0 && d < longest {
 		longest = d
 	}
-	timer := time.NewTimer(rand.N(max(longest, 1)))
+	timer := time.NewTimer(atLeast + rand.N(max(longest, 1)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -94,48 +98,4 @@ func (c *Client) backOff(n int) bool {
 	case <-c.closing:
 		return false
 	}
-}
-
-// renew registers and subscribes again, all in flight at once, and then lets
-// everybody use the connection. What the broker refuses is reported to OnError;
-// an error means that the connection is of no use.
-func (c *Client) renew(ctx context.Context, l *link) error {
-	ctx, cancel := context.WithTimeout(ctx, max(c.options.dialTimeout, time.Second))
-	defer cancel()
-	if err := c.lockSubscriptions(ctx); err != nil {
-		return err
-	}
-	defer c.unlockSubscriptions()
-	var frames []*frame
-	c.mu.Lock()
-	if c.registration != nil {
-		frames = append(frames, systemFrame(topicRegister, c.registration))
-	}
-	c.mu.Unlock()
-	for _, s := range c.registry.all() {
-		frames = append(frames, systemFrame(s.topic, s.payload))
-	}
-	var started []*call
-	var failed error
-	for _, f := range frames {
-		pending, err := l.start(ctx, f)
-		if err != nil {
-			failed = err
-			break
-		}
-		started = append(started, pending)
-	}
-	for _, pending := range started {
-		_, err := l.wait(ctx, pending)
-		var refused *Error
-		if errors.As(err, &refused) && refused.cause == nil {
-			c.report(refused)
-		} else if err != nil {
-			failed = err
-		}
-	}
-	if failed == nil {
-		c.adopt(l)
-	}
-	return failed
 }

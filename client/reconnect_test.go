@@ -44,7 +44,7 @@ func TestReconnect(t *testing.T) {
 				}
 				j.add("disconnect")
 			}),
-			OnReconnect(func() { j.add("reconnect") }))
+			OnReconnect(func(Renewal) { j.add("reconnect") }))
 		ctx := testContext(t)
 		if err := c.Register(ctx, Registration{Name: "tester", Description: "d"}); err != nil {
 			t.Fatal(err)
@@ -126,7 +126,7 @@ func TestDisconnectFailsCallsAtOnce(t *testing.T) {
 	_, request := c.Request(ctx, "a", nil)
 	_, ack := c.PublishAck(ctx, "a", nil)
 	for what, err := range map[string]error{
-		"Publish": c.Publish("a", nil), "PublishAck": ack, "Request": request,
+		"Publish": c.Publish(context.Background(), "a", nil), "PublishAck": ack, "Request": request,
 		"Subscribe": subscribe, "Ping": c.Ping(ctx), "Flush": c.Flush(ctx),
 	} {
 		if !errors.Is(err, ErrDisconnected) || errors.Is(err, ErrClosed) {
@@ -182,7 +182,7 @@ func TestWithoutReconnect(t *testing.T) {
 	if err := receive(t, "OnDisconnect", causes); !strings.Contains(err.Error(), "1001 draining") {
 		t.Errorf("cause: %v", err)
 	}
-	err := c.Publish("a", nil)
+	err := c.Publish(context.Background(), "a", nil)
 	if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "1001") {
 		t.Errorf("Publish: %v", err)
 	}
@@ -209,7 +209,8 @@ func TestCloseWhileReconnecting(t *testing.T) {
 		t.Error(err)
 	}
 	receive(t, "Done", c.Done())
-	if err := c.Publish("a", nil); !errors.Is(err, ErrClosed) || !errors.Is(err, ErrDisconnected) {
+	err := c.Publish(context.Background(), "a", nil)
+	if !errors.Is(err, ErrClosed) || !errors.Is(err, ErrDisconnected) {
 		t.Errorf("Publish: %v", err)
 	}
 }
@@ -252,7 +253,7 @@ func TestBackOffIsJittered(t *testing.T) {
 	}
 	for n := range 40 {
 		start := time.Now()
-		if !c.backOff(n) {
+		if !c.backOff(n, 0) {
 			t.Fatal("stopped")
 		}
 		if d := time.Since(start); d > time.Second {
@@ -261,7 +262,7 @@ func TestBackOffIsJittered(t *testing.T) {
 	}
 	close(c.closing)
 	c.options.backoffMin, c.options.backoffMax = time.Hour, time.Hour
-	if c.backOff(0) {
+	if c.backOff(0, 0) {
 		t.Error("a finished client waited")
 	}
 }

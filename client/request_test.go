@@ -315,7 +315,7 @@ func TestCallInCallbackWhileBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range count {
-		if err := publisher.Publish("data", make([]byte, 60)); err != nil {
+		if err := publisher.Publish(context.Background(), "data", make([]byte, 60)); err != nil {
 			t.Fatal(err)
 		}
 	}

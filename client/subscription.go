@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,10 @@ func WithOverflow(policy string) SubOption {
 	return func(f *subscribeFields) { f.Overflow = policy }
 }
 
+// WithBorrowedPayload saves the copy of each message: its payload is valid until
+// the callback returns, and must not be changed. See [Message.Clone].
+func WithBorrowedPayload() SubOption { return func(f *subscribeFields) { f.borrow = true } }
+
 // WithConflation keeps only the newest message of each topic while this
 // subscriber is behind (protocol §8).
 func WithConflation() SubOption { return func(f *subscribeFields) { f.Conflate = true } }
@@ -31,6 +36,7 @@ type subscribeFields struct {
 	Priority float64 `json:"priority,omitempty"`
 	Overflow string  `json:"overflow,omitempty"`
 	Conflate bool    `json:"conflate,omitempty"`
+	borrow   bool
 }
 
 // LogFilter selects lines of the broker's log.
@@ -49,6 +55,7 @@ type Subscription struct {
 	undo    string       // system topic that ends it
 	payload []byte       // of topic
 	message func(Message)
+	borrow  bool // the payload is not the receiver's own
 	handler *handler
 
 	// Atomic.
@@ -58,11 +65,13 @@ type Subscription struct {
 // Pattern returns the pattern in canonical form (lower case).
 func (s *Subscription) Pattern() string { return s.pattern }
 
-// Unsubscribe ends the subscription: no callback starts after it returned,
+// Unsubscribe ends the subscription: no callback starts after it returned nil,
 // except those of requests already queued for a handler. It waits for the
 // broker's answer; when there is no connection there is nothing to wait for.
+// After an error the subscription stands as before, and Unsubscribe can be
+// called again; after it has ended, that does nothing.
 func (s *Subscription) Unsubscribe(ctx context.Context) error {
-	if !s.closed.CompareAndSwap(false, true) {
+	if s.closed.Load() {
 		return nil
 	}
 	return s.client.unsubscribe(ctx, s)
@@ -97,9 +106,13 @@ func (c *Client) Subscribe(
 	}
 	s := &Subscription{
 		client: c, action: codec.Publish, pattern: fields.Topic, message: f,
-		topic: topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
+		borrow: fields.borrow,
+		topic:  topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
 	}
-	return s, c.subscribe(ctx, s)
+	if err := c.subscribe(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // SubscribeLog calls f for every line of the broker's log that passes the
@@ -112,7 +125,10 @@ func (c *Client) SubscribeLog(
 		client: c, action: codec.Publish, pattern: topicLog, message: f,
 		topic: topicLogSubscribe, undo: topicLogUnsubscribe, payload: mustJSON(filter),
 	}
-	return s, c.subscribe(ctx, s)
+	if err := c.subscribe(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // subscribe makes s known here before it is known to the broker, so that its
@@ -128,31 +144,83 @@ func (c *Client) subscribe(ctx context.Context, s *Subscription) error {
 	if c.draining.Load() {
 		return ErrClosed // Drain had the lock before.
 	}
-	c.registry.add(s)
-	if _, err := c.System(ctx, s.topic, s.payload); err != nil {
-		s.closed.Store(true)
-		c.registry.remove(s)
+	l, err := c.current()
+	if err != nil {
 		return err
 	}
-	return nil
+	c.registry.add(s)
+	if _, err = l.call(ctx, systemFrame(s.topic, s.payload)); err == nil {
+		return nil
+	}
+	s.closed.Store(true)
+	c.registry.remove(s)
+	if givenUp(err) {
+		c.restore(l, s) // It may have reached the broker.
+	}
+	return err
 }
 
 func (c *Client) unsubscribe(ctx context.Context, s *Subscription) error {
 	if err := c.lockSubscriptions(ctx); err != nil {
-		c.registry.remove(s)
+		if errors.Is(err, ErrClosed) {
+			s.closed.Store(true) // With everything else.
+		}
 		return err
 	}
 	defer c.unlockSubscriptions()
-	if shared := c.registry.remove(s); shared || c.link.Load() == nil {
-		return nil
+	l := c.link.Load()
+	if l != nil && !s.closed.Load() && !c.registry.shared(s) {
+		_, err := l.call(ctx, systemFrame(s.undo, s.undoPayload()))
+		if givenUp(err) {
+			c.restore(l, s)
+		}
+		if err != nil && !errors.Is(err, ErrDisconnected) {
+			return err
+		} // A broker that is gone has forgotten it.
 	}
-	_, err := c.System(ctx, s.undo, s.undoPayload())
-	return err
+	s.closed.Store(true)
+	c.registry.remove(s)
+	return nil
+}
+
+// restore makes hold at the broker what holds here, after a call about s was
+// given up and nobody knows whether it arrived. In the background, for as long
+// as the connection lives.
+func (c *Client) restore(l *link, s *Subscription) {
+	c.spawn(func() {
+		for {
+			if c.lockSubscriptions(l.ctx) != nil {
+				return
+			}
+			f := systemFrame(s.undo, s.undoPayload())
+			if standing := c.registry.latest(s); standing != nil {
+				f = systemFrame(standing.topic, standing.payload)
+			}
+			_, err := l.call(l.ctx, f)
+			c.unlockSubscriptions()
+			after, again := retryAfter(err)
+			if !again || !l.pause(after) {
+				return
+			}
+		}
+	})
 }
 
 // lockSubscriptions keeps Subscribe, Unsubscribe and the renewal after a
 // reconnect apart, so that here and at the broker the same holds.
 func (c *Client) lockSubscriptions(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return gaveUp(ctx, "", "")
+	}
+	select {
+	case c.subscribing <- struct{}{}:
+		return nil
+	default:
+	}
+	// Who has the lock waits for an answer, which a callback that waits here
+	// must not keep away.
+	c.queue.waiting(1)
+	defer c.queue.waiting(-1)
 	select {
 	case c.subscribing <- struct{}{}:
 		return nil
@@ -181,22 +249,34 @@ func (r *registry) add(s *Subscription) {
 	r.version.Add(1)
 }
 
-// remove takes s away and reports whether another subscription needs the same
-// of the broker.
-func (r *registry) remove(s *Subscription) (shared bool) {
+// remove takes s away.
+func (r *registry) remove(s *Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var left []*Subscription
-	for _, o := range r.subs {
-		if o == s {
-			continue
-		}
-		left = append(left, o)
-		shared = shared || o.undo == s.undo && o.action == s.action && o.pattern == s.pattern
-	}
-	r.subs = left
+	r.subs = slices.DeleteFunc(slices.Clone(r.subs), func(o *Subscription) bool { return o == s })
 	r.version.Add(1)
-	return shared
+}
+
+// same reports whether s and o are one subscription at the broker.
+func (s *Subscription) same(o *Subscription) bool { return s.key() == o.key() }
+
+// key names the subscription at the broker.
+func (s *Subscription) key() string { return s.undo + " " + s.action.String() + " " + s.pattern }
+
+// shared reports whether another subscription needs the same of the broker.
+func (r *registry) shared(s *Subscription) bool {
+	return slices.ContainsFunc(r.all(), func(o *Subscription) bool { return o != s && o.same(s) })
+}
+
+// latest returns the last of those that are the same at the broker as s, whose
+// options count there; nil when there is none.
+func (r *registry) latest(s *Subscription) *Subscription {
+	for _, o := range slices.Backward(r.all()) {
+		if o.same(s) {
+			return o
+		}
+	}
+	return nil
 }
 
 func (r *registry) all() []*Subscription {
@@ -231,7 +311,11 @@ func (r *registry) route(topic string) *route {
 func (rt *route) deliver(version string, id, payload []byte) {
 	for _, s := range rt.subs {
 		if !s.closed.Load() {
-			s.message(Message{Topic: rt.topic, Version: version, Payload: payload, id: id})
+			m := Message{Topic: rt.topic, Version: version, Payload: payload, id: id}
+			if !s.borrow {
+				m = m.Clone()
+			}
+			s.message(m)
 		}
 	}
 }

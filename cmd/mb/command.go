@@ -197,7 +197,7 @@ func (a *app) ask(ctx context.Context) (context.Context, context.CancelFunc) {
 func (a *app) follow() []client.Option {
 	return []client.Option{
 		client.OnDisconnect(func(err error) { a.notice("%v; reconnecting", err) }),
-		client.OnReconnect(func() { a.notice("reconnected") }),
+		client.OnReconnect(func(client.Renewal) { a.notice("reconnected") }),
 		client.OnError(func(e *client.Error) { a.notice("%v", e) }),
 		client.OnGap(func(g client.Gap) { a.complain("%s", gapLine(g)) }),
 	}

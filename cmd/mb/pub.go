@@ -107,7 +107,7 @@ func (p *publication) run(ctx context.Context, s *source, version string) error 
 
 func (p *publication) publish(ctx context.Context, topic string, payload []byte) error {
 	if !p.ack {
-		return p.client.Publish(topic, payload)
+		return p.client.Publish(context.WithoutCancel(ctx), topic, payload)
 	}
 	if len(p.waiting) >= ackWindow {
 		if err := p.settleOne(context.WithoutCancel(ctx)); err != nil {
@@ -147,7 +147,11 @@ func (p *publication) refused(e *client.Error) {
 		p.noRoute++
 		return
 	}
-	p.failed++
+	count := 1
+	if n, ok := e.Details["count"].(uint64); ok && e.Code == client.CodeEventsDropped {
+		count = int(n) // refusals that were not shown one by one
+	}
+	p.failed += count
 	if p.firstFailed == nil {
 		p.firstFailed = e
 	}
