@@ -70,8 +70,8 @@ func (a *app) root() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Long: "Talk to an MB message broker.\n\n" +
-			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line, 130 interrupted " +
-			"before a job with an\nend (a --count, a --file) was done.",
+			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line, 130 " +
+			"interrupted before a job with an\nend (a --count, a --file) was done.",
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer),

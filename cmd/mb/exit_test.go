@@ -57,7 +57,8 @@ func TestExitOutput(t *testing.T) {
 			if code != want {
 				t.Errorf("%v, %v: exit code %d, want %d", args, cause, code, want)
 			}
-			if want == exitError && !strings.Contains(stderr.String(), "standard output: no space") {
+			said := strings.Contains(stderr.String(), "standard output: no space")
+			if want == exitError && !said {
 				t.Errorf("%v: stderr %q", args, stderr.String())
 			}
 		}
@@ -75,9 +76,9 @@ func TestExitInterrupted(t *testing.T) {
 		code int
 	}{
 		{[]string{"pub", "a", "x", "-n", "1000", "--rate", "50"}, "of 1000 messages", 130},
-		{[]string{"pub", "a", "x", "-n", "1000", "--rate", "50", "--ack"}, "of 1000 messages", 130},
+		{[]string{"pub", "a", "x", "-n", "999", "--rate", "50", "--ack"}, "of 999 messages", 130},
 		{[]string{"pub", "a", "--file", lines, "--rate", "50"}, " of " + lines, 130},
-		{[]string{"pub", "a", "--file", lines, "--rate", "50", "-n", "900"}, "of 900 messages", 130},
+		{[]string{"pub", "a", "-f", lines, "--rate", "50", "-n", "900"}, "of 900 messages", 130},
 	} {
 		ack := tc.args[len(tc.args)-1] == "--ack"
 		if ack {
