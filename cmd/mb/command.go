@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,20 +17,14 @@ import (
 	"mbserver/client"
 )
 
-// Exit codes.
-const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
-)
-
 const defaultServer = "tcp://127.0.0.1:3001"
 
 // app is one invocation: its streams and the global flags.
 type app struct {
 	stdin  io.Reader
-	stdout io.Writer
+	stdout io.Writer // out
 	stderr io.Writer
+	out    *outlet
 
 	server   string
 	token    string
@@ -41,26 +34,6 @@ type app struct {
 	quiet    bool
 	timeout  time.Duration
 }
-
-// failure is an error of the work, as opposed to one of the command line.
-// Without an error everything was said already.
-type failure struct{ err error }
-
-func (f *failure) Error() string {
-	if f.err == nil {
-		return "failed"
-	}
-	return f.err.Error()
-}
-
-func (f *failure) Unwrap() error { return f.err }
-
-// errSaid ends a command with exit code 1 when it has told the errors itself.
-var errSaid = errors.New("")
-
-type usageError string
-
-func (e usageError) Error() string { return string(e) }
 
 // work makes a RunE whose errors are failures, unless they are of usage.
 func work(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
@@ -77,27 +50,14 @@ func work(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 // run executes one command line and returns the exit code. The end of ctx
 // drains: what was begun is finished, nothing new is.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &outlet{w: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr, out: out}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	var failed *failure
-	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
-		// Whoever read the output has enough.
-		return exitOK
-	case errors.Is(err, errSaid):
-		return exitError
-	case errors.As(err, &failed):
-		a.complain("%v", err)
-		return exitError
-	default:
-		a.complain("%v (see mb --help)", err)
-		return exitUsage
-	}
+	return a.exit(root.ExecuteContext(ctx))
 }
 
 func (a *app) root() *cobra.Command {
@@ -110,7 +70,8 @@ func (a *app) root() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Long: "Talk to an MB message broker.\n\n" +
-			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line.",
+			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line, 130 " +
+			"interrupted before a job with an\nend (a --count, a --file) was done.",
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer),

@@ -74,7 +74,7 @@ type line struct {
 }
 
 // each calls f with every message, in order and not faster than the rate,
-// until f fails, the input ends or ctx does (which is no error).
+// until f fails, the input ends or ctx does: interrupted when an end was in sight.
 func (s *source) each(
 	ctx context.Context, f func(number int, topic string, payload []byte) error,
 ) error {
@@ -84,21 +84,25 @@ func (s *source) each(
 	}
 	defer closeInput()
 	start := time.Now()
-	for sent := 0; s.count == 0 || sent < s.count || s.given; sent++ {
+	sent := 0
+	for ; s.all() == 0 || sent < s.all(); sent++ {
 		var l line
 		var ok bool
 		select {
 		case l, ok = <-lines:
 		case <-ctx.Done():
 		}
-		if !ok || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return s.cut(ctx, sent)
+		}
+		if !ok {
 			return nil
 		}
 		if l.err != nil {
 			return l.err
 		}
 		if s.rate > 0 && !waitUntil(ctx, s.due(start, sent)) {
-			return nil
+			return s.cut(ctx, sent)
 		}
 		topic, payload, err := s.split(l.payload)
 		if err == nil {
@@ -113,6 +117,23 @@ func (s *source) each(
 		progress.sent(len(l.payload) + 1)
 	}
 	return nil
+}
+
+// all is how many messages there will be at most; 0 when nobody knows.
+func (s *source) all() int {
+	if s.given {
+		return max(s.count, 1)
+	}
+	return s.count
+}
+
+// cut is what a signal after so many messages means: standard input without a
+// count has no end, a file has.
+func (s *source) cut(ctx context.Context, sent int) error {
+	if s.all() == 0 && s.file != "" && s.file != "-" {
+		return interrupted(fmt.Sprintf("%s of %s", plural(sent, "message"), s.file))
+	}
+	return cut(ctx, sent, s.all(), "message")
 }
 
 // due is when the next message may go, after so many of them since start. The

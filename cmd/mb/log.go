@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -49,11 +50,11 @@ func (a *app) followLog(ctx context.Context, filter client.LogFilter, count int)
 	defer func() { _ = c.Close() }() // It never fails.
 	out := newOutput(a.stdout)
 	enough := make(chan struct{})
-	shown := 0 // dispatch goroutine only
+	var shown atomic.Int64 // written by the dispatch goroutine
 	asked, cancel := a.ask(ctx)
 	defer cancel()
 	_, err = c.SubscribeLog(asked, filter, func(m client.Message) {
-		if count > 0 && shown >= count {
+		if count > 0 && shown.Load() >= int64(count) {
 			return
 		}
 		out.add(func(dst []byte) []byte {
@@ -62,7 +63,7 @@ func (a *app) followLog(ctx context.Context, filter client.LogFilter, count int)
 			}
 			return append(append(dst, logLine(m.Payload)...), '\n')
 		})
-		if shown++; shown == count {
+		if shown.Add(1) == int64(count) {
 			close(enough)
 		}
 	})
@@ -70,7 +71,10 @@ func (a *app) followLog(ctx context.Context, filter client.LogFilter, count int)
 		_ = out.close() // The subscription's error is the one to tell.
 		return err
 	}
-	return a.stay(ctx, c, out, enough)
+	if err := a.stay(ctx, c, out, enough); err != nil {
+		return err
+	}
+	return cut(ctx, int(shown.Load()), count, "line")
 }
 
 // logLine is a line of the log for people: time, level, module, message, and

@@ -11,7 +11,9 @@ import (
 
 func main() {
 	// A closed output pipe is an error of the write, not the end of the process.
-	signal.Ignore(syscall.SIGPIPE)
+	// Not signal.Ignore: the commands of mb reply would inherit that, and whatever
+	// writes into a closed pipe there would never end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal drains, the second one ends the process.
 	context.AfterFunc(ctx, stop)

@@ -15,7 +15,12 @@ import (
 	"mbserver/client/clienttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait of the tests.
 const patience = 20 * time.Second

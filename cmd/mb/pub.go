@@ -96,10 +96,15 @@ func (p *publication) run(ctx context.Context, s *source, version string) error 
 	// What was sent counts, whatever came then. A broker that is gone or does not
 	// answer any more ends these waits: the client notices.
 	finish := context.WithoutCancel(ctx)
-	for err == nil && len(p.waiting) > 0 {
-		err = p.settleOne(finish)
+	var settled error
+	for settled == nil && len(p.waiting) > 0 && c.Err() == nil {
+		settled = p.settleOne(finish)
 	}
-	if settled := c.Settle(finish); err == nil {
+	if settled == nil {
+		settled = c.Settle(finish)
+	}
+	// What is lost with the connection weighs more than a signal.
+	if _, early := errors.AsType[interrupted](err); err == nil || early && settled != nil {
 		err = settled
 	}
 	return p.report(err, time.Since(start), p.published > 1 || !s.given)
@@ -195,12 +200,19 @@ func (p *publication) report(err error, took time.Duration, summary bool) error 
 		p.app.complain("NO_ROUTE_FOUND: %d of %d messages had no subscriber",
 			p.noRoute, p.published)
 	}
+	var refused error
+	if p.failed > 0 {
+		refused = fmt.Errorf("%d of %d messages were refused, the first with %w",
+			p.failed, p.published, p.firstFailed)
+	}
 	switch {
 	case err != nil:
+		if refused != nil {
+			p.app.complain("%v", refused)
+		}
 		return err
-	case p.failed > 0:
-		return fmt.Errorf("%d of %d messages were refused, the first with %w",
-			p.failed, p.published, p.firstFailed)
+	case refused != nil:
+		return refused
 	case p.noRoute > 0 && p.failNoRoute:
 		return errSaid
 	}

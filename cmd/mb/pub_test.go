@@ -183,7 +183,7 @@ func TestPubSignal(t *testing.T) {
 	i := start(t, "", "pub", "a", "x", "--count", "1000000", "--rate", "50")
 	eventually(t, "some messages", func() bool { return len(got()) > 3 })
 	i.stop()
-	i.wait(exitOK).wantErr("published")
+	i.wait(exitInterrupted).wantErr("published", "interrupted after")
 }
 
 // 20,000 lines of a file to topics of their own, all taken when mb ends.

@@ -1,25 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"mbserver/client"
 	"mbserver/codec"
 )
-
-// killDelay is how long a command has after it was asked to end.
-const killDelay = 2 * time.Second
 
 // replier is one run of mb reply.
 type replier struct {
@@ -36,6 +26,7 @@ type replier struct {
 	working  sync.WaitGroup
 	answered atomic.Int64
 	enough   chan struct{}
+	limit    int // of an answer, in bytes
 }
 
 func (a *app) reply() *cobra.Command {
@@ -47,8 +38,11 @@ func (a *app) reply() *cobra.Command {
 			"payload (--echo), or with what a shell\n" +
 			"command prints (--command): it gets the payload on standard input and the " +
 			"environment variables MB_TOPIC and MB_ID. A last\n" +
-			"newline is cut off. When it fails, the answer is an error with what it printed on " +
-			"standard error.",
+			"newline is cut off. When it fails, the answer is an error with the end of what it " +
+			"printed on standard error.\n\n" +
+			"A command that prints more than the broker takes in one message is stopped, and one " +
+			"that works longer than --timeout:\n" +
+			"make that as long as the requesters' own.",
 		Example: "  mb reply greet hello\n" +
 			"  mb reply 'math.sum' --command 'paste -sd+ | bc' --concurrency 4",
 		Args: cobra.RangeArgs(1, 2),
@@ -90,6 +84,9 @@ func (r *replier) run(ctx context.Context, args []string) error {
 	}
 	defer func() { _ = c.Close() }() // It never fails.
 	r.enough = make(chan struct{})
+	if r.limit = c.Limits().PayloadBytes; r.limit <= 0 {
+		r.limit = defaultLimit
+	}
 	if err := r.serve(ctx, c, args[0]); err != nil {
 		return err
 	}
@@ -97,7 +94,10 @@ func (r *replier) run(ctx context.Context, args []string) error {
 	// A command that is left, when draining took too long, ends with the connection.
 	_ = c.Close() // It never fails.
 	r.working.Wait()
-	return err
+	if err != nil {
+		return err
+	}
+	return cut(ctx, int(r.answered.Load()), r.count, "request")
 }
 
 func (r *replier) serve(ctx context.Context, c *client.Client, pattern string) error {
@@ -141,25 +141,4 @@ func (r *replier) answer(ctx context.Context, q client.Request) ([]byte, error) 
 		return r.shell(ctx, q)
 	}
 	return r.text, nil
-}
-
-// shell runs the command until it ends or the requester cannot be answered any more.
-func (r *replier) shell(ctx context.Context, q client.Request) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "sh", "-c", r.command)
-	cmd.Stdin = bytes.NewReader(q.Payload)
-	cmd.Env = append(os.Environ(), "MB_TOPIC="+q.Topic, "MB_ID="+q.ID)
-	detach(cmd)
-	cmd.WaitDelay = killDelay
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if said := strings.TrimSpace(stderr.String()); said != "" && errors.As(err, &exit) {
-			err = fmt.Errorf("%s (%w)", said, err)
-		}
-		r.app.notice("%s: %v", q.Topic, err)
-		return nil, err
-	}
-	return bytes.TrimSuffix(out, []byte("\n")), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -23,7 +24,7 @@ type subscriber struct {
 	payloadOnly bool
 
 	out     *output
-	printed int
+	printed atomic.Int64 // written by the dispatch goroutine
 	lastID  string
 	enough  chan struct{}
 }
@@ -85,11 +86,14 @@ func (s *subscriber) run(ctx context.Context, patterns []string) error {
 			return err
 		}
 	}
-	return s.app.stay(ctx, c, s.out, s.enough)
+	if err := s.app.stay(ctx, c, s.out, s.enough); err != nil {
+		return err
+	}
+	return cut(ctx, int(s.printed.Load()), s.count, "message")
 }
 
 func (s *subscriber) print(m client.Message) {
-	if s.count > 0 && s.printed >= s.count {
+	if s.count > 0 && s.printed.Load() >= int64(s.count) {
 		return
 	}
 	// A message that matches several patterns comes once, but calls once for each.
@@ -108,7 +112,7 @@ func (s *subscriber) print(m client.Message) {
 		}
 		return append(append(dst, m.Payload...), '\n')
 	})
-	if s.printed++; s.printed == s.count {
+	if s.printed.Add(1) == int64(s.count) {
 		close(s.enough)
 	}
 }
