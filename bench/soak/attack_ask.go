@@ -134,7 +134,7 @@ func waitingTopics(a *army) {
 }
 
 func priorities(a *army) {
-	a.crew(a.few(700), func(i int) error {
+	a.crew(a.few(1500), func(i int) error {
 		priority := func(n int) string { return fmt.Sprintf(`,"priority":%d`, n) }
 		c, err := a.join(i, false, subscribe, subscription("request", "k15", priority(i)))
 		if err != nil {
@@ -150,7 +150,16 @@ func priorities(a *army) {
 		}
 		return nil
 	})
-	a.flood(1, 10_000, func(int) (string, string) { return "request:k15:1.0.0", "x" })
+	a.crew(2, func(i int) error { // One at a time: each finds other priorities than the last.
+		c, err := a.join(i, false)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		go func() { _ = c.discard() }()
+		piece := c.many(1, func(int) (string, string) { return "request:k15:1.0.0", "x" })
+		return c.pump(piece, a.paced(2000))
+	})
 }
 
 func stalledService(a *army) {

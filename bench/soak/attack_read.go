@@ -77,7 +77,7 @@ func oldest(a *army) {
 			return err
 		}
 		defer c.Close()
-		for wait := a.paced(500); wait(); {
+		for wait := a.paced(2000); wait(); {
 			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 			if err := c.send("request:system.heartbeat:1.0.0:"+uuid(3, i), "{}"); err != nil {
 				return err

@@ -8,11 +8,13 @@ type attack struct {
 	item  string   // of issue 12 that it is about; "+": a heavier idea in the same kind
 	what  string   // in a few words
 	set   []string // settings of the node, key=value
+	alone []string // the same, but not when all attack together: they would spoil other attacks
 	pause bool     // the judge stops the node's process now and then
+	most  int      // requests that may be outstanding, as alone sets it; 0: any
 	start func(a *army)
 }
 
-// together is the attack that is all of them.
+// together is the name of all of them.
 const together = "together"
 
 // attacks is every attack. Item 17 is about make fuzz, which no client can attack.
@@ -39,7 +41,7 @@ var attacks = []attack{
 	{name: "subscribers", item: "6", start: subscribers,
 		what: "clients that subscribe 100,000 patterns, repeat them and vanish"},
 	{name: "outstanding", item: "7", start: outstanding,
-		set:  []string{"max.outstanding.requests=500"},
+		alone: []string{"max.outstanding.requests=500"}, most: 500,
 		what: "far more requests than may be outstanding, across loops"},
 	{name: "routes", item: "8", start: routes,
 		what: "4,000 services on # and requests on 16,384 topics"},
@@ -64,10 +66,10 @@ var attacks = []attack{
 	{name: "leavers", item: "14", start: leavers,
 		what: "readers that stall with a full ring and vanish, over and over"},
 	{name: "priorities", item: "15", start: priorities,
-		what: "700 services with as many priorities, which they change"},
+		what: "1,500 services with as many priorities, which they change"},
 	{name: "heartbeat-misuse", item: "16", start: heartbeatMisuse,
-		set:  []string{"rate.limit.global.per.service=2000"},
-		what: "malformed messages and wrong actions on system.heartbeat at full speed"},
+		alone: []string{"rate.limit.global.per.service=2000"},
+		what:  "malformed messages and wrong actions on system.heartbeat at full speed"},
 	{name: "errors", item: "19", start: errorFlood,
 		what: "publishes that nobody subscribes to, faster than their errors are read"},
 	{name: "deaf", item: "19", start: deaf,
@@ -90,6 +92,9 @@ var attacks = []attack{
 	{name: "pings", item: "+", start: pings,
 		what: "WebSocket pings whose pongs are not read; one-byte fragments and writes"},
 }
+
+// all is the attack that is all of them.
+var all = attack{name: together, item: "all", what: "all attacks at once, each a part as large"}
 
 // attackNamed finds attacks by name; together is all.
 func attackNamed(name string) (found []attack) {

@@ -55,9 +55,9 @@ func (c cell) share() int {
 // settings are the attack's own; all attacks together need what all need.
 func (c cell) settings() (set []string) {
 	for _, a := range attackNamed(c.attack.name) {
-		// A rate limit would protect the node from the others.
-		if c.attack.name != together || !strings.HasPrefix(strings.Join(a.set, ""), "rate.") {
-			set = append(set, a.set...)
+		set = append(set, a.set...)
+		if c.attack.name != together {
+			set = append(set, a.alone...)
 		}
 	}
 	return set
@@ -84,7 +84,7 @@ func cellsNamed(what string, seed uint64) (cells []cell, err error) {
 		}
 		return cells, nil
 	case "all":
-		for _, a := range append(attacks, attack{name: together}) {
+		for _, a := range append(attacks[:len(attacks):len(attacks)], all) {
 			for _, loops := range loopCounts {
 				for _, m := range memoryMiB {
 					cells = append(cells, cell{a, loops, m})
@@ -93,11 +93,11 @@ func cellsNamed(what string, seed uint64) (cells []cell, err error) {
 		}
 		return cells, nil
 	case "ci":
-		return []cell{{attack{name: together}, ciLoops, ciMebibytes}}, nil
+		return []cell{{all, ciLoops, ciMebibytes}}, nil
 	}
 	for _, name := range strings.Split(what, ",") {
 		part := strings.Split(name, "/")
-		c := cell{attack: attack{name: part[0]}, loops: ciLoops, mebibytes: ciMebibytes}
+		c := cell{attack: all, loops: ciLoops, mebibytes: ciMebibytes}
 		found := attackNamed(part[0])
 		if len(found) == 0 {
 			return nil, fmt.Errorf("there is no attack %q", part[0])
@@ -146,10 +146,13 @@ func (c cell) run(ctx context.Context, o options) (v verdict) {
 		c.fight(ctx, &v, o, n, p, probes, before)
 	}
 	v.memory = s.end()
-	if c.attack.name == "outstanding" {
-		v.outstandingLimit = 500
-	}
 	p.leave()
+	if n.gone() {
+		v.failf("the node ended by itself: %v", n.err)
+		v.obeyed = true
+		v.judge()
+		return v
+	}
 	m, err := attackWith(c, n.to, againLength+patience)
 	if err == nil {
 		sleep(ctx, againLength)
@@ -225,7 +228,8 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 
 // pauseNow stops the process for a while, again and again, until the time is over.
 func pauseNow(ctx context.Context, n *node, p *probes, length time.Duration) {
-	const stopped, between = 3500 * time.Millisecond, 6 * time.Second
+	const stopped = 3500 * time.Millisecond
+	between := min(6*time.Second, length/4)
 	for end := time.Now().Add(length); time.Now().Before(end) && ctx.Err() == nil; {
 		sleep(ctx, min(between, time.Until(end)))
 		if time.Until(end) < stopped {
@@ -254,6 +258,7 @@ type memory struct {
 	most          int64 // bytes resident
 	charged       int   // most that the node said it charges
 	outstanding   int   // likewise
+	faults        int   // of its own, that it counted
 	steal         int64 // hundredths of a second that the machine was not there
 }
 
@@ -314,6 +319,7 @@ func (s *sampler) scrape(n *node, busy chan struct{}) {
 	}
 	s.mu.Lock()
 	s.m.charged = max(s.m.charged, int(m["mb_memory_charged_bytes"]))
+	s.m.faults = max(s.m.faults, int(m["mb_faults_total"]))
 	s.m.outstanding = max(s.m.outstanding, int(m["mb_requests_outstanding"]))
 	s.mu.Unlock()
 }

@@ -10,8 +10,10 @@
 // back, the attack once more and SIGTERM into it. Three processes take part:
 //
 //   - the node, as it is shipped (no race detector), on all cores;
-//   - the attackers: this program once more, of the scheduling class SCHED_IDLE, so that they get
-//     what the node leaves and never make it wait for a core. They are killed by their id;
+//   - the attackers: this program once more, one thread at a time, with a tenth of the node's claim
+//     on a core and short slices: they have a core while the node leaves them one, and the node
+//     hardly waits for them. (With what it leaves alone, SCHED_IDLE, readers among them would stand
+//     still as soon as all loops are busy, which is another attack.);
 //   - the judge: probes, polite clients and the samples.
 //
 // A probe is the round trip of system.heartbeat on a quiet connection; there are some on every

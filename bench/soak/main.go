@@ -26,6 +26,8 @@ type options struct {
 func main() { os.Exit(run()) }
 
 func run() int {
+	// Processes are started by the thread that the program ends with: they are ended with theirs.
+	runtime.LockOSThread()
 	var o options
 	flag.StringVar(&o.server, "server", "bin/mb-server", "path of the server's binary")
 	flag.DurationVar(&o.length, "for", 30*time.Second, "length of each attack")

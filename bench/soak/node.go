@@ -121,12 +121,12 @@ func startNode(path string, c cell) (*node, error) {
 	}
 }
 
-// gone says whether the process has ended.
+// gone says whether the process has ended, or is just ending.
 func (n *node) gone() bool {
 	select {
 	case <-n.exited:
 		return true
-	default:
+	case <-time.After(10 * time.Millisecond):
 		return false
 	}
 }

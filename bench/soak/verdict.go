@@ -27,18 +27,17 @@ type verdict struct {
 	length time.Duration
 	said   *tail
 
-	memory           memory
-	quiet, attacked  figures
-	spoilt           int
-	late             time.Duration // the judge, at worst
-	faults, told     string        // of the polite clients
-	arrivals         int
-	slowest          time.Duration // newcomer
-	army             report
-	left             string
-	shutdown         time.Duration
-	obeyed           bool
-	outstandingLimit int
+	memory          memory
+	quiet, attacked figures
+	spoilt          int
+	late            time.Duration // the judge, at worst
+	faults, told    string        // of the polite clients
+	arrivals        int
+	slowest         time.Duration // newcomer
+	army            report
+	left            string
+	shutdown        time.Duration
+	obeyed          bool
 
 	failures []string
 }
@@ -91,7 +90,10 @@ func (v *verdict) judge() {
 	if v.army.Wronged > 0 {
 		v.failf("%d attackers cut that read their answers", v.army.Wronged)
 	}
-	if n := v.outstandingLimit; n > 0 && v.memory.outstanding > 2*n {
+	if v.memory.faults > 0 {
+		v.failf("%d faults of the node itself", v.memory.faults)
+	}
+	if n := v.cell.attack.most; n > 0 && v.memory.outstanding > 2*n {
 		v.failf("%d requests outstanding of %d", v.memory.outstanding, n)
 	}
 	if v.left != "" {
