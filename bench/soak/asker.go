@@ -15,12 +15,17 @@ type asker struct {
 	number int
 
 	mu      sync.Mutex
+	cut     bool            // guarded by mu: what follows of it says nothing new
 	asked   int             // guarded by mu
 	waiting map[string]bool // guarded by mu: not answered yet
 }
 
 func (a *asker) ask(p *polite) {
 	a.mu.Lock()
+	if a.cut {
+		a.mu.Unlock()
+		return
+	}
 	id := uuid(100+a.number, a.asked)
 	a.asked++
 	a.waiting[id] = true
@@ -39,6 +44,9 @@ func (a *asker) run(p *polite, c *client) error {
 	for {
 		m, err := c.read()
 		if err != nil {
+			a.mu.Lock()
+			a.cut, a.waiting = true, map[string]bool{}
+			a.mu.Unlock()
 			return err
 		}
 		if m.action != "response" {

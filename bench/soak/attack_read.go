@@ -70,14 +70,14 @@ func conflate(a *army) {
 }
 
 func oldest(a *army) {
-	a.crew(8, func(i int) error {
+	a.crew(2, func(i int) error {
 		c, err := a.join(i, true, subscribe,
 			subscription("publish", "k2.#", `,"overflow":"drop-oldest"`))
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		for wait := a.paced(2000); wait(); {
+		for wait := a.paced(3000); wait(); {
 			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 			if err := c.send("request:system.heartbeat:1.0.0:"+uuid(3, i), "{}"); err != nil {
 				return err
@@ -86,8 +86,15 @@ func oldest(a *army) {
 		return nil
 	})
 	body := strings.Repeat("x", 3900)
-	a.flood(2, 20_000, func(i int) (string, string) {
-		return fmt.Sprintf("publish:k2.t%d:1.0.0", i%7), body
+	a.crew(2, func(i int) error { // Few at a time: the answers are to stand among them.
+		c, err := a.join(i, false)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		go func() { _ = c.discard() }()
+		piece := c.many(4, func(int) (string, string) { return "publish:k2.t:1.0.0", body })
+		return c.pump(piece, a.paced(3000))
 	})
 }
 

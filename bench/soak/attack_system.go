@@ -57,9 +57,8 @@ func subscriptionsAsked(a *army) {
 
 func expressions(a *army) {
 	heavy := []string{
-		`((x{1,10}){1,10}){1,10}`,
-		strings.Repeat(`(\pL|\pN|\pS){30}`, 12), strings.Repeat(`\pL{99}`, 30),
-		strings.Repeat(`(a|b|c|d)*`, 24),
+		strings.Repeat(`(a|b){0,1000}`, 19), strings.Repeat(`(\pL?){0,1000}`, 18),
+		strings.Repeat(`x{0,1000}`, 28), strings.Repeat(`(\PL|k){0,1000}`, 60),
 	}
 	a.crew(4, func(i int) error {
 		c, err := a.join(i, false)

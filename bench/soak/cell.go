@@ -34,6 +34,7 @@ var (
 // Of a cell, beside the attack itself.
 const (
 	quietLength  = 3 * time.Second
+	quietTries   = 4                // until the machine is quiet; the last counts
 	settleLength = 15 * time.Second // the books have to be back then
 	againLength  = 3 * time.Second  // the attack before SIGTERM
 	sampleEvery  = 100 * time.Millisecond
@@ -182,9 +183,14 @@ func steady(n *node) (b books, err error) {
 func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *polite, probes *probes,
 	before books) {
 	p.begin()
-	probes.enter(phaseQuiet)
-	sleep(ctx, quietLength)
-	probes.enter(phaseNone)
+	for range quietTries {
+		probes.enter(phaseQuiet)
+		sleep(ctx, quietLength)
+		probes.enter(phaseNone)
+		if v.quiet = probes.result(phaseQuiet); v.quiet.p99 <= quietNormal || ctx.Err() != nil {
+			break
+		}
+	}
 	m, err := attackWith(c, n.to, o.length)
 	if err != nil {
 		v.failf("%v", err)

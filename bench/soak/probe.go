@@ -112,9 +112,6 @@ func openProbes(n *node, loops int) (*probes, error) {
 		}
 		loop++
 	}
-	for i := range p.took {
-		p.took[i] = make([][]time.Duration, loops)
-	}
 	begin := time.Now()
 	for i, c := range p.all { // evenly
 		c.due = begin.Add(probeEvery * time.Duration(i) / time.Duration(len(p.all)))
@@ -138,10 +135,13 @@ func takeOver(c *client) (int, error) {
 	return fd, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 }
 
-// enter begins a phase.
+// enter begins a phase; what was measured in one before is forgotten.
 func (p *probes) enter(phase int) {
 	p.mu.Lock()
 	p.phase = phase
+	if phase != phaseNone {
+		p.took[phase] = make([][]time.Duration, p.loops)
+	}
 	p.mu.Unlock()
 }
 
@@ -307,8 +307,10 @@ type figures struct {
 	p50, p99, max time.Duration
 }
 
-// result returns the figures of the worst loop, by p99 and by maximum. After close.
+// result returns the figures of the worst loop, each by itself; the count is the least.
 func (p *probes) result(phase int) (worst figures) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	worst.count = -1
 	for _, took := range p.took[phase] {
 		slices.Sort(took)

@@ -19,6 +19,7 @@ type publisher struct {
 	acknowledged bool
 
 	mu      sync.Mutex
+	cut     bool            // guarded by mu: what follows of it says nothing new
 	sent    int             // guarded by mu
 	waiting map[string]bool // guarded by mu: not acknowledged yet
 }
@@ -30,6 +31,10 @@ const (
 
 func (pub *publisher) publish(p *polite) {
 	pub.mu.Lock()
+	if pub.cut {
+		pub.mu.Unlock()
+		return
+	}
 	n := pub.sent
 	pub.sent++
 	header := "publish:" + pub.topic + ":1.0.0"
@@ -56,6 +61,9 @@ func (pub *publisher) run(p *polite, c *client) error {
 	for {
 		m, err := c.read()
 		if err != nil {
+			pub.mu.Lock()
+			pub.cut, pub.waiting = true, map[string]bool{}
+			pub.mu.Unlock()
 			return err
 		}
 		if m.action != "response" {
@@ -91,9 +99,10 @@ type listener struct {
 	topic string
 
 	mu       sync.Mutex
-	received int // guarded by mu
-	lost     int // guarded by mu: what it was told of
-	next     int // guarded by mu: the least number that may come
+	cut      bool // guarded by mu: what it misses from then on says nothing new
+	received int  // guarded by mu
+	lost     int  // guarded by mu: what it was told of
+	next     int  // guarded by mu: the least number that may come
 }
 
 // run counts what comes. It must come in order, and once.
@@ -101,6 +110,9 @@ func (l *listener) run(p *polite, c *client) error {
 	for {
 		m, err := c.read()
 		if err != nil {
+			l.mu.Lock()
+			l.cut = true
+			l.mu.Unlock()
 			return err
 		}
 		l.mu.Lock()
@@ -126,6 +138,9 @@ func (l *listener) run(p *polite, c *client) error {
 func (l *listener) missing(pub *publisher) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.cut {
+		return 0
+	}
 	return pub.published() - l.received - l.lost
 }
 

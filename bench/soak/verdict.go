@@ -18,6 +18,7 @@ const (
 	memoryBeyond = 105 // percent of the limit, never
 	memoryOver   = 100 // at most one sample in so many above the limit
 	quietNormal  = time.Millisecond
+	quietWorst   = 4 // beyond so many times that, the machine is too busy for a verdict
 	fewestProbes = 2 // a loop's probes must be at least one in so many of those due
 )
 
@@ -47,7 +48,7 @@ func (v *verdict) failf(format string, a ...any) {
 }
 
 func (v *verdict) probesOf(p *probes) {
-	v.quiet, v.attacked = p.result(phaseQuiet), p.result(phaseAttack)
+	v.attacked = p.result(phaseAttack)
 	v.spoilt, v.late = p.spoilt, p.worst
 	if err := p.broken(); err != nil {
 		v.failf("%v", err)
@@ -59,8 +60,10 @@ func (v *verdict) politeOf(p *polite) {
 	v.arrivals, v.slowest = p.arrivals, p.slowest
 }
 
-// scale is how much slower than it should be everything is without an attack.
-func (v *verdict) scale() float64 { return max(1, float64(v.quiet.p99)/float64(quietNormal)) }
+// scale is how much slower than it should be everything is without an attack, within reason.
+func (v *verdict) scale() float64 {
+	return min(max(1, float64(v.quiet.p99)/float64(quietNormal)), quietWorst)
+}
 
 // judge adds the failures.
 func (v *verdict) judge() {
