@@ -30,7 +30,7 @@ type army struct {
 // report is what an army says of itself at its end.
 type report struct {
 	Dials, Refused, Lost int64
-	Wronged              int64 // attackers that read and were cut although
+	Wronged              int64 // attackers that read, and were cut or not answered
 }
 
 // lingering is how long after its end an army may be there, when nobody ends it.

@@ -168,7 +168,7 @@ func logFlood(a *army) {
 }
 
 func consoles(a *army) {
-	a.crew(a.few(2000), func(i int) error {
+	a.crew(a.few(5000), func(i int) error {
 		c, err := a.join(i, false, "system.service.register",
 			fmt.Sprintf(`{"name":"s%d","description":"one of many, in some words"}`, i))
 		if err != nil {
@@ -203,6 +203,10 @@ func consoles(a *army) {
 		piece := c.many(len(ask), func(n int) (string, string) {
 			return "request:" + ask[n][0] + ":1.0.0", ask[n][1]
 		})
-		return c.pump(piece, a.paced(2))
+		err = c.pump(piece, a.paced(2))
+		if err != nil && i%4 != 3 {
+			a.wronged.Add(1)
+		}
+		return err
 	})
 }

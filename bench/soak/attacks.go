@@ -75,7 +75,7 @@ var attacks = []attack{
 	{name: "deaf", item: "19", start: deaf,
 		what: "clients that ask and publish and never read an answer"},
 	{name: "consoles", item: "20", start: consoles,
-		what: "consoles that poll everything of 2,000 services, some reading slowly"},
+		what: "consoles that poll everything of 5,000 services, some reading slowly"},
 	{name: "half-closed", item: "21", start: halfClosed,
 		what: "requests and the end of the stream behind them; messages that upload slowly"},
 

@@ -85,7 +85,7 @@ func TestVerdict(t *testing.T) {
 		"only 700 of 1500": func(v *verdict) { v.attacked.count = 700 },
 		"polite clients":   func(v *verdict) { v.faults = "listener cut: 1" },
 		"no newcomer":      func(v *verdict) { v.arrivals = 0 },
-		"read their":       func(v *verdict) { v.army.Wronged = 1 },
+		"that read":        func(v *verdict) { v.army.Wronged = 1 },
 		"of the node":      func(v *verdict) { v.memory.faults = 1 },
 		"outstanding":      func(v *verdict) { v.cell.attack.most, v.memory.outstanding = 5, 11 },
 		"left over":        func(v *verdict) { v.left = "services +1" },

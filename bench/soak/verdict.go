@@ -91,7 +91,7 @@ func (v *verdict) judge() {
 		v.failf("no newcomer came in")
 	}
 	if v.army.Wronged > 0 {
-		v.failf("%d attackers cut that read their answers", v.army.Wronged)
+		v.failf("%d attackers that read were cut or not answered", v.army.Wronged)
 	}
 	if v.memory.faults > 0 {
 		v.failf("%d faults of the node itself", v.memory.faults)
