@@ -170,7 +170,7 @@ func audit(a *army) {
 			return err
 		}
 		defer c.Close()
-		return c.discard()
+		return c.drain()
 	})
 	a.flood(2, 50_000, func(int) (string, string) { return "publish:k7:1.0.0", "unrouted" })
 }

@@ -33,7 +33,7 @@ func (a *army) landlord(n int, prefix string, patterns int, then func(c *client)
 		}
 		defer c.Close()
 		read := make(chan error, 1)
-		go func() { read <- c.discard() }()
+		go func() { read <- c.drain() }()
 		name := fmt.Sprintf("%s.s%d", prefix, i)
 		if err := subscribeMany(c, name, patterns, a.paced(20_000/batch)); err != nil {
 			return err
@@ -158,7 +158,7 @@ func logFlood(a *army) {
 			return a.hold(c)
 		}
 		defer c.Close()
-		return c.discard()
+		return c.drain()
 	})
 	description := strings.Repeat("aeioukl", 100)
 	a.flood(2, 0, func(i int) (string, string) {

@@ -37,6 +37,7 @@ const (
 	quietTries   = 4                // until the machine is quiet; the last counts
 	settleLength = 15 * time.Second // the books have to be back then
 	againLength  = 3 * time.Second  // the attack before SIGTERM
+	pauseEvery   = 6 * time.Second
 	sampleEvery  = 100 * time.Millisecond
 	togetherPart = 4 // all attacks together have a quarter of their connections and rates each
 )
@@ -198,7 +199,7 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 	}
 	probes.enter(phaseAttack)
 	if c.pauses() {
-		pauseNow(ctx, n, probes, o.length)
+		pauseNow(ctx, n, probes, o.length, pauseEvery*time.Duration(c.share()))
 	} else {
 		sleep(ctx, o.length)
 	}
@@ -233,9 +234,9 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 }
 
 // pauseNow stops the process for a while, again and again, until the time is over.
-func pauseNow(ctx context.Context, n *node, p *probes, length time.Duration) {
+func pauseNow(ctx context.Context, n *node, p *probes, length, between time.Duration) {
 	const stopped = 3500 * time.Millisecond
-	between := min(6*time.Second, length/4)
+	between = min(between, length/4)
 	for end := time.Now().Add(length); time.Now().Before(end) && ctx.Err() == nil; {
 		sleep(ctx, min(between, time.Until(end)))
 		if time.Until(end) < stopped {
