@@ -69,5 +69,14 @@ bench-guard: build ## micro-benchmarks against a yardstick, a node against the f
 	$(BIN)/mb bench fan-out/1 pairs/50 --targets mb --loops 1,2 --transports tcp --repeat 3 --duration 300ms --warmup 100ms --quiet --out $(BIN)/guard-loops.json > $(BIN)/guard-loops.txt
 	$(BIN)/mb bench guard $(GUARDFLAGS) $(BIN)/guard.txt $(BIN)/guard.json $(BIN)/guard-loops.json
 
+# A cell is the attack, and about half a minute more. CELLS: sample, all, ci, or attack/loops/MiB,...
+CELLS     ?= sample
+SEED      ?= 1
+SOAKFLAGS ?=
+.PHONY: soak
+soak: build ## well-behaved clients beside each attack, 30 s a cell drawn by SEED; CELLS=all runs every one
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/soak ./bench/soak
+	$(BIN)/soak -server $(BIN)/mb-server -cells $(CELLS) -seed $(SEED) -markdown $(BIN)/soak.md $(SOAKFLAGS)
+
 clean: ## remove what was built
 	rm -rf $(BIN)

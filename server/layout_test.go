@@ -42,6 +42,7 @@ var arrows = map[string]string{
 	"bench/proc":        "",
 	"bench/raw":         "",
 	"bench/overload":    "bench/proc",
+	"bench/soak":        "bench/proc",
 	"cmd/mb-server":     "server server/config server/logging",
 	"cmd/mb":            "bench bench/raw client codec",
 }
