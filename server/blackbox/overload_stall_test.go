@@ -29,7 +29,7 @@ func (n *node) narrow(t testing.TB, transport string) *client {
 	dialer := net.Dialer{Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) error {
 		var failed error
 		err := raw.Control(func(fd uintptr) {
-			failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10)
+			failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
 			if failed == nil {
 				failed = syscall.SetsockoptInt(int(fd),
 					syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
