@@ -125,7 +125,7 @@ func (b *Broker) part(ctx context.Context) {
 // failOutstanding answers what no service of this loop has answered, and what still waits on it.
 func (l *Loop) failOutstanding() {
 	for _, e := range l.outstanding.slots {
-		if e.target != nil || e.queue != nil {
+		if e != nil && (e.target != nil || e.queue != nil) {
 			l.drained(e)
 		}
 	}

@@ -159,6 +159,7 @@ func TestOutstandingIsCharged(t *testing.T) {
 	if e := s.openEntry(); e == nil || o.find(e.id) != e {
 		t.Error("the next request is not found by its masked ID")
 	}
+	n.loops[0].failOutstanding() // and the end of a node finds none where they were given back
 }
 
 // No more requests are outstanding than an eighth of memory.limit holds.
