@@ -159,7 +159,6 @@ func TestOutstandingIsCharged(t *testing.T) {
 	if e := s.openEntry(); e == nil || o.find(e.id) != e {
 		t.Error("the next request is not found by its masked ID")
 	}
-	n.loops[0].failOutstanding() // and the end of a node finds none where they were given back
 }
 
 // No more requests are outstanding than an eighth of memory.limit holds.
@@ -197,5 +196,31 @@ func BenchmarkOutOfOrder(b *testing.B) {
 				a.remove(e)
 			}
 		})
+	}
+}
+
+// The end of a node passes over entries that were given back, and answers those that are left.
+func TestEndAfterManyOutstanding(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	s := n.subscribers(1, 0, TransportTCP, "request", "a.b")[0]
+	k := n.connect(0, TransportTCP)
+	n.settle()
+	quiet(s, k)
+	const count = 2 * entriesKeep
+	n.maxOutstanding = count
+	for range count {
+		k.send("request:a.b:1.0.0:" + testRequestID + "\nx")
+		n.settle()
+	}
+	for n.outstanding.Load() > 1 {
+		s.arrive(appendAnswer(nil, s.openEntry()))
+		n.settle()
+	}
+	if len(n.loops[0].outstanding.given) == 0 {
+		t.Error("no entry was given back")
+	}
+	n.loops[0].failOutstanding()
+	if n.outstanding.Load() != 0 {
+		t.Errorf("%d requests are left", n.outstanding.Load())
 	}
 }
