@@ -161,7 +161,6 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		owedHigh:            ringbuf.Limits{Bytes: ring.Bytes / 2, Messages: ring.Messages / 2},
 		owedLow:             ringbuf.Limits{Bytes: ring.Bytes / 4, Messages: ring.Messages / 4},
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
-		maxOutstanding:      int64(cfg.Max.OutstandingRequests),
 		waitTopics:          waitTopicsMax,
 		waitBytes:           int64(cfg.Memory.Limit) / waitShare,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,

@@ -26,7 +26,7 @@ func (l *Loop) checkInvariants() {
 	must(l.parkedCount >= 0, "%d publishes wait", l.parkedCount)
 	must(l.outstanding.count >= 0 && l.outstanding.count <= len(l.outstanding.slots),
 		"%d requests in %d slots", l.outstanding.count, len(l.outstanding.slots))
-	for _, c := range l.someConns() {
+	for _, c := range some(l, l.conns) {
 		if c == nil {
 			continue
 		}
@@ -41,21 +41,22 @@ func (l *Loop) checkInvariants() {
 		must(requests <= c.service.outstanding.Load(), "%v has %d requests, outstanding are %d",
 			c.id, requests, c.service.outstanding.Load())
 	}
-	for _, q := range l.queues.busy {
+	for _, q := range some(l, l.queues.busy) {
 		if err := q.Check(); err != nil {
 			panic("invariant: on " + q.topic + ": " + err.Error())
 		}
 	}
 }
 
-// checkedConns is how many connections are looked at after one turn, others in each millisecond, so
-// that a loop with many is not slowed to a crawl.
-const checkedConns = 64
+// checkedMost is how many connections, and how many queues, are looked at after one turn, others in
+// each millisecond, so that a loop with many is not slowed to a crawl.
+const checkedMost = 64
 
-func (l *Loop) someConns() []*Conn {
-	if len(l.conns) <= checkedConns {
-		return l.conns
+// some is those of all that l looks at now.
+func some[T any](l *Loop, all []T) []T {
+	if len(all) <= checkedMost {
+		return all
 	}
-	from := int(l.time.Ms) * checkedConns % len(l.conns)
-	return l.conns[from:min(from+checkedConns, len(l.conns))]
+	from := int(l.time.Ms) * checkedMost % len(all)
+	return all[from:min(from+checkedMost, len(all))]
 }
