@@ -170,6 +170,20 @@ func (a *army) joinAs(m manner, requests ...string) (*client, error) {
 	return c, nil
 }
 
+// talkers is a crew of clients that read all they are sent, and forget it, while each does what life
+// says. A write notices the end.
+func (a *army) talkers(n int, life func(i int, c *client) error) {
+	a.crew(n, func(i int) error {
+		c, err := a.join(i, false)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		go func() { _ = c.discard() }()
+		return life(i, c)
+	})
+}
+
 // hold keeps the connection without reading it, until the army leaves or the node closes it, which
 // shows at a write only.
 func (a *army) hold(c *client) error {

@@ -25,17 +25,11 @@ func heartbeatMisuse(a *army) {
 
 // errorFlood reads, and must not be cut: it is told so many errors because it makes so many.
 func errorFlood(a *army) {
-	a.crew(4, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(4, func(i int, c *client) error {
 		piece := c.many(batch, func(int) (string, string) {
 			return "publish:k30.nobody:1.0.0", strings.Repeat("x", 20)
 		})
-		err = c.pump(piece, a.goOn)
+		err := c.pump(piece, a.goOn)
 		if err != nil {
 			a.wronged.Add(1)
 		}

@@ -53,13 +53,7 @@ func silentService(a *army) {
 
 func outstanding(a *army) {
 	a.service(8, "k12", "", false)
-	a.crew(8, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(8, func(i int, c *client) error {
 		piece := c.many(batch, func(n int) (string, string) {
 			return "request:k12:1.0.0:" + uuid(3000+i, n) + "::" + hour, "never"
 		})
@@ -69,13 +63,7 @@ func outstanding(a *army) {
 
 func routes(a *army) {
 	a.service(a.few(4000), "#", "", false)
-	a.crew(4, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(4, func(i int, c *client) error {
 		for n, wait := 0, a.paced(1000); wait(); n++ {
 			header := fmt.Sprintf("request:k13.t%d:1.0.0:::%s", (n*4+i)%16_384, "2000")
 			if err := c.send(header, "x"); err != nil {
@@ -150,13 +138,7 @@ func priorities(a *army) {
 		}
 		return nil
 	})
-	a.crew(2, func(i int) error { // One at a time: each finds other priorities than the last.
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(2, func(i int, c *client) error { // One at a time: each finds other priorities than the last.
 		piece := c.many(1, func(int) (string, string) { return "request:k15:1.0.0", "x" })
 		return c.pump(piece, a.paced(2000))
 	})
@@ -171,13 +153,7 @@ func stalledService(a *army) {
 		return a.hold(c)
 	})
 	body := strings.Repeat("x", 16<<10)
-	a.crew(20, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(20, func(i int, c *client) error {
 		piece := c.many(4, func(n int) (string, string) {
 			return "request:k16:1.0.0:" + uuid(5000+i, n) + "::" + hour, body
 		})

@@ -28,13 +28,7 @@ func (a *army) stall(n int, pattern, more string) {
 
 // flood publishes pieces as fast as they are taken, from n connections that read what comes back.
 func (a *army) flood(n, perSecond int, each func(i int) (header, payload string)) {
-	a.crew(n, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }() // The write notices the end.
+	a.talkers(n, func(i int, c *client) error {
 		piece := c.many(batch, each)
 		wait := a.goOn
 		if perSecond > 0 {
@@ -46,13 +40,7 @@ func (a *army) flood(n, perSecond int, each func(i int) (header, payload string)
 
 func conflate(a *army) {
 	a.stall(4, "k1.#", `,"conflate":true`)
-	a.crew(2, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(2, func(i int, c *client) error {
 		large := strings.Repeat("x", 3900)
 		for n, wait := 0, a.paced(5000); wait(); n++ {
 			piece := c.many(5, func(k int) (string, string) {
@@ -86,13 +74,7 @@ func oldest(a *army) {
 		return nil
 	})
 	body := strings.Repeat("x", 3900)
-	a.crew(2, func(i int) error { // Few at a time: the answers are to stand among them.
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(2, func(i int, c *client) error { // Few at a time: the answers are to stand among them.
 		piece := c.many(4, func(int) (string, string) { return "publish:k2.t:1.0.0", body })
 		return c.pump(piece, a.paced(3000))
 	})
@@ -149,13 +131,7 @@ func large(a *army) {
 		return nil
 	})
 	body := strings.Repeat("x", 16<<10)
-	a.crew(2, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(2, func(i int, c *client) error {
 		piece := c.many(8, func(int) (string, string) { return "publish:k6.a:1.0.0", body })
 		return c.pump(piece, a.paced(100))
 	})

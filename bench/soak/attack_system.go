@@ -60,13 +60,7 @@ func expressions(a *army) {
 		strings.Repeat(`(a|b){0,1000}`, 19), strings.Repeat(`(\pL?){0,1000}`, 18),
 		strings.Repeat(`x{0,1000}`, 28), strings.Repeat(`(\PL|k){0,1000}`, 60),
 	}
-	a.crew(4, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(4, func(i int, c *client) error {
 		piece := c.many(len(heavy), func(n int) (string, string) {
 			return "request:system.log.subscribe:1.0.0",
 				fmt.Sprintf(`{"levels":["debug","info"],"regex":%q}`, heavy[n])
@@ -77,13 +71,7 @@ func expressions(a *army) {
 
 func lists(a *army) {
 	a.landlord(10, "k21", 10_000, nil)
-	a.crew(4, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(4, func(i int, c *client) error {
 		topics := []string{"system.topic.list", "system.topic.subscriptions"}
 		piece := c.many(2, func(n int) (string, string) {
 			return "request:" + topics[n] + ":1.0.0", "{}"
@@ -96,13 +84,7 @@ func heartbeatJSON(a *army) {
 	const size = 1 << 20
 	nested := `{"a":` + strings.Repeat(`[`, 5000) + strings.Repeat(`]`, 5000) + `}`
 	wide := `{"a":[` + strings.Repeat(`{"b":1},`, (size-20)/8) + `1]}`
-	a.crew(4, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(4, func(i int, c *client) error {
 		piece := c.many(2, func(n int) (string, string) {
 			return "request:system.heartbeat:1.0.0", [2]string{nested, wide}[n]
 		})
@@ -111,13 +93,7 @@ func heartbeatJSON(a *army) {
 }
 
 func subscribers(a *army) {
-	a.crew(5, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(5, func(i int, c *client) error {
 		for range 2 { // The second time it only repeats.
 			err := subscribeMany(c, fmt.Sprintf("k22.s%d", i), 100_000, a.paced(50_000/batch))
 			if err != nil {
@@ -129,13 +105,7 @@ func subscribers(a *army) {
 }
 
 func churn(a *army) {
-	a.crew(4, func(i int) error {
-		c, err := a.join(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		go func() { _ = c.discard() }()
+	a.talkers(4, func(i int, c *client) error {
 		piece := c.many(batch, func(n int) (string, string) {
 			pattern := fmt.Sprintf("k23.a%d.+", n/2%50)
 			if n%2 == 0 {
