@@ -170,8 +170,8 @@ func (a *army) joinAs(m manner, requests ...string) (*client, error) {
 	return c, nil
 }
 
-// talkers is a crew of clients that read all they are sent, and forget it, while each does what life
-// says. A write notices the end.
+// talkers is a crew of clients that read all they are sent, and forget it, while each does what
+// life says. A write notices the end.
 func (a *army) talkers(n int, life func(i int, c *client) error) {
 	a.crew(n, func(i int) error {
 		c, err := a.join(i, false)

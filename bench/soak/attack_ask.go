@@ -138,7 +138,8 @@ func priorities(a *army) {
 		}
 		return nil
 	})
-	a.talkers(2, func(i int, c *client) error { // One at a time: each finds other priorities than the last.
+	a.talkers(2, func(i int, c *client) error {
+		// One at a time: each finds other priorities than the last.
 		piece := c.many(1, func(int) (string, string) { return "request:k15:1.0.0", "x" })
 		return c.pump(piece, a.paced(2000))
 	})

@@ -74,7 +74,7 @@ func oldest(a *army) {
 		return nil
 	})
 	body := strings.Repeat("x", 3900)
-	a.talkers(2, func(i int, c *client) error { // Few at a time: the answers are to stand among them.
+	a.talkers(2, func(i int, c *client) error { // Few: answers are to stand among them.
 		piece := c.many(4, func(int) (string, string) { return "publish:k2.t:1.0.0", body })
 		return c.pump(piece, a.paced(3000))
 	})

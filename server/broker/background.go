@@ -2,9 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,8 +184,7 @@ func (d *background) takeJob() (j job, ok bool) {
 func (d *background) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			d.broker.Throttle.Log(d.broker.log, slog.LevelError, "internal fault",
-				"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			d.broker.logFault(d.broker.log, v)
 		}
 	}()
 	f()

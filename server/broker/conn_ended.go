@@ -87,7 +87,6 @@ func (c *Conn) peerEnded() (stays bool) {
 		l.wheel.Add(&c.timer, l.time.Ms+lingerTime.Milliseconds())
 	}
 	c.state = stateEnded
-	c.mark(markStalled, true)
 	c.queueAnswer()
 	return true
 }

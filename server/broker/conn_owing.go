@@ -48,9 +48,8 @@ func (c *Conn) settleOwed() {
 		if owes(&c.out, l.broker.owedLow) {
 			return
 		}
-		l.wheel.Cancel(&p.owing.timer)
+		c.forgetOwed(p.owing)
 		p.owing = nil
-		l.broker.unread.owing.Add(-1)
 		if !p.stops() {
 			l.resuming = append(l.resuming, &c.service)
 		}
@@ -67,7 +66,7 @@ func (c *Conn) settleOwed() {
 	}
 }
 
-// forgetOwed ends it: c is leaving.
+// forgetOwed ends the looking: c is read on, or leaving.
 func (c *Conn) forgetOwed(o *owing) {
 	l := c.loop
 	l.wheel.Cancel(&o.timer)

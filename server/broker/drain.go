@@ -138,8 +138,7 @@ func (l *Loop) goAway() {
 			continue
 		}
 		if p := c.paused; p != nil && p.request.body != nil {
-			q := request{trip: p.request.trip}
-			q.unpack(p.request.body.B, p.request.idLen, p.request.topicLen)
+			q := p.request.unpacked()
 			l.drainedRequest(&q)
 		}
 		l.closeWS(c, codec.CloseGoingAway, "the server is going away")

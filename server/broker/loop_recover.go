@@ -9,12 +9,17 @@ import (
 	"mbserver/server/metrics"
 )
 
+// logFault writes a line about a panic, which is ours, with the stack of who calls. Any goroutine.
+func (b *Broker) logFault(log *slog.Logger, v any) {
+	b.Throttle.Log(log, slog.LevelError, "internal fault",
+		"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+}
+
 // recovered handles a panic that reached the loop: it is ours. The connection it happened on, if
 // any, is answered and closed.
 func (l *Loop) recovered(c *Conn, v any) {
 	l.counts[metrics.Panics]++
-	l.broker.Throttle.Log(l.log, slog.LevelError, "internal fault",
-		"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	l.broker.logFault(l.log, v)
 	if c == nil || c.state != stateOpen {
 		return
 	}

@@ -52,6 +52,13 @@ func appendPacked(b []byte, q *request) []byte {
 	return append(append(b, '\n'), q.payload...)
 }
 
+// unpacked is the request that p was packed from. It aliases the body.
+func (p *packed) unpacked() request {
+	q := request{trip: p.trip}
+	q.unpack(p.body.B, p.idLen, p.topicLen)
+	return q
+}
+
 // unpack is the inverse of appendPacked. q aliases b.
 func (q *request) unpack(b []byte, idLen uint8, topicLen uint16) {
 	version := int(idLen) + int(topicLen) + 1
@@ -86,8 +93,7 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 
 // askAgain is request for one that was held back with its requester, which is read on.
 func (l *Loop) askAgain(c *Conn, p *packed) {
-	q := request{trip: p.trip}
-	q.unpack(p.body.B, p.idLen, p.topicLen)
+	q := p.unpacked()
 	l.lower = topic.Lower(l.lower[:0], q.topic)
 	l.crowded = nil
 	l.asking = c

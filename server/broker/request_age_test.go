@@ -127,18 +127,8 @@ func TestEvictionIsNeverLost(t *testing.T) {
 
 // Outstanding requests are charged, and a flood of them leaves little behind.
 func TestOutstandingIsCharged(t *testing.T) {
-	n := newTestNode(t, 1, 1, nil)
-	s := n.subscribers(1, 0, TransportTCP, "request", "a.b")[0]
-	k := n.connect(0, TransportTCP)
-	n.settle()
-	quiet(s, k)
 	const count = 2 * entriesKeep
-	n.maxOutstanding = count
-	rest := n.charged() // what the connections cost
-	for range count {
-		k.send("request:a.b:1.0.0:" + testRequestID + "\nx")
-		n.settle()
-	}
+	n, s, k, rest := manyOutstanding(t, count)
 	if got := n.charged() - rest; got < count*entryCharge || got > count*(entryCharge+200) {
 		t.Errorf("%d bytes are charged for %d requests", got, count)
 	}
@@ -201,17 +191,7 @@ func BenchmarkOutOfOrder(b *testing.B) {
 
 // The end of a node passes over entries that were given back, and answers those that are left.
 func TestEndAfterManyOutstanding(t *testing.T) {
-	n := newTestNode(t, 1, 1, nil)
-	s := n.subscribers(1, 0, TransportTCP, "request", "a.b")[0]
-	k := n.connect(0, TransportTCP)
-	n.settle()
-	quiet(s, k)
-	const count = 2 * entriesKeep
-	n.maxOutstanding = count
-	for range count {
-		k.send("request:a.b:1.0.0:" + testRequestID + "\nx")
-		n.settle()
-	}
+	n, s, _, _ := manyOutstanding(t, 2*entriesKeep)
 	for n.outstanding.Load() > 1 {
 		s.arrive(appendAnswer(nil, s.openEntry()))
 		n.settle()
@@ -223,4 +203,24 @@ func TestEndAfterManyOutstanding(t *testing.T) {
 	if n.outstanding.Load() != 0 {
 		t.Errorf("%d requests are left", n.outstanding.Load())
 	}
+}
+
+// manyOutstanding makes a node on which so many requests of k are outstanding at s. rest is what
+// was charged before them.
+func manyOutstanding(
+	t *testing.T, count int,
+) (n *testNode, s, k *testClient, rest int64) {
+	t.Helper()
+	n = newTestNode(t, 1, 1, nil)
+	s = n.subscribers(1, 0, TransportTCP, "request", "a.b")[0]
+	k = n.connect(0, TransportTCP)
+	n.settle()
+	quiet(s, k)
+	n.maxOutstanding = int64(count)
+	rest = n.charged() // what the connections cost
+	for range count {
+		k.send("request:a.b:1.0.0:" + testRequestID + "\nx")
+		n.settle()
+	}
+	return n, s, k, rest
 }

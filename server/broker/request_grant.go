@@ -272,8 +272,7 @@ func (l *Loop) serveOne(t *topicQueue, s *service) bool {
 	}
 	body := e.body
 	body.Retain(1)
-	q := request{trip: e.trip}
-	q.unpack(body.B, e.idLen, e.topicLen)
+	q := e.unpacked()
 	q.hops = 0 // it starts afresh
 	l.outstanding.drop(e)
 	l.dispatchTo(s, &q)
