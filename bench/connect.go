@@ -143,14 +143,39 @@ func (t *try) storm() error {
 			t.loop.conns = append(t.loop.conns, &conn{fd: c.fd, role: idler})
 		}
 	}
+	t.accepted(welcomed, cpu, load, began)
+	return nil
+}
+
+// serial opens connections one after the other and subscribes each: what a newcomer waits for when
+// nobody else comes, most of it system calls and wake-ups on both sides.
+func (t *try) serial() error {
+	cpu, load, began := t.server.cpu(), threadCPU(), time.Now()
+	for n := range t.s.clients {
+		if err := t.loop.ctx.Err(); err != nil {
+			return err
+		}
+		c, err := t.dial(idler, []string{"bench.serial"})
+		if err != nil {
+			return fmt.Errorf("connection %d of %d: %w", n+1, t.s.clients, err)
+		}
+		if err := t.loop.add(c, false); err != nil {
+			return err
+		}
+	}
+	t.accepted(t.s.clients, cpu, load, began)
+	return nil
+}
+
+// accepted keeps the figures of n connections since the clocks were read.
+func (t *try) accepted(n int, cpu, load int64, began time.Time) {
 	took := time.Since(began)
-	t.figure(metricAccept, "/s", true, float64(welcomed)/took.Seconds())
-	t.figure(metricLoad, "ns", false, float64(threadCPU()-load)/float64(welcomed))
+	t.figure(metricAccept, "/s", true, float64(n)/took.Seconds())
+	t.figure(metricLoad, "ns", false, float64(threadCPU()-load)/float64(n))
 	if t.server.pid != 0 {
-		t.figure(metricCPU, "ns", false, float64(t.server.cpu()-cpu)/float64(welcomed))
+		t.figure(metricCPU, "ns", false, float64(t.server.cpu()-cpu)/float64(n))
 	}
 	t.memory()
-	return nil
 }
 
 // knock connects and says hello, without waiting for the answer.

@@ -246,6 +246,8 @@ func (t *try) run() error {
 		return t.idle()
 	case kindStorm:
 		return t.storm()
+	case kindSerial:
+		return t.serial()
 	case kindStart:
 		return t.begin()
 	}

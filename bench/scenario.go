@@ -16,6 +16,7 @@ const (
 	kindRequest
 	kindIdle
 	kindStorm
+	kindSerial
 	kindStart
 	kindWild
 	kindSlow
@@ -82,6 +83,8 @@ func Scenarios() []Scenario {
 			About: "5000 subscribed connections that do nothing"},
 		{Name: "storm/5000", kind: kindStorm, clients: 5000, oneSize: true,
 			About: "5000 connections as fast as they are welcomed"},
+		{Name: "serial/2000", kind: kindSerial, clients: 2000, oneSize: true,
+			About: "2000 connections, one after the other: connect, welcome, subscribe, answer"},
 		{Name: "start", kind: kindStart, oneSize: true,
 			About: "from starting the process to the first welcome"},
 	}...)
