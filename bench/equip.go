@@ -22,16 +22,18 @@ import (
 // target is.
 func (r *runner) equip(scenarios []Scenario) error {
 	r.programs = map[string]string{}
-	var missing []error
+	var missing []string
 	for _, target := range r.Targets {
 		if !r.anyFits(scenarios, target) {
-			missing = append(missing, fmt.Errorf("%s has none of these scenarios over %s",
-				target, strings.Join(r.Transports, " or ")))
+			if target != "raw" { // which is beside the node unasked
+				missing = append(missing, fmt.Sprintf("%s has none of these scenarios over %s",
+					target, strings.Join(r.Transports, " or ")))
+			}
 			continue
 		}
 		about, err := r.find(target)
 		if err != nil {
-			missing = append(missing, err)
+			missing = append(missing, err.Error())
 			continue
 		}
 		r.results.Settings.Servers[target] = about
@@ -39,11 +41,14 @@ func (r *runner) equip(scenarios []Scenario) error {
 	if slices.ContainsFunc(scenarios, func(s Scenario) bool { return s.kind == kindTraffic }) &&
 		slices.ContainsFunc(r.Targets, func(t string) bool { return loopsOf(t) > 0 }) {
 		if _, _, err := readTraffic(r.Traffic, trafficRound); err != nil {
-			missing = append(missing, fmt.Errorf("the messages of scenario traffic: %w "+
+			missing = append(missing, fmt.Sprintf("the messages of scenario traffic: %v "+
 				"(name the file with --traffic, or the other scenarios)", err))
 		}
 	}
-	return errors.Join(missing...)
+	if len(missing) > 0 {
+		return errors.New(strings.Join(missing, "; "))
+	}
+	return nil
 }
 
 func (r *runner) anyFits(scenarios []Scenario, target string) bool {

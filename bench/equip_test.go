@@ -22,18 +22,19 @@ func TestMissingFailsTheRun(t *testing.T) {
 	}{
 		"peers": {func(o *Options) {
 			o.Scenarios, o.Peers = []string{"fan-out/1"}, t.TempDir()
-			o.Targets = []string{"mb", "nats", "centrifuge"}
+			o.Targets = []string{"raw", "mb", "nats", "centrifuge"}
 		}, []string{"nats: there is no ", "centrifuge: there is no ", "make bench-peers"}},
 		"a node": {func(o *Options) {
 			o.Scenarios, o.Node = []string{"fan-out/1"}, filepath.Join(t.TempDir(), "none")
 		}, []string{"mb: ", "no such file"}},
 		"traffic": {func(o *Options) {
 			o.Scenarios = []string{"fan-out/1", "traffic"}
-			o.Traffic = filepath.Join(t.TempDir(), "none")
+			o.Traffic, o.Targets = filepath.Join(t.TempDir(), "none"), []string{"raw", "mb"}
 		}, []string{"scenario traffic", "no such file", "--traffic"}},
 		"traffic of something else": {func(o *Options) {
 			o.Scenarios, o.Traffic = []string{"traffic"}, "equip_test.go"
-		}, []string{"scenario traffic", "equip_test.go, line 1"}},
+			o.Targets = []string{"raw", "mb"} // raw has no such scenario, and is no fault
+		}, []string{"the messages of scenario traffic: equip_test.go, line 1"}},
 		"no scenario that it has": {func(o *Options) {
 			o.Scenarios, o.Targets = []string{"request/1x1"}, []string{"mb", "centrifuge"}
 			o.Peers = t.TempDir()
@@ -48,6 +49,9 @@ func TestMissingFailsTheRun(t *testing.T) {
 			r, err := Run(context.Background(), o)
 			if err == nil || r != nil {
 				t.Fatalf("results %+v, error %v", r, err)
+			}
+			if strings.Contains(err.Error(), "raw") {
+				t.Errorf("the floor is no fault: %q", err)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {
