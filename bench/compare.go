@@ -73,9 +73,10 @@ func WriteComparison(out io.Writer, all []Difference) error {
 	var warnings []string
 	for _, d := range all {
 		n := d.New
-		fmt.Fprintf(w, "%s\t%s %s\t%d\t%s, %s\t%s\t%s\t%+.1f%%\t%.3f\t%s\n",
-			n.Scenario, n.Target, n.Transport, n.Payload, n.Metric, n.Unit,
-			number(d.Old.Median()), number(n.Median()), 100*d.Delta, d.P, d.Verdict)
+		fmt.Fprintf(w, "%s\t%s %s\t%d\t%s\t%s\t%s\t%+.1f%%\t%.3f\t%s\n",
+			n.Scenario, n.Target, n.Transport, n.Payload, n.Metric,
+			quantity(d.Old.Median(), d.Old.Unit), quantity(n.Median(), n.Unit),
+			100*d.Delta, d.P, d.Verdict)
 		for _, text := range d.Warnings {
 			if !slices.Contains(warnings, text) {
 				warnings = append(warnings, text)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 )
 
@@ -16,43 +15,22 @@ func (r *runner) peer(target, transport string, port int) (
 	cmd *exec.Cmd, cleanup func(), err error,
 ) {
 	cleanup = func() {}
-	p := strconv.Itoa(port)
+	p, path := strconv.Itoa(port), r.programs[target]
 	switch target {
 	case "redis":
-		path, err := program("redis-server")
 		return exec.Command(path, "--port", p, "--bind", "127.0.0.1", "--save", "",
 			"--appendonly", "no", "--maxclients", "10000",
-			"--client-output-buffer-limit", "pubsub", "0", "0", "0"), cleanup, err
+			"--client-output-buffer-limit", "pubsub", "0", "0", "0"), cleanup, nil
 	case mqttBroker:
-		path, err := program(mqttBroker)
-		if err != nil {
-			return nil, nil, err
-		}
 		return mosquittoCommand(path, p)
 	case "nats", "centrifuge":
-		path := filepath.Join(r.Peers, target)
-		if _, err := os.Stat(path); err != nil {
-			return nil, nil, fmt.Errorf("%w: %s (make bench-peers)", errAbsent, path)
-		}
 		flag := "-port"
 		if transport == "ws" {
 			flag = "-ws"
 		}
 		return exec.Command(path, flag, p), cleanup, nil
 	}
-	return nil, nil, fmt.Errorf("%w: a server for %s", errAbsent, target)
-}
-
-// program finds a server in PATH or where Debian puts daemons.
-func program(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	path := filepath.Join("/usr/sbin", name)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w: %s (make bench-peers)", errAbsent, name)
-	}
-	return path, nil
+	return nil, nil, fmt.Errorf("no server for %s", target)
 }
 
 // mosquittoCommand writes the configuration that this broker takes from a file only.

@@ -1,100 +1,161 @@
 package bench
 
 import (
-	"bytes"
+	_ "embed" // of the plot's form
 	"fmt"
-	"image/color"
+	"html/template"
 	"io"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
+	"slices"
 )
 
-// Colours that stay apart for colour-blind readers too (Okabe and Ito), and shapes for those that
-// repeat.
-var (
-	colours = []color.Color{
-		color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff},
-		color.RGBA{0x00, 0x9e, 0x73, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff},
-		color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff},
-		color.RGBA{0x55, 0x55, 0x55, 0xff},
-	}
-	shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.PyramidGlyph{}}
-)
+//go:embed plot.svg
+var plotForm string
 
-// points are one column's medians with the range of their repetitions.
-type points struct {
-	plotter.XYs
-	plotter.YErrors
+//go:embed plot.css
+var plotCSS string
+
+var plotTemplate = template.Must(template.New("plot").Parse(plotForm))
+
+// plot is one metric drawn: a row for each scenario, in it a mark for each column at the median,
+// on a line from the least to the greatest value. What stands beside one another is placed in
+// percent of the width, so that it fits a page of any; what stands above one another in pixels.
+type plot struct {
+	Title, Scale  string
+	Width, Height string
+	CSS           template.CSS // of a plot that stands alone
+	Top, Bottom   int          // of the rows
+	Legend        []legendEntry
+	Ticks         []plotTick
+	Rows          []plotRow
 }
 
-// draw plots one metric: a point for each scenario and column at the median, a bar from the least
-// to the greatest value. The scale is logarithmic unless a value is not positive.
-func (r *Results) draw(g grid) (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = g.metric
-	p.Y.Label.Text = g.unit
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.TextStyle.Font.Size = vg.Points(9)
-	p.Add(plotter.NewGrid())
-	positive := true
+type legendEntry struct {
+	Name, Colour string // Colour is a class of plot.css
+	X            float64
+	Mark         mark
+}
+
+type plotTick struct {
+	Text string
+	X    float64
+}
+
+type plotRow struct {
+	Label  string
+	Y      int
+	Points []plotPoint
+}
+
+type plotPoint struct {
+	Colour, Text    string
+	Least, Greatest float64
+	Mark            mark
+}
+
+// mark is how a column looks, beside its colour, and where it stands.
+type mark struct {
+	X      float64
+	Y      int
+	Square bool
+	Fill   string // a class of plot.css
+}
+
+// Sizes in pixels, and percent of the width.
+const (
+	plotHead      = 34 // title
+	plotLegend    = 20 // a line of the legend
+	plotPerLine   = 3  // entries in one
+	plotAxis      = 24 // labels of the ticks
+	plotLabel     = 25 // label of a row, to its first mark
+	plotLane      = 8  // from one mark to the next
+	plotMargin    = 6  // percent, beside the first and the last tick: half their labels
+	plotColours   = 7  // in plot.css
+	plotAloneWide = "760"
+)
+
+// draw lays a metric out.
+func (r *Results) draw(g grid) plot {
+	factor, unit := siOf(g.unit)
+	least, greatest := r.extent(g)
+	s := newScale(least*factor, greatest*factor)
+	at := func(v float64) float64 {
+		return plotMargin + (100-2*plotMargin)*s.at(v)
+	}
+	p := plot{Title: g.title() + ", " + g.better(), Scale: "linear scale", Width: "100%"}
+	if s.logarithmic {
+		p.Scale = "logarithmic scale"
+	}
+	lines := (len(g.columns) + plotPerLine - 1) / plotPerLine
+	p.Top = plotHead + lines*plotLegend + plotAxis
 	for k, c := range g.columns {
-		var pts points
-		for i, line := range g.rows {
+		e := legendEntry{Name: c.String(), X: 1 + 100/plotPerLine*float64(k%plotPerLine)}
+		e.Colour, e.Mark = r.look(c)
+		e.Mark.X, e.Mark.Y = e.X, plotHead+k/plotPerLine*plotLegend
+		p.Legend = append(p.Legend, e)
+	}
+	for _, v := range s.ticks {
+		p.Ticks = append(p.Ticks, plotTick{Text: tickText(v, unit), X: at(v)})
+	}
+	y := p.Top
+	for _, line := range g.rows {
+		out := plotRow{Label: line.label(r.severalPayloads()), Y: y}
+		y += plotLabel
+		for _, c := range g.columns {
 			m := r.find(line.scenario, c.target, c.transport, line.payload, g.metric)
 			if m == nil {
 				continue
 			}
 			least, greatest := m.Range()
-			positive = positive && least > 0
-			offset := 0.6 * ((float64(k)+0.5)/float64(len(g.columns)) - 0.5)
-			pts.XYs = append(pts.XYs, plotter.XY{X: float64(i) + offset, Y: m.Median()})
-			bar := struct{ Low, High float64 }{m.Median() - least, greatest - m.Median()}
-			pts.YErrors = append(pts.YErrors, bar)
+			point := plotPoint{
+				Least: at(least * factor), Greatest: at(greatest * factor),
+				Text: fmt.Sprintf("%s, %s: %s (%s to %s)", out.Label, c,
+					quantity(m.Median(), g.unit),
+					quantity(least, g.unit), quantity(greatest, g.unit)),
+			}
+			point.Colour, point.Mark = r.look(c)
+			point.Mark.X, point.Mark.Y = at(m.Median()*factor), y
+			out.Points = append(out.Points, point)
+			y += plotLane
 		}
-		if err := addPoints(p, c.String(), k, pts); err != nil {
-			return nil, fmt.Errorf("plot of %s: %w", g.metric, err)
-		}
+		p.Rows = append(p.Rows, out)
 	}
-	labels := make([]string, len(g.rows))
-	for i, line := range g.rows {
-		labels[i] = line.label(r.severalPayloads())
-	}
-	p.NominalX(labels...)
-	p.X.Tick.Label.Rotation = 0.6
-	p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YTop
-	p.X.Min, p.X.Max = -0.5, float64(len(g.rows))-0.5
-	if positive {
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-		p.Y.Min, p.Y.Max = p.Y.Min/1.5, 3*p.Y.Max // room for the marks and the legend
-	} else {
-		p.Y.Min = min(p.Y.Min, 0)
-	}
-	if p.Y.Max <= p.Y.Min {
-		p.Y.Min, p.Y.Max = p.Y.Min/2, 2*p.Y.Max+1 // one single value
-	}
-	return p, nil
+	p.Bottom = y
+	p.Height = fmt.Sprint(y + plotAxis)
+	return p
 }
 
-func addPoints(p *plot.Plot, name string, k int, pts points) error {
-	marks, err := plotter.NewScatter(pts.XYs)
-	if err != nil {
-		return err
+// extent is the least and the greatest value of a metric.
+func (r *Results) extent(g grid) (least, greatest float64) {
+	first := true
+	for i := range r.Measures {
+		m := &r.Measures[i]
+		if m.Metric != g.metric || m.Unit != g.unit {
+			continue
+		}
+		low, high := m.Range()
+		if first {
+			least, greatest, first = low, high, false
+		}
+		least, greatest = min(least, low), max(greatest, high)
 	}
-	bars, err := plotter.NewYErrorBars(pts)
-	if err != nil {
-		return err
+	return least, greatest
+}
+
+// look is how a column is drawn: the colour says the target, the shape the transport, throughout
+// the run. The floor is grey. Where there are more targets than colours, the marks of the later
+// ones are hollow.
+func (r *Results) look(c column) (colour string, m mark) {
+	var targets []string // but for the floor
+	for _, each := range r.columns() {
+		if each.target != "raw" && !slices.Contains(targets, each.target) {
+			targets = append(targets, each.target)
+		}
 	}
-	colour := colours[k%len(colours)]
-	marks.GlyphStyle = draw.GlyphStyle{
-		Color: colour, Radius: vg.Points(3), Shape: shapes[k/len(colours)%len(shapes)],
+	at, fill := slices.Index(targets, c.target), "full"
+	if at >= plotColours-1 {
+		at, fill = at%(plotColours-1), "hollow"
 	}
-	bars.LineStyle.Color, bars.CapWidth = colour, vg.Points(4)
-	p.Add(bars, marks)
-	p.Legend.Add(name, marks)
-	return nil
+	return fmt.Sprintf("c%d", at+1), mark{Square: c.transport == "ws", Fill: fill}
 }
 
 // WriteSVG plots a metric of the run, by the name it has in tables.
@@ -102,32 +163,10 @@ func (r *Results) WriteSVG(w io.Writer, metric string) error {
 	r = r.withShares()
 	for _, g := range r.grids() {
 		if g.metric == metric {
-			return r.svg(w, g)
+			p := r.draw(g)
+			p.Width, p.CSS = plotAloneWide, template.CSS(plotCSS) // A file of ours.
+			return plotTemplate.Execute(w, p)
 		}
 	}
 	return fmt.Errorf("the run has no %q", metric)
-}
-
-func (r *Results) svg(w io.Writer, g grid) error {
-	p, err := r.draw(g)
-	if err != nil {
-		return err
-	}
-	width := 8 + 1.2*float64(len(g.rows))
-	to, err := p.WriterTo(vg.Length(max(width, 14))*vg.Centimeter, 11*vg.Centimeter, "svg")
-	if err != nil {
-		return fmt.Errorf("plot of %s: %w", g.metric, err)
-	}
-	_, err = to.WriteTo(w)
-	return err
-}
-
-// inline is the plot as an element of a page: without the XML declaration.
-func (r *Results) inline(g grid) (string, error) {
-	var b bytes.Buffer
-	if err := r.svg(&b, g); err != nil {
-		return "", err
-	}
-	at := max(bytes.Index(b.Bytes(), []byte("<svg")), 0)
-	return b.String()[at:], nil
 }

@@ -18,6 +18,7 @@ var pageTemplate = template.Must(template.New("report").Parse(page))
 type section struct {
 	Title  string
 	Better string
+	ID     string
 	Plot   template.HTML
 	Heads  []string
 	Rows   []sectionRow
@@ -40,17 +41,24 @@ func (r *Results) WriteHTML(w io.Writer) error {
 	r = r.withShares()
 	data := struct {
 		*Results
+		CSS      template.CSS
 		Memory   string
+		Cores    string
 		Sections []section
 		About    []Scenario
-	}{Results: r, Memory: fmt.Sprintf("%.1f GiB", float64(r.Machine.Memory)/(1<<30))}
-	for _, g := range r.grids() {
-		svg, err := r.inline(g)
-		if err != nil {
-			return err
+	}{
+		Results: r, CSS: template.CSS(plotCSS), // A file of ours.
+		Memory: quantity(float64(r.Machine.Memory), "B"), Cores: r.Settings.cores(),
+	}
+	for i, g := range r.grids() {
+		var svg strings.Builder
+		if err := plotTemplate.Execute(&svg, r.draw(g)); err != nil {
+			return fmt.Errorf("plot of %s: %w", g.metric, err)
 		}
-		// Drawn here; the plotter escapes names.
-		data.Sections = append(data.Sections, r.section(g, template.HTML(svg)))
+		s := r.section(g)
+		s.ID = fmt.Sprintf("metric-%d", i+1)
+		s.Plot = template.HTML(svg.String()) // Escaped by its template.
+		data.Sections = append(data.Sections, s)
 	}
 	for _, s := range Scenarios() {
 		if slices.ContainsFunc(r.Measures, func(m Measure) bool { return m.Scenario == s.Name }) {
@@ -60,11 +68,19 @@ func (r *Results) WriteHTML(w io.Writer) error {
 	return pageTemplate.Execute(w, data)
 }
 
-func (r *Results) section(g grid, svg template.HTML) section {
-	s := section{Title: g.metric + ", " + g.unit, Better: "lower is better", Plot: svg}
-	if g.higher {
-		s.Better = "higher is better"
+// cores says where server and load ran.
+func (s *Settings) cores() string {
+	on := func(core int) string {
+		if core < 0 {
+			return "any core"
+		}
+		return fmt.Sprintf("core %d", core)
 	}
+	return "server on " + on(s.ServerCore) + ", load on " + on(s.LoadCore)
+}
+
+func (r *Results) section(g grid) section {
+	s := section{Title: g.title(), Better: g.better()}
 	columns := r.shown(g)
 	for _, c := range columns {
 		s.Heads = append(s.Heads, c.String())
@@ -78,7 +94,7 @@ func (r *Results) section(g grid, svg template.HTML) section {
 			if m != nil && c.over == "" {
 				texts := make([]string, len(m.Values))
 				for i, v := range m.Values {
-					texts[i] = number(v)
+					texts[i] = quantity(v, m.Unit)
 				}
 				cell.All, cell.Best = strings.Join(texts, ", "), m == best
 			}
@@ -89,8 +105,11 @@ func (r *Results) section(g grid, svg template.HTML) section {
 	return s
 }
 
-// best is the best measure of a row, the floor aside.
+// best is the best measure of a row, the floor aside; nil when none is better than another.
 func (r *Results) best(g grid, line row) *Measure {
+	if !g.judged() {
+		return nil
+	}
 	var best *Measure
 	for _, c := range g.columns {
 		m := r.find(line.scenario, c.target, c.transport, line.payload, g.metric)

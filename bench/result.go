@@ -39,7 +39,7 @@ type Settings struct {
 	Repeat     int               `json:"repeat"`
 	ServerCore int               `json:"serverCore"`
 	LoadCore   int               `json:"loadCore"`
-	Servers    map[string]string `json:"servers"` // target to its command line
+	Servers    map[string]string `json:"servers"` // target to what it is: version, loops
 }
 
 // Measure is one figure of one scenario, once for each repetition.
@@ -70,6 +70,9 @@ const (
 	metricStart   = "start"          // to the first accepted connection
 	metricGrowth  = "growth"         // of resident memory
 	metricCrosses = "crossing"       // share of senders and receivers on different loops
+
+	metricShare     = " share" // after the name of a CPU time: how much of a core that was
+	metricShareUnit = "% of a core"
 )
 
 // Median returns the middle of the values, NaN-free: 0 when there are none.

@@ -15,8 +15,8 @@ func sample() *Results {
 			CPU: "a <cpu>", Cores: 2, Memory: 1 << 30, Kernel: "6.1", Go: "go1.26", Version: "dev",
 		},
 		Settings: Settings{
-			DurationMs: 2000, WarmupMs: 500, Repeat: 3, ServerCore: 0, LoadCore: 1,
-			Servers: map[string]string{"mb": "mb-server"},
+			DurationMs: 2000, WarmupMs: 500, Repeat: 3, ServerCore: 0, LoadCore: -1,
+			Servers: map[string]string{"mb": "mb-server 0.1.0, loops=1"},
 		},
 		Notes: []string{"redis tcp: not there"},
 	}
@@ -90,7 +90,7 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"server CPU, ns", "raw tcp", "50.0 ±20% ×2.38", "50000000 ±20%",
+		"server CPU", "raw tcp", "50.0 ns ±20% ×2.38", "50.0 M/s ±20%",
 		"note: redis tcp: not there",
 	} {
 		if !strings.Contains(b.String(), want) {

@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -21,9 +18,9 @@ import (
 // runner is one run of the harness.
 type runner struct {
 	Options
-	results *Results
-	gone    map[string]bool // targets over transports that did not start
-	cpus    unix.CPUSet     // of the servers
+	results  *Results
+	programs map[string]string // target to the file that is started for it
+	cpus     unix.CPUSet       // of the servers
 }
 
 // Run measures what o says, each repetition against a fresh server. The targets of one scenario
@@ -38,7 +35,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 		return nil, err
 	}
 	o.Targets = o.spread()
-	r := &runner{Options: o, gone: make(map[string]bool)}
+	r := &runner{Options: o}
 	r.results = &Results{
 		Format: resultFormat, Machine: machine(o.Version),
 		Started: time.Now().UTC().Truncate(time.Second),
@@ -47,7 +44,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 		DurationMs: o.Duration.Milliseconds(), WarmupMs: o.Warmup.Milliseconds(), Repeat: o.Repeat,
 		ServerCore: o.ServerCore, LoadCore: o.LoadCore, Servers: map[string]string{},
 	}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(scenarios); err != nil {
 		return nil, err
 	}
 	if r.LoadCore >= 0 {
@@ -70,11 +67,14 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 			}
 		}
 	}
+	if len(r.results.Measures) == 0 {
+		return r.results, errors.New("nothing of it could be measured")
+	}
 	return r.results, nil
 }
 
 // prepare finds the cores, descriptors and programs that the run needs.
-func (r *runner) prepare() error {
+func (r *runner) prepare(scenarios []Scenario) error {
 	if r.Address != nil {
 		r.ServerCore = -1
 	}
@@ -102,38 +102,7 @@ func (r *runner) prepare() error {
 	if limit.Cur < 6000 {
 		r.note("%d file descriptors: scenarios with 5000 connections fail (ulimit -n)", limit.Cur)
 	}
-	if r.Node == "" && r.Address == nil {
-		node, err := findNode()
-		if err != nil {
-			return err
-		}
-		r.Node = node
-	}
-	if len(r.Hub) == 0 {
-		self, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("the raw hub: %w", err)
-		}
-		r.Hub = []string{self, "bench", "hub"}
-	}
-	return nil
-}
-
-// findNode looks beside this program, then in PATH.
-func findNode() (string, error) {
-	const name = "mb-server"
-	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), name)
-		if _, err := os.Stat(beside); err == nil {
-			return beside, nil
-		}
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%s is neither beside this program nor in PATH: name it with --node",
-			name)
-	}
-	return path, nil
+	return r.equip(scenarios)
 }
 
 // scenario measures one scenario against every target that has it.
@@ -146,7 +115,7 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	for _, target := range r.Targets {
 		for _, transport := range r.Transports {
 			w := wireFor(target, transport)
-			if w != nil && fits(s, target, w) && !r.gone[target+transport] {
+			if w != nil && fits(s, target, w) {
 				turns = append(turns, turn{target: target, transport: transport})
 			}
 		}
@@ -159,7 +128,11 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 			}
 			r.say("%s: %s %s, %d bytes, %d of %d",
 				s.Name, t.target, t.transport, payload, repetition+1, r.Repeat)
-			err := r.once(ctx, s, t.target, t.transport, payload)
+			server, err := r.start(ctx, t.target, t.transport)
+			if err != nil {
+				return fmt.Errorf("%s, %s over %s: %w", s.Name, t.target, t.transport, err)
+			}
+			err = r.once(ctx, s, server, t.target, t.transport, payload)
 			switch {
 			case err == nil:
 			case ctx.Err() != nil:
@@ -184,7 +157,7 @@ func fits(s Scenario, target string, w wire) bool {
 		return false
 	}
 	if s.kind == kindStart && target == "raw" {
-		return false // It starts as a part of this program, plots and all.
+		return false // It starts as a part of this program.
 	}
 	return !s.mbOnly || loopsOf(target) > 0
 }
@@ -195,15 +168,10 @@ func (r *runner) note(format string, args ...any) {
 	r.say("%s", line)
 }
 
-// once is one repetition of a scenario against one target.
+// once is one repetition of a scenario against one target, whose server it stops.
 func (r *runner) once(
-	ctx context.Context, s Scenario, target, transport string, payload int,
+	ctx context.Context, s Scenario, server *process, target, transport string, payload int,
 ) error {
-	server, err := r.start(ctx, target, transport)
-	if err != nil {
-		r.gone[target+transport] = true
-		return err
-	}
 	defer server.stop()
 	runtime.GC() // What the last repetition left.
 	w := wireFor(target, transport)

@@ -3,8 +3,10 @@ package bench
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -24,12 +26,38 @@ type row struct {
 	payload  int
 }
 
-// grid is one metric of a run: its rows and columns in the order of measurement.
+// grid is one metric of a run: its rows in the order of measurement, its columns in that of the
+// run.
 type grid struct {
 	metric, unit string
 	higher       bool
 	columns      []column
 	rows         []row
+}
+
+// title names the metric, and the unit where figures do not say it all.
+func (g grid) title() string {
+	if g.unit == metricShareUnit {
+		return g.metric + ", " + g.unit
+	}
+	return g.metric
+}
+
+// judged says whether a figure of the metric is better than another. What the generator used, and
+// who happened to be on which loop, is how a run went.
+func (g grid) judged() bool {
+	return g.metric != metricLoad && g.metric != metricCrosses &&
+		!strings.HasSuffix(g.metric, metricShare)
+}
+
+func (g grid) better() string {
+	switch {
+	case !g.judged():
+		return "neither is better"
+	case g.higher:
+		return "higher is better"
+	}
+	return "lower is better"
 }
 
 // grids arranges a run by metric.
@@ -45,11 +73,29 @@ func (r *Results) grids() []grid {
 			all = append(all, grid{metric: m.Metric, unit: m.Unit, higher: m.Higher})
 		}
 		g := &all[at]
-		if c := (column{target: m.Target, transport: m.Transport}); !slices.Contains(g.columns, c) {
-			g.columns = append(g.columns, c)
-		}
 		if w := (row{m.Scenario, m.Payload}); !slices.Contains(g.rows, w) {
 			g.rows = append(g.rows, w)
+		}
+	}
+	columns := r.columns()
+	for i := range all {
+		all[i].columns = slices.DeleteFunc(slices.Clone(columns), func(c column) bool {
+			return !slices.ContainsFunc(r.Measures, func(m Measure) bool {
+				return m.of() == c && m.Metric == all[i].metric && m.Unit == all[i].unit
+			})
+		})
+	}
+	return all
+}
+
+// of is the column that m is a figure of.
+func (m *Measure) of() column { return column{target: m.Target, transport: m.Transport} }
+
+// columns is what was measured, in the order in which it began: the same in each table.
+func (r *Results) columns() (all []column) {
+	for i := range r.Measures {
+		if c := r.Measures[i].of(); !slices.Contains(all, c) {
+			all = append(all, c)
 		}
 	}
 	return all
@@ -110,7 +156,7 @@ func (r *Results) withShares() *Results {
 				continue
 			}
 			share := m
-			share.Metric, share.Unit = each+" share", "% of a core"
+			share.Metric, share.Unit = each+metricShare, metricShareUnit
 			share.Values = make([]float64, len(m.Values))
 			for i, ns := range m.Values {
 				share.Values[i] = 100 * ns * rate.Values[i] / 1e9
@@ -128,7 +174,7 @@ func (r *Results) WriteTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	payloads := r.severalPayloads()
 	for _, g := range r.grids() {
-		fmt.Fprintf(w, "%s, %s\t", g.metric, g.unit)
+		fmt.Fprintf(w, "%s\t", g.title())
 		columns := r.shown(g)
 		for _, c := range columns {
 			fmt.Fprintf(w, "%s\t", c)
@@ -162,24 +208,13 @@ func (r *Results) cell(g grid, line row, c column) string {
 	if m == nil {
 		return "-"
 	}
-	text := number(m.Median())
+	text := quantity(m.Median(), m.Unit)
 	if least, greatest := m.Range(); len(m.Values) > 1 && m.Median() != 0 {
-		text += fmt.Sprintf(" ±%.0f%%", 50*(greatest-least)/m.Median())
+		text += fmt.Sprintf(" ±%.0f%%", 50*(greatest-least)/math.Abs(m.Median()))
 	}
 	floor := r.find(line.scenario, "raw", "tcp", line.payload, g.metric)
 	if g.metric == metricCPU && floor != nil && floor != m && floor.Median() > 0 {
 		text += fmt.Sprintf(" ×%.2f", m.Median()/floor.Median())
 	}
 	return text
-}
-
-// number has three or four digits that mean something.
-func number(v float64) string {
-	switch {
-	case v >= 1000 || v <= -1000 || v == 0:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10 || v <= -10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
 }

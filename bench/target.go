@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 
 	"mbserver/bench/proc"
 )
 
-// errAbsent says that a target cannot be measured here.
+// errAbsent says that a node that runs already cannot be measured so.
 var errAbsent = errors.New("not there")
 
 // start starts a fresh server of target for one repetition, or returns the running one, and waits
@@ -23,7 +22,7 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 	if target == node && r.Address != nil {
 		address := r.Address[transport]
 		if address == "" {
-			return nil, fmt.Errorf("%w: the running node's address for %s", errAbsent, transport)
+			return nil, fmt.Errorf("the running node's address for %s is not known", transport)
 		}
 		return &process{pid: r.PID, address: map[string]string{transport: address}}, nil
 	}
@@ -35,7 +34,6 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 	if err != nil {
 		return nil, err
 	}
-	r.results.Settings.Servers[target] = r.about(target, cmd)
 	p, err := launch(cmd, r.cpus, r.Procs)
 	if err != nil {
 		cleanup()
@@ -48,15 +46,6 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 		return nil, err
 	}
 	return p, nil
-}
-
-// about says in the results what a target was.
-func (r *runner) about(target string, cmd *exec.Cmd) string {
-	name := filepath.Base(cmd.Path)
-	if n := loopsOf(target); n > 0 {
-		name += fmt.Sprintf(", loops=%d, GOMAXPROCS=%d", n, r.Procs)
-	}
-	return name
 }
 
 // command is the command line of a target that serves transport on port. What it needs on disk is
@@ -80,7 +69,7 @@ func (r *runner) nodeCommand(loops int, transport string, port int) *exec.Cmd {
 	if transport == "ws" {
 		other = "tcp"
 	}
-	return exec.Command(r.Node, "--host", "127.0.0.1",
+	return exec.Command(r.programs[node], "--host", "127.0.0.1",
 		"--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
 		"--log-level", "error", "--set", fmt.Sprintf("loops=%d", loops), "--set", "admin.address=",
 		"--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),

@@ -5,9 +5,7 @@ package bench
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 )
@@ -64,6 +62,8 @@ func (t *try) wildcards() ([]*stream, error) {
 	return []*stream{s}, t.publisher(s, "bench", burst)
 }
 
+const trafficRound = 2000 // messages
+
 // flight is a line of the traffic file.
 type flight struct {
 	Delay               int
@@ -102,11 +102,7 @@ func readTraffic(path string, limit int) (topics []string, payloads [][]byte, er
 // traffic publishes real messages of many topics and sizes to subscribers with patterns of all
 // shapes.
 func (t *try) traffic() ([]*stream, error) {
-	const round = 2000 // messages
-	topics, payloads, err := readTraffic(t.Traffic, round)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s (name it with --traffic)", errAbsent, t.Traffic)
-	}
+	topics, payloads, err := readTraffic(t.Traffic, trafficRound)
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,8 @@ func TestBenchUsage(t *testing.T) {
 	start(t, "", "bench", "start", "--loops", "two").wait(exitUsage)
 	start(t, "", "bench", "start", "--loops", "1,0").wait(exitError).wantErr("0 loops")
 	start(t, "", "bench", "start", "--procs", "0").wait(exitError).wantErr("GOMAXPROCS")
+	start(t, "", "bench", "start", "--targets", "nats", "--peers", t.TempDir()).
+		wait(exitError).wantErr("make bench-peers")
 	start(t, "", "bench", "nonsense").wait(exitError).wantErr("unknown scenario")
 	i := start(t, "", "bench", "list")
 	i.wait(exitOK)

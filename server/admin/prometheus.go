@@ -18,6 +18,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
 	s.metrics.WritePrometheus(&b)
 	vm.WriteProcessMetrics(&b)
+	vm.WriteFDMetrics(&b) // process_open_fds, process_max_fds
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(b.Bytes())
 }
