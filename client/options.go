@@ -117,7 +117,9 @@ func WithReadBuffer(bytes int) Option { return func(o *options) { o.readBuffer =
 func WithMaxMessage(bytes int) Option { return func(o *options) { o.maxMessage = bytes } }
 
 // WithKeepAlive sets after what silence of the broker it is asked for a
-// heartbeat; after twice that the connection counts as lost. 0 turns it off.
+// heartbeat; after twice that the connection counts as lost, and so it does when
+// the broker's machine has acknowledged nothing for twice that (on Linux, and at
+// least half a second), whatever the callbacks do. 0 turns it off.
 func WithKeepAlive(d time.Duration) Option { return func(o *options) { o.keepAlive = d } }
 
 // WithoutReconnect makes the loss of the connection final.
@@ -151,8 +153,8 @@ func OnDisconnect(f func(error)) Option { return func(o *options) { o.onDisconne
 
 // OnReconnect is called when a lost connection is up again and all that could
 // be renewed of registration and subscriptions stands. What a rate limit
-// refuses is asked for again, so that it may be called some time after the
-// connection is in use.
+// refuses, or a busy broker does not answer in time, is asked for again, so that
+// it may be called some time after the connection is in use.
 func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconnect = f } }
 
 // WithLogger sets where what affects a subscription is told when there is no
@@ -162,7 +164,8 @@ func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconne
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
 // WithName registers the client under this name (1–36 characters) while it
-// connects, as [Client.Register] does with more than a name.
+// connects, as [Client.Register] does with more than a name. When the broker
+// refuses it for now, Dial asks again within [WithDialTimeout].
 func WithName(name string) Option {
 	return func(o *options) { o.registration = &Registration{Name: name} }
 }

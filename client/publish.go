@@ -179,8 +179,9 @@ func (c *Client) System(ctx context.Context, topic string, payload any) (json.Ra
 
 // Register gives this client a name and a description in the broker's list of
 // services, now and after every reconnect. When ctx ends before the answer, the
-// client returns to what was registered before; when that is nothing, the
-// broker may show this one until the connection ends.
+// client returns to what was registered before. When that is nothing the broker,
+// which cannot forget a registration, may list this one until the connection
+// ends or the next Register.
 func (c *Client) Register(ctx context.Context, r Registration) error {
 	if err := c.lockSubscriptions(ctx); err != nil {
 		return err
@@ -192,13 +193,10 @@ func (c *Client) Register(ctx context.Context, r Registration) error {
 	}
 	payload := mustJSON(r.complete())
 	_, err = l.call(ctx, systemFrame(topicRegister, payload))
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err == nil {
 		c.registration = payload
-	} else if before := c.registration; givenUp(err) && before != nil {
-		// Nobody knows whether it arrived: what was before is to hold.
-		go func() { _ = l.insist(l.ctx, systemFrame(topicRegister, before)) }()
+	} else if unsure(err) {
+		c.restore(l, nil)
 	}
 	return err
 }

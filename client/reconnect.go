@@ -31,14 +31,39 @@ func (c *Client) supervise(l *link) {
 		c.link.Store(nil)
 		l.gone.Wait()
 		cause := l.cause
-		c.queue.hook(func() { c.tellDisconnect(cause) })
+		c.queue.changed(change{lost: cause})
 		if l = c.redial(cause); l == nil {
 			return
 		}
 	}
 }
 
-// tellDisconnect hands the loss to OnDisconnect, or to the log. Dispatch goroutine.
+// tellChange hands what became of the connection to the hooks, or to the log.
+// Dispatch goroutine.
+func (c *Client) tellChange(news change) {
+	if news.lost != nil {
+		c.tellDisconnect(news.lost)
+	}
+	if news.renewed != nil {
+		c.tellReconnect(*news.renewed)
+	}
+}
+
+func (c *Client) tellReconnect(renewal Renewal) {
+	if f := c.options.onReconnect; f != nil {
+		f(renewal)
+		return
+	}
+	for _, n := range renewal.Failed {
+		what := "registration"
+		if n.Subscription != nil {
+			what = n.Subscription.pattern
+		}
+		c.options.logger.Error("mb client: not renewed after a reconnect",
+			"subscription", what, "error", n.Err)
+	}
+}
+
 func (c *Client) tellDisconnect(cause error) {
 	if f := c.options.onDisconnect; f != nil {
 		f(cause)
