@@ -41,11 +41,12 @@ type Client struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	finished error // why closing was closed
+	finished error         // why closing was closed
+	adopted  chan struct{} // closed with the next connection
 }
 
-// Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port and
-// waits for its welcome. address may be several with commas between them, for
+// Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port (by
+// default 3000, 8000, 3001, 8001) and waits for its welcome. address may be several with commas between them, for
 // the same broker or for others as good: the first that answers is used, and
 // after a loss the next ones are tried first. ctx bounds this first attempt
 // only; [WithDialTimeout] bounds each address of each attempt. A broker
@@ -60,6 +61,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		idHigh:      rand.Uint64(),
 		subscribing: make(chan struct{}, 1),
 		closing:     make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
+		adopted: make(chan struct{}),
 	}
 	if !validVersion(c.options.version) {
 		return nil, &Error{Code: codec.MalformedMessage,

@@ -41,6 +41,11 @@
 //
 // # Contexts
 //
+// A call ends with its context: an [*Error] with [CodeTimeout], which is a
+// context.DeadlineExceeded too, at a deadline, and context.Canceled when it was
+// cancelled. Without a deadline it ends with the broker's answer or the
+// connection; only Publish waits for room for as long as there is none.
+//
 // Nothing is sent for a context that has ended already. A Subscribe, Handle,
 // Unsubscribe or Register that was sent and given up is undone in the
 // background: what holds at the broker is what the call returned. (Only a first

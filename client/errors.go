@@ -174,9 +174,11 @@ func unsure(err error) bool {
 // retryDefault is waited when the broker asks to come back without saying when.
 const retryDefault = time.Second
 
-// retryAfter reports after what time the broker will take again what it
-// refused with err; false when it will not, or did not refuse.
-func retryAfter(err error) (time.Duration, bool) {
+// RetryAfter reports whether the broker refused with err only for now (over a
+// rate limit, busy, no answer in time), and after what time, at most a minute,
+// the same may be asked again. It is false for everything else: an ErrNoRoute
+// and an ErrDisconnected (see [Client.WaitConnected]) end for other reasons.
+func RetryAfter(err error) (time.Duration, bool) {
 	var e *Error
 	if !errors.As(err, &e) || e.cause != nil {
 		return 0, false

@@ -49,7 +49,8 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte) erro
 }
 
 // PublishAck sends a message and waits for the broker's acknowledgement. No
-// subscriber at all is the error ErrNoRoute.
+// subscriber at all is the error ErrNoRoute. When ctx ends or the connection is
+// lost before the answer, the message may have been delivered or not.
 func (c *Client) PublishAck(ctx context.Context, topic string, payload []byte) (Ack, error) {
 	p, err := c.PublishAsync(ctx, topic, payload)
 	if err != nil {
@@ -80,7 +81,8 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte)
 	return Pending{l, p}, err
 }
 
-// Wait returns the acknowledgement.
+// Wait returns the acknowledgement, with the errors of [Client.PublishAck]. Any
+// goroutine, but only one.
 func (p Pending) Wait(ctx context.Context) (Ack, error) {
 	topic := p.call.topic
 	answer, err := p.link.wait(ctx, p.call)

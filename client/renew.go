@@ -94,7 +94,7 @@ func (r *renewing) round(ctx context.Context) error {
 	for i, pending := range started {
 		_, err := r.link.wait(ctx, pending)
 		var refused *Error
-		if after, later := retryAfter(err); later {
+		if after, later := RetryAfter(err); later {
 			again = append(again, batch[i])
 			r.after = max(r.after, after)
 		} else if errors.As(err, &refused) && refused.cause == nil {
@@ -175,7 +175,7 @@ func (c *Client) restore(l *link, s *Subscription) {
 			}
 			_, err := c.restoreOnce(l, s)
 			c.unlockSubscriptions()
-			after, again := retryAfter(err)
+			after, again := RetryAfter(err)
 			var refused *Error
 			if !again && errors.As(err, &refused) && refused.cause == nil {
 				c.report(refused)

@@ -247,7 +247,7 @@ func TestRetryAfter(t *testing.T) {
 		{ms(CodeRateLimited, 0), time.Millisecond},
 		{ms(CodeRateLimited, 1e300), time.Minute},
 	} {
-		after, again := retryAfter(c.err)
+		after, again := RetryAfter(c.err)
 		if again != (c.after > 0) || again && after != c.after {
 			t.Errorf("%v: %v, %v; want %v", c.err, after, again, c.after)
 		}

@@ -95,10 +95,11 @@ func mustJSON(v any) []byte {
 }
 
 // Subscribe calls f for every message published on a topic that matches the
-// pattern (protocol §3), on the dispatch goroutine. It returns when the broker
-// has confirmed. Several subscriptions of one client with the same pattern are
-// one at the broker (the options of the latest that stands count); each callback
-// runs.
+// pattern (protocol §3), this client's own included, on the dispatch goroutine. A
+// level of a pattern may be + (any one level) or, at the end, # (any levels, or
+// none). Subscribe returns when the broker has confirmed. Several subscriptions
+// of one client with the same pattern are one at the broker (the options of the
+// latest that stands count); each callback runs.
 func (c *Client) Subscribe(
 	ctx context.Context, pattern string, f func(Message), opts ...SubOption,
 ) (*Subscription, error) {
