@@ -137,7 +137,7 @@ func (l *link) call(ctx context.Context, f *frame) ([]byte, error) {
 func (l *link) insist(ctx context.Context, f *frame) error {
 	for {
 		_, err := l.call(ctx, f)
-		after, again := retryAfter(err)
+		after, again := RetryAfter(err)
 		if !again {
 			return err
 		}

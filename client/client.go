@@ -18,7 +18,8 @@ type Client struct {
 	queue     *queue
 	idHigh    uint64
 
-	subscribing chan struct{} // capacity 1: held while subscriptions change
+	// Capacity 1: held while subscriptions or the registration change.
+	subscribing chan struct{}
 	closing     chan struct{} // closed by finish
 	stopped     chan struct{} // closed when no connection goroutine is left
 	done        chan struct{} // closed when the dispatch goroutine is gone too
@@ -27,9 +28,10 @@ type Client struct {
 	address *url.URL // the one in use
 	next    int      // index of the one to try next
 
-	registry   registry
-	handlers   counter
-	background sync.WaitGroup // see spawn
+	registry     registry
+	registration []byte // guarded by subscribing; nil: none
+	handlers     counter
+	background   sync.WaitGroup // see spawn
 
 	// Atomic.
 	link     atomic.Pointer[link] // nil while there is no connection
@@ -38,13 +40,13 @@ type Client struct {
 	draining atomic.Bool
 
 	// Guarded by mu.
-	mu           sync.Mutex
-	finished     error // why closing was closed
-	registration []byte
+	mu       sync.Mutex
+	finished error         // why closing was closed
+	adopted  chan struct{} // closed with the next connection
 }
 
-// Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port and
-// waits for its welcome. address may be several with commas between them, for
+// Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port (by
+// default 3000, 8000, 3001, 8001) and waits for its welcome. address may be several with commas between them, for
 // the same broker or for others as good: the first that answers is used, and
 // after a loss the next ones are tried first. ctx bounds this first attempt
 // only; [WithDialTimeout] bounds each address of each attempt. A broker
@@ -59,12 +61,13 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		idHigh:      rand.Uint64(),
 		subscribing: make(chan struct{}, 1),
 		closing:     make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
+		adopted: make(chan struct{}),
 	}
 	if !validVersion(c.options.version) {
 		return nil, &Error{Code: codec.MalformedMessage,
 			Message: "version " + c.options.version + " is not MAJOR.MINOR.PATCH"}
 	}
-	c.queue = newQueue(c.options.pending, c.tellGap, c.tellHooks)
+	c.queue = newQueue(c.options.pending, c.tellGap, c.tellErrors, c.tellChange)
 	c.idLow.Store(rand.Uint64())
 	l, err := c.connect(ctx)
 	if err != nil {
@@ -72,7 +75,10 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 	}
 	if r := c.options.registration; r != nil {
 		c.registration = mustJSON(r.complete())
-		if _, err := l.call(ctx, systemFrame(topicRegister, c.registration)); err != nil {
+		ctx, cancel := c.boundAttempt(ctx)
+		err := l.insist(ctx, systemFrame(topicRegister, c.registration))
+		cancel()
+		if err != nil {
 			l.fail(err)
 			l.gone.Wait()
 			return nil, err

@@ -77,12 +77,17 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	return nil, errors.Join(failed...)
 }
 
-func (c *Client) connectOne(ctx context.Context) (*link, error) {
-	if c.options.dialTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.options.dialTimeout)
-		defer cancel()
+// boundAttempt bounds one step of an attempt to connect.
+func (c *Client) boundAttempt(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.options.dialTimeout <= 0 {
+		return context.WithCancel(ctx)
 	}
+	return context.WithTimeout(ctx, c.options.dialTimeout)
+}
+
+func (c *Client) connectOne(ctx context.Context) (*link, error) {
+	ctx, cancel := c.boundAttempt(ctx)
+	defer cancel()
 	overWS := c.address.Scheme == "ws" || c.address.Scheme == "wss"
 	dial := c.dialTCP
 	if overWS {

@@ -12,13 +12,25 @@
 //
 // While the dispatch goroutine lags, up to the limit of [WithPending] is held;
 // then the client stops reading, so that the broker's overflow policy for slow
-// subscribers decides. It keeps telling the broker that it lives. A callback
-// may make calls: while one waits the limit is four times as large, and when
-// even that is full the client drops messages, with which the answer comes
-// nearer, and tells [OnGap] how many. Events for hooks are bounded too; what
-// is dropped of them is told to OnError as [CodeEventsDropped].
+// subscribers decides. It keeps telling the broker that it lives, and notices
+// when the broker does not. A callback may make calls, or wait for a goroutine
+// that does: while calls wait the limit is four times as large, and when even
+// that is full and a callback has not ended for a quarter of a second, the
+// client drops messages, with which the answer comes nearer, and tells [OnGap]
+// how many.
+//
+// Errors for OnError are bounded too; how many were dropped is told to it as
+// [CodeEventsDropped]. The other hooks are never skipped for them; but when the
+// connection comes and goes while a callback runs, only the last loss and the
+// last renewal are told.
 //
 // Request handlers run on goroutines of their own, at most [WithConcurrency] for each handler.
+//
+// # Costs
+//
+// A message that belongs to its receiver costs one allocation for each callback
+// that gets it, of the payload's size and 36 bytes more; one that is borrowed
+// costs none.
 //
 // # Outbound batching
 //
@@ -29,9 +41,15 @@
 //
 // # Contexts
 //
+// A call ends with its context: an [*Error] with [CodeTimeout], which is a
+// context.DeadlineExceeded too, at a deadline, and context.Canceled when it was
+// cancelled. Without a deadline it ends with the broker's answer or the
+// connection; only Publish waits for room for as long as there is none.
+//
 // Nothing is sent for a context that has ended already. A Subscribe, Handle,
 // Unsubscribe or Register that was sent and given up is undone in the
-// background: what holds at the broker is what the call returned.
+// background: what holds at the broker is what the call returned. (Only a first
+// registration cannot be taken back, see [Client.Register].)
 //
 // # Connection loss
 //

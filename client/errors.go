@@ -164,24 +164,28 @@ func gaveUp(ctx context.Context, topic, requestID string) error {
 	}
 }
 
-// givenUp reports whether err is that of a context which ended.
-func givenUp(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+// unsure reports whether err leaves open what holds at the broker: the context
+// ended before the answer came, or the broker itself does not know.
+func unsure(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, ErrTimeout) ||
+		errors.Is(err, ErrInternal)
 }
 
 // retryDefault is waited when the broker asks to come back without saying when.
 const retryDefault = time.Second
 
-// retryAfter reports after what time the broker will take again what it
-// refused with err; false when it will not, or did not refuse.
-func retryAfter(err error) (time.Duration, bool) {
+// RetryAfter reports whether the broker refused with err only for now (over a
+// rate limit, busy, no answer in time), and after what time, at most a minute,
+// the same may be asked again. It is false for everything else: an ErrNoRoute
+// and an ErrDisconnected (see [Client.WaitConnected]) end for other reasons.
+func RetryAfter(err error) (time.Duration, bool) {
 	var e *Error
 	if !errors.As(err, &e) || e.cause != nil {
 		return 0, false
 	}
-	if ms, ok := e.Details["retryAfterMs"].(float64); ok && ms >= 0 {
-		return min(time.Duration(ms)*time.Millisecond, time.Minute), true
+	if ms, ok := e.Details["retryAfterMs"].(float64); ok {
+		return time.Duration(min(max(ms, 1), 60_000)) * time.Millisecond, true
 	}
 	busy := e.Code == codec.ServiceUnavailable && e.Details["reason"] != "subscription_limit"
-	return retryDefault, busy || e.Code == codec.RateLimitExceeded
+	return retryDefault, busy || e.Code == codec.RateLimitExceeded || e.Code == codec.Timeout
 }

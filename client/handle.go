@@ -28,13 +28,13 @@ type HandleOption func(*handler)
 // request (protocol §6). A finite number, default 0.
 func WithPriority(p float64) HandleOption { return func(h *handler) { h.priority = p } }
 
-// WithConcurrency bounds the requests one handler works on at the same time.
-// With 1 they are handled in the order they came.
+// WithConcurrency bounds the requests one handler works on at the same time
+// (default [DefaultConcurrency]). With 1 they are handled in the order they came.
 func WithConcurrency(n int) HandleOption { return func(h *handler) { h.concurrency = max(n, 1) } }
 
-// WithBacklog bounds the requests waiting for a handler that is busy; more are
-// answered SERVICE_UNAVAILABLE at once. Registration.MaxConcurrent makes the
-// broker hold them back instead.
+// WithBacklog bounds the requests waiting for a handler that is busy (default
+// [DefaultBacklog]); more are answered SERVICE_UNAVAILABLE at once.
+// Registration.MaxConcurrent makes the broker hold them back instead.
 func WithBacklog(n int) HandleOption { return func(h *handler) { h.backlog = max(n, 0) } }
 
 // handler serves the requests of one Handle with goroutines that exist only

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +149,28 @@ func TestJSON(t *testing.T) {
 
 // A stream is pulled, also by who makes calls between two messages and has more
 // before it than the client holds.
+// Without OnError what is not JSON is told to the logger, once.
+func TestJSONIsLogged(t *testing.T) {
+	var logged bytes.Buffer
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("tcp"), WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+	ctx := testContext(t)
+	if _, err := SubscribeJSON(ctx, c, "number", func(Message, int) {}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := c.Publish(ctx, "number", []byte("none")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(logged.String(), "subscription=number"); n != 1 {
+		t.Errorf("logged %d times: %s", n, logged.String())
+	}
+}
+
 func TestStream(t *testing.T) {
 	const count = 1000
 	b := newBroker(t, clienttest.Options{})

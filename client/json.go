@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"sync"
 
 	"mbserver/codec"
 )
 
-// PublishJSON is [Client.Publish] of v as JSON.
+// PublishJSON is [Client.Publish] of v as JSON. A v that does not marshal is the
+// error of encoding/json, here and below.
 func PublishJSON(ctx context.Context, c *Client, topic string, v any) error {
 	payload, err := json.Marshal(v)
 	if err != nil {
@@ -16,7 +18,8 @@ func PublishJSON(ctx context.Context, c *Client, topic string, v any) error {
 	return c.Publish(ctx, topic, payload)
 }
 
-// RequestJSON is [Client.Request] of v as JSON; the answer is JSON of T.
+// RequestJSON is [Client.Request] of v as JSON; the answer is JSON of T. One
+// that is not is the error ErrMalformed.
 func RequestJSON[T any](ctx context.Context, c *Client, topic string, v any) (T, error) {
 	var answer T
 	payload, err := json.Marshal(v)
@@ -35,15 +38,24 @@ func RequestJSON[T any](ctx context.Context, c *Client, topic string, v any) (T,
 }
 
 // SubscribeJSON is [Client.Subscribe] to messages that are JSON of T. What is
-// not goes to OnError, with code MALFORMED_MESSAGE.
+// not goes to OnError, with code MALFORMED_MESSAGE, or without that hook to the
+// logger: the first of each subscription.
 func SubscribeJSON[T any](
 	ctx context.Context, c *Client, pattern string, f func(Message, T), opts ...SubOption,
 ) (*Subscription, error) {
+	var logged sync.Once
 	return c.Subscribe(ctx, pattern, func(m Message) {
 		var v T
 		if err := json.Unmarshal(m.Payload, &v); err != nil {
-			c.report(&Error{Code: codec.MalformedMessage, Topic: m.Topic, RequestID: m.ID(),
-				Message: "a message: " + err.Error(), cause: err})
+			e := &Error{Code: codec.MalformedMessage, Topic: m.Topic, RequestID: m.ID(),
+				Message: "a message: " + err.Error(), cause: err}
+			c.report(e)
+			if c.options.onError == nil {
+				logged.Do(func() {
+					c.options.logger.Warn("mb client: messages are not what the subscription takes",
+						"subscription", pattern, "first", e)
+				})
+			}
 			return
 		}
 		f(m, v)

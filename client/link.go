@@ -214,10 +214,11 @@ func (l *link) beat() time.Duration {
 
 // watch returns when the connection is gone; it notices a peer that fell
 // silent, and speaks for a reader that waits for callbacks: the broker would
-// take its silence for death, and a write is what notices that the peer is gone.
+// take its silence for death. What the kernel knows of the peer counts too,
+// because a reader that waits, or reads what came long ago, does not see that
+// nothing comes any more.
 func (l *link) watch() {
-	keep, beat := l.client.options.keepAlive, l.beat()
-	timer := time.NewTimer(beat)
+	timer := time.NewTimer(l.beat())
 	defer timer.Stop()
 	for {
 		select {
@@ -225,29 +226,45 @@ func (l *link) watch() {
 			return
 		case <-timer.C:
 		}
-		next := beat
-		blocked := l.client.queue.blocked() // Before silence: see resumed.
-		silent := l.silence()
-		switch {
-		case blocked:
-			if l.out.idle() {
-				// A response is not answered: nothing piles up behind what is unread.
-				l.out.force(&frame{action: codec.Response, topic: topicHeartbeat,
-					version: systemVersion, payload: success})
-			}
-		case keep <= 0:
-		case silent >= 2*keep:
-			l.fail(fmt.Errorf("no sign of life from the broker for %v",
-				silent.Round(time.Millisecond)))
+		next, err := l.look()
+		if err != nil {
+			l.fail(err)
 			return
-		case silent >= keep:
-			var id [36]byte
-			l.out.force(&frame{action: codec.Request, topic: topicHeartbeat, version: systemVersion,
-				id: l.client.nextID().Append(id[:0]), payload: emptyObject})
-			next = 2*keep - silent
-		default:
-			next = min(beat, keep-silent)
 		}
 		timer.Reset(next)
 	}
+}
+
+// look says when to look again, or why the connection is to be given up.
+func (l *link) look() (next time.Duration, err error) {
+	keep, next := l.client.options.keepAlive, l.beat()
+	blocked := l.client.queue.blocked() // Before silence: see resumed.
+	silent := l.silence()
+	tcp, known := tcpStateOf(l.conn)
+	if known && tcp.owed && keep > 0 {
+		if tcp.gone(2 * keep) {
+			return 0, fmt.Errorf("the broker's machine has acknowledged nothing for %v", tcp.silent)
+		}
+		next = min(next, max(2*keep, ackPatience)-tcp.silent)
+	}
+	switch {
+	case blocked:
+		if l.out.idle() {
+			// A response is not answered: nothing piles up behind what is unread.
+			l.out.force(&frame{action: codec.Response, topic: topicHeartbeat,
+				version: systemVersion, payload: success})
+		}
+	case keep <= 0:
+	case silent >= 2*keep:
+		return 0, fmt.Errorf("no sign of life from the broker for %v",
+			silent.Round(time.Millisecond))
+	case silent >= keep || known && tcp.silent >= keep:
+		var id [36]byte
+		l.out.force(&frame{action: codec.Request, topic: topicHeartbeat, version: systemVersion,
+			id: l.client.nextID().Append(id[:0]), payload: emptyObject})
+		next = min(next, 2*keep-silent)
+	default:
+		next = min(next, keep-silent)
+	}
+	return max(next, time.Millisecond), nil
 }

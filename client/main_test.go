@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -12,7 +14,20 @@ import (
 	"mbserver/client/clienttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Scratch is a folder for what the tests build. It ends with them.
+var Scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if Scratch, err = os.MkdirTemp("", "mb-client-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(Scratch) // What stays lies in the system's temporary directory.
+		os.Exit(code)
+	}))
+}
 
 // patience bounds every wait of the tests.
 const patience = 10 * time.Second

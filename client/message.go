@@ -49,8 +49,8 @@ type Gap struct {
 	Local     bool      `json:"-"`
 	Count     uint64    `json:"count"`     // messages lost
 	Conflated uint64    `json:"conflated"` // messages replaced by newer ones of their topic
-	Since     time.Time `json:"since"`
-	Until     time.Time `json:"until"`
+	Since     time.Time `json:"since"`     // the first
+	Until     time.Time `json:"until"`     // the last
 }
 
 // Flow says that the broker stopped or started reading this publisher.
@@ -70,9 +70,9 @@ type Registration struct {
 
 // Limits are the broker's, as it told them on connecting; 0 means not told.
 type Limits struct {
-	PayloadBytes        int    `json:"payloadBytes"`
-	TimeoutMs           uint64 `json:"timeoutMs"`
-	OutstandingRequests int    `json:"outstandingRequests"`
+	PayloadBytes        int    `json:"payloadBytes"`        // of a message
+	TimeoutMs           uint64 `json:"timeoutMs"`           // of a request
+	OutstandingRequests int    `json:"outstandingRequests"` // in the whole node
 }
 
 // welcome is the payload of system.initialize (protocol §4).

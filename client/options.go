@@ -79,11 +79,12 @@ func newOptions(opts []Option) options {
 }
 
 // WithDialTimeout bounds one attempt to connect, TCP connect to
-// system.initialize. A shorter deadline of Dial's context wins.
+// system.initialize (default [DefaultDialTimeout]; 0: no bound). A shorter
+// deadline of Dial's context wins.
 func WithDialTimeout(d time.Duration) Option { return func(o *options) { o.dialTimeout = d } }
 
 // WithDialer replaces how the TCP connection is made (TLS and the WebSocket
-// handshake come on top of it).
+// handshake come on top of it). address is host:port.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
 	return func(o *options) { o.dial = dial }
 }
@@ -100,32 +101,41 @@ func WithHeader(h http.Header) Option { return func(o *options) { o.header = h }
 func WithToken(token string) Option { return func(o *options) { o.token = token } }
 
 // WithMessageVersion sets the version (MAJOR.MINOR.PATCH) of the publishes and
-// requests the client sends on user topics.
+// requests the client sends on user topics (default [DefaultVersion]).
 func WithMessageVersion(v string) Option { return func(o *options) { o.version = v } }
 
-// WithOutbound bounds the bytes waiting to be written; as many again may be in
-// the write in progress. A single larger message is taken when nothing waits.
+// WithOutbound bounds the bytes waiting to be written (default
+// [DefaultOutbound]); as many again may be in the write in progress. A single
+// larger message is taken when nothing waits.
 func WithOutbound(bytes int) Option { return func(o *options) { o.outbound = bytes } }
 
-// WithPending bounds the bytes of messages waiting for the dispatch goroutine.
+// WithPending bounds the bytes of messages waiting for the dispatch goroutine
+// (default [DefaultPending]), each counted with 96 bytes beside its own; as many
+// again may be worked off.
 func WithPending(bytes int) Option { return func(o *options) { o.pending = bytes } }
 
-// WithReadBuffer sets the size of one read, in bytes.
+// WithReadBuffer sets the size of one read, in bytes (default
+// [DefaultReadBuffer], at least 512).
 func WithReadBuffer(bytes int) Option { return func(o *options) { o.readBuffer = max(bytes, 512) } }
 
-// WithMaxMessage sets the largest message accepted from the broker, in bytes.
+// WithMaxMessage sets the largest message accepted from the broker, in bytes
+// (default [DefaultMaxMessage]). A larger one ends the connection.
 func WithMaxMessage(bytes int) Option { return func(o *options) { o.maxMessage = bytes } }
 
 // WithKeepAlive sets after what silence of the broker it is asked for a
-// heartbeat; after twice that the connection counts as lost. 0 turns it off.
+// heartbeat (default [DefaultKeepAlive]); after twice that the connection counts
+// as lost, and so it does when the broker's machine has acknowledged nothing for
+// twice that (on Linux, and at least half a second), whatever the callbacks do.
+// 0 turns it off.
 func WithKeepAlive(d time.Duration) Option { return func(o *options) { o.keepAlive = d } }
 
 // WithoutReconnect makes the loss of the connection final.
 func WithoutReconnect() Option { return func(o *options) { o.reconnect = false } }
 
-// WithReconnect sets the back-off: before attempt n the client waits a random
-// time between 0 and min(longest, first·2ⁿ). attempts bounds the attempts
-// after one loss; 0 means for ever.
+// WithReconnect sets the back-off: before attempt n = 0, 1, … the client waits a
+// random time between 0 and min(longest, first·2ⁿ) (defaults
+// [DefaultBackoffMin] and [DefaultBackoffMax]). attempts bounds the attempts
+// after one loss; 0, the default, means for ever.
 func WithReconnect(first, longest time.Duration, attempts int) Option {
 	return func(o *options) {
 		o.reconnect, o.attempts = true, attempts
@@ -135,7 +145,8 @@ func WithReconnect(first, longest time.Duration, attempts int) Option {
 
 // OnError is called for errors that answer no call: NO_ROUTE_FOUND and the like
 // for publishes without acknowledgement, subscriptions that could not be
-// renewed after a reconnect, messages that could not be read.
+// renewed after a reconnect, messages that could not be read. Without it they
+// are ignored. Like all hooks it runs on the dispatch goroutine.
 func OnError(f func(*Error)) Option { return func(o *options) { o.onError = f } }
 
 // OnGap is called when messages were dropped for this slow subscriber, before
@@ -151,18 +162,20 @@ func OnDisconnect(f func(error)) Option { return func(o *options) { o.onDisconne
 
 // OnReconnect is called when a lost connection is up again and all that could
 // be renewed of registration and subscriptions stands. What a rate limit
-// refuses is asked for again, so that it may be called some time after the
-// connection is in use.
+// refuses, or a busy broker does not answer in time, is asked for again, so that
+// it may be called some time after the connection is in use.
 func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconnect = f } }
 
 // WithLogger sets where what affects a subscription is told when there is no
 // hook for it: gaps without OnGap, losses of the connection without
-// OnDisconnect, and what could not be renewed without OnReconnect.
+// OnDisconnect, what could not be renewed without OnReconnect, and messages that
+// are not the JSON of [SubscribeJSON] without OnError.
 // The default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
 // WithName registers the client under this name (1–36 characters) while it
-// connects, as [Client.Register] does with more than a name.
+// connects, as [Client.Register] does with more than a name. When the broker
+// refuses it for now, Dial asks again within [WithDialTimeout].
 func WithName(name string) Option {
 	return func(o *options) { o.registration = &Registration{Name: name} }
 }

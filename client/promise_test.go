@@ -158,6 +158,15 @@ func TestCallsInCallbacksUnderFlood(t *testing.T) {
 			_, err := c.Request(ctx, "svc", nil)
 			return err
 		},
+		// As when messages are handed to a goroutine that makes the calls.
+		"Request of another": func(ctx context.Context, c *Client) error {
+			answered := make(chan error)
+			go func() {
+				_, err := c.Request(ctx, "svc", nil)
+				answered <- err
+			}()
+			return <-answered
+		},
 		"Ping": func(ctx context.Context, c *Client) error { return c.Ping(ctx) },
 		"PublishAck": func(ctx context.Context, c *Client) error {
 			_, err := c.PublishAck(ctx, "svc", nil)
@@ -173,7 +182,8 @@ func TestCallsInCallbacksUnderFlood(t *testing.T) {
 	}
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
-			const count, size = 5000, 4000
+			t.Parallel() // They wait.
+			const count, size, calls = 5000, 4000, 2
 			var seen, lost, locally atomic.Uint64
 			b := newBroker(t, clienttest.Options{})
 			c := dial(t, b.URL("tcp"), WithPending(64<<10), OnGap(func(g Gap) {
@@ -196,7 +206,7 @@ func TestCallsInCallbacksUnderFlood(t *testing.T) {
 					close(entered)
 					<-flooded
 				}
-				if n <= 4 {
+				if n <= calls {
 					answered <- call(testContext(t), c)
 				}
 			})
@@ -209,7 +219,7 @@ func TestCallsInCallbacksUnderFlood(t *testing.T) {
 			flood(conn, count-1, size)
 			eventually(t, "full queue", c.queue.blocked)
 			close(flooded)
-			for range 4 {
+			for range calls {
 				if err := receive(t, "answer", answered); err != nil {
 					t.Error(err)
 				}
@@ -335,7 +345,7 @@ func TestKeepAliveIsMonotonic(t *testing.T) {
 
 // Events for slow hooks are bounded, and what was dropped is counted and told.
 func TestHooksAreBounded(t *testing.T) {
-	const count = 3 * maxHooks
+	const count = 3 * maxErrors
 	entered, release := make(chan struct{}), make(chan struct{})
 	var seen, dropped, high uint64
 	b := newBroker(t, clienttest.Options{})
@@ -371,7 +381,7 @@ func TestHooksAreBounded(t *testing.T) {
 	if err := c.Settle(testContext(t)); err != nil { // The notice comes after the events.
 		t.Fatal(err)
 	}
-	if high > maxHooks+1 || dropped == 0 || seen+dropped != count {
+	if high > maxErrors+1 || dropped == 0 || seen+dropped != count {
 		t.Errorf("%d waited, %d seen, %d dropped of %d", high, seen, dropped, count)
 	}
 }

@@ -49,7 +49,8 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte) erro
 }
 
 // PublishAck sends a message and waits for the broker's acknowledgement. No
-// subscriber at all is the error ErrNoRoute.
+// subscriber at all is the error ErrNoRoute. When ctx ends or the connection is
+// lost before the answer, the message may have been delivered or not.
 func (c *Client) PublishAck(ctx context.Context, topic string, payload []byte) (Ack, error) {
 	p, err := c.PublishAsync(ctx, topic, payload)
 	if err != nil {
@@ -80,7 +81,8 @@ func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte)
 	return Pending{l, p}, err
 }
 
-// Wait returns the acknowledgement.
+// Wait returns the acknowledgement, with the errors of [Client.PublishAck]. Any
+// goroutine, but only one.
 func (p Pending) Wait(ctx context.Context) (Ack, error) {
 	topic := p.call.topic
 	answer, err := p.link.wait(ctx, p.call)
@@ -179,8 +181,9 @@ func (c *Client) System(ctx context.Context, topic string, payload any) (json.Ra
 
 // Register gives this client a name and a description in the broker's list of
 // services, now and after every reconnect. When ctx ends before the answer, the
-// client returns to what was registered before; when that is nothing, the
-// broker may show this one until the connection ends.
+// client returns to what was registered before. When that is nothing the broker,
+// which cannot forget a registration, may list this one until the connection
+// ends or the next Register.
 func (c *Client) Register(ctx context.Context, r Registration) error {
 	if err := c.lockSubscriptions(ctx); err != nil {
 		return err
@@ -192,13 +195,10 @@ func (c *Client) Register(ctx context.Context, r Registration) error {
 	}
 	payload := mustJSON(r.complete())
 	_, err = l.call(ctx, systemFrame(topicRegister, payload))
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err == nil {
 		c.registration = payload
-	} else if before := c.registration; givenUp(err) && before != nil {
-		// Nobody knows whether it arrived: what was before is to hold.
-		go func() { _ = l.insist(l.ctx, systemFrame(topicRegister, before)) }()
+	} else if unsure(err) {
+		c.restore(l, nil)
 	}
 	return err
 }

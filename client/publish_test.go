@@ -298,7 +298,7 @@ func TestAllocationsSend(t *testing.T) {
 func TestAllocationsReceive(t *testing.T) {
 	payload := []byte(strings.Repeat("x", 128))
 	seen := 0
-	q := newQueue(1<<20, func(Gap) {}, func(uint64) {})
+	q := newQueue(1<<20, func(Gap) {}, func(uint64) {}, func(change) {})
 	count := func(m Message) { seen += len(m.Payload) }
 	rt := &route{topic: "a.b", subs: []*Subscription{{message: count, borrow: true}}}
 	id := []byte("00000000-0000-4000-8000-000000000000")

@@ -13,13 +13,16 @@ const itemCost = 96
 // callback that waits for one must not keep the reader from reading it.
 const overcommit = 4
 
-// stallPatience is how long one callback may keep the reader waiting while a
-// call waits too, before it is taken to be what waits for that call.
-const stallPatience = 50 * time.Millisecond
+// stallPatience is how long one callback may keep the reader waiting while calls
+// wait too, before it is taken to wait for one of them. It need not make that
+// call itself: it may hand messages to a goroutine that does, and nothing tells
+// this apart from a call that has nothing to do with it. So the time is one that
+// a callback which only works rarely takes.
+const stallPatience = 250 * time.Millisecond
 
-// maxHooks bounds the hook events that wait, some 8 MiB of them; as many again
-// may be worked off.
-const maxHooks = 16384
+// maxErrors bounds the errors that wait for OnError, some 8 MiB of them; as many
+// again may be worked off.
+const maxErrors = 16384
 
 // item is one thing for the dispatch goroutine: a message of a route, or an event.
 type item struct {
@@ -34,37 +37,47 @@ type item struct {
 // being filled by the reader while the other is being worked off.
 type queue struct {
 	// Immutable after newQueue.
-	limit     int
-	wake      chan struct{} // capacity 1
-	stop      chan struct{} // closed: nothing further is dispatched
-	tellGap   func(Gap)
-	tellHooks func(uint64)
+	limit      int
+	wake       chan struct{} // capacity 1
+	stop       chan struct{} // closed: nothing further is dispatched
+	tellGap    func(Gap)
+	tellErrors func(dropped uint64)
+	tellChange func(change)
 
 	// Atomic.
 	progress atomic.Uint64 // items begun
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	items     []item
-	arena     []byte
-	room      chan struct{} // non-nil while the reader waits for it to be closed
-	halted    bool          // the reader does not read
-	calls     int           // that wait for answers
-	stalled   uint64        // 1 + progress at which a callback was found to run on; 0: never
-	lost      Gap           // messages dropped here and not told yet
-	hooks     int           // events of hooks among items
-	hooksLost uint64        // not told yet
-	ending    bool          // run returns when all is done
+	mu         sync.Mutex
+	items      []item
+	arena      []byte
+	room       chan struct{} // non-nil while the reader waits for it to be closed
+	halted     bool          // the reader does not read
+	calls      int           // that wait for answers
+	stalled    uint64        // 1 + progress at which a callback was found to run on; 0: never
+	lost       Gap           // messages dropped here and not told yet
+	errors     int           // among items
+	errorsLost uint64        // errors and flow notices, not told yet
+	untold     *change       // the one among items
+	ending     bool          // run returns when all is done
 
 	// Owned by run.
 	workItems []item
 	workArena []byte
 }
 
-func newQueue(limit int, tellGap func(Gap), tellHooks func(uint64)) *queue {
+// change is what became of the connection.
+type change struct {
+	lost    error    // nil: it was not lost
+	renewed *Renewal // nil: it is not up again
+}
+
+func newQueue(
+	limit int, tellGap func(Gap), tellErrors func(uint64), tellChange func(change),
+) *queue {
 	return &queue{
 		limit: limit, wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		tellGap: tellGap, tellHooks: tellHooks,
+		tellGap: tellGap, tellErrors: tellErrors, tellChange: tellChange,
 	}
 }
 
@@ -76,18 +89,15 @@ func (q *queue) message(
 	giveUp <-chan struct{}, drop bool, r *route, version string, id, payload []byte,
 ) (waited bool) {
 	q.mu.Lock()
-	for q.full() {
-		if now := q.progress.Load(); drop || q.calls > 0 && q.stalled == now+1 {
-			q.lose()
-			q.mu.Unlock()
-			return waited
+	waited, verdict := q.enter(giveUp, drop)
+	if verdict != fits {
+		if verdict == dropped {
+			now := time.Now()
+			q.lose(Gap{Count: 1, Since: now, Until: now})
 		}
-		waited, q.halted = true, true
-		if !q.await(giveUp) {
-			return waited
-		}
+		q.mu.Unlock()
+		return waited
 	}
-	q.tellLost()
 	q.arena = append(q.arena, id...)
 	q.arena = append(q.arena, payload...)
 	q.items = append(q.items, item{route: r, version: version, idLen: len(id), end: len(q.arena)})
@@ -95,9 +105,67 @@ func (q *queue) message(
 	return waited
 }
 
-// await releases mu, waits for room, and takes mu again; false, without mu, when
-// there is nothing to wait for any more. While calls wait it does so only for a
-// while, and notes when no callback ended in that time.
+// gap is message for a notice of the broker that messages are missing here.
+func (q *queue) gap(giveUp <-chan struct{}, drop bool, g Gap) (waited bool) {
+	q.mu.Lock()
+	waited, verdict := q.enter(giveUp, drop)
+	switch verdict {
+	case dropped:
+		q.lose(g)
+		fallthrough
+	case gone:
+		q.mu.Unlock()
+	case fits:
+		q.items = append(q.items, item{event: func() { q.tellGap(g) }, end: len(q.arena)})
+		q.pushed()
+	}
+	return waited
+}
+
+// flow is message for another notice of the broker.
+func (q *queue) flow(giveUp <-chan struct{}, drop bool, event func()) (waited bool) {
+	q.mu.Lock()
+	waited, verdict := q.enter(giveUp, drop)
+	switch verdict {
+	case dropped:
+		q.errorsLost++
+		fallthrough
+	case gone:
+		q.mu.Unlock()
+	case fits:
+		q.items = append(q.items, item{event: event, end: len(q.arena)})
+		q.pushed()
+	}
+	return waited
+}
+
+// verdict says what is to become of what the reader brings.
+type verdict int
+
+const (
+	fits    verdict = iota
+	dropped         // it is to be counted
+	gone            // nobody waits for it any more
+)
+
+// enter decides, with mu, after waiting for room without it.
+func (q *queue) enter(giveUp <-chan struct{}, drop bool) (waited bool, v verdict) {
+	for q.full() {
+		if drop || q.calls > 0 && q.stalled == q.progress.Load()+1 {
+			return waited, dropped
+		}
+		waited, q.halted = true, true
+		if !q.await(giveUp) {
+			return waited, gone
+		}
+	}
+	q.tellLost()
+	return waited, fits
+}
+
+// await releases mu, waits for room, and takes mu again; false when there is
+// nothing to wait for any more. While calls wait it does so only for a while,
+// and notes when no callback ended in that time.
 func (q *queue) await(giveUp <-chan struct{}) bool {
 	if q.room == nil {
 		q.room = make(chan struct{})
@@ -110,11 +178,10 @@ func (q *queue) await(giveUp <-chan struct{}) bool {
 		patience = timer.C
 	}
 	q.mu.Unlock()
+	defer q.mu.Lock()
 	select {
 	case <-room:
-		q.mu.Lock()
 	case <-patience:
-		q.mu.Lock()
 		if q.progress.Load() == before {
 			q.stalled = before + 1
 		}
@@ -134,26 +201,26 @@ func (q *queue) full() bool {
 	return len(q.items) > 0 && len(q.arena)+len(q.items)*itemCost >= limit
 }
 
-// lose counts a message that is dropped.
-func (q *queue) lose() {
-	now := time.Now()
-	if q.lost.Count == 0 {
-		q.lost.Since = now
+// lose counts what is dropped.
+func (q *queue) lose(g Gap) {
+	if q.lost.Count == 0 && q.lost.Conflated == 0 {
+		q.lost.Since = g.Since
 	}
 	q.lost.Local = true
-	q.lost.Count++
-	q.lost.Until = now
+	q.lost.Count += g.Count
+	q.lost.Conflated += g.Conflated
+	q.lost.Until = g.Until
 }
 
 // tellLost queues what was dropped since the last time, where the hole is.
 func (q *queue) tellLost() {
-	if gap := q.lost; gap.Count > 0 {
+	if gap := q.lost; gap.Count > 0 || gap.Conflated > 0 {
 		q.lost = Gap{}
 		q.items = append(q.items, item{event: func() { q.tellGap(gap) }, end: len(q.arena)})
 	}
-	if n := q.hooksLost; n > 0 && q.hooks < maxHooks {
-		q.hooksLost = 0
-		q.items = append(q.items, item{event: func() { q.tellHooks(n) }, end: len(q.arena)})
+	if n := q.errorsLost; n > 0 && q.errors < maxErrors {
+		q.errorsLost = 0
+		q.items = append(q.items, item{event: func() { q.tellErrors(n) }, end: len(q.arena)})
 	}
 }
 
@@ -164,18 +231,44 @@ func (q *queue) do(event func()) {
 	q.pushed()
 }
 
-// hook appends an event for a hook; when too many wait it is dropped, counted
-// and told later.
-func (q *queue) hook(event func()) {
+// report appends an event that tells an error; when too many wait it is dropped,
+// counted and told later.
+func (q *queue) report(event func()) {
 	q.mu.Lock()
-	if q.hooks >= maxHooks {
-		q.hooksLost++
+	if q.errors >= maxErrors {
+		q.errorsLost++
 		q.mu.Unlock()
 		return
 	}
-	q.hooks++
+	q.errors++
 	q.items = append(q.items, item{event: event, end: len(q.arena)})
 	q.pushed()
+}
+
+// changed tells what became of the connection. It is never dropped: what was
+// not told yet gives way to the newer, so that one event is all that waits.
+func (q *queue) changed(news change) {
+	q.mu.Lock()
+	if q.untold != nil {
+		if news.lost != nil {
+			*q.untold = news
+		} else {
+			q.untold.renewed = news.renewed
+		}
+		q.mu.Unlock()
+		return
+	}
+	q.untold = &news
+	q.items = append(q.items, item{event: q.tellUntold, end: len(q.arena)})
+	q.pushed()
+}
+
+func (q *queue) tellUntold() {
+	q.mu.Lock()
+	news := *q.untold
+	q.untold = nil
+	q.mu.Unlock()
+	q.tellChange(news)
 }
 
 // pushed releases mu and wakes run, which may be waiting.
@@ -283,7 +376,7 @@ func (q *queue) swap() bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.hooks = 0
+	q.errors = 0
 	q.tellLost() // What was queued before the hole is in items, nothing after it.
 	q.items, q.workItems = q.workItems[:0], q.items
 	q.arena, q.workArena = q.workArena[:0], q.arena

@@ -88,12 +88,13 @@ func (l *link) notice(h *codec.Header, payload []byte) bool {
 	case bytes.EqualFold(h.Topic, []byte(topicDropped)):
 		var gap Gap
 		if json.Unmarshal(payload, &gap) == nil {
-			c.queue.hook(func() { c.tellGap(gap) })
+			l.readOn(c.queue.gap(l.dead, l.renewing.Load(), gap))
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicFlow)):
 		var flow Flow
 		if json.Unmarshal(payload, &flow) == nil && c.options.onFlow != nil {
-			c.queue.hook(func() { c.options.onFlow(flow) })
+			event := func() { c.options.onFlow(flow) }
+			l.readOn(c.queue.flow(l.dead, l.renewing.Load(), event))
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicInitialize)):
 	default:
@@ -130,10 +131,15 @@ func (l *link) deliver(h *codec.Header, payload []byte) {
 	if string(h.Version) != l.version {
 		l.version = string(h.Version)
 	}
-	q := l.client.queue
-	if q.message(l.dead, l.renewing.Load(), r, l.version, h.RequestID, payload) {
+	l.readOn(l.client.queue.message(
+		l.dead, l.renewing.Load(), r, l.version, h.RequestID, payload))
+}
+
+// readOn goes on reading, after the queue was waited for or not.
+func (l *link) readOn(waited bool) {
+	if waited {
 		l.heard() // Until now it was we who did not read.
-		q.resumed()
+		l.client.queue.resumed()
 	}
 }
 
@@ -180,7 +186,7 @@ func (l *link) route(cache map[string]*route, topic []byte) *route {
 // report hands an error that answers no call to the OnError hook.
 func (c *Client) report(e *Error) {
 	if c.options.onError != nil {
-		c.queue.hook(func() { c.options.onError(e) })
+		c.queue.report(func() { c.options.onError(e) })
 	}
 }
 
@@ -194,8 +200,8 @@ func (c *Client) tellGap(g Gap) {
 		"count", g.Count, "conflated", g.Conflated, "local", g.Local)
 }
 
-// tellHooks says that events were dropped before their hooks had run.
-func (c *Client) tellHooks(n uint64) {
+// tellErrors says that events were dropped before their hooks had run.
+func (c *Client) tellErrors(n uint64) {
 	e := &Error{Code: CodeEventsDropped, Message: fmt.Sprintf(
 		"%d events were dropped: the hooks are too slow", n), Details: map[string]any{"count": n}}
 	if f := c.options.onError; f != nil {

@@ -11,6 +11,30 @@ import (
 func (c *Client) adopt(l *link) {
 	c.welcome.Store(&l.welcome)
 	c.link.Store(l)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.adopted)
+	c.adopted = make(chan struct{})
+}
+
+// WaitConnected returns when there is a connection, which may be at once: what
+// failed with ErrDisconnected can be tried again. It fails when ctx ends, or
+// with the client's error when the client is finished. Any goroutine.
+func (c *Client) WaitConnected(ctx context.Context) error {
+	c.mu.Lock()
+	adopted := c.adopted // Before looking: what comes afterwards closes it.
+	c.mu.Unlock()
+	if c.Connected() {
+		return nil
+	}
+	select {
+	case <-adopted:
+		return nil
+	case <-c.closing:
+		return c.Err()
+	case <-ctx.Done():
+		return gaveUp(ctx, "", "")
+	}
 }
 
 // supervise follows the connection, and the ones after it, until the client is
@@ -31,14 +55,39 @@ func (c *Client) supervise(l *link) {
 		c.link.Store(nil)
 		l.gone.Wait()
 		cause := l.cause
-		c.queue.hook(func() { c.tellDisconnect(cause) })
+		c.queue.changed(change{lost: cause})
 		if l = c.redial(cause); l == nil {
 			return
 		}
 	}
 }
 
-// tellDisconnect hands the loss to OnDisconnect, or to the log. Dispatch goroutine.
+// tellChange hands what became of the connection to the hooks, or to the log.
+// Dispatch goroutine.
+func (c *Client) tellChange(news change) {
+	if news.lost != nil {
+		c.tellDisconnect(news.lost)
+	}
+	if news.renewed != nil {
+		c.tellReconnect(*news.renewed)
+	}
+}
+
+func (c *Client) tellReconnect(renewal Renewal) {
+	if f := c.options.onReconnect; f != nil {
+		f(renewal)
+		return
+	}
+	for _, n := range renewal.Failed {
+		what := "registration"
+		if n.Subscription != nil {
+			what = n.Subscription.pattern
+		}
+		c.options.logger.Error("mb client: not renewed after a reconnect",
+			"subscription", what, "error", n.Err)
+	}
+}
+
 func (c *Client) tellDisconnect(cause error) {
 	if f := c.options.onDisconnect; f != nil {
 		f(cause)
@@ -62,7 +111,7 @@ func (c *Client) redial(cause error) *link {
 		}
 	}()
 	for n := 0; c.options.reconnect && (c.options.attempts == 0 || n < c.options.attempts); n++ {
-		atLeast, _ := retryAfter(cause)
+		atLeast, _ := RetryAfter(cause)
 		if !c.backOff(n, atLeast) {
 			return nil
 		}

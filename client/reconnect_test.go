@@ -200,6 +200,47 @@ func TestReconnectAttemptsRunOut(t *testing.T) {
 	}
 }
 
+func TestWaitConnected(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("tcp"), fastReconnect())
+	if err := c.WaitConnected(testContext(t)); err != nil {
+		t.Errorf("connected: %v", err)
+	}
+	b.StopListening()
+	b.Disconnect()
+	eventually(t, "no connection", func() bool { return !c.Connected() })
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	if err := c.WaitConnected(ctx); !errors.Is(err, ErrTimeout) {
+		t.Errorf("without a broker: %v", err)
+	}
+	waited := make(chan error, 2)
+	for range 2 {
+		go func() { waited <- c.WaitConnected(testContext(t)) }()
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := receive(t, "connection", waited); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Ping(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	b.StopListening()
+	b.Disconnect()
+	eventually(t, "no connection", func() bool { return !c.Connected() })
+	go func() { waited <- c.WaitConnected(testContext(t)) }()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := receive(t, "the end", waited); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
 func TestCloseWhileReconnecting(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	c := dial(t, b.URL("tcp"), WithReconnect(time.Hour, time.Hour, 0))

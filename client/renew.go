@@ -13,7 +13,7 @@ type Renewal struct {
 }
 
 // NotRenewed is a registration or a subscription that the broker refused after
-// a reconnect. A subscription is asked for again after the next one.
+// a reconnect. It is asked for again after the next one.
 type NotRenewed struct {
 	Subscription *Subscription // nil: the registration
 	Err          *Error
@@ -23,16 +23,10 @@ type NotRenewed struct {
 type renewing struct {
 	client *Client
 	link   *link
-	left   []want
-	window int           // how many are asked at once; 0: all
-	after  time.Duration // to wait before the next round
+	left   []*Subscription // nil: the registration
+	window int             // how many are asked at once; 0: all
+	after  time.Duration   // to wait before the next round
 	failed []NotRenewed
-}
-
-// want is one thing that the broker is to know again.
-type want struct {
-	sub   *Subscription // nil: the registration
-	frame *frame
 }
 
 // renew registers and subscribes again, all in flight at once, and then lets
@@ -41,26 +35,25 @@ type want struct {
 // Until everybody uses it, the reader drops messages that find no room instead
 // of waiting: slow callbacks must not keep the answers away.
 func (c *Client) renew(ctx context.Context, l *link) error {
-	ctx, cancel := context.WithTimeout(ctx, max(c.options.dialTimeout, time.Second))
+	patience := c.options.dialTimeout
+	if patience <= 0 {
+		patience = DefaultDialTimeout // Nobody watches the connection yet.
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := c.lockSubscriptions(ctx); err != nil {
 		return err
 	}
 	defer c.unlockSubscriptions()
 	r := &renewing{client: c, link: l}
-	c.mu.Lock()
 	if c.registration != nil {
-		r.left = append(r.left, want{frame: systemFrame(topicRegister, c.registration)})
+		r.left = append(r.left, nil)
 	}
-	c.mu.Unlock()
-	latest := make(map[string]*Subscription)
 	subs := c.registry.all()
-	for _, s := range subs {
-		latest[s.key()] = s
-	}
+	latest := latestOf(subs)
 	for _, s := range subs {
 		if latest[s.key()] == s {
-			r.left = append(r.left, want{s, systemFrame(s.topic, s.payload)})
+			r.left = append(r.left, s)
 		}
 	}
 	l.renewing.Store(true)
@@ -88,24 +81,24 @@ func (r *renewing) round(ctx context.Context) error {
 	batch := r.left[:count]
 	var started []*call
 	var failed error
-	for _, w := range batch {
-		pending, err := r.link.start(ctx, w.frame)
+	for _, s := range batch {
+		pending, err := r.link.start(ctx, r.client.wanted(s))
 		if err != nil {
 			failed = err
 			break
 		}
 		started = append(started, pending)
 	}
-	var again []want
+	var again []*Subscription
 	r.after = 0
 	for i, pending := range started {
 		_, err := r.link.wait(ctx, pending)
 		var refused *Error
-		if after, later := retryAfter(err); later {
+		if after, later := RetryAfter(err); later {
 			again = append(again, batch[i])
 			r.after = max(r.after, after)
 		} else if errors.As(err, &refused) && refused.cause == nil {
-			r.failed = append(r.failed, NotRenewed{batch[i].sub, refused})
+			r.failed = append(r.failed, NotRenewed{batch[i], refused})
 			r.client.report(refused)
 		} else if err != nil {
 			failed = err
@@ -129,13 +122,7 @@ func (r *renewing) finish() {
 		if !l.pause(r.after) || c.lockSubscriptions(l.ctx) != nil {
 			return
 		}
-		var standing []want
-		for _, w := range r.left {
-			if w.sub == nil || c.registry.latest(w.sub) == w.sub {
-				standing = append(standing, w)
-			}
-		}
-		r.left = standing
+		r.refresh()
 		err := r.round(l.ctx)
 		c.unlockSubscriptions()
 		if err != nil {
@@ -145,22 +132,70 @@ func (r *renewing) finish() {
 	r.done()
 }
 
+// refresh replaces what is left by what holds now in its place.
+func (r *renewing) refresh() {
+	latest := latestOf(r.client.registry.all())
+	standing := r.left[:0]
+	for _, s := range r.left {
+		if s != nil {
+			if s = latest[s.key()]; s == nil {
+				continue // The last of them was ended.
+			}
+		}
+		standing = append(standing, s)
+	}
+	clear(r.left[len(standing):])
+	r.left = standing
+}
+
+// wanted asks the broker for s, or with nil for the registration, as it holds
+// here. Under the lock of the subscriptions.
+func (c *Client) wanted(s *Subscription) *frame {
+	if s == nil {
+		return systemFrame(topicRegister, c.registration)
+	}
+	return systemFrame(s.topic, s.payload)
+}
+
 // done tells that all stand, or which do not.
 func (r *renewing) done() {
-	c := r.client
-	renewal := Renewal{ServiceID: r.link.welcome.ServiceID, Failed: r.failed}
-	c.queue.hook(func() {
-		if f := c.options.onReconnect; f != nil {
-			f(renewal)
-			return
-		}
-		for _, n := range renewal.Failed {
-			what := "registration"
-			if n.Subscription != nil {
-				what = n.Subscription.pattern
+	r.client.queue.changed(change{renewed: &Renewal{
+		ServiceID: r.link.welcome.ServiceID, Failed: r.failed,
+	}})
+}
+
+// restore makes hold at the broker what holds here, after a call about s was
+// given up and nobody knows whether it arrived; nil stands for the registration.
+// In the background, for as long as the connection lives.
+func (c *Client) restore(l *link, s *Subscription) {
+	c.spawn(func() {
+		for {
+			if c.lockSubscriptions(l.ctx) != nil {
+				return
 			}
-			c.options.logger.Error("mb client: not renewed after a reconnect",
-				"subscription", what, "error", n.Err)
+			_, err := c.restoreOnce(l, s)
+			c.unlockSubscriptions()
+			after, again := RetryAfter(err)
+			var refused *Error
+			if !again && errors.As(err, &refused) && refused.cause == nil {
+				c.report(refused)
+			}
+			if !again || !l.pause(after) {
+				return
+			}
 		}
 	})
+}
+
+func (c *Client) restoreOnce(l *link, s *Subscription) ([]byte, error) {
+	if s == nil {
+		if c.registration == nil {
+			return nil, nil // The broker cannot forget one.
+		}
+		return l.call(l.ctx, c.wanted(nil))
+	}
+	if standing := c.registry.latest(s); standing != nil {
+		return l.call(l.ctx, c.wanted(standing))
+	}
+	return l.call(l.ctx, systemFrame(s.undo, s.undoPayload()))
 }

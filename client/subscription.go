@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,9 +95,11 @@ func mustJSON(v any) []byte {
 }
 
 // Subscribe calls f for every message published on a topic that matches the
-// pattern (protocol §3), on the dispatch goroutine. It returns when the broker
-// has confirmed. Several subscriptions of one client with the same pattern are
-// one at the broker (the options of the latest count); each callback runs.
+// pattern (protocol §3), this client's own included, on the dispatch goroutine. A
+// level of a pattern may be + (any one level) or, at the end, # (any levels, or
+// none). Subscribe returns when the broker has confirmed. Several subscriptions
+// of one client with the same pattern are one at the broker (the options of the
+// latest that stands count); each callback runs.
 func (c *Client) Subscribe(
 	ctx context.Context, pattern string, f func(Message), opts ...SubOption,
 ) (*Subscription, error) {
@@ -154,7 +157,7 @@ func (c *Client) subscribe(ctx context.Context, s *Subscription) error {
 	}
 	s.closed.Store(true)
 	c.registry.remove(s)
-	if givenUp(err) {
+	if unsure(err) {
 		c.restore(l, s) // It may have reached the broker.
 	}
 	return err
@@ -169,9 +172,9 @@ func (c *Client) unsubscribe(ctx context.Context, s *Subscription) error {
 	}
 	defer c.unlockSubscriptions()
 	l := c.link.Load()
-	if l != nil && !s.closed.Load() && !c.registry.shared(s) {
-		_, err := l.call(ctx, systemFrame(s.undo, s.undoPayload()))
-		if givenUp(err) {
+	if f := c.registry.without(s); f != nil && l != nil && !s.closed.Load() {
+		_, err := l.call(ctx, f)
+		if unsure(err) {
 			c.restore(l, s)
 		}
 		if err != nil && !errors.Is(err, ErrDisconnected) {
@@ -183,31 +186,8 @@ func (c *Client) unsubscribe(ctx context.Context, s *Subscription) error {
 	return nil
 }
 
-// restore makes hold at the broker what holds here, after a call about s was
-// given up and nobody knows whether it arrived. In the background, for as long
-// as the connection lives.
-func (c *Client) restore(l *link, s *Subscription) {
-	c.spawn(func() {
-		for {
-			if c.lockSubscriptions(l.ctx) != nil {
-				return
-			}
-			f := systemFrame(s.undo, s.undoPayload())
-			if standing := c.registry.latest(s); standing != nil {
-				f = systemFrame(standing.topic, standing.payload)
-			}
-			_, err := l.call(l.ctx, f)
-			c.unlockSubscriptions()
-			after, again := retryAfter(err)
-			if !again || !l.pause(after) {
-				return
-			}
-		}
-	})
-}
-
-// lockSubscriptions keeps Subscribe, Unsubscribe and the renewal after a
-// reconnect apart, so that here and at the broker the same holds.
+// lockSubscriptions keeps Subscribe, Unsubscribe, Register and the renewal after
+// a reconnect apart, so that here and at the broker the same holds.
 func (c *Client) lockSubscriptions(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return gaveUp(ctx, "", "")
@@ -257,26 +237,45 @@ func (r *registry) remove(s *Subscription) {
 	r.version.Add(1)
 }
 
-// same reports whether s and o are one subscription at the broker.
-func (s *Subscription) same(o *Subscription) bool { return s.key() == o.key() }
+// subKey names a subscription at the broker.
+type subKey struct{ undo, action, pattern string }
 
-// key names the subscription at the broker.
-func (s *Subscription) key() string { return s.undo + " " + s.action.String() + " " + s.pattern }
-
-// shared reports whether another subscription needs the same of the broker.
-func (r *registry) shared(s *Subscription) bool {
-	return slices.ContainsFunc(r.all(), func(o *Subscription) bool { return o != s && o.same(s) })
-}
+func (s *Subscription) key() subKey { return subKey{s.undo, s.action.String(), s.pattern} }
 
 // latest returns the last of those that are the same at the broker as s, whose
 // options count there; nil when there is none.
 func (r *registry) latest(s *Subscription) *Subscription {
 	for _, o := range slices.Backward(r.all()) {
-		if o.same(s) {
+		if o.key() == s.key() {
 			return o
 		}
 	}
 	return nil
+}
+
+// without says how the broker gets to what holds when s has ended; nil: it is
+// there already, for the sake of another subscription.
+func (r *registry) without(s *Subscription) *frame {
+	same := slices.DeleteFunc(slices.Clone(r.all()),
+		func(o *Subscription) bool { return o.key() != s.key() })
+	rest := slices.DeleteFunc(slices.Clone(same), func(o *Subscription) bool { return o == s })
+	if len(rest) == 0 {
+		return systemFrame(s.undo, s.undoPayload())
+	}
+	next := rest[len(rest)-1]
+	if same[len(same)-1] != s || bytes.Equal(next.payload, s.payload) {
+		return nil
+	}
+	return systemFrame(next.topic, next.payload)
+}
+
+// latestOf returns the last subscription with each key.
+func latestOf(subs []*Subscription) map[subKey]*Subscription {
+	latest := make(map[subKey]*Subscription, len(subs))
+	for _, s := range subs {
+		latest[s.key()] = s
+	}
+	return latest
 }
 
 func (r *registry) all() []*Subscription {

@@ -76,6 +76,9 @@ func (c *Conn) Cut() {
 	c.finish()
 }
 
+// NetConn returns the connection below the messages.
+func (c *Conn) NetConn() net.Conn { return c.conn }
+
 // Stall stops (true) or starts (false) reading from the client.
 func (c *Conn) Stall(stalled bool) {
 	c.mu.Lock()
