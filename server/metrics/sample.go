@@ -15,6 +15,7 @@ type Sample struct {
 	Shed, Stalled               uint64
 	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int
-	LogDropped, LogUnread       uint64
+	LogDropped, LogLost         uint64 // the output was too slow, or failed
+	LogUnread                   uint64
 	Machine                     MachineSample
 }

@@ -124,6 +124,7 @@ var Table = []Metric{
 	{"", "", "mb_faults_total", totalOf(Panics)},
 	{"", "", "mb_log_lines_dropped_total",
 		func(s *Sample) float64 { return float64(s.LogDropped) }},
+	{"", "", "mb_log_lines_lost_total", func(s *Sample) float64 { return float64(s.LogLost) }},
 	{"", "", "mb_log_stream_lines_dropped_total",
 		func(s *Sample) float64 { return float64(s.LogUnread) }},
 }
