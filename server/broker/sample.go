@@ -37,6 +37,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		s.Active += l.load.Load()
 		l.published.AddTotals(&s.Totals)
 		l.published.AddRates(sec, &s.Rates)
+		l.published.Times.AddTo(&s.Times)
 	}
 	return s
 }

@@ -5,7 +5,8 @@ import "time"
 // Sample is the node's numbers at one moment.
 type Sample struct {
 	At            time.Time
-	Totals, Rates Counts // of all loops; the maximum's rate has no meaning
+	Totals, Rates Counts // of all loops
+	Times         TimesSample
 
 	Connected, Disconnected, Failed, Rejected TotalAndRate
 
