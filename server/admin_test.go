@@ -27,6 +27,11 @@ func adminCall(t *testing.T, method, url string) (status int, body string, heade
 	if err != nil {
 		t.Fatal(err)
 	}
+	return adminDo(t, req)
+}
+
+func adminDo(t *testing.T, req *http.Request) (status int, body string, header http.Header) {
+	t.Helper()
 	res, err := adminClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -54,8 +59,13 @@ func TestAdminEndpoints(t *testing.T) {
 		{"POST", "/livez", 405, ""},
 		{"PUT", "/metrics", 405, ""},
 		{"DELETE", "/readyz", 405, ""},
-		{"GET", "/", 404, ""},
+		{"HEAD", "/", 200, ""},
+		{"POST", "/", 405, ""},
+		{"GET", "/index.html", 404, ""},
 		{"GET", "/debug/pprof/", 404, ""},
+		{"GET", "/debug/pprof/heap", 404, ""},
+		{"GET", "/debug/pprof/profile?seconds=1", 404, ""},
+		{"POST", "/debug/pprof/symbol", 404, ""},
 	} {
 		status, body, _ := adminCall(t, row.method, base+row.path)
 		wrongBody := row.body != "" && body != row.body || row.method == "HEAD" && body != ""

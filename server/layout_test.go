@@ -59,6 +59,7 @@ var onlyImporters = map[string]string{
 	"pgregory.net/rapid":                       "",
 	"go.uber.org/goleak":                       "",
 	"net/http":                                 "bench client server/admin",
+	"net/http/pprof":                           "server/admin",
 	"log":                                      "",
 }
 

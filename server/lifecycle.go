@@ -34,7 +34,8 @@ func (n *Node) Start() (err error) {
 		return err
 	}
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
-	if n.admin, err = admin.Start(n.cfg.Admin.Address, n.broker, about, n.log); err != nil {
+	options := admin.Options{Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof}
+	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
 		return err
 	}
 	return n.door.Open(n.reactors)

@@ -25,6 +25,7 @@ type daemon struct {
 	stdout  io.Writer
 	stderr  io.Writer
 	signals <-chan os.Signal
+	hangups <-chan os.Signal // nil: none come
 	newNode func(config.Config, server.Options) (node, error)
 }
 

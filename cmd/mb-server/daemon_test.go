@@ -59,6 +59,7 @@ type bench struct {
 	daemon
 	out, err buffer
 	signals  chan os.Signal
+	hangups  chan os.Signal
 	cfg      config.Config // what newNode was given
 	options  server.Options
 }
@@ -67,8 +68,9 @@ func newBench(t *testing.T, n *fakeNode, newErr error) *bench {
 	t.Helper()
 	procs := runtime.GOMAXPROCS(0)
 	t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
-	b := &bench{signals: make(chan os.Signal, 2)}
-	b.daemon = daemon{stdout: &b.out, stderr: &b.err, signals: b.signals,
+	b := &bench{signals: make(chan os.Signal, 2), hangups: make(chan os.Signal)}
+	b.daemon = daemon{
+		stdout: &b.out, stderr: &b.err, signals: b.signals, hangups: b.hangups,
 		newNode: func(cfg config.Config, o server.Options) (node, error) {
 			b.cfg, b.options = cfg, o
 			if newErr != nil {

@@ -19,11 +19,14 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
 	d := daemon{
 		environ: os.Environ(),
 		stdout:  os.Stdout,
 		stderr:  os.Stderr,
 		signals: signals,
+		hangups: hangups,
 		newNode: func(cfg config.Config, o server.Options) (node, error) {
 			return server.New(cfg, o)
 		},

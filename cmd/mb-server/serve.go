@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -25,7 +26,13 @@ var transports = []string{"ws", "wss", "tcp", "tls", "admin"}
 // serve runs a node until it was asked to stop, and returns the exit code.
 func (d *daemon) serve(cfg config.Config) int {
 	begin := time.Now()
-	logs := logging.New(d.stdout, cfg.Logging.Level, cfg.Logging.Format)
+	out, err := d.logOutput(cfg.Logging.File)
+	if err != nil {
+		fmt.Fprintf(d.stderr, "mb-server: logging.file: %v\n", err)
+		return exitFailure
+	}
+	logs := logging.New(out, cfg.Logging.Level, cfg.Logging.Format)
+	defer d.reopenOnHangup(logs)()
 	var hardEnd time.Time // zero before the node was asked to stop
 	defer func() {
 		last := time.Now().Add(logPatience)
@@ -34,7 +41,9 @@ func (d *daemon) serve(cfg config.Config) int {
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), last)
 		defer cancel()
-		_ = logs.Close(ctx) // there is nowhere left to tell of a failed log
+		if err := logs.Close(ctx); err != nil {
+			d.lastWords(err)
+		}
 	}()
 	log := slog.New(logs).With("module", "daemon")
 

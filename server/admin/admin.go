@@ -3,13 +3,10 @@ package admin
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
-
-	vm "github.com/VictoriaMetrics/metrics"
 
 	"mbserver/server/metrics"
 )
@@ -22,10 +19,16 @@ type Node interface {
 	Ready() (ready bool, word string)
 }
 
-// About is what /metrics says of the node itself.
+// About is what the listener says of the node itself.
 type About struct{ Version, NodeID string }
 
-// Server is the operators' HTTP listener: /metrics, /livez and /readyz. It has no credentials: its
+// Options say what is served where.
+type Options struct {
+	Address string // host:port; empty: nothing is
+	Pprof   bool   // profiles of the process too
+}
+
+// Server is the operators' HTTP listener: what it has is said at /. It has no credentials: its
 // address decides who may look. A nil Server is one that is off. Any goroutine.
 type Server struct {
 	// Immutable after Start.
@@ -33,7 +36,6 @@ type Server struct {
 	about    About
 	listener net.Listener
 	http     *http.Server
-	metrics  *vm.Set
 	done     chan struct{} // closed when the server's goroutine has ended
 }
 
@@ -47,28 +49,18 @@ const (
 )
 
 // Start binds the address and serves it; an empty one gives nil. An error names the address.
-func Start(address string, n Node, about About, log *slog.Logger) (*Server, error) {
-	if address == "" {
+func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
+	if o.Address == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", o.Address)
 	if err != nil {
-		return nil, fmt.Errorf("listening for admin on %s: %w", address, err)
+		return nil, fmt.Errorf("listening for admin on %s: %w", o.Address, err)
 	}
-	s := &Server{
-		node: n, about: about, listener: listener, metrics: vm.NewSet(), done: make(chan struct{}),
-	}
-	s.metrics.RegisterMetricsWriter(s.writeMetrics)
-	// A pattern with GET takes HEAD too, and another method is answered 405.
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", s.serveMetrics)
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		answerPlain(w, http.StatusOK, "ok")
-	})
-	mux.HandleFunc("GET /readyz", s.serveReady)
+	s := &Server{node: n, about: about, listener: listener, done: make(chan struct{})}
 	log = log.With("module", "admin")
 	s.http = &http.Server{
-		Handler:           mux,
+		Handler:           s.routes(o.Pprof),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -80,6 +72,10 @@ func Start(address string, n Node, about About, log *slog.Logger) (*Server, erro
 		defer close(s.done)
 		_ = s.http.Serve(listener) // always ErrServerClosed: Accept's other errors are retried
 	}()
+	if o.Pprof {
+		log.Warn("profiles are served to whoever reaches this address: admin.pprof",
+			"address", listener.Addr().String())
+	}
 	log.Info("listening", "transport", "admin", "address", listener.Addr().String())
 	return s, nil
 }
@@ -104,21 +100,4 @@ func (s *Server) Close(ctx context.Context) {
 		_ = s.http.Close()
 	}
 	<-s.done
-}
-
-func answerPlain(w http.ResponseWriter, status int, word string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, word+"\n")
-}
-
-// serveReady says whether new connections are welcome.
-func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	ready, word := s.node.Ready()
-	status := http.StatusOK
-	if !ready {
-		status = http.StatusServiceUnavailable
-	}
-	answerPlain(w, status, word)
 }

@@ -1,3 +1,4 @@
 // Package admin is the operators' HTTP listener: /metrics in the Prometheus format (prometheus.go),
-// /livez and /readyz (admin.go). It knows a node by its numbers and its readiness only.
+// /livez, /readyz, a page at / that says what there is, and profiles when they are asked for
+// (pages.go). It knows a node by its numbers and its readiness only.
 package admin

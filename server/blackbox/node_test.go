@@ -45,6 +45,7 @@ func (o *output) String() string {
 type launch struct {
 	settings []string // "key=value" in the terms of protocol §9
 	files    int      // limit of open descriptors; 0 leaves the inherited one
+	stdout   *os.File // instead of collecting what it prints there
 	secure   bool     // wss and tls listeners too; the settings must name a key and a certificate
 }
 
@@ -123,6 +124,9 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 		n.cmd = exec.Command("sh", append([]string{"-c", script, serverBinary}, arguments...)...)
 	}
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
+	if l.stdout != nil {
+		n.cmd.Stdout = l.stdout
+	}
 	n.cmd.Env = append(cleanEnvironment(), "GORACE=atexit_sleep_ms=20")
 	if err := n.cmd.Start(); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"mbserver/ringbuf"
+	"mbserver/server/metrics"
 )
 
 // The memory budget (protocol §9, memory.limit): what clients can make the node hold.
@@ -128,6 +129,7 @@ func (l *Loop) settleMemory() {
 	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}
+	l.counts[metrics.Backlog] = uint64(l.laggards.most())
 	grown := l.charge > l.charged.Load()
 	l.publishCharge()
 	b := l.broker

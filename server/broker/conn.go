@@ -8,6 +8,7 @@ import (
 	"mbserver/ringbuf"
 	"mbserver/server/fair"
 	"mbserver/server/limit"
+	"mbserver/server/metrics"
 	"mbserver/server/wheel"
 )
 
@@ -59,6 +60,7 @@ func (c *Conn) Receive(in []byte) {
 	l.begin()
 	if len(in) > 0 {
 		c.hear()
+		l.counts[metrics.BytesRead] += uint64(len(in))
 	}
 	if c.paused == nil {
 		most := share
@@ -74,6 +76,9 @@ func (c *Conn) Receive(in []byte) {
 		c.recharge()
 	}
 }
+
+// Wrote counts bytes that c's socket took. Loop only.
+func (c *Conn) Wrote(n int) { c.loop.counts[metrics.BytesWritten] += uint64(n) }
 
 // Reads says whether what c's peer sends is to be read. Loop only.
 func (c *Conn) Reads() bool { return c.paused == nil }
@@ -226,6 +231,7 @@ func (c *Conn) setBlocked(blocked bool) {
 		return
 	}
 	c.blocked = blocked
+	c.loop.countLevel(metrics.Slow, blocked)
 	c.mark(markStalled, blocked || c.state != stateOpen)
 	if !blocked {
 		c.loop.offer(&c.service)

@@ -117,6 +117,10 @@ func (c *Conn) free() {
 	c.state = stateGone
 	c.mark(markGone, true)
 	l.wheel.Cancel(&c.timer)
+	l.countLevel(c.transport.level(), false)
+	if c.blocked {
+		l.countLevel(metrics.Slow, false)
+	}
 	c.releaseRing()
 	l.conns[c.slot] = nil
 	l.gens[c.slot]++

@@ -63,6 +63,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	l.conns[slot] = c
 	l.broker.registry.add(&c.service)
 	l.counts[metrics.Registrations]++
+	l.countLevel(c.transport.level(), true)
 	l.broker.Arrivals.Connected.Add(l.time.sec())
 	c.timer.Owner = c
 	c.armHeartbeat()

@@ -40,6 +40,7 @@ func (c *Conn) silence() *pauseState {
 	p := c.pauseOf()
 	if !p.silent {
 		p.silent = true
+		c.loop.countLevel(metrics.Unread, true)
 		c.sock.PauseReading(true)
 	}
 	return p
@@ -151,6 +152,7 @@ func (c *Conn) readOn() {
 	silent := c.paused.silent
 	c.paused = nil
 	if silent {
+		c.loop.countLevel(metrics.Unread, false)
 		c.sock.PauseReading(false)
 	}
 }
@@ -175,6 +177,9 @@ func (c *Conn) forgetPause() {
 	c.unqueueLeft()
 	if p.told {
 		c.loop.broker.paused.Add(-1)
+	}
+	if p.silent {
+		c.loop.countLevel(metrics.Unread, false)
 	}
 	c.paused = nil
 }

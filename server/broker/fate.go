@@ -92,6 +92,7 @@ func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 // but for one that says error.
 func (l *Loop) answered(e *entry, payload []byte, text bool) {
 	l.outstanding.drop(e) // e stays readable until the next take
+	l.noteAnswer(e)
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
 		return
 	}

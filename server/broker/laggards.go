@@ -31,6 +31,8 @@ type laggards struct {
 	fresh   [laggardClasses]fair.List[*laggard] // by the class that they are counted in
 	present uint64                              // bit n: class n has one
 	charge  int64                               // bytes, of all of them
+	top     int64                               // bytes that the largest holds
+	stale   bool                                // it holds less now: top is to be looked up
 }
 
 const (
@@ -73,6 +75,11 @@ func (s *laggards) note(c *Conn, held, paid, now int64) (more int64) {
 	g := c.lag
 	more = held - c.charge()
 	s.charge += more
+	before := int64(0)
+	if g != nil {
+		before = g.charge + g.paid
+	}
+	s.noteTop(before, held+paid)
 	switch {
 	case held == 0 && g == nil:
 	case held == 0:
@@ -131,6 +138,46 @@ func (s *laggards) setPresent(present uint64) {
 	if present != s.present {
 		s.present = present
 		s.largest.Store(int32(max(bits.Len64(present)-1, 0)))
+	}
+}
+
+// topLooks is how many are looked at to find the largest: of more, of one class, it may be another
+// that is less than twice as large.
+const topLooks = 64
+
+// most is, in bytes, what the largest holds, paid or not.
+func (s *laggards) most() int64 {
+	if !s.stale {
+		return s.top
+	}
+	s.stale, s.top = false, 0
+	looks := 0
+	for class := min(bits.Len64(s.present)-1+freshClasses, laggardClasses-1); class > 0; class-- {
+		lists := [...]*fair.List[*laggard]{
+			&s.settled[class], &s.fresh[max(class-freshClasses, 1)],
+		}
+		for _, list := range lists {
+			for g := range list.All() {
+				s.top = max(s.top, g.charge+g.paid)
+				if looks++; looks == topLooks {
+					return s.top
+				}
+			}
+		}
+		if s.top > 0 {
+			break
+		}
+	}
+	return s.top
+}
+
+// noteTop keeps the largest, as one comes to hold so many bytes that held others before.
+func (s *laggards) noteTop(before, now int64) {
+	switch {
+	case now >= s.top:
+		s.top, s.stale = now, false
+	case before == s.top:
+		s.stale = true
 	}
 }
 

@@ -33,7 +33,8 @@ import (
 type parcel struct {
 	bytes []byte // of the items that do not refer to a body
 	items []item
-	size  int // bytes charged: bytes, bodies and items
+	size  int   // bytes charged: bytes, bodies and items
+	since int64 // ns of the clock: when the turn began that fills it; of other goroutines: 0
 }
 
 // itemKind says what the receiving loop does.
@@ -129,7 +130,7 @@ func (s *spares) give(p *parcel) {
 		return
 	}
 	clear(p.items)
-	p.bytes, p.items, p.size = p.bytes[:0], p.items[:0], 0
+	p.bytes, p.items, p.size, p.since = p.bytes[:0], p.items[:0], 0, 0
 	s.mu.Lock()
 	listed := len(s.list) < s.most
 	if listed {
@@ -180,6 +181,7 @@ func (p *parcel) packRequest(it *item, q *request) {
 	it.start = uint32(len(p.bytes))
 	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.arrived))
 	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.deadline))
+	p.bytes = binary.LittleEndian.AppendUint32(p.bytes, q.arrivedNs)
 	p.bytes = appendPacked(p.bytes, q)
 	it.end = uint32(len(p.bytes))
 	p.size += int(it.end - it.start)
@@ -192,7 +194,8 @@ func (p *parcel) request(it *item) request {
 	b := p.bytes[it.start:it.end]
 	q.arrived = int64(binary.LittleEndian.Uint64(b))
 	q.deadline = int64(binary.LittleEndian.Uint64(b[8:]))
-	q.unpack(b[16:], it.idLen, it.topicLen)
+	q.arrivedNs = binary.LittleEndian.Uint32(b[16:])
+	q.unpack(b[20:], it.idLen, it.topicLen)
 	return q
 }
 
@@ -202,6 +205,7 @@ func (l *Loop) parcelFor(to *Loop) *parcel {
 	out := &l.parcels[to.index]
 	if out.parcel == nil {
 		out.parcel = l.broker.spares.take()
+		out.parcel.since = l.time.Ns
 		l.carried++
 	}
 	return out.parcel

@@ -131,6 +131,9 @@ func (l *Loop) sendGroups(
 
 // deliver offers m to this loop's targets of r.
 func (l *Loop) deliver(r *route, m *outgoing) (dropped int) {
+	if len(r.tcp.conns)+len(r.ws.conns) > 0 {
+		l.noteFanOut(l.time.Ns)
+	}
 	return l.deliverTo(&r.tcp, TransportTCP, m) + l.deliverTo(&r.ws, TransportWS, m)
 }
 
@@ -185,6 +188,7 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		}
 	}
 	l.sentMany(sent)
+	l.noteFanOut(p.since)
 	l.spend(len(it.group.targets))
 	if it.body != nil {
 		it.body.Release()

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"time"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
@@ -12,11 +13,15 @@ import (
 // trip is what travels with a request wherever it goes.
 type trip struct {
 	requester *service
-	text      bool  // its payload came as, or is, UTF-8 text
-	hops      uint8 // services it was offered to that had left when it arrived
-	arrived   int64 // loop ms
-	deadline  int64 // loop ms
+	text      bool   // its payload came as, or is, UTF-8 text
+	hops      uint8  // services it was offered to that had left when it arrived
+	arrivedNs uint32 // of the ms in which it arrived
+	arrived   int64  // loop ms
+	deadline  int64  // loop ms
 }
+
+// since is when it arrived, in ns of the clock.
+func (t *trip) since() int64 { return t.arrived*int64(time.Millisecond) + int64(t.arrivedNs) }
 
 // request is a request on its way to its target. Its slices alias the input, a parcel or a packed
 // one's body.
@@ -81,6 +86,7 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	}
 	var q request // set field by field: the compiler would compose a literal elsewhere and copy it
 	q.requester, q.text, q.arrived = &c.service, text, l.time.Ms
+	q.arrivedNs = uint32(l.time.Ns - l.time.Ms*int64(time.Millisecond))
 	q.deadline = q.arrived + timeout + 1 // arrival was up to 1 ms after the clock's tick
 	q.id, q.topic, q.version, q.payload = h.RequestID, h.Topic, h.Version, payload
 	if len(q.id) > 0 {

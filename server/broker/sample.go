@@ -31,12 +31,13 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Machine:       b.machine.Read(now),
 	}
 	if b.logs != nil {
-		s.LogDropped, s.LogUnread = b.logs.Dropped(), b.logs.TapDropped()
+		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()
 	}
 	for _, l := range b.loops {
 		s.Active += l.load.Load()
 		l.published.AddTotals(&s.Totals)
 		l.published.AddRates(sec, &s.Rates)
+		l.published.Times.AddTo(&s.Times)
 	}
 	return s
 }

@@ -1,5 +1,7 @@
 package broker
 
+import "mbserver/server/metrics"
+
 // Transport is how a connection's messages are framed.
 type Transport uint8
 
@@ -7,6 +9,14 @@ const (
 	TransportTCP Transport = iota
 	TransportWS
 )
+
+// level is what counts its connections.
+func (t Transport) level() int {
+	if t == TransportWS {
+		return metrics.OpenWS
+	}
+	return metrics.OpenTCP
+}
 
 func (t Transport) String() string {
 	if t == TransportWS {

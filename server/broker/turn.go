@@ -30,6 +30,7 @@ import "mbserver/ringbuf"
 //	            laggards over the memory budget  settleMemory
 //	          what rate limits lent is paid      gate.EndTurn
 //	          the counts, once more              published.Publish
+//	          how long all that took             noteTimes
 //	          the next timer is armed            armTimer
 //
 // Invariants. Between turns no connection is closing. Unless the turn gives way (turn_work.go),
@@ -86,6 +87,7 @@ func (l *Loop) run() {
 		l.driver.Schedule() // the rest in the next turn
 	}
 	l.published.Publish(l.time.sec(), &l.counts)
+	l.noteTimes()
 	if invariants {
 		l.checkInvariants()
 	}

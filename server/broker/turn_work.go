@@ -6,6 +6,7 @@ import (
 
 	"mbserver/ringbuf"
 	"mbserver/server/fair"
+	"mbserver/server/metrics"
 )
 
 // Work: how long a loop may be at it before it looks at its sockets again.
@@ -182,6 +183,7 @@ func (l *Loop) serveRest(c *Conn) {
 		in := c.sock.Read()
 		if more = len(in) > 0; more {
 			c.hear()
+			l.counts[metrics.BytesRead] += uint64(len(in))
 		}
 		l.guard(c, func() { in = c.receive(in, 1, visit-p.units-(l.units-from)) })
 		if len(in) > 0 {

@@ -47,6 +47,7 @@ type SSL struct{ Key, Cert string }
 type Logging struct {
 	Level  slog.Level
 	Format string // "json" or "text"
+	File   string // path; "" = standard output
 }
 
 // Auth bounds failed authentications of one client address.
@@ -130,6 +131,7 @@ type Memory struct {
 // Admin is the operators' HTTP listener.
 type Admin struct {
 	Address string // host:port; "" turns it off
+	Pprof   bool   // serve profiles there too
 }
 
 // Monitoring paces the node's own measurements.

@@ -92,6 +92,10 @@ var keys = []Key{
 		kind: kindEnum, values: []string{FormatJSON, FormatText},
 		at:  func(c *Config) any { return &c.Logging.Format },
 		Doc: "form of a log line: json or text"},
+	{Name: "logging.file", Env: "LOG_FILE", Flag: "log-file", kind: kindString,
+		at: func(c *Config) any { return &c.Logging.File },
+		Doc: "path of a file that log lines are appended to, opened again at SIGHUP; " +
+			"empty: standard output"},
 	{Name: "auth.failure.lockout.threshold", Pending: true, Env: "AUTH_FAILURE_LOCKOUT_THRESHOLD",
 		Unit: "failures", Default: "5", max: maxCount,
 		at:  func(c *Config) any { return &c.Auth.LockoutThreshold },
@@ -190,6 +194,10 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.Admin.Address },
 		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), " +
 			"empty turns it off"},
+	{Name: "admin.pprof", Env: "ADMIN_PPROF", Default: "false", kind: kindBool,
+		at: func(c *Config) any { return &c.Admin.Pprof },
+		Doc: "serve profiles of the process (/debug/pprof/) there too: who reaches that address " +
+			"may slow the node and see parts of its memory"},
 	{Name: "message.payload.maxLength", Env: "MESSAGE_PAYLOAD_MAX_LENGTH", Unit: "bytes",
 		Default: "16384", kind: kindBytes, min: 1, max: 256 << 20,
 		at:  func(c *Config) any { return &c.Message.PayloadMaxLength },

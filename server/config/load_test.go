@@ -88,7 +88,7 @@ ports: {ws: 4000, wss: 0, tcp: 4001, tls: 0}
 host: 127.0.0.1
 allowUnsecure: true
 ssl: {key: , cert: }
-logging: {level: DEBUG, format: text}
+logging: {level: DEBUG, format: text, file: /var/log/mb/node.log}
 auth: {failure: {lockout: {threshold: 3, duration: 90}}}
 rate:
   limit:
@@ -111,7 +111,9 @@ monitoring:
 	want := Default()
 	want.Ports = Ports{WS: 4000, TCP: 4001}
 	want.Host, want.AllowUnsecure = "127.0.0.1", true
-	want.Logging = Logging{Level: slog.LevelDebug, Format: "text"}
+	want.Logging = Logging{
+		Level: slog.LevelDebug, Format: "text", File: "/var/log/mb/node.log",
+	}
 	want.Auth = Auth{LockoutThreshold: 3, LockoutDuration: 90 * time.Second}
 	want.RateLimit = RateLimit{
 		PerService: 100, PerTopic: 200, Total: 300,

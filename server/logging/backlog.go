@@ -25,9 +25,11 @@ type entry struct {
 type backlog struct {
 	// Immutable after newBacklog.
 	queue chan entry
-	take  func(entry)          // acts on a record
-	tell  func(dropped uint64) // says how many were dropped
-	done  chan struct{}        // closed when the goroutine has ended
+	take  func(entry)               // acts on a record
+	tell  func(dropped uint64) bool // says how many were dropped, if it can
+	woken func()                    // acts on wake, and has the last word; nil: nothing to do
+	waken chan struct{}             // a token when wake was called
+	done  chan struct{}             // closed when the goroutine has ended
 
 	// Atomic.
 	dropped atomic.Uint64 // since they were told
@@ -39,12 +41,23 @@ type backlog struct {
 
 // newBacklog starts a goroutine that acts on what is pushed, in order, until stop is closed and
 // nothing waits.
-func newBacklog(stop <-chan struct{}, take func(entry), tell func(uint64)) *backlog {
+func newBacklog(
+	stop <-chan struct{}, take func(entry), tell func(uint64) bool, woken func(),
+) *backlog {
 	b := &backlog{
-		queue: make(chan entry, queueSize), take: take, tell: tell, done: make(chan struct{}),
+		queue: make(chan entry, queueSize), take: take, tell: tell, woken: woken,
+		waken: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	go b.run(stop)
 	return b
+}
+
+// wake has the goroutine call woken. Any goroutine.
+func (b *backlog) wake() {
+	select {
+	case b.waken <- struct{}{}:
+	default:
+	}
 }
 
 // push queues a record or counts it as dropped. Any goroutine.
@@ -64,6 +77,9 @@ func (b *backlog) run(stop <-chan struct{}) {
 		case e := <-b.queue:
 			b.take(e)
 			b.tellDropped(false)
+		case <-b.waken:
+			b.woken()
+			b.tellDropped(false)
 		case <-stop:
 			for {
 				select {
@@ -71,6 +87,9 @@ func (b *backlog) run(stop <-chan struct{}) {
 					b.take(e)
 				default:
 					b.tellDropped(true)
+					if b.woken != nil {
+						b.woken()
+					}
 					return
 				}
 			}
@@ -89,7 +108,7 @@ func (b *backlog) tellDropped(now bool) {
 		return
 	}
 	b.lastTold = at
-	if n := b.dropped.Swap(0); n > 0 {
-		b.tell(n)
+	if n := b.dropped.Swap(0); n > 0 && !b.tell(n) {
+		b.dropped.Add(n)
 	}
 }

@@ -74,6 +74,9 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 // Dropped returns how many records the output was too slow for since New.
 func (h *Handler) Dropped() uint64 { return h.core.lines.total.Load() }
 
+// Lost returns how many records could not be written since New: the output failed.
+func (h *Handler) Lost() uint64 { return h.core.out.total.Load() }
+
 // TapDropped returns how many records the tap was too slow for since New.
 func (h *Handler) TapDropped() uint64 {
 	h.core.mu.Lock()

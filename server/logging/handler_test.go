@@ -247,22 +247,6 @@ func TestCloseWithAStalledOutput(t *testing.T) {
 	<-h.core.lines.done
 }
 
-type failing struct{}
-
-func (failing) Write([]byte) (int, error) { return 0, errors.New("disk full") }
-
-func TestCloseReportsAFailedOutput(t *testing.T) {
-	h := New(failing{}, slog.LevelInfo, "json")
-	slog.New(h).Info("lost")
-	if err := h.Close(t.Context()); err == nil || err.Error() != "disk full" {
-		t.Errorf("Close: %v", err)
-	}
-	slog.New(h).Info("discarded")
-	if err := h.Close(t.Context()); err == nil {
-		t.Error("the second Close forgets the failure")
-	}
-}
-
 func TestConcurrentLinesAreWhole(t *testing.T) {
 	g := newGate()
 	h := New(g, slog.LevelInfo, "json")

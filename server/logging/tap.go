@@ -54,7 +54,7 @@ func (h *Handler) SetTap(min slog.Level, f func(Line)) {
 	}
 	if c.taps == nil { // whom nobody listens to needs neither queue nor goroutine
 		// It ends behind the output, which may have lost lines to tell of.
-		c.taps = newBacklog(c.lines.done, c.show, c.showDropped)
+		c.taps = newBacklog(c.lines.done, c.show, c.showDropped, nil)
 	}
 	c.tapped.Store(&tapped{min: min, f: f, to: c.taps})
 }
@@ -76,7 +76,7 @@ func (c *core) show(e entry) {
 }
 
 // showDropped tells the tap how many records it was too slow for. The tap's goroutine only.
-func (c *core) showDropped(n uint64) {
+func (c *core) showDropped(n uint64) bool {
 	if t := c.tapped.Load(); t != nil {
 		t.f(Line{
 			Level: slog.LevelWarn, Time: time.Now(), Module: ownModule, Lost: n,
@@ -84,6 +84,7 @@ func (c *core) showDropped(n uint64) {
 			Attrs:   strconv.AppendUint([]byte(`,"count":`), n, 10),
 		})
 	}
+	return true // or nobody misses them
 }
 
 // members turns `{"k":v}\n` into `,"k":v`, in place.

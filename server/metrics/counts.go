@@ -5,11 +5,12 @@ import (
 	"sync/atomic"
 )
 
-// What a loop counts. The order has no meaning.
+// What a loop counts. The order has no meaning. Maxima, and levels, which go up and down, are no
+// counts: their rates have no meaning.
 const (
 	Messages = iota
 	MessageBytes
-	MaxMessageBytes // a maximum, not a count
+	MaxMessageBytes // a maximum
 	MessageErrors
 	Publishes
 	PublishesUnrouted
@@ -29,6 +30,13 @@ const (
 	Registrations
 	Unregistrations
 	Panics
+	BytesRead
+	BytesWritten
+	OpenTCP // a level: connections
+	OpenWS  // a level
+	Slow    // a level: connections whose sockets are full
+	Unread  // a level: connections whose sockets are not read
+	Backlog // a maximum that goes down again: bytes
 	counterCount
 )
 
@@ -39,6 +47,7 @@ type Counts [counterCount]uint64
 // and what they were when the running second and the one before began.
 type Published struct {
 	totals [counterCount]atomic.Uint64 // written by the loop only
+	Times  PublishedTimes
 
 	// Guarded by mu, taken by the loop once in a second in which it works.
 	mu       sync.Mutex
@@ -80,7 +89,7 @@ func (s *Published) roll(sec int64) {
 func (s *Published) AddTotals(into *Counts) {
 	for i := range into {
 		v := s.totals[i].Load()
-		if i == MaxMessageBytes {
+		if i == MaxMessageBytes || i == Backlog {
 			into[i] = max(into[i], v)
 		} else {
 			into[i] += v

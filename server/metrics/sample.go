@@ -5,7 +5,8 @@ import "time"
 // Sample is the node's numbers at one moment.
 type Sample struct {
 	At            time.Time
-	Totals, Rates Counts // of all loops; the maximum's rate has no meaning
+	Totals, Rates Counts // of all loops
+	Times         TimesSample
 
 	Connected, Disconnected, Failed, Rejected TotalAndRate
 
@@ -15,6 +16,7 @@ type Sample struct {
 	Shed, Stalled               uint64
 	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int
-	LogDropped, LogUnread       uint64
+	LogDropped, LogLost         uint64 // the output was too slow, or failed
+	LogUnread                   uint64
 	Machine                     MachineSample
 }

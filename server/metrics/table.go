@@ -1,5 +1,7 @@
 package metrics
 
+import "strings"
+
 // Kinds of metrics, as system.metrics names them (protocol §8).
 const (
 	Gauge   = "gauge"
@@ -18,114 +20,203 @@ type Metric struct {
 	// Export is the name at /metrics; empty: not there, because it can be computed of what is.
 	// "_total" makes it a counter.
 	Export string
+	Help   string // what it means, there and in docs/operations.md
 	Value  func(*Sample) float64
 }
 
-// Table is every metric of the node, in the order of the answers. docs/operations.md explains them.
+// Type is what the metric is at /metrics: "counter" or "gauge".
+func (m *Metric) Type() string {
+	if strings.HasSuffix(m.Export, "_total") {
+		return "counter"
+	}
+	return "gauge"
+}
+
+// Table is every metric of the node that is one number, in the order of the answers.
 var Table = []Metric{
 	{"connection.active", Gauge, "mb_connections",
+		"connections that passed their handshake, those about to close included",
 		func(s *Sample) float64 { return float64(s.Active) }},
-	{"connection.connected.rate", Rate, "",
+	{"connection.connected.rate", Rate, "", "",
 		func(s *Sample) float64 { return float64(s.Connected.Rate) }},
 	{"connection.connected.total", Gauge, "mb_connections_opened_total",
+		"connections that became services",
 		func(s *Sample) float64 { return float64(s.Connected.Total) }},
-	{"connection.disconnected.rate", Rate, "",
+	{"connection.disconnected.rate", Rate, "", "",
 		func(s *Sample) float64 { return float64(s.Disconnected.Rate) }},
 	{"connection.disconnected.total", Gauge, "mb_connections_closed_total",
+		"services that left, for whatever reason",
 		func(s *Sample) float64 { return float64(s.Disconnected.Total) }},
-	{"connection.failed.rate", Rate, "", func(s *Sample) float64 { return float64(s.Failed.Rate) }},
+	{"connection.failed.rate", Rate, "", "",
+		func(s *Sample) float64 { return float64(s.Failed.Rate) }},
 	{"connection.failed.total", Gauge, "mb_connections_failed_total",
+		"arrivals that failed in their handshake, and failed accepts",
 		func(s *Sample) float64 { return float64(s.Failed.Total) }},
-	{"connection.rejected.rate", Rate, "",
+	{"connection.rejected.rate", Rate, "", "",
 		func(s *Sample) float64 { return float64(s.Rejected.Rate) }},
 	{"connection.rejected.total", Gauge, "mb_connections_rejected_total",
+		"arrivals that were refused because of a limit",
 		func(s *Sample) float64 { return float64(s.Rejected.Total) }},
-	{"connection.outbound.dropped.count", Gauge, "mb_deliveries_dropped_total", totalOf(Dropped)},
-	{"connection.outbound.dropped.rate", Rate, "", rateOf(Dropped)},
+	{"connection.outbound.dropped.count", Gauge, "mb_deliveries_dropped_total",
+		"deliveries that subscribers did not get: those that were too slow, which are told by " +
+			"system.dropped, and what waited for a connection, answers too, when it ended",
+		totalOf(Dropped)},
+	{"connection.outbound.dropped.rate", Rate, "", "", rateOf(Dropped)},
 
 	{"process.cpu.percent", Percent, "mb_process_cpu_ratio",
+		"CPU time of the process, of all cores together, since the reading before (at least " +
+			"1 s; at first since its start)",
 		func(s *Sample) float64 { return s.Machine.processCPU }},
-	{"process.memory.bytes", Gauge, "mb_process_memory_bytes",
+	{"process.memory.bytes", Gauge, "mb_process_memory_bytes", "resident memory of the process",
 		func(s *Sample) float64 { return s.Machine.processMemory }},
 	{"process.memory.percent", Percent, "mb_process_memory_ratio",
+		"resident memory of the process, of the machine's memory",
 		func(s *Sample) float64 { return s.Machine.processMemoryPercent }},
-	{"process.uptime", Uptime, "mb_process_uptime_seconds",
+	{"process.uptime", Uptime, "mb_process_uptime_seconds", "age of the process",
 		func(s *Sample) float64 { return s.Machine.processUptime }},
 	{"system.cpu.percent", Percent, "mb_system_cpu_ratio",
+		"CPU time of the whole machine, since the reading before (at least 1 s; at first since " +
+			"its boot)",
 		func(s *Sample) float64 { return s.Machine.systemCPU }},
-	{"system.memory.bytes", Gauge, "mb_system_memory_bytes",
+	{"system.memory.bytes", Gauge, "mb_system_memory_bytes", "the machine's memory in use",
 		func(s *Sample) float64 { return s.Machine.systemMemory }},
 	{"system.memory.percent", Percent, "mb_system_memory_ratio",
+		"the machine's memory in use, of all its memory",
 		func(s *Sample) float64 { return s.Machine.systemMemoryPercent }},
-	{"system.uptime", Uptime, "mb_system_uptime_seconds",
+	{"system.uptime", Uptime, "mb_system_uptime_seconds", "time since the machine's boot",
 		func(s *Sample) float64 { return s.Machine.systemUptime }},
 
-	{"registry.count", Gauge, "mb_services",
+	{"registry.count", Gauge, "mb_services", "connected services",
 		func(s *Sample) float64 { return float64(s.Services) }},
-	{"registry.discovery.rate", Rate, "", rateOf(Discoveries)},
-	{"registry.registration.rate", Rate, "", rateOf(Registrations)},
-	{"registry.unregistration.rate", Rate, "", rateOf(Unregistrations)},
-	{"", "", "mb_registry_discoveries_total", totalOf(Discoveries)},
-	{"", "", "mb_registry_registrations_total", totalOf(Registrations)},
-	{"", "", "mb_registry_unregistrations_total", totalOf(Unregistrations)},
+	{"registry.discovery.rate", Rate, "", "", rateOf(Discoveries)},
+	{"registry.registration.rate", Rate, "", "", rateOf(Registrations)},
+	{"registry.unregistration.rate", Rate, "", "", rateOf(Unregistrations)},
+	{"", "", "mb_registry_discoveries_total", "requests of system.service.list",
+		totalOf(Discoveries)},
+	{"", "", "mb_registry_registrations_total",
+		"registrations: one for each connection, one for each system.service.register",
+		totalOf(Registrations)},
+	{"", "", "mb_registry_unregistrations_total", "services removed", totalOf(Unregistrations)},
 
-	{"router.message.count", Gauge, "mb_messages_received_total", totalOf(Messages)},
-	{"router.message.rate", Rate, "", rateOf(Messages)},
-	{"router.message.count.error", Gauge, "mb_message_errors_total", totalOf(MessageErrors)},
-	{"router.message.rate.error", Rate, "", rateOf(MessageErrors)},
-	{"router.message.size.avg", Average, "", func(s *Sample) float64 {
+	{"router.message.count", Gauge, "mb_messages_received_total",
+		"messages that arrived, the malformed included", totalOf(Messages)},
+	{"router.message.rate", Rate, "", "", rateOf(Messages)},
+	{"router.message.count.error", Gauge, "mb_message_errors_total",
+		"messages answered with an error, now or later", totalOf(MessageErrors)},
+	{"router.message.rate.error", Rate, "", "", rateOf(MessageErrors)},
+	{"router.message.size.avg", Average, "", "", func(s *Sample) float64 {
 		return float64(s.Totals[MessageBytes]) / float64(max(s.Totals[Messages], 1))
 	}},
-	{"router.message.size.max", Maximum, "mb_message_max_bytes", totalOf(MaxMessageBytes)},
-	{"", "", "mb_messages_received_bytes_total", totalOf(MessageBytes)},
-	{"", "", "mb_messages_sent_total", totalOf(Sent)},
+	{"router.message.size.max", Maximum, "mb_message_max_bytes",
+		"bytes of the largest message since the start, header included",
+		totalOf(MaxMessageBytes)},
+	{"", "", "mb_messages_received_bytes_total",
+		"bytes of the messages that arrived, headers included; divide by " +
+			"mb_messages_received_total",
+		totalOf(MessageBytes)},
+	{"", "", "mb_messages_sent_total", "messages handed to connections", totalOf(Sent)},
 
-	{"router.publish.count", Gauge, "mb_publishes_total", totalOf(Publishes)},
+	{"router.publish.count", Gauge, "mb_publishes_total", "publishes", totalOf(Publishes)},
 	{"router.publish.count.dropped", Gauge, "mb_publishes_unrouted_total",
-		totalOf(PublishesUnrouted)},
-	{"router.publish.count.error", Gauge, "mb_publish_errors_total", totalOf(PublishErrors)},
-	{"router.publish.rate", Rate, "", rateOf(Publishes)},
-	{"router.publish.rate.dropped", Rate, "", rateOf(PublishesUnrouted)},
-	{"router.publish.rate.error", Rate, "", rateOf(PublishErrors)},
+		"publishes that nobody was subscribed to", totalOf(PublishesUnrouted)},
+	{"router.publish.count.error", Gauge, "mb_publish_errors_total",
+		"publishes answered with an error", totalOf(PublishErrors)},
+	{"router.publish.rate", Rate, "", "", rateOf(Publishes)},
+	{"router.publish.rate.dropped", Rate, "", "", rateOf(PublishesUnrouted)},
+	{"router.publish.rate.error", Rate, "", "", rateOf(PublishErrors)},
 
-	{"router.request.count", Gauge, "mb_requests_total", totalOf(Requests)},
+	{"router.request.count", Gauge, "mb_requests_total",
+		"requests, those of system topics included", totalOf(Requests)},
 	{"router.request.count.dropped", Gauge, "mb_requests_unrouted_total",
-		totalOf(RequestsUnrouted)},
-	{"router.request.count.error", Gauge, "mb_request_errors_total", totalOf(RequestErrors)},
-	{"router.request.count.timeout", Gauge, "mb_request_timeouts_total", totalOf(RequestTimeouts)},
-	{"router.request.rate", Rate, "", rateOf(Requests)},
-	{"router.request.rate.dropped", Rate, "", rateOf(RequestsUnrouted)},
-	{"router.request.rate.error", Rate, "", rateOf(RequestErrors)},
-	{"router.request.rate.timeout", Rate, "", rateOf(RequestTimeouts)},
+		"requests that nobody serves", totalOf(RequestsUnrouted)},
+	{"router.request.count.error", Gauge, "mb_request_errors_total",
+		"requests that the node answered with an error", totalOf(RequestErrors)},
+	{"router.request.count.timeout", Gauge, "mb_request_timeouts_total",
+		"requests whose deadline came", totalOf(RequestTimeouts)},
+	{"router.request.rate", Rate, "", "", rateOf(Requests)},
+	{"router.request.rate.dropped", Rate, "", "", rateOf(RequestsUnrouted)},
+	{"router.request.rate.error", Rate, "", "", rateOf(RequestErrors)},
+	{"router.request.rate.timeout", Rate, "", "", rateOf(RequestTimeouts)},
 	{"router.request.outstanding", Gauge, "mb_requests_outstanding",
+		"requests delivered and not yet answered",
 		func(s *Sample) float64 { return float64(s.Outstanding) }},
 	{"router.request.queued", Gauge, "mb_requests_queued",
+		"requests that wait for a service with room",
 		func(s *Sample) float64 { return float64(s.Queued) }},
 
-	{"router.response.count", Gauge, "mb_responses_total", totalOf(Responses)},
-	{"router.response.count.error", Gauge, "mb_response_errors_total", totalOf(ResponseErrors)},
-	{"router.response.rate", Rate, "", rateOf(Responses)},
-	{"router.response.rate.error", Rate, "", rateOf(ResponseErrors)},
+	{"router.response.count", Gauge, "mb_responses_total", "responses that arrived",
+		totalOf(Responses)},
+	{"router.response.count.error", Gauge, "mb_response_errors_total",
+		"responses that answered no outstanding request", totalOf(ResponseErrors)},
+	{"router.response.rate", Rate, "", "", rateOf(Responses)},
+	{"router.response.rate.error", Rate, "", "", rateOf(ResponseErrors)},
 
-	{"router.limited.count", Gauge, "mb_messages_limited_total", totalOf(Limited)},
-	{"router.limited.rate", Rate, "", rateOf(Limited)},
+	{"router.limited.count", Gauge, "mb_messages_limited_total", "messages over a rate limit",
+		totalOf(Limited)},
+	{"router.limited.rate", Rate, "", "", rateOf(Limited)},
 
-	{"", "", "mb_deliveries_conflated_total", totalOf(Conflated)},
-	{"", "", "mb_publishers_paused", func(s *Sample) float64 { return float64(s.Paused) }},
-	{"", "", "mb_connections_owing", func(s *Sample) float64 { return float64(s.Owing) }},
-	{"", "", "mb_connections_filling", func(s *Sample) float64 { return float64(s.Filling) }},
+	{"", "", "mb_subscriptions", "subscriptions of all services",
+		func(s *Sample) float64 { return float64(s.Subscriptions) }},
+	{"", "", "mb_received_bytes_total", "bytes read from connections, framing included",
+		totalOf(BytesRead)},
+	{"", "", "mb_sent_bytes_total", "bytes that connections' sockets took, framing included",
+		totalOf(BytesWritten)},
+	{"", "", "mb_deliveries_conflated_total",
+		"messages that a newer one of their topic replaced before a slow subscriber had read them",
+		totalOf(Conflated)},
+	{"", "", "mb_connections_slow",
+		"connections whose sockets take nothing at the moment: what is for them waits",
+		totalOf(Slow)},
+	{"", "", "mb_connection_backlog_max_bytes",
+		"bytes that one connection makes the node hold at the most: what waits for it, and what " +
+			"of its own is incomplete or waits",
+		totalOf(Backlog)},
+	{"", "", "mb_connections_unread",
+		"connections that are not read at the moment: publishers paused, owing or filling",
+		totalOf(Unread)},
+	{"", "", "mb_publishers_paused",
+		"publishers that are not read until their subscribers have room, with " +
+			"connection.backpressure: pause",
+		func(s *Sample) float64 { return float64(s.Paused) }},
+	{"", "", "mb_connections_owing",
+		"connections that are not read until they have read their answers",
+		func(s *Sample) float64 { return float64(s.Owing) }},
+	{"", "", "mb_connections_filling",
+		"connections that are not read because their messages fill another loop's inbox",
+		func(s *Sample) float64 { return float64(s.Filling) }},
+	{"", "", "mb_publisher_pauses_total", "how often a publisher was paused", totalOf(Pauses)},
 	{"", "", "mb_connections_stalled_total",
+		"connections closed because their peers took none of their answers for " +
+			"connection.stallTimeout",
 		func(s *Sample) float64 { return float64(s.Stalled) }},
-	{"", "", "mb_publisher_pauses_total", totalOf(Pauses)},
-	{"", "", "mb_memory_charged_bytes", func(s *Sample) float64 { return float64(s.Charged) }},
-	{"", "", "mb_connections_shed_total", func(s *Sample) float64 { return float64(s.Shed) }},
-	{"", "", "mb_snapshots_total", func(s *Sample) float64 { return float64(s.Snapshots) }},
-	{"", "", "mb_subscriptions", func(s *Sample) float64 { return float64(s.Subscriptions) }},
-	{"", "", "mb_faults_total", totalOf(Panics)},
+	{"", "", "mb_memory_charged_bytes",
+		"what clients make the node hold: 1 KiB for each connection, what half handshakes hold, " +
+			"rings, partial frames, what paused ones had sent, waiting requests and publishes, " +
+			"all that waits in inboxes; subscriptions, profiles and log filters; lists that " +
+			"somebody has not read yet",
+		func(s *Sample) float64 { return float64(s.Charged) }},
+	{"", "", "mb_connections_shed_total", "connections cut because memory.limit was near",
+		func(s *Sample) float64 { return float64(s.Shed) }},
+	{"", "", "mb_snapshots_total",
+		"lists (services, topics, subscriptions, metrics of services) that were composed for " +
+			"those who asked: one for all who ask within a second",
+		func(s *Sample) float64 { return float64(s.Snapshots) }},
+	{"", "", "mb_faults_total",
+		"faults of the node itself: each is logged at error and wants a report", totalOf(Panics)},
 	{"", "", "mb_log_lines_dropped_total",
+		"log lines lost because the log's output was too slow",
 		func(s *Sample) float64 { return float64(s.LogDropped) }},
+	{"", "", "mb_log_lines_lost_total", "log lines lost because the log's output failed",
+		func(s *Sample) float64 { return float64(s.LogLost) }},
 	{"", "", "mb_log_stream_lines_dropped_total",
+		"log lines that readers of system.log did not get because there were more than their " +
+			"expressions could be tried on",
 		func(s *Sample) float64 { return float64(s.LogUnread) }},
+
+	{"", "", "process_open_fds", "open descriptors of the process",
+		func(s *Sample) float64 { return s.Machine.openFiles }},
+	{"", "", "process_max_fds", "descriptors that the process may have open",
+		func(s *Sample) float64 { return s.Machine.filesLimit }},
 }
 
 func totalOf(counter int) func(*Sample) float64 {

@@ -37,6 +37,7 @@ func (s *socket) Write(p []byte) (int, error) {
 		n, err := unix.Write(int(s.fd), p[written:])
 		if n > 0 {
 			written += n
+			s.conn.Wrote(n)
 		}
 		if stop, err := retry(err); stop {
 			return written, err
@@ -70,6 +71,7 @@ func (s *socket) Writev(bufs [][]byte) (int, error) {
 			continue
 		}
 		written += int(n)
+		s.conn.Wrote(int(n))
 		if written < total {
 			return written, nil // the socket is full
 		}

@@ -1,0 +1,85 @@
+package admin
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+)
+
+// pageRow is a line of the page at /.
+type pageRow struct{ path, says string }
+
+var pageRows = []pageRow{
+	{"/livez", "200 while the process serves"},
+	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
+	{"/metrics", "numbers, in the Prometheus text format"},
+}
+
+var pprofRow = pageRow{"/debug/pprof/", "profiles of the process (admin.pprof)"}
+
+// routes says who answers what. A pattern with GET takes HEAD too, and another method is answered
+// 405.
+func (s *Server) routes(profiles bool) http.Handler {
+	mux := http.NewServeMux()
+	rows := pageRows
+	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		answerPlain(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	if profiles {
+		rows = append(rows[:len(rows):len(rows)], pprofRow)
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		// pprof.Cmdline is left out: settings on the command line may be secret.
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		s.serveIndex(w, r, rows)
+	})
+	return mux
+}
+
+// serveIndex says what there is: to a browser with links.
+func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageRow) {
+	title := fmt.Sprintf("MB Server Node %s, node %s", s.about.Version, s.about.NodeID)
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		var b strings.Builder
+		fmt.Fprintln(&b, title)
+		for _, row := range rows {
+			fmt.Fprintf(&b, "%-14s %s\n", row.path, row.says)
+		}
+		answerPlain(w, http.StatusOK, strings.TrimSuffix(b.String(), "\n"))
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	title = html.EscapeString(title)
+	fmt.Fprintf(w, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>%s</title>"+
+		"<h1>%s</h1><ul>\n", title, title)
+	for _, row := range rows {
+		fmt.Fprintf(w, "<li><a href=\"%s\">%s</a> %s\n", row.path[1:], row.path, row.says)
+	}
+	fmt.Fprint(w, "</ul></html>\n")
+}
+
+func answerPlain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+// serveReady says whether new connections are welcome.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	ready, word := s.node.Ready()
+	status := http.StatusOK
+	if !ready {
+		status = http.StatusServiceUnavailable
+	}
+	answerPlain(w, status, word)
+}

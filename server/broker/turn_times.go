@@ -1,0 +1,85 @@
+package broker
+
+import "mbserver/server/metrics"
+
+// Times: how long a turn takes, and a message until it is written.
+//
+// Purpose. Operators see latencies as the node itself causes them, in histograms at /metrics.
+//
+// Outline. A message has the time of the turn in which it came in, which is known anyway. At the
+// turn's end the clock is read once; by then what the turn answered is written (timed.answers), and
+// unless the loop gives way also what was fanned out (timed.fanned). What came from another loop
+// has the time of that loop's turn.
+//
+// Cost. A look at the clock for each turn; for a request an append and an addition to a bucket, for
+// a publish an addition.
+
+const (
+	// answersMost and fannedMost are how many answers, and how many turns' publishes, are kept
+	// apart until they are written. Of more the end is taken to be the turn's beginning, and the
+	// newest stand for the others.
+	answersMost = 1024
+	fannedMost  = 64
+)
+
+// timed is what the times of the running turn are made of. Loop only.
+type timed struct {
+	times   metrics.Times
+	answers []int64  // ns of the clock at which the requests came that were answered
+	fanned  []fanned // publishes that have not been written
+}
+
+// fanned is how many publishes of one turn there are.
+type fanned struct {
+	since int64 // ns of the clock: when that turn began
+	count uint64
+}
+
+// noteAnswer notes that e's service has answered.
+func (l *Loop) noteAnswer(e *entry) {
+	if len(l.answers) == answersMost {
+		l.times[metrics.AnswerTime].Add(l.time.Ns-e.since(), 1)
+		return
+	}
+	l.answers = append(l.answers, e.since())
+}
+
+// noteFanOut notes that a publish was given to connections of this loop. since is when the turn
+// began in which it came in; 0: it came from no loop.
+func (l *Loop) noteFanOut(since int64) {
+	if since == 0 {
+		since = l.time.Ns
+	}
+	last := len(l.fanned) - 1
+	if last >= 0 && (l.fanned[last].since == since || last == fannedMost-1) {
+		l.fanned[last].count++
+		return
+	}
+	l.fanned = append(l.fanned, fanned{since: since, count: 1})
+}
+
+// noteTimes measures the turn that ends.
+func (l *Loop) noteTimes() {
+	now := l.driver.Now().Ns
+	l.times[metrics.TurnTime].Add(now-l.time.Ns, 1)
+	for _, since := range l.answers {
+		l.times[metrics.AnswerTime].Add(now-since, 1)
+	}
+	l.answers = l.answers[:0]
+	if !l.writing && len(l.dirty) == 0 {
+		for _, f := range l.fanned {
+			l.times[metrics.FlushTime].Add(now-f.since, f.count)
+		}
+		l.fanned = l.fanned[:0]
+	}
+	l.published.Times.Publish(&l.times)
+}
+
+// countLevel counts one more, or one less, of what goes up and down.
+func (l *Loop) countLevel(counter int, more bool) {
+	if more {
+		l.counts[counter]++
+	} else {
+		l.counts[counter]--
+	}
+}
