@@ -60,9 +60,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, out: out, onTerminal: terminal.Is(stderr)}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(out)
-	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	a.command = cmd.CommandPath()
 	// Whoever asks for objects gets them from a command line with errors too.
@@ -88,7 +85,11 @@ func (a *app) root() *cobra.Command {
 			return a.choose(cmd.Flags())
 		},
 	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.out)
+	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.help(cmd) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.context, "context", "",
 		"use the saved server and credential with this `NAME`")
@@ -104,6 +105,8 @@ func (a *app) root() *cobra.Command {
 		"longest `WAIT` for the connection and for one answer")
 	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
 		a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts())
+	root.SetHelpCommand(a.helpCommand())
+	root.InitDefaultCompletionCmd()
 	a.completions(root)
 	speakPlainly(root)
 	return root

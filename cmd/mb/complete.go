@@ -27,6 +27,8 @@ func (a *app) completions(root *cobra.Command) {
 	below("pub").ValidArgsFunction = first(a.live(a.patterns("publish", true)))
 	below("request").ValidArgsFunction = first(a.live(a.patterns("request", true)))
 	below("reply").ValidArgsFunction = first(a.live(a.patterns("request", false)))
+	// Runnable, it notices arguments that it does not know.
+	below("completion").RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	below("bench").ValidArgsFunction = beginning(scenarioNames())
 	// These fail for flags that are not there, and the tests show that they are.
 	_ = root.RegisterFlagCompletionFunc("context", completeContexts)

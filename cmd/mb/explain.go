@@ -113,8 +113,8 @@ func explain(server string, said []byte, timeout time.Duration, err error) error
 		if !strings.Contains(refused.Message, "handshake was refused") {
 			return err
 		}
-		return &connectError{refused.Message + "; a web server that is no broker? A node takes " +
-			"WebSockets on port 3000 unless told otherwise; its admin port takes none", err}
+		return &connectError{fmt.Sprintf("cannot connect to %s: %s; is that a broker's port for %s? "+
+			"A node's is 3000 unless told otherwise", u.Redacted(), refused.Message, u.Scheme), err}
 	}
 	if len(said) == 0 && u.Scheme != "tcp" && !neverStood(err) {
 		said = overhear(u.Host)
@@ -173,8 +173,8 @@ func reason(u *url.URL, said []byte, timeout time.Duration, err error) (what, tr
 		return "the certificate is not trusted: " + certificateText(err),
 			"--ca FILE trusts those in FILE, --insecure any"
 	case strings.Contains(err.Error(), "no system.initialize"):
-		return fmt.Sprintf("the connection stands, but no greeting came within %v", timeout),
-			"a broker greets at once: is that its port for " + u.Scheme + "? " + otherSchemes(u)
+		return fmt.Sprintf("no greeting came within %v", timeout),
+			"is that a broker's port for " + u.Scheme + "? " + otherSchemes(u)
 	case errors.As(err, &slow) && slow.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %v", timeout),
 			"is the address right, and no firewall between? --timeout waits longer"

@@ -74,7 +74,7 @@ func TestConnectErrors(t *testing.T) {
 		{"ws://" + ssh, []string{"no broker is there", "SSH-2.0"}},
 		{"tcp://" + talksHTTP, []string{"HTTP is spoken there; try ws://" + talksHTTP}},
 		{"tls://" + talksHTTP, []string{"HTTP is spoken there; try ws://" + talksHTTP}},
-		{"ws://" + at(web.URL), []string{"refused: 404", "is no broker?", "3000"}},
+		{"ws://" + at(web.URL), []string{"refused: 404", "a broker's port for ws?", "3000"}},
 		{"wss://" + at(web.URL), []string{"HTTP is spoken there; try ws://"}},
 		{"ws://" + broker, []string{"it speaks TCP; try tcp://" + broker}},
 		{"wss://" + broker, []string{"it speaks TCP; try tcp://" + broker}},

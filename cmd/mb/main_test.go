@@ -185,7 +185,8 @@ func TestUsage(t *testing.T) {
 func TestHelpAndCompletion(t *testing.T) {
 	newBroker(t, clienttest.Options{})
 	for _, args := range [][]string{
-		{"--help"}, {"pub", "--help"}, {"completion", "bash"}, {"--version"}, nil,
+		{"--help"}, {"pub", "--help"}, {"completion", "bash"}, {"--version"}, nil, {"help"},
+		{"help", "context", "add"}, {"completion"},
 	} {
 		if i := start(t, "", args...).wait(exitOK); i.stdout.String() == "" {
 			t.Errorf("%v prints nothing", args)

@@ -53,8 +53,8 @@ func (a *app) pub() *cobra.Command {
 			"subscriber are counted on standard error;\n" +
 			"they are an error only with --fail-no-route.",
 		Example: "  mb pub news.weather sunny\n" +
-			"  mb pub 'flights.{origin}.{destination}.{delay:early<0,ontime<15,late}' " +
-			"--file flights.ndjson --rate 2000\n" +
+			"  mb pub 'flights.{origin}.{delay:early<0,ontime<15,late}' --file flights.ndjson " +
+			"--rate 2000\n" +
 			`  printf 'a.b\thello\n' | mb pub --tsv --ack`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: work(func(ctx context.Context, args []string) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -160,10 +159,7 @@ func appendExchange(dst []byte, x *exchange) []byte {
 		dst = appendPayload(dst, x.answer)
 	} else {
 		said := saidError{Message: x.err.Error()}
-		var e *client.Error
-		if errors.As(x.err, &e) {
-			said = saidError{Code: string(e.Code), Message: e.Message, Details: e.Details}
-		}
+		said.detail(x.err)
 		object, err := json.Marshal(said)
 		if err != nil {
 			object = fmt.Appendf(nil, "%q", x.err.Error())

@@ -94,8 +94,12 @@ type saidError struct {
 // detail takes what err says beside its text.
 func (s *saidError) detail(err error) {
 	var e *client.Error
-	if errors.As(err, &e) {
-		s.Code, s.Details = string(e.Code), e.Details
+	if !errors.As(err, &e) {
+		return
+	}
+	s.Code, s.Details = string(e.Code), e.Details
+	if s.Message == e.Error() {
+		s.Message = e.Message
 	}
 }
 

@@ -45,7 +45,7 @@ func TestJSONIsObjects(t *testing.T) {
 		wantObjects(t, tc.args, said)
 	}
 	start(t, "", "request", "nobody", "x", "--json").wait(exitError).
-		wantErr(`{"error":{"code":"NO_ROUTE_FOUND","message":"NO_ROUTE_FOUND: `)
+		wantErr(`{"error":{"code":"NO_ROUTE_FOUND","message":"no service`)
 	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7}`))
 	eventually(t, "gap", func() bool {
 		return strings.Contains(service.stderr.String(), `{"gap":{"count":7,`)

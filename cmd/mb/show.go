@@ -166,12 +166,28 @@ func (a *app) metrics() *cobra.Command {
 			if id != "" && len(answer.Metrics) == 0 {
 				return fmt.Errorf("no service has the ID %s; mb services lists them", id)
 			}
+			if id == "" && filter == "" && !a.json {
+				a.dropServices(answer.Metrics)
+			}
 			return a.showMetrics(answer.Metrics, filter)
 		}),
 	}
 	cmd.Flags().StringVar(&filter, "filter", "", "only metrics with `TEXT` in their names")
 	cmd.Flags().StringVar(&id, "service", "", "only metrics of the service with this `ID`")
 	return cmd
+}
+
+// dropServices leaves out the metrics of single services, and says so: there may
+// be thousands.
+func (a *app) dropServices(all map[string]json.Number) {
+	before := len(all)
+	maps.DeleteFunc(all, func(name string, _ json.Number) bool {
+		return strings.HasPrefix(name, "registry.service.{")
+	})
+	if n := before - len(all); n > 0 {
+		a.notice("%s of single services not shown: --service ID or --filter registry.service shows them",
+			plural(n, "metric"))
+	}
 }
 
 func (a *app) showMetrics(all map[string]json.Number, filter string) error {

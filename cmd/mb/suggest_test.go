@@ -42,6 +42,9 @@ func TestUsageIsPlain(t *testing.T) {
 	for _, tc := range []struct{ line, want string }{
 		{"pbu a x", `unknown command "pbu"; did you mean pub? (see mb --help)`},
 		{"context lst", `did you mean list? (see mb context --help)`},
+		{"help pbu", `unknown command "pbu"; did you mean pub?`},
+		{"help context lst", "did you mean list?"},
+		{"completion fsh", "did you mean fish?"},
 		{"sub a --overflw drop", "--overflw; did you mean --overflow? (see mb sub --help)"},
 		{"sub a --jsn", "unknown flag --jsn; did you mean --json?"},
 		{"sub a -x", "unknown flag -x"},

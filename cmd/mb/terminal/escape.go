@@ -24,6 +24,26 @@ func Is(stream any) bool {
 	return err == nil && is
 }
 
+// Columns returns the width of the terminal that stream is; 0 when it is none.
+func Columns(stream any) (columns int) {
+	if !Is(stream) {
+		return 0
+	}
+	conn, err := stream.(*os.File).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	err = conn.Control(func(fd uintptr) {
+		if width, _, err := term.GetSize(int(fd)); err == nil {
+			columns = width
+		}
+	})
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
 // AppendText appends text to dst with all that would act on a terminal, but for newlines and
 // tabs, in a form that can be seen and does nothing.
 func AppendText(dst, text []byte) []byte { return escape(dst, text, true) }

@@ -25,6 +25,12 @@ func TestIs(t *testing.T) {
 	if !Is(tty) || Is(r) || Is(w) || Is(strings.NewReader("")) || Is(nil) {
 		t.Errorf("terminal %v, pipe %v and %v", Is(tty), Is(r), Is(w))
 	}
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 9, Cols: 77}); err != nil {
+		t.Fatal(err)
+	}
+	if Columns(tty) != 77 || Columns(w) != 0 || Columns(nil) != 0 {
+		t.Errorf("%d columns, %d of a pipe", Columns(tty), Columns(w))
+	}
 	_, _ = r.Close(), w.Close()
 	if Is(r) {
 		t.Error("a closed file is no terminal")
