@@ -113,8 +113,9 @@ func explain(server string, said []byte, timeout time.Duration, err error) error
 		if !strings.Contains(refused.Message, "handshake was refused") {
 			return err
 		}
-		return &connectError{fmt.Sprintf("cannot connect to %s: %s; is that a broker's port for %s? "+
-			"A node's is 3000 unless told otherwise", u.Redacted(), refused.Message, u.Scheme), err}
+		text := fmt.Sprintf("cannot connect to %s: %s; is that a broker's port for %s? A node's "+
+			"is 3000 unless told otherwise", u.Redacted(), refused.Message, u.Scheme)
+		return &connectError{text, err}
 	}
 	if len(said) == 0 && u.Scheme != "tcp" && !neverStood(err) {
 		said = overhear(u.Host)

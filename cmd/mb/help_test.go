@@ -12,8 +12,8 @@ import (
 )
 
 func TestFill(t *testing.T) {
-	const text = "one two three four five six\nseven\n\n  kept as it is, however long that may be\n" +
-		"eight nine"
+	const text = "one two three four five six\nseven\n\n" +
+		"  kept as it is, however long that may be\neight nine"
 	const want = "one two three\nfour five six\nseven\n\n" +
 		"  kept as it is, however long that may be\neight nine"
 	if got := fill(text, 13); got != want {

@@ -185,7 +185,7 @@ func (a *app) dropServices(all map[string]json.Number) {
 		return strings.HasPrefix(name, "registry.service.{")
 	})
 	if n := before - len(all); n > 0 {
-		a.notice("%s of single services not shown: --service ID or --filter registry.service shows them",
+		a.notice("%s of single services not shown; --service ID or --filter registry.service does",
 			plural(n, "metric"))
 	}
 }
