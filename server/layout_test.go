@@ -44,7 +44,11 @@ var arrows = map[string]string{
 	"bench/overload":    "bench/proc",
 	"bench/soak":        "bench/proc",
 	"cmd/mb-server":     "server server/config server/logging",
-	"cmd/mb":            "bench bench/raw client codec",
+	"cmd/mb": "bench bench/raw client cmd/mb/contexts cmd/mb/template cmd/mb/terminal " +
+		"codec",
+	"cmd/mb/contexts": "",
+	"cmd/mb/template": "",
+	"cmd/mb/terminal": "",
 }
 
 // onlyImporters are those who may know a library or a part of the standard library.

@@ -160,6 +160,8 @@ func (b *Broker) system(c *Conn, topic string, h *codec.Header, payload []byte) 
 		answer["services"] = b.services()
 	case "system.topic.list":
 		answer["topics"] = b.topics()
+	case "system.topic.subscriptions":
+		answer["subscriptions"] = b.subscriptions()
 	case "system.metrics":
 		answer["metrics"] = map[string]float64{
 			"connection.active": float64(len(b.conns)), "router.publish.rate": 1.5,
@@ -202,6 +204,17 @@ func (b *Broker) topics() []string {
 		}
 	}
 	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (b *Broker) subscriptions() []subscription {
+	var all []subscription
+	for c := range b.conns {
+		all = append(all, c.subscriptions...)
+	}
+	slices.SortFunc(all, func(a, b subscription) int {
+		return strings.Compare(a.Topic+" "+a.Action, b.Topic+" "+b.Action)
+	})
 	return slices.Compact(all)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -36,6 +37,9 @@ func (a *app) bench() *cobra.Command {
 			"--out results.json\n" +
 			"  mb bench report results.json && mb bench compare old.json new.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := knownScenarios(cmd, args); err != nil {
+				return err
+			}
 			o.Scenarios = args
 			if quick {
 				for name, value := range map[string]string{
@@ -63,9 +67,9 @@ func (a *app) bench() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Targets, "targets", o.Targets, "`NAMES` of what is measured: "+
-		strings.Join(bench.Targets(), ", ")+" (raw is the floor)")
-	f.StringSliceVar(&o.Transports, "transports", o.Transports, "`NAMES` of transports: tcp, ws")
+	wordsFlag(cmd, &o.Targets, "targets", "`NAMES` of what is measured: "+
+		strings.Join(bench.Targets(), ", ")+" (raw is the floor)", bench.Targets()...)
+	wordsFlag(cmd, &o.Transports, "transports", "`NAMES` of transports: tcp, ws", "tcp", "ws")
 	f.IntSliceVar(&o.Payloads, "payload", o.Payloads, "payloads in `BYTES`, 16 to 65536")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "`TIME` of one measurement")
 	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "`TIME` before it that does not count")
@@ -109,9 +113,35 @@ func (a *app) measure(ctx context.Context, o bench.Options, out string) error {
 
 func (a *app) show(r *bench.Results) error {
 	if a.json {
-		return r.WriteJSON(a.stdout)
+		return objects(a, []*bench.Results{r})
 	}
 	return r.WriteTable(a.stdout)
+}
+
+// knownScenarios refuses names of scenarios, or of commands below bench, that
+// there are none of.
+func knownScenarios(cmd *cobra.Command, names []string) error {
+	known := scenarioNames()
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	for _, name := range names {
+		fits := func(k string) bool { return k == name || strings.HasPrefix(k, name+"/") }
+		if !slices.ContainsFunc(known, fits) {
+			return usageError(fmt.Sprintf("unknown scenario %q%s", name, didYouMean(name, known)))
+		}
+	}
+	return nil
+}
+
+func scenarioNames() []string {
+	var names []string
+	for _, s := range bench.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // toFile writes a file whole or says why not.
@@ -123,12 +153,25 @@ func toFile(path string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
+// scenarioRow is a scenario as --json lists it.
+type scenarioRow struct {
+	Name  string `json:"name"`
+	About string `json:"about"`
+}
+
 func (a *app) benchList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the scenarios",
 		Args:  cobra.NoArgs,
 		RunE: work(func(context.Context, []string) error {
+			if a.json {
+				var rows []scenarioRow
+				for _, s := range bench.Scenarios() {
+					rows = append(rows, scenarioRow{s.Name, s.About})
+				}
+				return objects(a, rows)
+			}
 			w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 			for _, s := range bench.Scenarios() {
 				_, _ = fmt.Fprintf(w, "%s\t%s\n", s.Name, s.About) // Flush tells.

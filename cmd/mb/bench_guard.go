@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func (a *app) guard(path string, renew bool, benchmarks string, results []string
 	if err != nil {
 		return err
 	}
-	if err := limits.WriteHeld(a.stdout, held); err != nil {
+	if err := a.showHeld(limits, held); err != nil {
 		return err
 	}
 	if renew {
@@ -67,6 +68,30 @@ func (a *app) guard(path string, renew bool, benchmarks string, results []string
 		}
 	}
 	return nil
+}
+
+// heldRow is a figure and its limit as --json has them; ratio is null when it
+// was not measured.
+type heldRow struct {
+	Name     string   `json:"name"`
+	Ratio    *float64 `json:"ratio"`
+	Expected float64  `json:"expected,omitempty"`
+	Most     float64  `json:"atMost"`
+	Exceeded bool     `json:"exceeded"` // or not measured
+}
+
+func (a *app) showHeld(limits *bench.Limits, held []bench.Held) error {
+	if !a.json {
+		return limits.WriteHeld(a.stdout, held)
+	}
+	rows := make([]heldRow, len(held))
+	for i, h := range held {
+		rows[i] = heldRow{Name: h.Name, Expected: h.Limit, Most: h.Most, Exceeded: h.Exceeded}
+		if !math.IsNaN(h.Ratio) {
+			rows[i].Ratio = &held[i].Ratio
+		}
+	}
+	return objects(a, rows)
 }
 
 func readLimits(path string) (*bench.Limits, error) {

@@ -35,7 +35,7 @@ func (a *app) benchCompare() *cobra.Command {
 			if len(all) == 0 {
 				return errors.New("the two runs have no figure in common")
 			}
-			if err := bench.WriteComparison(a.stdout, all); err != nil {
+			if err := a.showComparison(all); err != nil {
 				return err
 			}
 			return a.worse(all, limit)
@@ -44,6 +44,38 @@ func (a *app) benchCompare() *cobra.Command {
 	cmd.Flags().Float64Var(&limit, "max-worse", 0,
 		"fail when a figure got worse by more than `PERCENT` (0: never)")
 	return cmd
+}
+
+// differenceRow is a difference as --json has it; old and new are medians.
+type differenceRow struct {
+	Scenario  string        `json:"scenario"`
+	Target    string        `json:"target"`
+	Transport string        `json:"transport"`
+	Payload   int           `json:"payload"` // bytes
+	Metric    string        `json:"metric"`
+	Unit      string        `json:"unit"`
+	Old       float64       `json:"old"`
+	New       float64       `json:"new"`
+	Change    float64       `json:"change"` // as a fraction of the old one
+	P         float64       `json:"p"`
+	Verdict   bench.Verdict `json:"verdict"`
+	Warnings  []string      `json:"warnings,omitempty"`
+}
+
+func (a *app) showComparison(all []bench.Difference) error {
+	if !a.json {
+		return bench.WriteComparison(a.stdout, all)
+	}
+	rows := make([]differenceRow, len(all))
+	for i, d := range all {
+		n := d.New
+		rows[i] = differenceRow{
+			Scenario: n.Scenario, Target: n.Target, Transport: n.Transport, Payload: n.Payload,
+			Metric: n.Metric, Unit: n.Unit, Old: d.Old.Median(), New: n.Median(),
+			Change: d.Delta, P: d.P, Verdict: d.Verdict, Warnings: d.Warnings,
+		}
+	}
+	return objects(a, rows)
 }
 
 func (a *app) worse(all []bench.Difference, limit float64) error {

@@ -64,7 +64,11 @@ func TestBenchUsage(t *testing.T) {
 	start(t, "", "bench", "start", "--procs", "0").wait(exitError).wantErr("GOMAXPROCS")
 	start(t, "", "bench", "start", "--targets", "nats", "--peers", t.TempDir()).
 		wait(exitError).wantErr("make bench-peers")
-	start(t, "", "bench", "nonsense").wait(exitError).wantErr("unknown scenario")
+	start(t, "", "bench", "nonsense").wait(exitUsage).wantErr("unknown scenario")
+	start(t, "", "bench", "compear", "a", "b").wait(exitUsage).wantErr("did you mean compare?")
+	start(t, "", "bench", "fan-uot/1").wait(exitUsage).wantErr("did you mean fan-out/1?")
+	start(t, "", "bench", "start", "--targets", "nast").wait(exitUsage).
+		wantErr("did you mean nats?")
 	i := start(t, "", "bench", "list")
 	i.wait(exitOK)
 	if n := strings.Count(i.stdout.String(), "\n"); n != len(bench.Scenarios()) {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"mbserver/client"
+	"mbserver/cmd/mb/terminal"
 )
 
 // Exit codes.
@@ -29,14 +30,10 @@ func (f *failure) Unwrap() error { return f.err }
 // errSaid ends a command with exit code 1 when it has told the errors itself.
 var errSaid = errors.New("")
 
-type usageError string
-
-func (e usageError) Error() string { return string(e) }
-
 // interrupted ends a job that has an end when a signal came before it.
 type interrupted string
 
-func (e interrupted) Error() string { return "interrupted after " + string(e) }
+func (e interrupted) Error() string { return "interrupted " + string(e) }
 
 // cut returns interrupted when a signal ended ctx before all of a job was
 // done. What has no end (all is 0) is ended by a signal in order.
@@ -44,7 +41,7 @@ func cut(ctx context.Context, done, all int, noun string) error {
 	if all == 0 || done >= all || ctx.Err() == nil {
 		return nil
 	}
-	return interrupted(fmt.Sprintf("%d of %s", done, plural(all, noun)))
+	return interrupted(fmt.Sprintf("after %s of %s", number(done), plural(all, noun)))
 }
 
 // outputError says that standard output could not be written. A connection's
@@ -61,9 +58,12 @@ func (e *outputError) readerLeft() bool {
 }
 
 // outlet is standard output. It remembers the first failed write, which not
-// every writer looks at. Any goroutine.
+// every writer looks at, and keeps what others wrote from acting on a terminal.
+// Any goroutine.
 type outlet struct {
-	w io.Writer
+	// Immutable.
+	w        io.Writer
+	terminal bool // what would act on it is made visible
 
 	// Guarded by mu.
 	mu  sync.Mutex
@@ -71,10 +71,15 @@ type outlet struct {
 }
 
 func (o *outlet) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	if err == nil {
-		return n, nil
+	shown := p
+	if o.terminal {
+		shown = terminal.AppendText(nil, p)
 	}
+	n, err := o.w.Write(shown)
+	if err == nil {
+		return len(p), nil
+	}
+	n = min(n, len(p))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err == nil {
@@ -112,6 +117,6 @@ func (a *app) exit(err error) int {
 		a.complain("%v", err)
 		return exitError
 	}
-	a.complain("%v (see mb --help)", err)
+	a.complain("%v (see %s --help)", err, a.command)
 	return exitUsage
 }

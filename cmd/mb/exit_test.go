@@ -75,7 +75,7 @@ func TestExitInterrupted(t *testing.T) {
 		want string
 		code int
 	}{
-		{[]string{"pub", "a", "x", "-n", "1000", "--rate", "50"}, "of 1000 messages", 130},
+		{[]string{"pub", "a", "x", "-n", "1000", "--rate", "50"}, "of 1,000 messages", 130},
 		{[]string{"pub", "a", "x", "-n", "999", "--rate", "50", "--ack"}, "of 999 messages", 130},
 		{[]string{"pub", "a", "--file", lines, "--rate", "50"}, " of " + lines, 130},
 		{[]string{"pub", "a", "-f", lines, "--rate", "50", "-n", "900"}, "of 900 messages", 130},
@@ -105,18 +105,20 @@ func TestExitInterruptedReaders(t *testing.T) {
 		{[]string{"reply", "a", "x", "-n", "3"}, "interrupted after 0 of 3 requests"},
 		{[]string{"log", "-n", "1"}, "interrupted after 0 of 1 line"},
 	} {
+		begun := func(i *invocation) {
+			eventually(t, "subscribed", func() bool {
+				said := i.stderr.String()
+				return strings.Contains(said, "listening for") ||
+					strings.Contains(said, "subscribed to") ||
+					strings.Contains(said, "answering")
+			})
+		}
 		i := start(t, "", tc.args...)
-		eventually(t, "subscribed", func() bool {
-			return len(b.Conns()) == 1 &&
-				(tc.args[0] == "log" || len(b.Conns()[0].Subscriptions()) == 1)
-		})
+		begun(i)
 		i.stop()
 		i.wait(exitInterrupted).wantErr("mb: " + tc.want)
 		endless := start(t, "", tc.args[:len(tc.args)-2]...)
-		eventually(t, "subscribed", func() bool {
-			return len(b.Conns()) == 1 &&
-				(tc.args[0] == "log" || len(b.Conns()[0].Subscriptions()) == 1)
-		})
+		begun(endless)
 		endless.stop()
 		endless.wait(exitOK)
 	}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -16,65 +15,69 @@ import (
 
 func (a *app) log() *cobra.Command {
 	var filter client.LogFilter
-	var count int
+	end := &ending{noun: "line"}
 	cmd := &cobra.Command{
 		Use:   "log",
 		Short: "Follow the broker's log",
 		Example: "  mb log --level info,warn,error\n" +
 			"  mb log --level debug --regex 'subscri'",
 		Args: cobra.NoArgs,
-		RunE: work(func(ctx context.Context, _ []string) error {
-			if count < 0 {
-				return usageError("--count must not be negative")
-			}
-			for _, level := range filter.Levels {
-				if !slices.Contains([]string{"debug", "info", "warn", "error"}, level) {
-					return usageError(fmt.Sprintf("--level %q: debug, info, warn or error", level))
-				}
-			}
-			return a.followLog(ctx, filter, count)
-		}),
 	}
-	cmd.Flags().StringSliceVar(&filter.Levels, "level", []string{"error"},
-		"`LEVELS` to show: debug, info, warn, error; separated by commas")
-	cmd.Flags().StringVar(&filter.Regex, "regex", "", "only lines that match this `RE2` expression")
-	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after `N` lines")
+	filter.Levels = []string{"error"}
+	wordsFlag(cmd, &filter.Levels, "level",
+		"`LEVELS` to show: debug, info, warn, error; separated by commas",
+		"debug", "info", "warn", "error")
+	cmd.Flags().StringVar(&filter.Regex, "regex", "",
+		"only lines whose message matches this `RE2` expression")
+	end.register(cmd.Flags())
+	cmd.RunE = work(func(ctx context.Context, _ []string) error {
+		if err := end.check(); err != nil {
+			return err
+		}
+		listening := strings.Join(filter.Levels, ", ")
+		if !cmd.Flags().Changed("level") {
+			listening = "errors only; --level info,warn,error shows more"
+		}
+		return a.followLog(ctx, filter, end, listening)
+	})
 	return cmd
 }
 
-func (a *app) followLog(ctx context.Context, filter client.LogFilter, count int) error {
+func (a *app) followLog(
+	ctx context.Context, filter client.LogFilter, end *ending, listening string,
+) error {
 	c, err := a.dial(ctx, a.follow()...)
 	if err != nil {
-		return err
+		return end.unbegun(err)
 	}
 	defer func() { _ = c.Close() }() // It never fails.
 	out := newOutput(a.stdout)
-	enough := make(chan struct{})
-	var shown atomic.Int64 // written by the dispatch goroutine
+	end.begin()
 	asked, cancel := a.ask(ctx)
 	defer cancel()
 	_, err = c.SubscribeLog(asked, filter, func(m client.Message) {
-		if count > 0 && shown.Load() >= int64(count) {
+		if end.over() {
 			return
 		}
+		end.next()
 		out.add(func(dst []byte) []byte {
 			if a.json {
 				return append(append(dst, m.Payload...), '\n')
 			}
 			return append(append(dst, logLine(m.Payload)...), '\n')
 		})
-		if shown.Add(1) == int64(count) {
-			close(enough)
-		}
+		end.printed()
 	})
 	if err != nil {
 		_ = out.close() // The subscription's error is the one to tell.
 		return err
 	}
-	if err := a.stay(ctx, c, out, enough); err != nil {
+	a.notice("listening for %s", listening)
+	end.listen()
+	if err := a.stay(ctx, c, out, end.reached); err != nil {
 		return err
 	}
-	return cut(ctx, int(shown.Load()), count, "line")
+	return end.result(ctx)
 }
 
 // logLine is a line of the log for people: time, level, module, message, and

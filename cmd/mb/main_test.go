@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of the tests.
-const patience = 20 * time.Second
+const patience = 5 * time.Second
 
 // buffer is an output that another goroutine may look at.
 type buffer struct {
@@ -161,10 +161,11 @@ func TestUsage(t *testing.T) {
 	newBroker(t, clienttest.Options{})
 	for _, args := range [][]string{
 		{"nonsense"}, {"--nonsense"},
-		{"pub"}, {"pub", "a", "b", "c"}, {"pub", "a", "b", "--file", "x"}, {"pub", "--tsv", "a"},
+		{"pub"}, {"pub", "a", "b", "--file", "x"}, {"pub", "--tsv", "a"},
 		{"pub", "a{b"}, {"pub", "a}b"}, {"pub", "a.{}"}, {"pub", "a.{b:x,y}"},
 		{"pub", "a.{b:x<2,y<1,z}"}, {"pub", "a", "b", "--count", "-1"},
-		{"pub", "a", "b", "--rate", "x"},
+		{"pub", "a", "b", "--rate", "x"}, {"pub", "not a topic"}, {"pub", "a", "b", "c"},
+		{"pub", "a", "--version-of-message", "1"}, {"request", "a..b", "x"},
 		{"sub"}, {"sub", "a", "--overflow", "explode"}, {"sub", "a", "--count", "-1"},
 		{"request"}, {"request", "a", "--parallel", "0"},
 		{"reply", "a"}, {"reply", "a", "b", "--echo"}, {"reply"},
@@ -184,7 +185,8 @@ func TestUsage(t *testing.T) {
 func TestHelpAndCompletion(t *testing.T) {
 	newBroker(t, clienttest.Options{})
 	for _, args := range [][]string{
-		{"--help"}, {"pub", "--help"}, {"completion", "bash"}, {"--version"}, nil,
+		{"--help"}, {"pub", "--help"}, {"completion", "bash"}, {"--version"}, nil, {"help"},
+		{"help", "context", "add"}, {"completion"},
 	} {
 		if i := start(t, "", args...).wait(exitOK); i.stdout.String() == "" {
 			t.Errorf("%v prints nothing", args)

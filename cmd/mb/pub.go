@@ -38,12 +38,13 @@ type publication struct {
 func (a *app) pub() *cobra.Command {
 	s := &source{app: a}
 	p := &publication{app: a}
-	var version string
 	cmd := &cobra.Command{
-		Use:   "pub TOPIC [PAYLOAD]",
-		Short: "Publish messages",
+		Use:     "pub TOPIC [PAYLOAD]",
+		Aliases: []string{"publish"},
+		Short:   "Publish messages",
 		Long: "Publish one PAYLOAD, or every line of the input (standard input or --file) as one " +
-			"message; empty lines are skipped.\n\n" +
+			"message; empty lines are skipped,\n" +
+			"and so are lines that cannot be sent: they are told, and the exit code is 1.\n\n" +
 			"TOPIC may hold fields of JSON payloads: {origin} is the text of the field in lower " +
 			"case, {a.b} a field of an object, and\n" +
 			"{delay:early<0,ontime<15,late} the name whose bound is the first one above the " +
@@ -52,33 +53,31 @@ func (a *app) pub() *cobra.Command {
 			"subscriber are counted on standard error;\n" +
 			"they are an error only with --fail-no-route.",
 		Example: "  mb pub news.weather sunny\n" +
-			"  mb pub 'flights.{origin}.{destination}.{delay:early<0,ontime<15,late}' " +
-			"--file flights.ndjson --rate 2000\n" +
+			"  mb pub 'flights.{origin}.{delay:early<0,ontime<15,late}' --file flights.ndjson " +
+			"--rate 2000\n" +
 			`  printf 'a.b\thello\n' | mb pub --tsv --ack`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: work(func(ctx context.Context, args []string) error {
 			if err := s.arguments(args); err != nil {
 				return err
 			}
-			return p.run(ctx, s, version)
+			return p.run(ctx, s)
 		}),
 	}
 	f := cmd.Flags()
 	s.register(f, "lines")
-	f.BoolVar(&p.ack, "ack", false,
-		"ask the broker to acknowledge every message, and say how many subscribers got it")
+	f.BoolVar(&p.ack, "ack", false, "ask the broker to acknowledge every message, and count the "+
+		"deliveries; what a subscriber with drop-oldest or conflation loses later is among them")
 	f.BoolVar(&p.failNoRoute, "fail-no-route", false,
 		"exit with 1 when a message had no subscriber")
-	f.StringVar(&version, "version-of-message", client.DefaultVersion,
-		"`VERSION` of the messages, MAJOR.MINOR.PATCH")
 	return cmd
 }
 
-func (p *publication) run(ctx context.Context, s *source, version string) error {
+func (p *publication) run(ctx context.Context, s *source) error {
 	flow := func(f client.Flow) {
 		p.app.notice("the broker has %s this publisher (topic %s)", f.State, f.Topic)
 	}
-	c, err := p.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(version),
+	c, err := p.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(s.version),
 		client.OnError(p.refused), client.OnFlow(flow))
 	if err != nil {
 		return err
@@ -107,7 +106,7 @@ func (p *publication) run(ctx context.Context, s *source, version string) error 
 	if _, early := errors.AsType[interrupted](err); err == nil || early && settled != nil {
 		err = settled
 	}
-	return p.report(err, time.Since(start), p.published > 1 || !s.given)
+	return p.report(err, time.Since(start), s.skipped, p.published > 1 || !s.given)
 }
 
 func (p *publication) publish(ctx context.Context, topic string, payload []byte) error {
@@ -162,24 +161,20 @@ func (p *publication) refused(e *client.Error) {
 	}
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // report says what became of the messages; err is what ended the work early.
-func (p *publication) report(err error, took time.Duration, summary bool) error {
+func (p *publication) report(err error, took time.Duration, skipped int, summary bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Of those that a message was routed to, some may have had no room for it.
+	delivered := p.subscribers - p.dropped
 	if p.app.json {
 		result := map[string]any{
 			"published": p.published, "noRoute": p.noRoute, "failed": p.failed,
-			"seconds": took.Seconds(),
+			"skipped": skipped, "seconds": took.Seconds(),
 		}
 		if p.ack {
 			result["subscribers"], result["dropped"] = p.subscribers, p.dropped
+			result["deliveries"] = delivered
 		}
 		line, _ := json.Marshal(result) // Numbers only.
 		if _, werr := p.app.stdout.Write(append(line, '\n')); err == nil {
@@ -189,21 +184,21 @@ func (p *publication) report(err error, took time.Duration, summary bool) error 
 		text := fmt.Sprintf("published %s in %v",
 			plural(p.published, "message"), took.Round(time.Millisecond))
 		if p.ack {
-			text += fmt.Sprintf(", deliveries: %d", p.subscribers)
+			text += ", deliveries: " + number(delivered)
 		}
 		if p.dropped > 0 {
-			text += fmt.Sprintf(", %d dropped for slow subscribers", p.dropped)
+			text += fmt.Sprintf(", %s more lost: the subscribers are too slow", number(p.dropped))
 		}
 		p.app.notice("%s", text)
 	}
 	if p.noRoute > 0 && (p.failNoRoute || !p.app.quiet) {
-		p.app.complain("NO_ROUTE_FOUND: %d of %d messages had no subscriber",
-			p.noRoute, p.published)
+		p.app.complain("NO_ROUTE_FOUND: %s of %s had no subscriber",
+			number(p.noRoute), plural(p.published, "message"))
 	}
 	var refused error
 	if p.failed > 0 {
-		refused = fmt.Errorf("%d of %d messages were refused, the first with %w",
-			p.failed, p.published, p.firstFailed)
+		refused = fmt.Errorf("refused: %s of %s, the first with %w",
+			number(p.failed), plural(p.published, "message"), p.firstFailed)
 	}
 	switch {
 	case err != nil:

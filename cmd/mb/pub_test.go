@@ -64,6 +64,12 @@ func TestPub(t *testing.T) {
 			[]string{`f.true 1.0.0 {"o":true}`}},
 		{"whole", "one\ntwo\n", []string{"a", "--whole"}, []string{"a 1.0.0 one", "two", ""}},
 		{"nothing", "", []string{"a"}, []string{""}},
+		{"byte order mark", "\ufeffone\r\n\ufefftwo\r\n", []string{"a"},
+			[]string{"a 1.0.0 one", "a 1.0.0 \ufefftwo"}},
+		{"only a mark", "\ufeff\r\n\r\nx", []string{"a"}, []string{"a 1.0.0 x"}},
+		{"mark and tsv", "\ufeffb\tone\r\n", []string{"--tsv"}, []string{"b 1.0.0 one"}},
+		{"mark and whole", "\ufeffone\r\n", []string{"a", "--whole"},
+			[]string{"a 1.0.0 \ufeffone\r", ""}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, got := recorder(t, nil)
@@ -105,13 +111,63 @@ func TestPubBadInput(t *testing.T) {
 		{`{"o":7}`, []string{"f.{o}"}, `"f.7" is not a topic`},
 		{`{"o":"x"}`, []string{"f.{o:a<1,b}"}, "is not a number"},
 		{"no tab here", []string{"--tsv"}, "line 1: no tab"},
-		{"x", []string{"not a topic"}, "MALFORMED_MESSAGE"},
-		{"x", []string{"a", "--version-of-message", "1"}, "not MAJOR.MINOR.PATCH"},
 		{"", []string{"a", "--file", "/does/not/exist"}, "no such file"},
 	} {
 		newBroker(t, clienttest.Options{})
 		start(t, tc.stdin, append([]string{"pub"}, tc.args...)...).wait(exitError).wantErr(tc.want)
 	}
+}
+
+// A bad line is told and skipped; what comes behind it is sent, unless asked.
+func TestBadLines(t *testing.T) {
+	const stdin = "{\"o\":\"x\"}\nnot json\n{\"o\":7}\n{\"o\":\"y\"}\n"
+	for _, tc := range []struct {
+		args []string
+		want []string
+		errs []string
+	}{
+		{[]string{"pub", "f.{o}"}, []string{`f.x 1.0.0 {"o":"x"}`, `f.y 1.0.0 {"o":"y"}`},
+			[]string{"line 2: not a JSON", `line 3: `, "published 2", "2 of 4 lines could not"}},
+		{[]string{"pub", "f.{o}", "--ack"},
+			[]string{`f.x 1.0.0 {"o":"x"}`, `f.y 1.0.0 {"o":"y"}`},
+			[]string{"line 2: not a JSON", "2 of 4 lines could not be sent"}},
+		{[]string{"pub", "f.{o}", "--fail-fast"}, []string{`f.x 1.0.0 {"o":"x"}`},
+			[]string{"line 2: not a JSON", "published 1"}},
+		{[]string{"pub", "f.{o}", "--json"},
+			[]string{`f.x 1.0.0 {"o":"x"}`, `f.y 1.0.0 {"o":"y"}`},
+			[]string{`{"error":{"message":"line 2: not`, "2 of 4 lines could not be sent"}},
+	} {
+		_, got := recorder(t, func(c *clienttest.Conn, h *codec.Header) {
+			if len(h.RequestID) > 0 {
+				c.Send(fmt.Sprintf("response:%s:1.0.0:%s", h.Topic, h.RequestID),
+					[]byte(`{"status":"success","subscribers":1}`))
+			}
+		})
+		i := start(t, stdin, tc.args...).wait(exitError).wantErr(tc.errs...)
+		wantLines(t, got(), append(tc.want, "")[:len(tc.want)]...)
+		if strings.Contains(i.stdout.String(), "skipped") &&
+			!strings.Contains(i.stdout.String(), `"skipped":2`) {
+			t.Errorf("%s", i.stdout.String())
+		}
+	}
+	b := newBroker(t, clienttest.Options{})
+	echo := start(t, "", "reply", "f.+", "--echo")
+	subscribed(t, b, "request f.+")
+	start(t, stdin, "request", "f.{o}").wait(exitError).
+		wantOut("{\"o\":\"x\"}\n{\"o\":\"y\"}\n").wantErr("line 2: not a", "request 3: MALFORMED")
+	start(t, stdin, "request", "f.{o}", "--fail-fast").wait(exitError).
+		wantOut("{\"o\":\"x\"}\n").wantErr("line 2: not a")
+	start(t, "1\n2\n3\n", "request", "nobody", "--fail-fast").wait(exitError)
+	many := start(t, strings.Repeat("x\n", 5000), "pub", "--tsv").wait(exitError).
+		wantErr("line 10: no tab", "further bad lines", "5,000 of 5,000 lines could not be sent")
+	if n := strings.Count(many.stderr.String(), "no tab"); n != faultsShown {
+		t.Errorf("%d bad lines were told", n)
+	}
+	for _, mark := range []string{"\xff\xfea\x00\n\x00", "\xfe\xff\x00a\x00\n"} {
+		start(t, mark, "pub", "a").wait(exitError).wantErr("UTF-16")
+	}
+	echo.stop()
+	echo.wait(exitOK)
 }
 
 func TestPubNoRoute(t *testing.T) {
@@ -147,7 +203,7 @@ func TestPubAck(t *testing.T) {
 	subscribed(t, b, "publish a")
 	lines := strings.Repeat("x\n", 5000) // more than may wait for acknowledgement
 	start(t, lines, "pub", "a", "--ack").wait(exitOK).
-		wantErr("published 5000 messages", "deliveries: 5000")
+		wantErr("published 5,000 messages", "deliveries: 5,000")
 	if got := len(sub.wait(exitOK).stdout.lines()); got != 5000 {
 		t.Errorf("%d lines", got)
 	}
@@ -197,7 +253,7 @@ func TestPubManyLines(t *testing.T) {
 	file := writeFile(t, "lines.ndjson", text.String())
 	begin := time.Now()
 	start(t, "", "pub", "f.{origin}", "--file", file).wait(exitOK).
-		wantErr("published 20000 messages")
+		wantErr("published 20,000 messages")
 	if n := b.Received(codec.Publish); n != count {
 		t.Errorf("%d publishes at the broker when mb ended", n)
 	}

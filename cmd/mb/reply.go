@@ -80,7 +80,7 @@ func (r *replier) run(ctx context.Context, args []string) error {
 	}
 	c, err := r.app.dial(ctx, r.app.follow()...)
 	if err != nil {
-		return err
+		return unbegun(err, r.count)
 	}
 	defer func() { _ = c.Close() }() // It never fails.
 	r.enough = make(chan struct{})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -19,7 +18,9 @@ import (
 type requester struct {
 	app      *app
 	parallel int
-	failed   int // printer goroutine only, then read after it
+	failFast bool
+	failed   int           // printer goroutine only, then read after it
+	enough   chan struct{} // closed at the first error with failFast
 }
 
 // exchange is one request and, once done is closed, its answer.
@@ -33,19 +34,19 @@ type exchange struct {
 }
 
 func (a *app) request() *cobra.Command {
-	s := &source{app: a}
+	s := &source{app: a, prints: true}
 	r := &requester{app: a}
-	var version string
 	cmd := &cobra.Command{
-		Use:   "request TOPIC [PAYLOAD]",
-		Short: "Send requests and print the answers",
+		Use:     "request TOPIC [PAYLOAD]",
+		Aliases: []string{"req"},
+		Short:   "Send requests and print the answers",
 		Long: "Send one request with PAYLOAD, or one for every line of the input, and print the " +
 			"answers in the order of the requests.\n" +
 			"An input without a line makes one request with an empty payload. TOPIC may hold " +
 			"fields of JSON payloads as in mb pub.\n\n" +
-			"An error answer is printed on standard error and the work goes on; the exit code is " +
-			"then 1. Each answer is waited for\n" +
-			"--timeout; the broker gets it as the deadline.",
+			"An error answer is printed on standard error and the work goes on (--fail-fast ends " +
+			"it); the exit code is then 1. Each\n" +
+			"answer is waited for --timeout; the broker gets it as the deadline.",
 		Example: "  mb request time.now ''\n  mb request users.get --parallel 16 < ids.txt",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: work(func(ctx context.Context, args []string) error {
@@ -55,24 +56,26 @@ func (a *app) request() *cobra.Command {
 			if r.parallel < 1 {
 				return usageError("--parallel must be at least 1")
 			}
-			return r.run(ctx, s, version)
+			r.failFast = s.failFast
+			return r.run(ctx, s)
 		}),
 	}
 	f := cmd.Flags()
 	s.register(f, "lines")
+	f.Lookup("fail-fast").Usage = "end at the first line that cannot be sent, and at the first " +
+		"error answer"
 	f.IntVar(&r.parallel, "parallel", 1, "requests in flight at the same time")
-	f.StringVar(&version, "version-of-message", client.DefaultVersion,
-		"`VERSION` of the messages, MAJOR.MINOR.PATCH")
 	return cmd
 }
 
-func (r *requester) run(ctx context.Context, s *source, version string) error {
-	c, err := r.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(version))
+func (r *requester) run(ctx context.Context, s *source) error {
+	c, err := r.app.dial(ctx, client.WithoutReconnect(), client.WithMessageVersion(s.version))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }() // It never fails.
 	out := newOutput(r.app.stdout)
+	r.enough = make(chan struct{})
 	// A slot for each request in flight, taken before and given back after printing.
 	inFlight := make(chan *exchange, r.parallel)
 	slots := make(chan struct{}, r.parallel)
@@ -93,6 +96,11 @@ func (r *requester) run(ctx context.Context, s *source, version string) error {
 		case <-c.Closing():
 			return c.Err()
 		}
+		select {
+		case <-r.enough:
+			return errSaid // print did
+		default:
+		}
 		sent++
 		x := &exchange{number: number, topic: topic, done: make(chan struct{})}
 		inFlight <- x
@@ -100,8 +108,8 @@ func (r *requester) run(ctx context.Context, s *source, version string) error {
 		return nil
 	}
 	err = s.each(ctx, send)
-	if err == nil && sent == 0 && ctx.Err() == nil && !s.tsv && s.topic.fixed() {
-		err = send(1, s.topic.text, nil)
+	if err == nil && sent == 0 && ctx.Err() == nil && !s.tsv && s.topic.Fixed() {
+		err = send(1, s.topic.String(), nil)
 	}
 	close(inFlight)
 	printing.Wait()
@@ -125,7 +133,9 @@ func (r *requester) exchange(ctx context.Context, c *client.Client, x *exchange,
 
 func (r *requester) print(out *output, x *exchange) {
 	if x.err != nil {
-		r.failed++
+		if r.failed++; r.failed == 1 && r.failFast {
+			close(r.enough)
+		}
 		if x.number > 1 {
 			r.app.complain("request %d: %v", x.number, x.err)
 		} else {
@@ -148,14 +158,8 @@ func appendExchange(dst []byte, x *exchange) []byte {
 	if x.err == nil {
 		dst = appendPayload(dst, x.answer)
 	} else {
-		said := map[string]any{"message": x.err.Error()}
-		var e *client.Error
-		if errors.As(x.err, &e) {
-			said = map[string]any{"code": e.Code, "message": e.Message}
-			if e.Details != nil {
-				said["details"] = e.Details
-			}
-		}
+		said := saidError{Message: x.err.Error()}
+		said.detail(x.err)
 		object, err := json.Marshal(said)
 		if err != nil {
 			object = fmt.Appendf(nil, "%q", x.err.Error())

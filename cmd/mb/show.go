@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"mbserver/client"
+	"mbserver/cmd/mb/terminal"
 )
 
 // system asks the broker once and decodes the answer.
@@ -109,12 +113,12 @@ func cell(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || !strconv.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
+	return terminal.Line(s)
+}
+
+// topicRow is a pattern as --json lists it.
+type topicRow struct {
+	Topic string `json:"topic"`
 }
 
 func (a *app) topics() *cobra.Command {
@@ -128,7 +132,11 @@ func (a *app) topics() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return objects(a, answer.Topics)
+				rows := make([]topicRow, len(answer.Topics))
+				for i, pattern := range answer.Topics {
+					rows[i].Topic = pattern
+				}
+				return objects(a, rows)
 			}
 			if len(answer.Topics) == 0 {
 				return nil
@@ -155,12 +163,31 @@ func (a *app) metrics() *cobra.Command {
 			if err := a.system(ctx, "system.metrics", payload, &answer); err != nil {
 				return err
 			}
+			if id != "" && len(answer.Metrics) == 0 {
+				return fmt.Errorf("no service has the ID %s; mb services lists them", id)
+			}
+			if id == "" && filter == "" && !a.json {
+				a.dropServices(answer.Metrics)
+			}
 			return a.showMetrics(answer.Metrics, filter)
 		}),
 	}
 	cmd.Flags().StringVar(&filter, "filter", "", "only metrics with `TEXT` in their names")
 	cmd.Flags().StringVar(&id, "service", "", "only metrics of the service with this `ID`")
 	return cmd
+}
+
+// dropServices leaves out the metrics of single services, and says so: there may
+// be thousands.
+func (a *app) dropServices(all map[string]json.Number) {
+	before := len(all)
+	maps.DeleteFunc(all, func(name string, _ json.Number) bool {
+		return strings.HasPrefix(name, "registry.service.{")
+	})
+	if n := before - len(all); n > 0 {
+		a.notice("%s of single services not shown; --service ID or --filter registry.service does",
+			plural(n, "metric"))
+	}
 }
 
 func (a *app) showMetrics(all map[string]json.Number, filter string) error {
@@ -170,16 +197,48 @@ func (a *app) showMetrics(all map[string]json.Number, filter string) error {
 	}
 	var shown []metric
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if strings.Contains(name, filter) {
+		if strings.Contains(strings.ToLower(name), strings.ToLower(filter)) {
 			shown = append(shown, metric{name, all[name]})
 		}
+	}
+	if len(shown) == 0 && filter != "" {
+		return fmt.Errorf("no metric has %q in its name; mb metrics lists them", filter)
 	}
 	if a.json {
 		return objects(a, shown)
 	}
 	return a.table("METRIC\tVALUE", func(w io.Writer) {
 		for _, m := range shown {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", cell(m.Name), m.Value) // A buffer takes everything.
+			// A buffer takes everything.
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", cell(m.Name), metricText(m.Name, m.Value))
 		}
 	})
+}
+
+// metricText is a metric's value for people, in the unit that its name tells
+// (protocol §8).
+func metricText(name string, value json.Number) string {
+	v, err := value.Float64()
+	if err != nil {
+		return cell(value.String())
+	}
+	switch {
+	case strings.HasSuffix(name, ".percent"):
+		return strconv.FormatFloat(100*v, 'f', 1, 64) + " %"
+	case strings.HasSuffix(name, ".bytes"), strings.Contains(name, ".size."):
+		return humanize.IBytes(uint64(max(v, 0)))
+	case strings.HasSuffix(name, ".uptime"):
+		return (time.Duration(v) * time.Second).String()
+	case strings.Contains(name, ".rate"):
+		return figure(v) + "/s"
+	}
+	return figure(v)
+}
+
+// figure is v for people, with one decimal when it is not whole.
+func figure(v float64) string {
+	if v == math.Trunc(v) {
+		return humanize.Commaf(v)
+	}
+	return humanize.Commaf(math.Round(v*10) / 10)
 }

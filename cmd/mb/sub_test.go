@@ -31,18 +31,62 @@ func TestSubPayloadOnly(t *testing.T) {
 	i.wait(exitOK).wantOut("x\n")
 }
 
+func TestSubFormat(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	const format = "{number} {topic.2}: {payload.x}, {bytes}"
+	i := start(t, "", "sub", "a.+", "-n", "2", "--format", format)
+	subscribed(t, b, "publish a.+")
+	start(t, "", "pub", "a.b", `{"x":1}`, "-n", "2").wait(exitOK)
+	i.wait(exitOK).wantOut("1 b: 1, 7\n2 b: 1, 7\n").wantErr("mb: subscribed to a.+")
+}
+
+// Silence ends a command that waits: in order, or short of what was wanted.
+func TestWait(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	for _, tc := range []struct {
+		args []string
+		come func()
+	}{
+		{[]string{"sub", "a"}, func() { start(t, "", "pub", "a", "x").wait(exitOK) }},
+		{[]string{"log"}, func() { b.Log("error", "x") }},
+	} {
+		for count, want := range map[string]int{"0": exitOK, "1": exitOK, "2": exitError} {
+			i := start(t, "", append(tc.args, "--wait", "50ms", "-n", count)...)
+			eventually(t, "listening", func() bool {
+				return strings.Contains(i.stderr.String(), "mb: subscribed to a") ||
+					strings.Contains(i.stderr.String(), "mb: listening for errors only; --level")
+			})
+			tc.come()
+			i.wait(want)
+			if got := len(i.stdout.lines()); got != 1 {
+				t.Errorf("%v: %d lines", tc.args, got)
+			}
+			if want == exitError {
+				i.wantErr("for 50ms: 1 of 2 ")
+			}
+		}
+		quick := start(t, "", append(tc.args, "--wait", "1ms")...).wait(exitOK)
+		quick.wantOut("")
+	}
+}
+
 func TestSubJSON(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	i := start(t, "", "sub", "a", "--json")
 	subscribed(t, b, "publish a")
-	for _, payload := range []string{"text \"and\nmore", `{"k":[1, 2]}`, "\xff\x00", ""} {
+	for _, payload := range []string{
+		"text \"and\nmore", `{"k":[1, 2]}`, "\xff\x00", "", "{\"\xff\":1}",
+	} {
 		start(t, "", "pub", "a", payload, "--version-of-message", "1.2.3").wait(exitOK)
 	}
-	eventually(t, "four lines", func() bool { return strings.Count(i.stdout.String(), "\n") == 4 })
+	eventually(t, "five lines", func() bool {
+		return strings.Count(i.stdout.String(), "\n") == 5
+	})
 	i.stop()
 	i.wait(exitOK)
 	for n, want := range []struct{ payload, encoding string }{
 		{`"text \"and\nmore"`, ""}, {`{"k":[1,2]}`, ""}, {`"/wA="`, "base64"}, {`""`, ""},
+		{`"eyL/IjoxfQ=="`, "base64"},
 	} {
 		var m struct {
 			Topic, Version, ID, Encoding string
@@ -93,7 +137,7 @@ func TestSubGapAndReconnect(t *testing.T) {
 	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7,"conflated":3,`+
 		`"since":"2026-01-02T03:04:05.678Z","until":"2026-01-02T03:04:06.000Z"}`))
 	eventually(t, "gap notice", func() bool {
-		return strings.Contains(i.stderr.String(), "gap: 7 messages were dropped, 3 replaced")
+		return strings.Contains(i.stderr.String(), "gap: 7 messages dropped, 3 replaced")
 	})
 	conn.Cut()
 	eventually(t, "reconnected", func() bool {
@@ -110,7 +154,9 @@ func TestSubGapAndReconnect(t *testing.T) {
 func TestSubSignalWhileDisconnected(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	i := start(t, "", "sub", "a")
-	subscribed(t, b, "publish a")
+	eventually(t, "subscribed", func() bool {
+		return i.stderr.String() == "mb: subscribed to a\n"
+	})
 	b.StopListening()
 	b.Disconnect()
 	eventually(t, "disconnected", func() bool {
@@ -130,8 +176,9 @@ func TestSubClosedPipe(t *testing.T) {
 	defer func() { _ = w.Close() }()
 	var stderr buffer
 	code := make(chan int, 1)
+	args := []string{"sub", "a", "--quiet"}
 	go func() {
-		code <- run(context.Background(), []string{"sub", "a"}, strings.NewReader(""), w, &stderr)
+		code <- run(context.Background(), args, strings.NewReader(""), w, &stderr)
 	}()
 	subscribed(t, b, "publish a")
 	start(t, "", "pub", "a", "first").wait(exitOK)

@@ -1,4 +1,6 @@
-package main
+// Package template has the two little languages of mb: topics made from fields of payloads, and
+// lines made of messages.
+package template
 
 import (
 	"bytes"
@@ -9,14 +11,14 @@ import (
 	"strings"
 )
 
-// template is a topic in which {field} stands for a field of the message's
-// JSON payload.
+// Topic is a topic in which {field} stands for a field of the message's
+// JSON payload. Immutable.
 //
 //	{origin}                              the field's text, in lower case
 //	{a.b}                                 field b of the object in field a
 //	{delay:early<0,ontime<15,late}        a name by the field's number: the first
 //	                                      whose bound is greater, the last otherwise
-type template struct {
+type Topic struct {
 	text  string
 	parts []part
 }
@@ -32,13 +34,14 @@ type bucket struct {
 	below float64 // +Inf in the last one
 }
 
-func parseTemplate(text string) (*template, error) {
-	t := &template{text: text}
+// ParseTopic reads a topic with fields. What fields become is not checked here.
+func ParseTopic(text string) (*Topic, error) {
+	t := &Topic{text: text}
 	rest := text
 	for rest != "" {
 		literal, after, found := strings.Cut(rest, "{")
 		if strings.Contains(literal, "}") {
-			return nil, usageError(fmt.Sprintf("topic %q: } without {", text))
+			return nil, fmt.Errorf("topic %q: } without {", text)
 		}
 		if literal != "" {
 			t.parts = append(t.parts, part{literal: literal})
@@ -48,11 +51,11 @@ func parseTemplate(text string) (*template, error) {
 		}
 		inside, next, closed := strings.Cut(after, "}")
 		if !closed {
-			return nil, usageError(fmt.Sprintf("topic %q: { without }", text))
+			return nil, fmt.Errorf("topic %q: { without }", text)
 		}
 		p, err := parsePart(inside)
 		if err != nil {
-			return nil, usageError(fmt.Sprintf("topic %q: %v", text, err))
+			return nil, fmt.Errorf("topic %q: %w", text, err)
 		}
 		t.parts = append(t.parts, p)
 		rest = next
@@ -91,8 +94,11 @@ func parsePart(inside string) (part, error) {
 	return p, nil
 }
 
-// fixed reports whether the topic has no fields.
-func (t *template) fixed() bool {
+// String returns the topic as it was given.
+func (t *Topic) String() string { return t.text }
+
+// Fixed reports whether the topic has no fields.
+func (t *Topic) Fixed() bool {
 	for _, p := range t.parts {
 		if p.path != nil {
 			return false
@@ -101,9 +107,9 @@ func (t *template) fixed() bool {
 	return true
 }
 
-// topic fills in the fields of payload, a JSON object unless t is fixed.
-func (t *template) topic(payload []byte) (string, error) {
-	if t.fixed() {
+// Of fills in the fields of payload, a JSON object unless t is fixed.
+func (t *Topic) Of(payload []byte) (string, error) {
+	if t.Fixed() {
 		return t.text, nil
 	}
 	d := json.NewDecoder(bytes.NewReader(payload))
@@ -129,15 +135,9 @@ func (t *template) topic(payload []byte) (string, error) {
 
 func (p *part) fill(object map[string]any) (string, error) {
 	name := strings.Join(p.path, ".")
-	var value any = object
-	for _, key := range p.path {
-		inner, ok := value.(map[string]any)
-		if ok {
-			value, ok = inner[key]
-		}
-		if !ok {
-			return "", fmt.Errorf("no field %q", name)
-		}
+	value, ok := field(object, p.path)
+	if !ok {
+		return "", fmt.Errorf("no field %q", name)
 	}
 	if p.buckets != nil {
 		return p.bucket(name, value)
@@ -159,6 +159,20 @@ func (p *part) fill(object map[string]any) (string, error) {
 			name, text)
 	}
 	return text, nil
+}
+
+// field goes down the path from value.
+func field(value any, path []string) (any, bool) {
+	for _, key := range path {
+		object, ok := value.(map[string]any)
+		if ok {
+			value, ok = object[key]
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return value, true
 }
 
 func (p *part) bucket(name string, value any) (string, error) {
