@@ -57,7 +57,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	return a.exit(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	if cmd.Name() == checkName {
+		err = a.checked(err)
+	}
+	return a.exit(err)
 }
 
 func (a *app) root() *cobra.Command {
@@ -71,7 +75,8 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Long: "Talk to an MB message broker.\n\n" +
 			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line, 130 " +
-			"interrupted before a job with an\nend (a --count, a --file) was done.",
+			"interrupted before a job with an\nend (a --count, a --file) was done. mb ping " +
+			"and mb check have their own.",
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer),
@@ -86,6 +91,7 @@ func (a *app) root() *cobra.Command {
 		"longest `WAIT` for the connection and for one answer")
 	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
 		a.services(), a.topics(), a.metrics(), a.log(), a.bench())
+	root.AddCommand(a.top(), a.ping(), a.info(), a.connections(), a.subscriptions(), a.check())
 	return root
 }
 
