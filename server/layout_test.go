@@ -44,11 +44,15 @@ var arrows = map[string]string{
 	"bench/overload":    "bench/proc",
 	"bench/soak":        "bench/proc",
 	"cmd/mb-server":     "server server/config server/logging",
-	"cmd/mb": "bench bench/raw client cmd/mb/contexts cmd/mb/template cmd/mb/terminal " +
-		"codec",
+	"cmd/mb": "bench bench/raw client cmd/mb/contexts cmd/mb/human cmd/mb/load " +
+		"cmd/mb/observe cmd/mb/template cmd/mb/terminal cmd/mb/top codec topic",
 	"cmd/mb/contexts": "",
 	"cmd/mb/template": "",
 	"cmd/mb/terminal": "",
+	"cmd/mb/human":    "",
+	"cmd/mb/observe":  "client cmd/mb/human",
+	"cmd/mb/top":      "cmd/mb/human cmd/mb/observe",
+	"cmd/mb/load":     "client",
 }
 
 // onlyImporters are those who may know a library or a part of the standard library.
@@ -62,7 +66,9 @@ var onlyImporters = map[string]string{
 	"github.com/coder/websocket":               "", // tests only
 	"pgregory.net/rapid":                       "",
 	"go.uber.org/goleak":                       "",
-	"net/http":                                 "bench client server/admin",
+	"charm.land/bubbletea/v2":                  "cmd/mb/top",
+	"github.com/guptarohit/asciigraph":         "cmd/mb/top",
+	"net/http":                                 "bench client cmd/mb/observe server/admin",
 	"net/http/pprof":                           "server/admin",
 	"log":                                      "",
 }

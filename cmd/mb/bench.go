@@ -35,7 +35,8 @@ func (a *app) bench() *cobra.Command {
 		Example: "  mb bench fan-out request/1x1 --repeat 3\n" +
 			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 " +
 			"--out results.json\n" +
-			"  mb bench report results.json && mb bench compare old.json new.json",
+			"  mb bench report results.json && mb bench compare old.json new.json\n" +
+			"  mb bench --publishers 4 --subscribers 20 --payload 512 --rate 10000 --duration 10s",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := knownScenarios(cmd, args); err != nil {
 				return err
@@ -86,6 +87,7 @@ func (a *app) bench() *cobra.Command {
 	f.StringVar(&o.Traffic, "traffic", o.Traffic, "`FILE` of flights for the scenario traffic")
 	f.IntVar(&o.PID, "pid", 0, "with --server: `PID` of the node")
 	f.StringVarP(&out, "out", "o", "", "write the results as JSON to `FILE` (- is standard output)")
+	a.loadWith(cmd, &o)
 	cmd.AddCommand(a.benchList(), a.benchCompare(), a.benchReport(), a.benchGuard(), a.benchHub())
 	return cmd
 }

@@ -64,6 +64,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a.command = cmd.CommandPath()
 	// Whoever asks for objects gets them from a command line with errors too.
 	a.json = a.json || err != nil && slices.Contains(args, "--json")
+	if cmd.Name() == checkName {
+		err = a.checked(err)
+	}
 	return a.exit(err)
 }
 
@@ -78,7 +81,8 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Long: "Talk to an MB message broker.\n\n" +
 			"Exit codes: 0 everything worked, 1 an error, 2 a wrong command line, 130 " +
-			"interrupted before a job with an\nend (a --count, a --file) was done.\n\n" +
+			"interrupted before a job with an\nend (a --count, a --file) was done. mb ping " +
+			"and mb check have their own.\n\n" +
 			"The broker is that of --server, else of --context, of MB_SERVER, of the context " +
 			"in use (mb context), else\n" + defaultServer + ".",
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -105,6 +109,7 @@ func (a *app) root() *cobra.Command {
 		"longest `WAIT` for the connection and for one answer")
 	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
 		a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts())
+	root.AddCommand(a.top(), a.ping(), a.info(), a.connections(), a.subscriptions(), a.check())
 	root.SetHelpCommand(a.helpCommand())
 	root.InitDefaultCompletionCmd()
 	a.completions(root)

@@ -99,7 +99,10 @@ func (a *app) exit(err error) int {
 	lost := a.out.failed()
 	var failed *failure
 	var early interrupted
+	var checked verdict
 	switch {
+	case errors.As(err, &checked):
+		return int(checked)
 	case lost != nil && lost.readerLeft() && !errors.Is(err, client.ErrDisconnected) &&
 		(err == nil || errors.Is(err, lost)):
 		return exitOK

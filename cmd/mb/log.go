@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -84,7 +85,9 @@ func (a *app) followLog(
 // the attributes by name.
 func logLine(payload []byte) string {
 	var fields map[string]any
-	if json.Unmarshal(payload, &fields) != nil {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.UseNumber() // 3932156, not 3.932156e+06
+	if d.Decode(&fields) != nil {
 		return cell(string(payload))
 	}
 	text := func(key string) string {

@@ -85,6 +85,8 @@ func TestLogLine(t *testing.T) {
 		`{"level":"warn","message":"m","module":"door",` +
 			`"timestamp":"T","b":2,"a":"x"}`: "T WARN  [door] m a=x b=2",
 		`{"level":"info","message":"m","timestamp":"T"}`: "T INFO  m",
+		`{"message":"m","timestamp":"T","level":"info",
+"bytes":3932156,"id":12345678901234567890}`: "T INFO  m bytes=3932156 id=12345678901234567890",
 		"not json\n": `not json\n`,
 	} {
 		if got := logLine([]byte(in)); got != want {

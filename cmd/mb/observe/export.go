@@ -1,0 +1,68 @@
+package observe
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Export is what the admin listener's /metrics tells.
+type Export struct {
+	NodeID string             // of the node whose listener it is
+	Values map[string]float64 // of metrics without labels
+}
+
+// exportBytes bounds what is read of an answer; a node's has some 30 KB.
+const exportBytes = 4 << 20
+
+// exportClient keeps no connection: it asks rarely, and mostly this machine.
+var exportClient = &http.Client{
+	Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+}
+
+// ReadExport asks the admin listener at address, "host:port".
+func ReadExport(ctx context.Context, address string) (Export, error) {
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		return Export{}, fmt.Errorf("admin listener: %w", err)
+	}
+	answer, err := exportClient.Do(ask)
+	if err != nil {
+		return Export{}, fmt.Errorf("admin listener: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return Export{}, fmt.Errorf("admin listener at %s: %s", address, answer.Status)
+	}
+	return parseExport(io.LimitReader(answer.Body, exportBytes))
+}
+
+// parseExport reads the Prometheus text format as far as it is of use here: "name value" lines,
+// and the node's ID among the labels of mb_info.
+func parseExport(r io.Reader) (Export, error) {
+	e := Export{Values: make(map[string]float64)}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := lines.Text()
+		if about, ok := strings.CutPrefix(line, "mb_info{"); ok {
+			_, id, _ := strings.Cut(about, `node="`)
+			e.NodeID, _, _ = strings.Cut(id, `"`)
+			continue
+		}
+		name, value, ok := strings.Cut(line, " ")
+		if !ok || strings.ContainsAny(name, "#{") {
+			continue
+		}
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			e.Values[name] = v
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Export{}, fmt.Errorf("admin listener: %w", err)
+	}
+	return e, nil
+}
