@@ -226,6 +226,33 @@ func TestBatching(t *testing.T) {
 	})
 }
 
+// Flush returns when what was sent is written, and not before.
+func TestFlush(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c, g := dialGate(t, b.URL("tcp"))
+	if err := c.Flush(testContext(t)); err != nil {
+		t.Errorf("nothing to write: %v", err)
+	}
+	g.set(true)
+	if err := c.Publish(testContext(t), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := c.Flush(ctx); !errors.Is(err, ErrTimeout) {
+		t.Errorf("while nothing is written: %v", err)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- c.Flush(testContext(t)) }()
+	g.set(false)
+	if err := receive(t, "Flush", flushed); err != nil {
+		t.Error(err)
+	}
+	if err := c.Ping(testContext(t)); err != nil || b.Received(codec.Publish) != 1 {
+		t.Errorf("%v; %d publishes arrived", err, b.Received(codec.Publish))
+	}
+}
+
 func TestPublishBlocksWhenFull(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	c, g := dialGate(t, b.URL("tcp"), WithOutbound(4096))
