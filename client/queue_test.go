@@ -112,9 +112,9 @@ func TestDroppedNoticesAreTold(t *testing.T) {
 	r := &route{topic: "a", subs: []*Subscription{{message: func(Message) {}}}}
 	since, until := time.Now().Add(-time.Hour), time.Now()
 	q.message(nil, true, r, "1.0.0", nil, nil) // fits
-	q.gap(nil, true, Gap{Count: 5, Conflated: 3, Since: since, Until: until})
+	q.notice(nil, true, &Gap{Count: 5, Conflated: 3, Since: since, Until: until}, nil)
 	q.message(nil, true, r, "1.0.0", nil, nil)
-	q.flow(nil, true, func() { t.Error("it does not fit") })
+	q.notice(nil, true, nil, func() { t.Error("it does not fit") })
 	q.end(false)
 	q.run()
 	if len(told) != 1 || told[0].Count != 6 || told[0].Conflated != 3 || !told[0].Local ||
