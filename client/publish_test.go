@@ -277,14 +277,22 @@ func TestPublishBlocksWhenFull(t *testing.T) {
 	if n := len(taken); n > 9 {
 		t.Errorf("%d messages of 1000 bytes taken with a limit of 4096", n)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	_, err := c.PublishAck(ctx, "a", payload)
-	if !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("PublishAck with a full buffer: %v", err)
-	}
-	if err := c.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Flush with a full buffer: %v", err)
+	for name, call := range map[string]func(context.Context) error{
+		"Publish": func(ctx context.Context) error { return c.Publish(ctx, "a", payload) },
+		"PublishAck": func(ctx context.Context) error {
+			_, err := c.PublishAck(ctx, "a", payload)
+			return err
+		},
+		"Flush": c.Flush,
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		failed := make(chan error, 1)
+		go func() { failed <- call(ctx) }()
+		if err := receive(t, name, failed); !errors.Is(err, ErrTimeout) ||
+			!errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s with a full buffer: %v", name, err)
+		}
+		cancel()
 	}
 	g.set(false)
 	publishing.Wait()

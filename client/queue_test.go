@@ -79,6 +79,9 @@ func TestErrorsCrowdNothingOut(t *testing.T) {
 			receive(t, "hook", entered)
 		}
 	}
+	if err := c.Ping(ctx); err != nil { // Their errors are here.
+		t.Fatal(err)
+	}
 	conn := b.Conns()[0]
 	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7}`))
 	conn.Send("publish:system.flow:1.0.0", []byte(`{"state":"paused"}`))
