@@ -1,4 +1,5 @@
-# What developers and CI call. Everything works with Go alone; `make test` also needs a C compiler (the race detector's).
+# What developers and CI call. Everything works with Go alone; `make test` also needs a C compiler (the race detector's) and
+# Chromium (README's page).
 
 GO       ?= go
 BIN      ?= bin

@@ -214,9 +214,9 @@ func (l *link) beat() time.Duration {
 
 // watch returns when the connection is gone; it notices a peer that fell
 // silent, and speaks for a reader that waits for callbacks: the broker would
-// take its silence for death. What the kernel knows of the peer counts too,
-// because a reader that waits, or reads what came long ago, does not see that
-// nothing comes any more.
+// take its silence for death. What the kernel knows of the peer counts too: a
+// reader that waits, or reads what came long ago, does not see that nothing
+// comes any more.
 func (l *link) watch() {
 	timer := time.NewTimer(l.beat())
 	defer timer.Stop()
@@ -258,7 +258,7 @@ func (l *link) look() (next time.Duration, err error) {
 	case silent >= 2*keep:
 		return 0, fmt.Errorf("no sign of life from the broker for %v",
 			silent.Round(time.Millisecond))
-	case silent >= keep || known && tcp.silent >= keep:
+	case silent >= keep:
 		var id [36]byte
 		l.out.force(&frame{action: codec.Request, topic: topicHeartbeat, version: systemVersion,
 			id: l.client.nextID().Append(id[:0]), payload: emptyObject})

@@ -104,7 +104,13 @@ func giveUp(
 // What was sent and given up is undone.
 func TestGivenUpIsUndone(t *testing.T) {
 	overTransports(t, func(t *testing.T, transport string) {
-		b := newBroker(t, clienttest.Options{})
+		arrived := make(chan string, 100)
+		b := newBroker(t, clienttest.Options{
+			Intercept: func(_ *clienttest.Conn, h *codec.Header, payload []byte) bool {
+				arrived <- string(h.Topic) + " " + string(payload)
+				return false
+			},
+		})
 		c := dial(t, b.URL(transport))
 		ctx := testContext(t)
 		conn := b.Conns()[0]
@@ -115,28 +121,47 @@ func TestGivenUpIsUndone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			giveUp(t, c, conn, func(ctx context.Context) error {
+		for _, given := range []struct {
+			sends, undo string
+			call        func(context.Context) error
+		}{
+			{topicSubscribe, topicUnsubscribe, func(ctx context.Context) error {
 				_, err := c.Subscribe(ctx, "ghost", func(Message) {})
 				return err
-			})
-			giveUp(t, c, conn, func(ctx context.Context) error {
+			}},
+			{topicSubscribe, topicUnsubscribe, func(ctx context.Context) error {
 				_, err := c.Handle(ctx, "ghost.service", echo)
 				return err
-			})
-			giveUp(t, c, conn, func(ctx context.Context) error {
+			}},
+			{topicSubscribe, topicSubscribe, func(ctx context.Context) error {
 				_, err := c.Subscribe(ctx, "shared", func(Message) {})
 				return err
-			})
-			giveUp(t, c, conn, shared.Unsubscribe)
-			giveUp(t, c, conn, func(ctx context.Context) error {
+			}},
+			{topicUnsubscribe, topicSubscribe, shared.Unsubscribe},
+			{topicRegister, topicRegister, func(ctx context.Context) error {
 				return c.Register(ctx, Registration{Name: "second", Description: "d"})
-			})
+			}},
+			{topicLogSubscribe, topicLogUnsubscribe, func(ctx context.Context) error {
+				_, err := c.SubscribeLog(ctx, LogFilter{}, func(Message) {})
+				return err
+			}},
+		} {
+			for len(arrived) > 0 {
+				<-arrived
+			}
+			giveUp(t, c, conn, given.call)
+			for _, want := range []string{given.sends, given.undo} {
+				for !strings.HasPrefix(receive(t, want, arrived), want+" ") {
+				}
+			}
+			if err := c.Ping(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if got := conn.Subscriptions(); !reflect.DeepEqual(got, []string{"publish shared"}) ||
+				conn.Name() != "first" {
+				t.Errorf("%s given up: the broker has %v, %q", given.sends, got, conn.Name())
+			}
 		}
-		eventually(t, "the state before", func() bool {
-			return reflect.DeepEqual(conn.Subscriptions(), []string{"publish shared"}) &&
-				conn.Name() == "first"
-		})
 		if err := shared.Unsubscribe(ctx); err != nil || len(conn.Subscriptions()) != 0 {
 			t.Errorf("Unsubscribe: %v, at the broker: %v", err, conn.Subscriptions())
 		}

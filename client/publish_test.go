@@ -226,6 +226,33 @@ func TestBatching(t *testing.T) {
 	})
 }
 
+// Flush returns when what was sent is written, and not before.
+func TestFlush(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c, g := dialGate(t, b.URL("tcp"))
+	if err := c.Flush(testContext(t)); err != nil {
+		t.Errorf("nothing to write: %v", err)
+	}
+	g.set(true)
+	if err := c.Publish(testContext(t), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := c.Flush(ctx); !errors.Is(err, ErrTimeout) {
+		t.Errorf("while nothing is written: %v", err)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- c.Flush(testContext(t)) }()
+	g.set(false)
+	if err := receive(t, "Flush", flushed); err != nil {
+		t.Error(err)
+	}
+	if err := c.Ping(testContext(t)); err != nil || b.Received(codec.Publish) != 1 {
+		t.Errorf("%v; %d publishes arrived", err, b.Received(codec.Publish))
+	}
+}
+
 func TestPublishBlocksWhenFull(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	c, g := dialGate(t, b.URL("tcp"), WithOutbound(4096))
@@ -250,14 +277,22 @@ func TestPublishBlocksWhenFull(t *testing.T) {
 	if n := len(taken); n > 9 {
 		t.Errorf("%d messages of 1000 bytes taken with a limit of 4096", n)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	_, err := c.PublishAck(ctx, "a", payload)
-	if !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("PublishAck with a full buffer: %v", err)
-	}
-	if err := c.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Flush with a full buffer: %v", err)
+	for name, call := range map[string]func(context.Context) error{
+		"Publish": func(ctx context.Context) error { return c.Publish(ctx, "a", payload) },
+		"PublishAck": func(ctx context.Context) error {
+			_, err := c.PublishAck(ctx, "a", payload)
+			return err
+		},
+		"Flush": c.Flush,
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		failed := make(chan error, 1)
+		go func() { failed <- call(ctx) }()
+		if err := receive(t, name, failed); !errors.Is(err, ErrTimeout) ||
+			!errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s with a full buffer: %v", name, err)
+		}
+		cancel()
 	}
 	g.set(false)
 	publishing.Wait()

@@ -57,7 +57,7 @@ type queue struct {
 	stalled    uint64        // 1 + progress at which a callback was found to run on; 0: never
 	lost       Gap           // messages dropped here and not told yet
 	errors     int           // among items
-	errorsLost uint64        // errors and flow notices, not told yet
+	eventsLost uint64        // errors and notices, not told yet
 	untold     *change       // the one among items
 	ending     bool          // run returns when all is done
 
@@ -90,11 +90,11 @@ func (q *queue) message(
 ) (waited bool) {
 	q.mu.Lock()
 	waited, verdict := q.enter(giveUp, drop)
+	if verdict == dropped {
+		now := time.Now()
+		q.lose(Gap{Count: 1, Since: now, Until: now})
+	}
 	if verdict != fits {
-		if verdict == dropped {
-			now := time.Now()
-			q.lose(Gap{Count: 1, Since: now, Until: now})
-		}
 		q.mu.Unlock()
 		return waited
 	}
@@ -105,37 +105,24 @@ func (q *queue) message(
 	return waited
 }
 
-// gap is message for a notice of the broker that messages are missing here.
-func (q *queue) gap(giveUp <-chan struct{}, drop bool, g Gap) (waited bool) {
+// notice is message for an event that the broker sent, of messages that are
+// missing here (nil: of something else).
+func (q *queue) notice(
+	giveUp <-chan struct{}, drop bool, missing *Gap, event func(),
+) (waited bool) {
 	q.mu.Lock()
 	waited, verdict := q.enter(giveUp, drop)
-	switch verdict {
-	case dropped:
-		q.lose(g)
-		fallthrough
-	case gone:
-		q.mu.Unlock()
-	case fits:
-		q.items = append(q.items, item{event: func() { q.tellGap(g) }, end: len(q.arena)})
-		q.pushed()
-	}
-	return waited
-}
-
-// flow is message for another notice of the broker.
-func (q *queue) flow(giveUp <-chan struct{}, drop bool, event func()) (waited bool) {
-	q.mu.Lock()
-	waited, verdict := q.enter(giveUp, drop)
-	switch verdict {
-	case dropped:
-		q.errorsLost++
-		fallthrough
-	case gone:
-		q.mu.Unlock()
-	case fits:
+	switch {
+	case verdict == fits:
 		q.items = append(q.items, item{event: event, end: len(q.arena)})
 		q.pushed()
+		return waited
+	case verdict == dropped && missing != nil:
+		q.lose(*missing)
+	case verdict == dropped:
+		q.eventsLost++
 	}
+	q.mu.Unlock()
 	return waited
 }
 
@@ -218,8 +205,8 @@ func (q *queue) tellLost() {
 		q.lost = Gap{}
 		q.items = append(q.items, item{event: func() { q.tellGap(gap) }, end: len(q.arena)})
 	}
-	if n := q.errorsLost; n > 0 && q.errors < maxErrors {
-		q.errorsLost = 0
+	if n := q.eventsLost; n > 0 && q.errors < maxErrors {
+		q.eventsLost = 0
 		q.items = append(q.items, item{event: func() { q.tellErrors(n) }, end: len(q.arena)})
 	}
 }
@@ -236,7 +223,7 @@ func (q *queue) do(event func()) {
 func (q *queue) report(event func()) {
 	q.mu.Lock()
 	if q.errors >= maxErrors {
-		q.errorsLost++
+		q.eventsLost++
 		q.mu.Unlock()
 		return
 	}

@@ -79,6 +79,9 @@ func TestErrorsCrowdNothingOut(t *testing.T) {
 			receive(t, "hook", entered)
 		}
 	}
+	if err := c.Ping(ctx); err != nil { // Their errors are here.
+		t.Fatal(err)
+	}
 	conn := b.Conns()[0]
 	conn.Send("publish:system.dropped:1.0.0", []byte(`{"count":7}`))
 	conn.Send("publish:system.flow:1.0.0", []byte(`{"state":"paused"}`))
@@ -112,9 +115,9 @@ func TestDroppedNoticesAreTold(t *testing.T) {
 	r := &route{topic: "a", subs: []*Subscription{{message: func(Message) {}}}}
 	since, until := time.Now().Add(-time.Hour), time.Now()
 	q.message(nil, true, r, "1.0.0", nil, nil) // fits
-	q.gap(nil, true, Gap{Count: 5, Conflated: 3, Since: since, Until: until})
+	q.notice(nil, true, &Gap{Count: 5, Conflated: 3, Since: since, Until: until}, nil)
 	q.message(nil, true, r, "1.0.0", nil, nil)
-	q.flow(nil, true, func() { t.Error("it does not fit") })
+	q.notice(nil, true, nil, func() { t.Error("it does not fit") })
 	q.end(false)
 	q.run()
 	if len(told) != 1 || told[0].Count != 6 || told[0].Conflated != 3 || !told[0].Local ||

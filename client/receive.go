@@ -88,13 +88,13 @@ func (l *link) notice(h *codec.Header, payload []byte) bool {
 	case bytes.EqualFold(h.Topic, []byte(topicDropped)):
 		var gap Gap
 		if json.Unmarshal(payload, &gap) == nil {
-			l.readOn(c.queue.gap(l.dead, l.renewing.Load(), gap))
+			l.readOn(c.queue.notice(l.dead, l.renewing.Load(), &gap, func() { c.tellGap(gap) }))
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicFlow)):
 		var flow Flow
 		if json.Unmarshal(payload, &flow) == nil && c.options.onFlow != nil {
 			event := func() { c.options.onFlow(flow) }
-			l.readOn(c.queue.flow(l.dead, l.renewing.Load(), event))
+			l.readOn(c.queue.notice(l.dead, l.renewing.Load(), nil, event))
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicInitialize)):
 	default:
