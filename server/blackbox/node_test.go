@@ -47,6 +47,7 @@ type launch struct {
 	files    int      // limit of open descriptors; 0 leaves the inherited one
 	stdout   *os.File // instead of collecting what it prints there
 	secure   bool     // wss and tls listeners too; the settings must name a key and a certificate
+	tcp      string   // address of the TCP listener, that of a node that has ended; empty: any
 }
 
 // node is one running daemon.
@@ -102,6 +103,10 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 	n := &node{
 		t: t, out: &output{}, ws: address(0), tcp: address(1), admin: address(2),
 		exited: make(chan struct{}),
+	}
+	if l.tcp != "" {
+		n.tcp = l.tcp
+		ports[1], _ = strconv.Atoi(l.tcp[strings.LastIndexByte(l.tcp, ':')+1:]) // we made it
 	}
 	arguments := []string{
 		"--ws-port", strconv.Itoa(ports[0]), "--tcp-port", strconv.Itoa(ports[1]),
