@@ -58,7 +58,7 @@ func TestTopJSON(t *testing.T) {
 	i = start(t, "", "top", "--json", "-n", "1000")
 	eventually(t, "a line", func() bool { return i.stdout.String() != "" })
 	i.stop()
-	i.wait(exitInterrupted).wantErr(" of 1000 snapshots")
+	i.wait(exitInterrupted).wantErr(" of 1,000 snapshots")
 }
 
 func TestTopUsage(t *testing.T) {
