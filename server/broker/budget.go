@@ -211,7 +211,8 @@ func (l *Loop) shed() {
 func (l *Loop) cut(c *Conn) int64 {
 	freed := c.charge()
 	l.broker.budget.shed.Add(1)
-	l.broker.Throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
+	l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn,
+		"memory.limit is near, the largest laggard is cut", c.name(),
 		"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", freed)
 	c.abortSlow()
 	return freed

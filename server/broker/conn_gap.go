@@ -56,14 +56,14 @@ func (c *Conn) noteReplaced() {
 
 func (c *Conn) warnSlow() {
 	if c.gap == nil || c.gap.lost+c.gap.oldest == 0 {
-		c.loop.warn(c, "slow subscriber: messages are dropped")
+		c.loop.warn(c, "slow subscriber, messages are dropped")
 	}
 }
 
 // warn writes a rate-limited line about a connection that does not keep up.
 func (l *Loop) warn(c *Conn, message string) {
 	if !l.quiet {
-		l.broker.Throttle.Log(l.log, slog.LevelWarn, message,
+		l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn, message, c.name(),
 			"serviceId", c.id.String(), "remote", c.peer.String(),
 			"bytes", c.out.Bytes(), "messages", c.out.Messages())
 	}

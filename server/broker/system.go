@@ -139,15 +139,17 @@ const changesLogged = 20
 // logRegistration writes the line of a registration. A client can repeat one at will: what changes
 // nothing is of no interest, and of what does only some are.
 func (k *caller) logRegistration(was, is *system.Profile) {
-	l, message := k.c.loop, "registered"
+	const message = "registered"
+	log := k.c.loop.broker.modules.registry
 	attrs := []any{"serviceId", k.c.id.String(), "name", is.Name}
 	switch {
 	case was == nil:
-		l.log.Info(message, attrs...)
+		log.Info(message+": "+is.Name, attrs...)
 	case was.Equal(is):
-		l.log.Debug(message, attrs...)
+		log.Debug(message+": "+is.Name, attrs...)
 	default:
-		l.broker.Throttle.LogFew(changesLogged, l.log, slog.LevelInfo, message, attrs...)
+		k.c.loop.broker.Throttle.LogFew(
+			changesLogged, log, slog.LevelInfo, message, is.Name, attrs...)
 	}
 }
 
@@ -166,10 +168,20 @@ func (k *caller) Subscribe(
 	for _, kind := range kinds {
 		k.c.subscribe(p, kind, o)
 	}
-	if l := k.c.loop; l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("subscribed", "serviceId", k.c.id.String(), "topic", p.String())
-	}
+	k.logSubscription("subscribed", p, kinds)
 	return nil
+}
+
+// logSubscription writes the line of subscriptions that were made or ended.
+func (k *caller) logSubscription(what string, p topic.Pattern, kinds []topic.Kind) {
+	log := k.c.loop.broker.modules.subscription
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	for _, kind := range kinds {
+		log.Debug(what+": "+k.c.name()+", "+kind.String()+" "+p.String(),
+			"serviceId", k.c.id.String(), "action", kind.String(), "topic", p.String())
+	}
 }
 
 // Unsubscribe implements system.Caller.
@@ -177,6 +189,7 @@ func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
 	for _, kind := range kinds {
 		k.c.unsubscribe(p, kind)
 	}
+	k.logSubscription("unsubscribed", p, kinds)
 }
 
 // AnswerSubscriptions implements system.Caller.
@@ -333,7 +346,7 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 			}
 		} else {
 			it := p.add(itemLog)
-			it.text, it.unaudited, it.group = true, true, g
+			it.text, it.group = true, g
 			p.copy(it, body.B, nil)
 		}
 		g.loop.accept(p, lost, nil, false)
