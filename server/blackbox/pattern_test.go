@@ -34,13 +34,13 @@ func TestS3_Oracle(t *testing.T) {
 		{"a", "a A", "b aa a.a"},
 		{"A.b", "a.b A.B", "a a.c a.b.c"},
 		{"a.#", "a a.b a.b.c a.b.c.d.e", "b b.a aa"},
-		{"#", "a a.b a.b.c.d.e", "system.log system"},
-		{"+", "a b", "a.b system"},
+		{"#", "a a.b a.b.c.d.e system", "system.log"},
+		{"+", "a b system", "a.b system.log"},
 		{"+.b", "a.b x.b", "b a.b.c a.a"},
 		{"a.+", "a.b a.c", "a a.b.c"},
 		{"+.+", "a.b", "a a.b.c system.log"},
 		{"a.+.c", "a.b.c a.x.c", "a.c a.b.b.c"},
-		{"+.#", "a a.b a.b.c", "system.log"},
+		{"+.#", "a a.b a.b.c system", "system.log"},
 		{"a.+.#", "a.b a.b.c a.b.c.d.e", "a"},
 	} {
 		for _, name := range strings.Fields(row.yes) {
