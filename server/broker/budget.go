@@ -120,6 +120,11 @@ func (c *Conn) held() int64 {
 // recharge notes what c holds now.
 func (c *Conn) recharge() {
 	l := c.loop
+	if c.out.Stalled() {
+		c.describe().show(c.out.Bytes(), c.out.Messages())
+	} else if p := c.particulars.Load(); p != nil {
+		p.show(0, 0) // what there is goes out with this turn
+	}
 	l.charge += l.laggards.note(c, c.held(), int64(c.out.PaidBytes()), l.time.Ms)
 }
 

@@ -27,6 +27,7 @@ func (c *Conn) gapOf() *gap {
 // noteLoss counts n deliveries that c did not get, of which it will be told unless it is leaving.
 func (c *Conn) noteLoss(n int) {
 	c.loop.dropped(n)
+	c.describe().dropped.Add(int64(n))
 	if c.state != stateOpen {
 		return
 	}
@@ -41,6 +42,7 @@ func (c *Conn) noteLoss(n int) {
 // noteOldest counts a message that was taken out of the front of the backlog.
 func (c *Conn) noteOldest() {
 	c.loop.dropped(1)
+	c.describe().dropped.Add(1)
 	c.warnSlow()
 	c.gapOf().oldest++
 }

@@ -20,7 +20,7 @@ func modulesOf(log *slog.Logger) modules {
 
 // name is what the log calls s: what it registered as, else its ID. Any goroutine.
 func (s *service) name() string {
-	if p := s.profile.Load(); p != nil {
+	if p := s.profile(); p != nil {
 		return p.Name
 	}
 	return s.id.String()

@@ -119,7 +119,7 @@ func (k *caller) InBackground(work func() func(system.Caller) *system.Error) *sy
 // Register implements system.Caller.
 func (k *caller) Register(p *system.Profile) {
 	c, l := k.c, k.c.loop
-	was := c.profile.Swap(p)
+	was := c.describe().profile.Swap(p)
 	c.keep(p.Charge() - was.Charge())
 	l.broker.registry.changes.Add(1)
 	limit := l.broker.perService
@@ -287,16 +287,22 @@ func (b *Broker) Service(id codec.UUID, now time.Time) (system.Service, bool) {
 
 // shown is what may be told of a service. Any goroutine.
 func (s *service) shown(now time.Time) system.Service {
-	return system.Service{
+	shown := system.Service{
 		ID:          s.id,
-		Profile:     s.profile.Load(),
+		Profile:     s.profile(),
 		ConnectedAt: s.connectedAt,
 		LastSeen:    s.lastSeen.Load(),
 		Transport:   s.transport.String(),
 		Outstanding: int(s.outstanding.Load()),
 		Queued:      int(s.queued.Load()),
 		ErrorRate:   s.errors.Rate(now.Unix()),
+		Remote:      s.peer.String(),
 	}
+	if p := s.particulars.Load(); p != nil {
+		shown.BacklogBytes, shown.BacklogMessages = p.bytes.Load(), p.messages.Load()
+		shown.Dropped = p.dropped.Load()
+	}
+	return shown
 }
 
 // Walk implements system.Node.

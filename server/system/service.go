@@ -19,7 +19,11 @@ type Service struct {
 	Transport   string
 	Outstanding int
 	Queued      int
-	ErrorRate   int // errors in the last whole second
+	ErrorRate   int    // errors in the last whole second
+	Remote      string // address:port
+
+	BacklogBytes, BacklogMessages int64 // that wait for it
+	Dropped                       int64 // deliveries that it did not get
 }
 
 // Profile is what a service registered. Immutable.
@@ -120,6 +124,10 @@ func (s *Service) append(b []byte) []byte {
 	b = strconv.AppendInt(b, int64(s.Outstanding), 10)
 	b = append(b, `,"queued":`...)
 	b = strconv.AppendInt(b, int64(s.Queued), 10)
+	b = append(append(append(b, `,"remote":"`...), s.Remote...), '"')
+	b = strconv.AppendInt(append(b, `,"backlogBytes":`...), s.BacklogBytes, 10)
+	b = strconv.AppendInt(append(b, `,"backlogMessages":`...), s.BacklogMessages, 10)
+	b = strconv.AppendInt(append(b, `,"dropped":`...), s.Dropped, 10)
 	return append(b, '}')
 }
 
