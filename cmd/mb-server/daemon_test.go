@@ -147,14 +147,20 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	b := newBench(t, nil, nil)
 	n := &fakeNode{shutdown: func(context.Context) error {
 		defer close(ended)
+		b.signals <- os.Interrupt // the same wish
+		time.Sleep(2 * bounce)    // what is tested: that it was not taken for a second one
 		b.signals <- os.Interrupt
 		<-release
 		return nil
 	}}
 	b.newNode = func(config.Config, server.Options) (node, error) { return n, nil }
 	b.signals <- os.Interrupt
+	began := time.Now()
 	if code := b.execute([]string{"--set", "shutdown.timeout=1h"}); code != exitFailure {
 		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(began); took < bounce {
+		t.Errorf("a signal that came at once after the first ended it, in %v", took)
 	}
 	if len(find(b.lines(t), "second signal: stopping at once")) != 1 {
 		t.Errorf("log: %s", b.out.String())

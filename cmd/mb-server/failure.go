@@ -73,7 +73,7 @@ func keyed(name string) string {
 // holder names the process that listens on a port, where that can be known.
 func holder(host string, port int) string {
 	const nobody = "another process"
-	all, err := psnet.Connections("tcp")
+	all, err := psnet.ConnectionsWithoutUids("tcp")
 	if err != nil {
 		return nobody
 	}

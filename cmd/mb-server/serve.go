@@ -63,8 +63,10 @@ func (d *daemon) serve(cfg config.Config) int {
 		return d.fail(log, "the node cannot start", err)
 	}
 	ready := []any{
-		"version", build.Version, "commit", build.Commit(), "loops", cfg.Loops,
-		"startMs", time.Since(begin).Milliseconds(),
+		"version", build.Version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds(),
+	}
+	if commit := build.Commit(); commit != "" {
+		ready = append(ready, "commit", commit)
 	}
 	for _, transport := range transports {
 		if address := n.Addr(transport); address != "" {
@@ -129,6 +131,10 @@ func warn(log *slog.Logger, cfg config.Config) {
 	}
 }
 
+// bounce is how soon after the first signal another is the same wish: timeout(1) and some shells
+// signal a process, and then its group.
+const bounce = 250 * time.Millisecond
+
 // stop drains the node within the timeout, and returns the exit code. A second signal ends it at
 // once, and so does a node that has not stopped a little later.
 func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, timeout time.Duration) int {
@@ -140,18 +146,23 @@ func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, timeout time.Dura
 	defer late.Stop()
 	done := make(chan error, 1)
 	go func() { done <- n.Shutdown(ctx) }()
-	select {
-	case err := <-done:
-		if err != nil {
-			log.Error("stopped before everything was drained", "error", err)
+	for asked := time.Now(); ; {
+		select {
+		case err := <-done:
+			if err != nil {
+				log.Error("stopped before everything was drained", "error", err)
+				return exitFailure
+			}
+			return exitOK // the node said that it stopped
+		case <-late.C:
+			log.Error("the node does not stop: ending it", "timeoutMs", timeout.Milliseconds())
+			return exitFailure
+		case sig := <-d.signals:
+			if time.Since(asked) < bounce {
+				continue
+			}
+			log.Error("second signal: stopping at once", "signal", sig.String())
 			return exitFailure
 		}
-		return exitOK // the node said that it stopped
-	case <-late.C:
-		log.Error("the node does not stop: ending it", "timeoutMs", timeout.Milliseconds())
-		return exitFailure
-	case sig := <-d.signals:
-		log.Error("second signal: stopping at once", "signal", sig.String())
-		return exitFailure
 	}
 }

@@ -123,7 +123,7 @@ func (c Config) checkListeners(add func(key string, value any, reason string, ar
 		}{{"ports.ws", c.Ports.WS}, {"ports.tcp", c.Ports.TCP}} {
 			if p.port != 0 {
 				add(p.key, p.port, "a plaintext listener on host %q, which is not loopback, "+
-					"needs allowUnsecure = true", c.Host)
+					"needs allowUnsecure = true (--allow-unsecure)", c.Host)
 			}
 		}
 	}
