@@ -65,17 +65,11 @@ func validVersion(s string) bool {
 	return true
 }
 
-// systemTopic reports whether the first level is literally "system".
+// systemTopic reports whether a topic is of the broker's own: more than one
+// level, the first is "system". "system" alone is a user topic (protocol §2).
 func systemTopic[T string | []byte](s T) bool {
-	if len(s) < 6 || len(s) > 6 && s[6] != '.' {
-		return false
-	}
-	for i := range 6 {
-		if s[i]|0x20 != "system"[i] {
-			return false
-		}
-	}
-	return true
+	const prefix = "system."
+	return len(s) > len(prefix) && strings.EqualFold(string(s[:len(prefix)]), prefix)
 }
 
 // matches reports whether the pattern (canonical, protocol §3) takes the name,

@@ -20,7 +20,8 @@ func TestMatches(t *testing.T) {
 		{"a.#", "b", false}, {"a.b.#", "a", false}, {"a.+.#", "a.b", true}, {"a.+.#", "a", false},
 		{"#", "system.log", false}, {"+.log", "system.log", false},
 		{"system.log", "System.Log", true}, {"system.#", "system.log", false},
-		{"#", "systems.log", true}, {"#", "system", false},
+		{"#", "systems.log", true}, {"#", "system", true}, {"+", "System", true},
+		{"system", "SYSTEM", true}, {"system", "system.log", false},
 	} {
 		if got := matches(tc.pattern, tc.name); got != tc.want {
 			t.Errorf("matches(%q, %q) = %v", tc.pattern, tc.name, got)

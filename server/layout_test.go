@@ -43,16 +43,17 @@ var arrows = map[string]string{
 	"bench/raw":         "",
 	"bench/overload":    "bench/proc",
 	"bench/soak":        "bench/proc",
-	"cmd/mb-server":     "server server/config server/logging",
-	"cmd/mb": "bench bench/raw client cmd/mb/contexts cmd/mb/human cmd/mb/load " +
-		"cmd/mb/observe cmd/mb/template cmd/mb/terminal cmd/mb/top codec topic",
-	"cmd/mb/contexts": "",
-	"cmd/mb/template": "",
-	"cmd/mb/terminal": "",
-	"cmd/mb/human":    "",
-	"cmd/mb/observe":  "client cmd/mb/human",
-	"cmd/mb/top":      "cmd/mb/human cmd/mb/observe",
-	"cmd/mb/load":     "client",
+	"cmd/mb-server":     "cmd/internal/build cmd/mb/terminal server server/config server/logging",
+	"cmd/mb": "bench bench/raw client cmd/internal/build cmd/mb/contexts cmd/mb/human " +
+		"cmd/mb/load cmd/mb/observe cmd/mb/template cmd/mb/terminal cmd/mb/top codec topic",
+	"cmd/internal/build": "",
+	"cmd/mb/contexts":    "",
+	"cmd/mb/template":    "",
+	"cmd/mb/terminal":    "",
+	"cmd/mb/human":       "",
+	"cmd/mb/observe":     "client cmd/mb/human",
+	"cmd/mb/top":         "cmd/mb/human cmd/mb/observe",
+	"cmd/mb/load":        "client",
 }
 
 // onlyImporters are those who may know a library or a part of the standard library.

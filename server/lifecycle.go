@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"time"
 
 	"mbserver/server/admin"
@@ -11,8 +13,11 @@ import (
 	"mbserver/server/reactor"
 )
 
-// Start binds every listener, starts the loops and begins to accept. An error names the address
-// that could not be bound, and leaves nothing running.
+// ListenError is why a listener could not be bound.
+type ListenError = door.ListenError
+
+// Start binds every listener, starts the loops and begins to accept. An error leaves nothing
+// running; it is a *ListenError when an address could not be bound.
 func (n *Node) Start() (err error) {
 	if err := n.broker.Open(); err != nil {
 		return err
@@ -36,7 +41,9 @@ func (n *Node) Start() (err error) {
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
 	options := admin.Options{Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof}
 	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
-		return err
+		host, port, _ := net.SplitHostPort(options.Address) // it is valid
+		number, _ := strconv.Atoi(port)
+		return &ListenError{Transport: "admin", Host: host, Port: number, Err: err}
 	}
 	return n.door.Open(n.reactors)
 }
@@ -77,17 +84,18 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if err := n.broker.Refuse(); err != nil {
 		return err
 	}
+	log := n.log.With("module", "node")
 	end, cancel := longer(ctx, endTime)
 	defer cancel()
 	n.door.Close(ctx)
 	n.broker.Drain(ctx)
 	err := n.stop(end)
 	if cut := n.broker.CutOff(); cut > 0 {
-		n.log.Warn("stopped: connections were cut", "connections", cut)
+		log.Warn("stopped: connections were cut", "connections", cut)
 		err = errors.Join(err, fmt.Errorf("%d connections were cut", cut))
 	}
 	if err == nil {
-		n.log.Info("stopped")
+		log.Info("stopped")
 		return nil
 	}
 	return errors.Join(err, ctx.Err())

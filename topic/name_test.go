@@ -51,7 +51,7 @@ func TestParsePattern(t *testing.T) {
 		{in: "A.+.C", out: "a.+.c", wild: true},
 		{in: "+.+.+.+.#", out: "+.+.+.+.#", wild: true},
 		{in: "System.Log", out: "system.log", system: true},
-		{in: "system", out: "system", system: true},
+		{in: "system", out: "system"}, // a user topic (protocol §2)
 		{in: "systems.log", out: "systems.log"},
 		{in: "system.#", out: "system.#", wild: true, system: true},
 		{in: "", fault: "the pattern is empty"},
@@ -82,14 +82,16 @@ func TestMatches(t *testing.T) {
 		{"a.#", []string{"a", "a.b", "a.b.c", "a.b.c.d.e"}, []string{"b", "ab", "aa.b"}},
 		{"a.+", []string{"a.b", "a.system"}, []string{"a", "a.b.c", "b.b"}},
 		{"+.b", []string{"a.b"}, []string{"a", "b", "a.b.c", "system.b"}},
-		{"+", []string{"a", "abc"}, []string{"a.b", "system"}},
-		{"#", []string{"a", "a.b.c.d.e", "systems.a"}, []string{"system", "system.log"}},
+		{"+", []string{"a", "abc", "system"}, []string{"a.b", "system.a"}},
+		{"#", []string{"a", "a.b.c.d.e", "systems.a", "system"}, []string{"system.log"}},
+		{"+.#", []string{"a", "a.b", "system"}, []string{"system.log"}},
+		{"system", []string{"system"}, []string{"system.log", "systems", "a"}},
 		{"a.+.#", []string{"a.b", "a.b.c", "a.b.c.d.e"}, []string{"a", "b.b"}},
 		{"a.+.c.#", []string{"a.b.c", "a.b.c.d"}, []string{"a.b", "a.b.d", "a.b.cc"}},
 		{"+.+.+.+.+", []string{"a.b.c.d.e"}, []string{"a.b.c.d"}},
 		{"system.log", []string{"system.log"}, []string{"system", "system.logs"}},
-		{"system.#", nil, []string{"system", "system.log", "a"}},
-		{"system.+", nil, []string{"system.log"}},
+		{"system.#", []string{"system"}, []string{"system.log", "a"}},
+		{"system.+", nil, []string{"system", "system.log"}},
 	} {
 		p := mustPattern(t, c.pattern)
 		tree := NewTrie[int]()

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// systemLevel is the first level of the broker's own topics,
-// which no wildcard matches (protocol §3).
-const systemLevel = "system"
+// systemPrefix is what the broker's own topics begin with, which no wildcard matches (protocol §3).
+// The one-level topic "system" is a user topic (protocol §2).
+const systemPrefix = "system."
 
 // Pattern is a subscription pattern in canonical form (protocol §3). It is immutable; two patterns
 // are the same when their String is. The zero value matches nothing. Any goroutine.
@@ -21,8 +21,8 @@ type Pattern struct {
 
 // ParsePattern checks that s is a pattern of at most five levels and 255 bytes and returns it in
 // canonical form. The error is a sentence naming the fault. A pattern such as "system.#" is well
-// formed, though it matches nothing: whoever subscribes for a client refuses it. The result never
-// aliases s.
+// formed, though it matches no system topic: whoever subscribes for a client refuses it. The result
+// never aliases s.
 func ParsePattern(s string) (Pattern, error) {
 	if _, err := check(s, true); err != nil {
 		return Pattern{}, err
@@ -32,9 +32,9 @@ func ParsePattern(s string) (Pattern, error) {
 
 // asPattern returns the pattern with this text, which is canonical.
 func asPattern(text string) Pattern {
-	first, _, _ := strings.Cut(text, ".")
 	return Pattern{
-		text: text, wild: strings.ContainsAny(text, "+#"), system: first == systemLevel,
+		text: text, wild: strings.ContainsAny(text, "+#"),
+		system: strings.HasPrefix(text, systemPrefix),
 	}
 }
 
@@ -44,7 +44,7 @@ func (p Pattern) String() string { return p.text }
 // Wild tells whether a level is a wildcard.
 func (p Pattern) Wild() bool { return p.wild }
 
-// System tells whether the first level is literally "system".
+// System tells whether the first of several levels is literally "system".
 func (p Pattern) System() bool { return p.system }
 
 // Matches tells whether the pattern matches a canonical name. It compares level by level, in time
@@ -80,10 +80,11 @@ func (p Pattern) Matches(name []byte) bool {
 
 var dot = []byte{'.'}
 
-// IsSystem tells whether the first level of a canonical name is "system".
+// IsSystem tells whether a canonical name is of the broker's own topics: more than one level, the
+// first is "system".
 func IsSystem(name []byte) bool {
-	const n = len(systemLevel)
-	return len(name) >= n && string(name[:n]) == systemLevel && (len(name) == n || name[n] == '.')
+	const n = len(systemPrefix)
+	return len(name) > n && string(name[:n]) == systemPrefix
 }
 
 // fits is Matches for a pattern and a name that are not of the system, as bytes.

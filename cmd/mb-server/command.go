@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"mbserver/cmd/internal/build"
 	"mbserver/server"
 	"mbserver/server/config"
 )
@@ -21,12 +25,13 @@ const (
 // daemon is the command with what it touches outside of itself, so that tests can run it in their
 // process.
 type daemon struct {
-	environ []string // in the form of os.Environ
-	stdout  io.Writer
-	stderr  io.Writer
-	signals <-chan os.Signal
-	hangups <-chan os.Signal // nil: none come
-	newNode func(config.Config, server.Options) (node, error)
+	environ  []string // in the form of os.Environ
+	stdout   io.Writer
+	stderr   io.Writer
+	terminal func(io.Writer) bool // whether somebody reads it on a terminal
+	signals  <-chan os.Signal     // that ask for the end
+	hangups  <-chan os.Signal     // nil: none come
+	newNode  func(config.Config, server.Options) (node, error)
 }
 
 // execute runs the command line (without the program's name) and returns the exit code.
@@ -39,30 +44,31 @@ func (d *daemon) execute(args []string) int {
 		Long: "mb-server runs one node of the message broker until SIGTERM or SIGINT.\n" +
 			"Every setting is a key; flags win over environment variables, those over the file, " +
 			"that over the defaults.",
-		Version:       version,
-		Args:          cobra.NoArgs,
+		Version:       build.Version,
+		Args:          noArguments,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(cmd.Flags(), d.environ)
+			cfg, origins, err := config.Load(cmd.Flags(), d.environ)
 			if err != nil {
 				return err
 			}
 			if check {
-				return d.check(cfg)
+				return d.check(cfg, origins)
 			}
 			code = d.serve(cfg)
 			return nil
 		},
 	}
-	root.SetVersionTemplate(versionLine() + "\n")
+	root.SetVersionTemplate(build.Line("mb-server") + "\n")
 	root.SetOut(d.stdout)
 	root.SetErr(d.stderr)
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explainFlag(err) })
 	config.RegisterFlags(root.Flags())
 	root.Flags().SortFlags = false
 	root.Flags().BoolVar(&check, "check", false,
-		"check the configuration, print what is in force and exit")
+		"check the configuration, print what is in force and where it came from, and exit")
 	root.Flags().Bool("version", false, "print the version and exit")
 	if err := root.Execute(); err != nil {
 		fmt.Fprintf(d.stderr, "mb-server: bad configuration:\n%s\n", indent(err.Error()))
@@ -71,11 +77,48 @@ func (d *daemon) execute(args []string) int {
 	return code
 }
 
+// noArguments refuses words that are no flags.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is no flag, and nothing else is expected; "+
+			"is it the value of --set or --config?", args[0])
+	}
+	return nil
+}
+
+// explainFlag says what may be meant by a flag that does not exist.
+func explainFlag(err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	name, given := unknown.GetSpecifiedName(), "--"+unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); short != "" { // one dash
+		name, _, _ = strings.Cut(short, "=")
+		given = "-" + name
+	}
+	if best := config.NearestFlag(name); best != "" {
+		return fmt.Errorf("%s: unknown flag; did you mean %s?", given, best)
+	}
+	return fmt.Errorf("%s: unknown flag; mb-server --help lists them", given)
+}
+
 // check prints the configuration in force, as a file that has the same effect.
-func (d *daemon) check(cfg config.Config) error {
+func (d *daemon) check(cfg config.Config, origins config.Origins) error {
 	for _, w := range cfg.Warnings() {
 		fmt.Fprintf(d.stderr, "mb-server: warning: %s\n", w)
 	}
-	_, err := d.stdout.Write(cfg.YAML())
+	if cfg.Loops == 0 {
+		cfg.Loops = processors()
+		source := origins["loops"]
+		if source == "" {
+			source = "default"
+		}
+		origins["loops"] = source + ", as many as the processors"
+	}
+	_, err := d.stdout.Write(cfg.YAML(origins))
 	return err
 }
+
+// indent sets the lines of a message of several faults apart from its heading.
+func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }

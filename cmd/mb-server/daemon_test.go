@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"mbserver/cmd/internal/build"
 	"mbserver/server"
 	"mbserver/server/config"
 )
@@ -71,6 +72,7 @@ func newBench(t *testing.T, n *fakeNode, newErr error) *bench {
 	b := &bench{signals: make(chan os.Signal, 2), hangups: make(chan os.Signal)}
 	b.daemon = daemon{
 		stdout: &b.out, stderr: &b.err, signals: b.signals, hangups: b.hangups,
+		terminal: func(io.Writer) bool { return false },
 		newNode: func(cfg config.Config, o server.Options) (node, error) {
 			b.cfg, b.options = cfg, o
 			if newErr != nil {
@@ -129,12 +131,12 @@ func TestStopsOnASignal(t *testing.T) {
 		l[0]["admin"] != "127.0.0.1:3002" || l[0]["tcp"] != nil {
 		t.Errorf("ready: %v", l)
 	}
-	if l := find(lines, "asked to stop"); len(l) != 1 ||
+	if l := find(lines, "asked to stop, a second signal ends it at once"); len(l) != 1 ||
 		l[0]["signal"] != "terminated" || l[0]["timeoutMs"] != 30000.0 {
 		t.Errorf("asked to stop: %v", l)
 	}
 	if b.options.Logger == nil || b.options.Logs == nil ||
-		b.options.Version != version || b.cfg.Loops != 3 {
+		b.options.Version != build.Version || b.cfg.Loops != 3 {
 		t.Errorf("options %+v, loops %d", b.options, b.cfg.Loops)
 	}
 }
@@ -145,14 +147,20 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	b := newBench(t, nil, nil)
 	n := &fakeNode{shutdown: func(context.Context) error {
 		defer close(ended)
+		b.signals <- os.Interrupt // the same wish
+		time.Sleep(2 * bounce)    // what is tested: that it was not taken for a second one
 		b.signals <- os.Interrupt
 		<-release
 		return nil
 	}}
 	b.newNode = func(config.Config, server.Options) (node, error) { return n, nil }
 	b.signals <- os.Interrupt
+	began := time.Now()
 	if code := b.execute([]string{"--set", "shutdown.timeout=1h"}); code != exitFailure {
 		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(began); took < bounce {
+		t.Errorf("a signal that came at once after the first ended it, in %v", took)
 	}
 	if len(find(b.lines(t), "second signal: stopping at once")) != 1 {
 		t.Errorf("log: %s", b.out.String())
@@ -223,7 +231,7 @@ func TestCheckPrintsWhatIsInForce(t *testing.T) {
 	if err := os.WriteFile(path, []byte(b.out.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load(nil, []string{"CONFIG_PATH=" + path})
+	cfg, _, err := config.Load(nil, []string{"CONFIG_PATH=" + path})
 	if err != nil || cfg.Ports.WS != 4000 || cfg.Ports.TCP != 0 {
 		t.Errorf("%v, %+v", err, cfg.Ports)
 	}
@@ -235,7 +243,10 @@ func TestBadConfiguration(t *testing.T) {
 		want          string
 	}{
 		{args: []string{"--check", "--set", "loop=1"}, want: "did you mean loops"},
-		{args: []string{"--nonsense"}, want: "--nonsense"},
+		{args: []string{"--nonsense"}, want: "--nonsense: unknown flag; mb-server --help lists"},
+		{args: []string{"--port", "1"}, want: "--port: unknown flag; did you mean --ws-port?"},
+		{args: []string{"-port=1"}, want: "-port: unknown flag; did you mean --ws-port?"},
+		{args: []string{"--loops=2"}, want: "did you mean --set loops=…?"},
 		{args: []string{"--ws-port=many"}, want: "--ws-port"},
 		{args: []string{"extra"}, want: "extra"},
 		{environ: []string{"TCP_PORT=99999"}, want: "TCP_PORT"},
@@ -256,7 +267,7 @@ func TestBadConfiguration(t *testing.T) {
 func TestVersionAndHelp(t *testing.T) {
 	b := newBench(t, nil, nil)
 	code := b.execute([]string{"--version"})
-	if code != exitOK || b.out.String() != versionLine()+"\n" {
+	if code != exitOK || b.out.String() != build.Line("mb-server")+"\n" {
 		t.Errorf("exit code %d, %q", code, b.out.String())
 	}
 	b = newBench(t, nil, nil)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"mbserver/server/logging"
@@ -17,15 +18,16 @@ func (d *daemon) logOutput(file string) (io.Writer, error) {
 	return logging.OpenFile(file)
 }
 
-// reopenOnHangup has the log's file opened again at each SIGHUP, as logrotate and its like expect,
-// until the function that it returns is called.
-func (d *daemon) reopenOnHangup(logs *logging.Handler) (stop func()) {
+// outliveHangups says at each SIGHUP that it ends nothing, and has the log's file opened again, as
+// logrotate and its like expect, until the function that it returns is called.
+func (d *daemon) outliveHangups(log *slog.Logger, logs *logging.Handler) (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		for {
 			select {
 			case <-d.hangups:
+				log.Info("hang-up: the node goes on, the configuration is not read again")
 				logs.Reopen()
 			case <-end:
 				return

@@ -5,10 +5,12 @@
 package main
 
 import (
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"mbserver/cmd/mb/terminal"
 	"mbserver/server"
 	"mbserver/server/config"
 )
@@ -22,11 +24,12 @@ func main() {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	d := daemon{
-		environ: os.Environ(),
-		stdout:  os.Stdout,
-		stderr:  os.Stderr,
-		signals: signals,
-		hangups: hangups,
+		environ:  os.Environ(),
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		terminal: func(w io.Writer) bool { return terminal.Is(w) },
+		signals:  signals,
+		hangups:  hangups,
 		newNode: func(cfg config.Config, o server.Options) (node, error) {
 			return server.New(cfg, o)
 		},

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
 	"time"
 
+	"mbserver/cmd/internal/build"
 	"mbserver/server"
 	"mbserver/server/config"
 	"mbserver/server/logging"
@@ -31,8 +33,9 @@ func (d *daemon) serve(cfg config.Config) int {
 		fmt.Fprintf(d.stderr, "mb-server: logging.file: %v\n", err)
 		return exitFailure
 	}
-	logs := logging.New(out, cfg.Logging.Level, cfg.Logging.Format)
-	defer d.reopenOnHangup(logs)()
+	logs := logging.New(out, cfg.Logging.Level, d.format(cfg.Logging.Format, out))
+	log := slog.New(logs).With("module", "daemon")
+	defer d.outliveHangups(log, logs)()
 	var hardEnd time.Time // zero before the node was asked to stop
 	defer func() {
 		last := time.Now().Add(logPatience)
@@ -45,23 +48,25 @@ func (d *daemon) serve(cfg config.Config) int {
 			d.lastWords(err)
 		}
 	}()
-	log := slog.New(logs).With("module", "daemon")
 
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
 	// The rest is for what the collector does not see, and for its being late.
 	debug.SetMemoryLimit(cfg.Memory.Limit / 8 * 7)
 	warn(log, cfg)
-	n, err := d.newNode(cfg, server.Options{Logger: slog.New(logs), Logs: logs, Version: version})
+	n, err := d.newNode(cfg, server.Options{
+		Logger: slog.New(logs), Logs: logs, Version: build.Version,
+	})
 	if err != nil {
-		log.Error("the node cannot be set up", "error", err)
-		return exitFailure
+		return d.fail(log, "the node cannot be set up", err)
 	}
 	if err := n.Start(); err != nil {
-		log.Error("the node cannot start", "error", err)
-		return exitFailure
+		return d.fail(log, "the node cannot start", err)
 	}
 	ready := []any{
-		"version", version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds(),
+		"version", build.Version, "loops", cfg.Loops, "startMs", time.Since(begin).Milliseconds(),
+	}
+	if commit := build.Commit(); commit != "" {
+		ready = append(ready, "commit", commit)
 	}
 	for _, transport := range transports {
 		if address := n.Addr(transport); address != "" {
@@ -74,6 +79,17 @@ func (d *daemon) serve(cfg config.Config) int {
 	sig := <-d.signals
 	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
 	return d.stop(log, n, sig, cfg.Shutdown.Timeout)
+}
+
+// format is the form of log lines on an output.
+func (d *daemon) format(format string, out io.Writer) string {
+	if format != config.FormatAuto {
+		return format
+	}
+	if d.terminal(out) {
+		return config.FormatText
+	}
+	return config.FormatJSON
 }
 
 // The process ends hardEndDelay after shutdown.timeout, whatever holds the node up. What is left of
@@ -115,28 +131,38 @@ func warn(log *slog.Logger, cfg config.Config) {
 	}
 }
 
+// bounce is how soon after the first signal another is the same wish: timeout(1) and some shells
+// signal a process, and then its group.
+const bounce = 250 * time.Millisecond
+
 // stop drains the node within the timeout, and returns the exit code. A second signal ends it at
 // once, and so does a node that has not stopped a little later.
 func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, timeout time.Duration) int {
-	log.Info("asked to stop", "signal", sig.String(), "timeoutMs", timeout.Milliseconds())
+	log.Info("asked to stop, a second signal ends it at once",
+		"signal", sig.String(), "timeoutMs", timeout.Milliseconds())
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	late := time.NewTimer(timeout + lateDelay)
 	defer late.Stop()
 	done := make(chan error, 1)
 	go func() { done <- n.Shutdown(ctx) }()
-	select {
-	case err := <-done:
-		if err != nil {
-			log.Error("stopped before everything was drained", "error", err)
+	for asked := time.Now(); ; {
+		select {
+		case err := <-done:
+			if err != nil {
+				log.Error("stopped before everything was drained", "error", err)
+				return exitFailure
+			}
+			return exitOK // the node said that it stopped
+		case <-late.C:
+			log.Error("the node does not stop: ending it", "timeoutMs", timeout.Milliseconds())
+			return exitFailure
+		case sig := <-d.signals:
+			if time.Since(asked) < bounce {
+				continue
+			}
+			log.Error("second signal: stopping at once", "signal", sig.String())
 			return exitFailure
 		}
-		return exitOK // the node said that it stopped
-	case <-late.C:
-		log.Error("the node does not stop: ending it", "timeoutMs", timeout.Milliseconds())
-		return exitFailure
-	case sig := <-d.signals:
-		log.Error("second signal: stopping at once", "signal", sig.String())
-		return exitFailure
 	}
 }

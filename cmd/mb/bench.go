@@ -16,11 +16,12 @@ import (
 
 	"mbserver/bench"
 	"mbserver/bench/raw"
+	"mbserver/cmd/internal/build"
 )
 
 func (a *app) bench() *cobra.Command {
 	o := bench.DefaultOptions()
-	o.Version = buildVersion()
+	o.Version = strings.TrimSpace(build.Version + " " + build.Commit())
 	var out string
 	var quick bool
 	cmd := &cobra.Command{

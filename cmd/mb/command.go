@@ -5,13 +5,13 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mbserver/cmd/internal/build"
 	"mbserver/cmd/mb/terminal"
 )
 
@@ -74,7 +74,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mb",
 		Short:         "Talk to an MB message broker",
-		Version:       buildVersion(),
+		Version:       build.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -93,6 +93,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate(build.Line("mb") + "\n")
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.help(cmd) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.context, "context", "",
@@ -122,11 +123,4 @@ func environment(name, otherwise string) string {
 		return v
 	}
 	return otherwise
-}
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

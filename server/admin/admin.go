@@ -2,10 +2,12 @@ package admin
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
+	"syscall"
 	"time"
 
 	"mbserver/server/metrics"
@@ -48,14 +50,14 @@ const (
 	headerBytes  = 8 << 10
 )
 
-// Start binds the address and serves it; an empty one gives nil. An error names the address.
+// Start binds the address and serves it; an empty one gives nil. The error is the system's.
 func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	if o.Address == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", o.Address)
+	listener, err := listen(o.Address)
 	if err != nil {
-		return nil, fmt.Errorf("listening for admin on %s: %w", o.Address, err)
+		return nil, err
 	}
 	s := &Server{node: n, about: about, listener: listener, done: make(chan struct{})}
 	log = log.With("module", "admin")
@@ -78,6 +80,22 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	}
 	log.Info("listening", "transport", "admin", "address", listener.Addr().String())
 	return s, nil
+}
+
+// listen binds an address. Where localhost or 127.0.0.1 is meant and there is no loopback address
+// of version 4, it is that of version 6.
+func listen(address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host != "127.0.0.1" && !strings.EqualFold(host, "localhost") {
+		return net.Listen("tcp", address)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	if errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		if l, err := net.Listen("tcp", net.JoinHostPort("::1", port)); err == nil {
+			return l, nil
+		}
+	}
+	return l, err
 }
 
 // Addr returns the bound address, "" when the listener is off.

@@ -108,7 +108,7 @@ func TestLogFileIsOpenedAgainAtHangup(t *testing.T) {
 	serves(t, n)
 	eventually(t, "the connection's lines", func() bool {
 		b, _ := os.ReadFile(path)
-		return strings.Contains(string(b), `"disconnected"`)
+		return strings.Contains(string(b), `"disconnected: `)
 	})
 	if n.out.String() != "" {
 		t.Errorf("printed %s", n.out)

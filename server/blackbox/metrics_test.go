@@ -133,6 +133,7 @@ func TestS8_MetricNamesAndTypes(t *testing.T) {
 		for _, bad := range []string{
 			`{"showAll":"yes"}`, `{"showAll":1}`, `{"paramFilter":"x"}`,
 			`{"paramFilter":[1]}`, `{"paramFilter":{"serviceid":1}}`,
+			`{"showAll":null}`, `{"paramFilter":null}`, `{"paramFilter":{"serviceid":null}}`,
 		} {
 			c.refused("system.metrics", bad, "INVALID_REQUEST")
 		}
@@ -244,4 +245,74 @@ func TestS8_MetricCounts(t *testing.T) {
 				c.metric("connection.active") == 2
 		})
 	})
+}
+
+// What is answered with an error counts as one: of requests whatever it was, but for timeouts;
+// evicted ones in a count of their own too; of messages every single one.
+func TestS8_MetricErrors(t *testing.T) {
+	settings := []string{"max.outstanding.requests=1", "message.payload.maxLength=1024"}
+	perPair(t, settings, func(t *testing.T, n *node, from, to string) {
+		c, b := n.dial(t, from), n.dial(t, to)
+		b.subscribe("request", "count.test")
+		names := []string{
+			"router.message.count.error", "router.publish.count.error",
+			"router.publish.count.dropped", "router.request.count.error",
+			"router.request.count.dropped", "router.request.count.timeout",
+			"router.response.count.error",
+		}
+		count := func() (got []int) {
+			all := metrics(t, b, "")
+			for _, name := range names {
+				v, _ := all[name].(float64)
+				got = append(got, int(v))
+			}
+			return got
+		}
+		for _, row := range []struct {
+			what, header, payload, head, code string
+			want                              [7]int // by how much names grow
+		}{
+			{"malformed header", "nonsense", "", "response:error:1.0.0", "MALFORMED_MESSAGE",
+				[7]int{1}},
+			{"unrouted publish", "publish:no.body:1.0.0:" + idA, "",
+				"response:no.body:1.0.0:" + idA, "NO_ROUTE_FOUND", [7]int{1, 0, 1}},
+			{"publish too long", "publish:no.body:1.0.0:" + idA, strings.Repeat("x", 1025),
+				"response:no.body:1.0.0:" + idA, "MALFORMED_MESSAGE", [7]int{1, 1}},
+			{"unrouted request", "request:no.body:1.0.0:" + idA, "",
+				"response:no.body:1.0.0:" + idA, "NO_ROUTE_FOUND", [7]int{1, 0, 0, 1}},
+			{"system request", "request:system.what:1.0.0:" + idA, "",
+				"response:system.what:1.0.0:" + idA, "TOPIC_NOT_SUPPORTED", [7]int{1, 0, 0, 1}},
+			{"unknown service", "request:system.service.subscriptions:1.0.0:" + idA,
+				`{"serviceId":"` + idC + `"}`,
+				"response:system.service.subscriptions:1.0.0:" + idA, "SERVICE_UNAVAILABLE",
+				[7]int{1, 0, 0, 1}},
+			{"timeout", "request:count.test:1.0.0:" + idA + "::1", "",
+				"response:count.test:1.0.0:" + idA, "TIMEOUT", [7]int{1, 0, 0, 0, 0, 1}},
+			{"response to nothing", "response:count.test:1.0.0:" + idA, "",
+				"response:count.test:1.0.0:" + idA, "INVALID_REQUEST_ID",
+				[7]int{1, 0, 0, 0, 0, 0, 1}},
+		} {
+			before := count()
+			c.send(row.header, row.payload)
+			m := c.recv()
+			if e := m.fault(t); m.head() != row.head || e.Code != row.code {
+				t.Fatalf("%s: %v", row.what, m)
+			}
+			grew(t, row.what, names, before, count(), row.want[:])
+		}
+		before := count()
+		c.send("request:count.test:1.0.0:"+idA+"::60000", "gives way")
+		c.send("request:count.test:1.0.0:"+idB+"::60000", "to this")
+		c.expectFault("response:count.test:1.0.0:"+idA, "SERVICE_UNAVAILABLE")
+		grew(t, "evicted", names, before, count(), []int{1, 0, 0, 1, 1, 0, 0})
+	})
+}
+
+func grew(t testing.TB, what string, names []string, before, after, want []int) {
+	t.Helper()
+	for i, name := range names {
+		if d := after[i] - before[i]; d != want[i] {
+			t.Errorf("%s: %s grew by %d, want %d", what, name, d, want[i])
+		}
+	}
 }

@@ -13,7 +13,7 @@ func matches(pattern, name string) bool {
 	if pattern == name {
 		return true
 	}
-	if name == "system" || strings.HasPrefix(name, "system.") {
+	if strings.HasPrefix(name, "system.") {
 		return false
 	}
 	levels := strings.Split(name, ".")
@@ -34,13 +34,13 @@ func TestS3_Oracle(t *testing.T) {
 		{"a", "a A", "b aa a.a"},
 		{"A.b", "a.b A.B", "a a.c a.b.c"},
 		{"a.#", "a a.b a.b.c a.b.c.d.e", "b b.a aa"},
-		{"#", "a a.b a.b.c.d.e", "system.log system"},
-		{"+", "a b", "a.b system"},
+		{"#", "a a.b a.b.c.d.e system", "system.log"},
+		{"+", "a b system", "a.b system.log"},
 		{"+.b", "a.b x.b", "b a.b.c a.a"},
 		{"a.+", "a.b a.c", "a a.b.c"},
 		{"+.+", "a.b", "a a.b.c system.log"},
 		{"a.+.c", "a.b.c a.x.c", "a.c a.b.b.c"},
-		{"+.#", "a a.b a.b.c", "system.log"},
+		{"+.#", "a a.b a.b.c system", "system.log"},
 		{"a.+.#", "a.b a.b.c a.b.c.d.e", "a"},
 	} {
 		for _, name := range strings.Fields(row.yes) {
@@ -139,7 +139,7 @@ func TestS3_BadPatterns(t *testing.T) {
 		"1a", "a-b", "a_b", "a b", " a", "a ", "a.b.c.d.e.f", "a.b.c.d.e.#", "+.+.+.+.+.+",
 		"a:b", "a*", "*", "é", "a/b", "$a", "a.>",
 		strings.Repeat("a", 256),
-		"system", "system.#", "system.+", "SYSTEM.#", "system.foo", "system.heartbeat",
+		"system.#", "system.+", "SYSTEM.#", "system.foo", "system.heartbeat",
 		"system.metrics", "system.initialize", "system.service.list", "system.+.register",
 		"system.dropped", "system.flow", "system.auth",
 	}
@@ -173,6 +173,43 @@ func TestS3_WildcardsNeverMatchSystem(t *testing.T) {
 		other.subscribe("publish", "a.b")
 		other.ok("system.topic.unsubscribe", `{"topic":"a.b"}`)
 		c.none()
+	})
+}
+
+// "system" alone is a user topic like any other: published, requested, matched by wildcards, with a
+// version of its own and a payload that is no JSON. What has more levels is not.
+func TestS2_SystemAloneIsAUserTopic(t *testing.T) {
+	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
+		a, exact, wild := n.dial(t, from), n.dial(t, to), n.dial(t, to)
+		a.send("publish:System:7.0.0:"+idA, "nobody")
+		a.expectFault("response:System:7.0.0:"+idA, "NO_ROUTE_FOUND")
+		a.send("request:system:7.0.0", "nobody")
+		a.expectFault("response:system:7.0.0:*", "NO_ROUTE_FOUND")
+		exact.subscribe("both", "SYSTEM")
+		for _, pattern := range []string{"+", "#", "+.#"} {
+			wild.ok("system.topic.subscribe", `{"action":"publish","topic":"`+pattern+`"}`)
+			a.send("publish:System:7.0.0:"+idA, "no JSON")
+			ack := a.expect("response:System:7.0.0:" + idA)
+			if ack.object(t)["subscribers"] != 2.0 {
+				t.Errorf("with %s: %v", pattern, ack)
+			}
+			exact.expectPayload("publish:System:7.0.0:*", "no JSON")
+			wild.expectPayload("publish:System:7.0.0:*", "no JSON")
+			wild.ok("system.topic.unsubscribe", `{"topic":"`+pattern+`"}`)
+		}
+		a.send("request:system:7.0.0:"+idB, "question")
+		m := exact.expectPayload("request:system:7.0.0:*", "question")
+		exact.send("response:system:7.0.0:"+m.ID, "answer")
+		a.expectPayload("response:system:7.0.0:"+idB, "answer")
+		exact.ok("system.topic.unsubscribe", `{"topic":"system"}`)
+		a.send("publish:system:1.0.0", "nobody again")
+		a.expectFault("response:system:1.0.0:*", "NO_ROUTE_FOUND")
+		for _, pattern := range []string{"system.#", "system.+", "system.x"} {
+			a.refused("system.topic.subscribe",
+				`{"action":"publish","topic":"`+pattern+`"}`, "INVALID_REQUEST")
+		}
+		exact.none()
+		wild.none()
 	})
 }
 

@@ -148,3 +148,48 @@ func TestS5_AcknowledgesDrops(t *testing.T) {
 		t.Errorf("counted %v drops", got)
 	}
 }
+
+// Who does not keep up can be seen in the list of services: what waits for it, and what it lost.
+func TestS8_WhoIsBehindIsListed(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "connection.outbound.bytes=65536", "connection.heartbeatRetryTimeout=50000")
+	publisher, slow := n.dial(t, overTCP), n.dial(t, overTCP)
+	numbers := func(c *client) [3]int {
+		s := publisher.service(c.id)
+		var got [3]int
+		for i, key := range []string{"backlogBytes", "backlogMessages", "dropped"} {
+			v, ok := s[key].(float64)
+			if !ok {
+				t.Fatalf("%s is %v", key, s[key])
+			}
+			got[i] = int(v)
+		}
+		if remote := c.peer.(*tcpPeer).conn.LocalAddr().String(); s["remote"] != remote {
+			t.Fatalf("remote %v, want %s", s["remote"], remote)
+		}
+		return got
+	}
+	slow.subscribe("publish", "behind.test")
+	filler := strings.Repeat("d", 16_000)
+	lost := 0
+	for i := 0; lost < 5; i++ {
+		if i == 10_000 {
+			t.Fatal("160 MB went to a subscriber that does not read")
+		}
+		publisher.send("publish:behind.test:1.0.0:"+idA, filler)
+		if publisher.expect("response:behind.test:1.0.0:" + idA).object(t)["dropped"] != nil {
+			lost++
+		}
+	}
+	eventually(t, "who is behind is listed", func() bool {
+		got := numbers(slow)
+		return got[0] > 16_000 && got[1] > 0 && got[1] < 10 && got[2] == lost
+	})
+	if got := numbers(publisher); got != [3]int{} {
+		t.Errorf("who keeps up has %v", got)
+	}
+	slow.await("what was lost", func(m message) bool { return m.Topic == "system.dropped" })
+	eventually(t, "who has caught up is listed", func() bool {
+		return numbers(slow) == [3]int{0, 0, lost}
+	})
+}

@@ -86,23 +86,26 @@ func TestS8_LogReplaceAndRegex(t *testing.T) {
 		control.ok("system.log.subscribe", `{"levels":["info","debug"]}`)
 		actor.register("first")
 		text, _ := control.logged(t, actor.id)["message"].(string)
+		if text, _ = strings.CutSuffix(text, "first"); text == "" {
+			t.Fatal("the line does not name the service")
+		}
 
 		other.ok("system.log.subscribe", `{"levels":["info"],"regex":"no line has this text"}`)
 		actor.register("second")
 		control.logged(t, actor.id)
 		other.none()
 
-		pattern, _ := json.Marshal("^" + regexp.QuoteMeta(text) + "$")
+		pattern, _ := json.Marshal("^" + regexp.QuoteMeta(text) + "third$")
 		other.ok("system.log.subscribe", `{"levels":["info","debug"],"regex":`+string(pattern)+`}`)
 		actor.subscribe("publish", "log.regex") // another line
 		actor.register("third")
 		control.logged(t, actor.id)
-		if o := other.logged(t, actor.id); o["message"] != text {
-			t.Errorf("got %v, want %q", o, text)
+		if o := other.logged(t, actor.id); o["message"] != text+"third" {
+			t.Errorf("got %v, want %q", o, text+"third")
 		}
 		other.settle()
 		for _, m := range other.backlog {
-			if o := logLine(t, m); o["message"] != text {
+			if o := logLine(t, m); o["message"] != text+"third" {
 				t.Errorf("%q does not match %s", o["message"], pattern)
 			}
 		}
@@ -134,6 +137,7 @@ func TestS8_LogBadFields(t *testing.T) {
 			`{"levels":["fatal"]}`, `{"levels":["info",""]}`, `{"levels":"info"}`,
 			`{"levels":[1]}`, `{"levels":{}}`, `{"regex":"("}`, `{"regex":"(a)\\1"}`,
 			`{"regex":"(?=x)"}`, `{"regex":1}`, `{"regex":["x"]}`,
+			`{"levels":null}`, `{"levels":[null]}`, `{"regex":null}`,
 		} {
 			c.refused("system.log.subscribe", bad, "INVALID_REQUEST")
 		}
@@ -156,6 +160,58 @@ func TestS8_LogDoesNotFeedItself(t *testing.T) {
 		if lines := len(c.backlog); lines > 6*rounds+10 {
 			t.Errorf("%d lines for %d messages", lines, 3*rounds)
 		}
+	})
+}
+
+// Each part of the node speaks about its own, and a line names in its message whom it is about: the
+// name of the service, else its ID.
+func TestS8_LogModules(t *testing.T) {
+	settings := []string{"connection.max.concurrent=4"}
+	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+		watcher := n.dial(t, overTCP)
+		watcher.ok("system.log.subscribe", `{"levels":["debug","info","warn","error"]}`)
+		said := func(module, about string, words ...string) {
+			t.Helper()
+			o := logLine(t, watcher.await(strings.Join(words, " "), func(m message) bool {
+				text, _ := m.object(t)["message"].(string)
+				for _, w := range words {
+					if !strings.Contains(text, w) {
+						return false
+					}
+				}
+				return m.head() == logHead
+			}))
+			if o["module"] != module || !strings.Contains(o["message"].(string), about) {
+				t.Errorf("%v: module %v in %v, want %s about %s",
+					words, o["module"], o, module, about)
+			}
+		}
+		a := n.dial(t, transport)
+		said("connection", a.id, "connected: ")
+		a.subscribe("request", "log.early")
+		said("subscription", a.id, "subscribed: ", "request", "log.early")
+		a.register("anna")
+		said("registry", "anna", "registered: ")
+		a.subscribe("publish", "log.late")
+		said("subscription", "anna", "subscribed: ", "publish", "log.late")
+		a.ok("system.topic.unsubscribe", `{"topic":"log.late"}`)
+		said("subscription", "anna", "unsubscribed: ", "publish", "log.late")
+		for _, header := range []string{
+			"nonsense", "publish:no.body:1.0.0", "request:no.body:1.0.0:" + idA,
+			"response:no.body:1.0.0:" + idA, "request:system.what:1.0.0",
+		} {
+			a.send(header, "")
+			said("router", "anna", "client error: ")
+			_ = a.recv().fault(t)
+		}
+		_ = a.peer.Close()
+		said("connection", "anna", "disconnected: ")
+		for range 4 { // there may be as many, and the watcher is one
+			if p, err := n.connect(overTCP); err == nil {
+				t.Cleanup(func() { _ = p.Close() })
+			}
+		}
+		said("door", "connection_limit", "refused a connection: ")
 	})
 }
 
@@ -196,6 +252,9 @@ func TestS8_AuditOfPublish(t *testing.T) {
 		wantHeader := map[string]any{
 			"action": "publish", "topic": "Audit.Test", "version": "1.2.3",
 			"requestId": idA, "parentRequestId": idB,
+		}
+		if taken["timeout"] != 5000.0 {
+			t.Errorf("no timeout is the default, audited as %v", taken["timeout"])
 		}
 		if got := auditHeader(taken); !reflect.DeepEqual(got, wantHeader) {
 			t.Errorf("taken: header %v, want %v", got, wantHeader)
@@ -250,6 +309,9 @@ func TestS8_AuditOfRequest(t *testing.T) {
 			if s.what == "request taken" &&
 				(o["timeout"] != 1234.0 || fmt.Sprint(h["timeout"]) != "1234") {
 				t.Errorf("timeout 1234 audited as %v, in the header %v", o["timeout"], h["timeout"])
+			}
+			if s.what == "response taken" && o["timeout"] != 5000.0 {
+				t.Errorf("no timeout is the default, audited as %v", o["timeout"])
 			}
 			if s.what == "request sent" && o["maskedId"] != idA {
 				t.Errorf("maskedId is %v, want %s", o["maskedId"], idA)

@@ -30,7 +30,7 @@ func TestS8_ActionFirst(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		topics := []string{
-			"system.unknown", "system", "system.log", "system.message", "system.initialize",
+			"system.unknown", "system.log", "system.message", "system.initialize",
 			"System.Nothing.At.All",
 		}
 		for topic := range clientTopics {
@@ -55,7 +55,7 @@ func TestS8_UnknownTopic(t *testing.T) {
 	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		for _, topic := range []string{
-			"system", "system.unknown", "System.Service", "system.service.foo",
+			"system.unknown", "System.Service", "system.service.foo",
 			"system.topic.subscribe.x", "SYSTEM.a.b.c.d",
 		} {
 			c.send("request:"+topic+":1.0.0:"+idA, "{}")
@@ -124,6 +124,8 @@ func TestS8_Register(t *testing.T) {
 		form(strings.Repeat("n", 37), "b", ""), form(strings.Repeat("é", 37), "b", ""),
 		form("a", "b", `,"maxConcurrent":0`), form("a", "b", `,"maxConcurrent":-1`),
 		form("a", "b", `,"maxConcurrent":1.5`), form("a", "b", `,"maxConcurrent":"1"`),
+		form("a", nil, ""), form("a", "b", `,"maxConcurrent":null`),
+		form("a", "b", `,"metadata":null`), form("a", "b", `,"metadata":{"x":null}`),
 		form("a", "b", `,"metadata":"x"`), form("a", "b", `,"metadata":["x"]`),
 		form("a", "b", `,"metadata":{"x":1}`), form("a", "b", `,"metadata":{"x":{"y":"z"}}`),
 		form("a", "b", `,"metadata":{"x":"`+strings.Repeat("m", 1024)+`"}`),
@@ -148,7 +150,12 @@ func TestS8_Register(t *testing.T) {
 		if m["zone"] != "east" || m["version"] != "1.2" {
 			t.Errorf("metadata is %v", m)
 		}
-		c.ok("system.service.register", form("final", "state", ""))
+		for _, empty := range []string{"", `,"metadata":{}`} {
+			c.ok("system.service.register", form("final", "state", empty))
+			if m, there := other.service(c.id)["metadata"]; there {
+				t.Errorf("nothing in it, yet the list has metadata %v", m)
+			}
+		}
 		for _, payload := range bad {
 			c.refused("system.service.register", payload, "INVALID_REQUEST")
 		}
@@ -234,7 +241,7 @@ func TestS8_ServiceSubscriptions(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		for _, bad := range []string{`"x"`, `""`, `7`, `"` + idA + `0"`, `{}`} {
+		for _, bad := range []string{`"x"`, `""`, `7`, `"` + idA + `0"`, `{}`, `null`} {
 			c.refused("system.service.subscriptions", `{"serviceId":`+bad+`}`, "INVALID_REQUEST")
 		}
 		nobody := `{"serviceId":"` + uuid.NewString() + `"}`
@@ -263,6 +270,10 @@ func TestS8_Subscribe(t *testing.T) {
 		`{"action":"response","topic":"a.b"}`, `{"action":"","topic":"a.b"}`,
 		`{"action":1,"topic":"a.b"}`, `{"action":"publish","topic":7}`,
 		`{"action":"publish","topic":null}`, `{"action":["publish"],"topic":"a.b"}`,
+		`{"action":null,"topic":"a.b"}`,
+		`{"action":"request","topic":"a.b","priority":null}`,
+		`{"action":"publish","topic":"a.b","overflow":null}`,
+		`{"action":"publish","topic":"a.b","conflate":null}`,
 		`{"action":"request","topic":"a.b","priority":"5"}`,
 		`{"action":"request","topic":"a.b","priority":true}`,
 		`{"action":"request","topic":"a.b","priority":1e999}`,
@@ -325,6 +336,7 @@ func TestS8_Unsubscribe(t *testing.T) {
 		for _, bad := range []string{
 			`{}`, `{"topic":1}`, `{"topic":""}`, `{"topic":"a..b"}`,
 			`{"topic":"a.b","action":"none"}`, `{"topic":"a.b","action":3}`,
+			`{"topic":null}`, `{"topic":"a.b","action":null}`,
 		} {
 			c.refused("system.topic.unsubscribe", bad, "INVALID_REQUEST")
 		}
@@ -370,6 +382,26 @@ func TestS8_TopicListAndSubscriptions(t *testing.T) {
 			return len(items(t, a.ok("system.topic.subscriptions", ""), "subscriptions")) == 4 &&
 				!strings.Contains(string(a.call("system.topic.subscriptions", "").Payload), b.id)
 		})
+	})
+}
+
+// The subscribers of a request pattern stand by priority, highest first.
+func TestS8_SubscribersByPriority(t *testing.T) {
+	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
+		for _, priority := range []string{"0", "7.5", "-3", "7.5", "100", "2"} {
+			n.dial(t, transport).subscribe("both", "by.priority", `,"priority":`+priority)
+		}
+		c := n.dial(t, transport)
+		for _, s := range items(t, c.ok("system.topic.subscriptions", ""), "subscriptions") {
+			var got []any
+			for _, subscriber := range items(t, s, "subscribers") {
+				got = append(got, subscriber["priority"])
+			}
+			want := []any{100.0, 7.5, 7.5, 2.0, 0.0, -3.0}
+			if s["action"] == "request" && !slices.Equal(got, want) {
+				t.Errorf("%v: priorities %v, want %v", s["topic"], got, want)
+			}
+		}
 	})
 }
 

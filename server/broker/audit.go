@@ -14,6 +14,22 @@ import (
 // counted, because an audit that nobody reads must cost nothing.
 type audit struct {
 	subscribers atomic.Int32
+	latest      atomic.Int64 // Unix ms of the last message of it
+}
+
+// stamp is the time of an audit message that is made now, in Unix ms: never before that of an
+// earlier one. Loops read their clocks once in a turn, and the wall's may be set back; what follows
+// from a message must not seem to come before it.
+func (a *audit) stamp(now int64) int64 {
+	for {
+		latest := a.latest.Load()
+		if now <= latest {
+			return latest
+		}
+		if a.latest.CompareAndSwap(latest, now) {
+			return now
+		}
+	}
 }
 
 // auditRoom is how many bytes an audit message mostly is beside the payload.
@@ -25,18 +41,18 @@ var messageTopicName = []byte(system.MessageTopic)
 // does. Any goroutine.
 func (b *Broker) audited() bool { return b.audit.subscribers.Load() > 0 }
 
-// auditTaken reports a message that c sent and that is well formed. Its timeout is the deadline
-// that a request gets (its own or the node's default). Who audits is in the middle of something
+func (l *Loop) auditStamp() int64 { return l.broker.audit.stamp(l.time.Unix) }
+
+// auditTaken reports a message that c sent and that is well formed. Its timeout is its own or the
+// node's default. Who audits is in the middle of something
 // that still uses the loop's scratch space: every audit message has a buffer of its own.
 func (l *Loop) auditTaken(c *Conn, h *codec.Header, payload []byte) {
-	timeout := uint64(0)
-	if h.Action == codec.Request {
-		if timeout = h.TimeoutMs; timeout == 0 {
-			timeout = uint64(l.broker.timeoutDefaultMs)
-		}
+	timeout := h.TimeoutMs
+	if timeout == 0 {
+		timeout = uint64(l.broker.timeoutDefaultMs)
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
-	body.B = system.AppendTaken(body.B, l.time.Unix, timeout, c.id, h, payload)
+	body.B = system.AppendTaken(body.B, l.auditStamp(), timeout, c.id, h, payload)
 	l.auditPublish(body)
 }
 
@@ -50,7 +66,7 @@ func (l *Loop) auditSent(c *Conn, m *outgoing) {
 		payload = m.payload
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
-	body.B = system.AppendSent(body.B, l.time.Unix, c.id, &h, payload, m.original)
+	body.B = system.AppendSent(body.B, l.auditStamp(), c.id, &h, payload, m.original)
 	l.auditPublish(body)
 }
 
@@ -70,7 +86,7 @@ func (l *Loop) auditAnswer(c *Conn, head, rest []byte) {
 		payload = slices.Concat(payload, rest)
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
-	body.B = system.AppendSent(body.B, l.time.Unix, c.id, &h, payload, "")
+	body.B = system.AppendSent(body.B, l.auditStamp(), c.id, &h, payload, "")
 	l.auditPublish(body)
 }
 

@@ -122,7 +122,7 @@ func TestAuditOfRequest(t *testing.T) {
 			answer := c.audited("from", b.id.String())
 			h, p = auditedMessage(answer)
 			if h["action"] != "response" || h["requestId"] != masked ||
-				p != "answer to "+payload || answer["timeout"] != 0.0 {
+				p != "answer to "+payload || answer["timeout"] != 5000.0 {
 				t.Errorf("answer taken: %.300v", answer)
 			}
 			back := c.audited("to", a.id.String())
@@ -134,8 +134,8 @@ func TestAuditOfRequest(t *testing.T) {
 	}
 }
 
-// Copies of a publish, the broker's answers and greetings are audited as sent; audit messages and
-// log lines are not.
+// Copies of a publish, the broker's answers, greetings and log lines are audited as sent; audit
+// messages are not.
 func TestAuditOfPublish(t *testing.T) {
 	n := newTestNode(t, 1, 2, nil)
 	n.onLine = func(logging.Line, []*service) {}
@@ -171,13 +171,23 @@ func TestAuditOfPublish(t *testing.T) {
 		t.Errorf("greeted: %v", greeting)
 	}
 	a.expectTopic("response:system.log") // the connection's line
+	audited := auditor.expect("the audit of the line", func(m *testMessage) bool {
+		if m.header != "publish:system.message:1.0.0" {
+			return false
+		}
+		h, _ := auditedMessage(m.object(t))
+		return h["topic"] == "system.log"
+	})
+	if line := audited.object(t); line["to"] != a.id.String() {
+		t.Errorf("log line: %s", audited.payload)
+	}
 	n.settle()
 	for _, m := range append(auditor.kept, auditor.messages()...) {
 		if m.header != "publish:system.message:1.0.0" {
 			continue
 		}
 		h, _ := auditedMessage(m.object(t))
-		if h["topic"] == "system.message" || h["topic"] == "system.log" {
+		if h["topic"] == "system.message" {
 			t.Errorf("audited: %s", m.payload)
 		}
 	}
@@ -221,5 +231,18 @@ func TestAuditKeepsScratch(t *testing.T) {
 	got := string(l.header) + string(l.answer) + string(l.notice) + string(l.lower)
 	if got != "headeranswernoticelower" {
 		t.Errorf("scratch became %q", got)
+	}
+}
+
+// What follows from a message never seems to come before it, whichever loop's clock is behind and
+// wherever the wall's is set.
+func TestAuditStampsNeverRunBackwards(t *testing.T) {
+	var a audit
+	for _, row := range []struct{ now, want int64 }{
+		{100, 100}, {99, 100}, {100, 100}, {107, 107}, {0, 107}, {108, 108},
+	} {
+		if got := a.stamp(row.now); got != row.want {
+			t.Errorf("at %d: %d, want %d", row.now, got, row.want)
+		}
 	}
 }

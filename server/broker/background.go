@@ -184,7 +184,7 @@ func (d *background) takeJob() (j job, ok bool) {
 func (d *background) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			d.broker.logFault(d.broker.log, v)
+			d.broker.logFault(d.broker.modules.node, v)
 		}
 	}()
 	f()

@@ -29,6 +29,7 @@ type Options struct {
 type Broker struct {
 	// Immutable after New.
 	log     *slog.Logger
+	modules modules
 	logs    *logging.Handler
 	version string
 	id      codec.UUID
@@ -88,9 +89,10 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		log: o.Logger, logs: o.Logs, version: o.Version,
-		trie:   topic.NewTrie[*service](),
-		bounds: boundsOf(&cfg, count),
-		empty:  make(chan struct{}, 1),
+		modules: modulesOf(o.Logger),
+		trie:    topic.NewTrie[*service](),
+		bounds:  boundsOf(&cfg, count),
+		empty:   make(chan struct{}, 1),
 	}
 	b.background.init(b)
 	b.spares.most = min(parcelSpares, b.inboxBytes/parcelBytes)

@@ -120,6 +120,11 @@ func (c *Conn) held() int64 {
 // recharge notes what c holds now.
 func (c *Conn) recharge() {
 	l := c.loop
+	if c.out.Stalled() {
+		c.describe().show(c.out.Bytes(), c.out.Messages())
+	} else if p := c.particulars.Load(); p != nil {
+		p.show(0, 0) // what there is goes out with this turn
+	}
 	l.charge += l.laggards.note(c, c.held(), int64(c.out.PaidBytes()), l.time.Ms)
 }
 
@@ -211,7 +216,8 @@ func (l *Loop) shed() {
 func (l *Loop) cut(c *Conn) int64 {
 	freed := c.charge()
 	l.broker.budget.shed.Add(1)
-	l.broker.Throttle.Log(l.log, slog.LevelWarn, "memory.limit is near: the largest laggard is cut",
+	l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn,
+		"memory.limit is near, the largest laggard is cut", c.name(),
 		"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", freed)
 	c.abortSlow()
 	return freed

@@ -218,8 +218,9 @@ func (c *Conn) flush(writable bool) {
 func (c *Conn) awaitWritable() {
 	if err := c.sock.AwaitWritable(); err != nil {
 		l := c.loop
-		l.broker.Throttle.Log(l.log, slog.LevelError, "cannot watch a stalled socket",
-			"error", err.Error())
+		l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelError,
+			"cannot watch a stalled socket", c.name(),
+			"serviceId", c.id.String(), "error", err.Error())
 		c.abort()
 	}
 }

@@ -85,8 +85,8 @@ func (c *Conn) leave() {
 	c.dec.Release()
 	l.wheel.Cancel(&c.timer)
 	l.broker.Arrivals.Disconnected.Add(l.time.sec())
-	if l.log.Enabled(context.Background(), slog.LevelInfo) {
-		l.log.Info("disconnected", "serviceId", c.id.String(),
+	if log := l.broker.modules.connection; log.Enabled(context.Background(), slog.LevelInfo) {
+		log.Info("disconnected: "+c.name(), "serviceId", c.id.String(),
 			"transport", c.transport.String(), "remote", c.peer.String())
 	}
 }

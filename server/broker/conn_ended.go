@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"mbserver/ringbuf"
+	"mbserver/server/metrics"
 )
 
 // Connections whose peer has ended its stream (protocol §6).
@@ -54,12 +55,17 @@ type answerKind uint8
 const (
 	answerFailure answerKind = 1 << iota // an error, which counts against it
 	answerOwed                           // it is owed: to what had an ID
+	answerTimeout                        // of errors, one that has a counter of its own
 )
 
-// giveAnswer delivers an answer to c, which takes it.
+// giveAnswer delivers an answer to a request to c, which takes it.
 func (l *Loop) giveAnswer(c *Conn, header, payload []byte, text bool, kind answerKind) {
 	if kind&answerFailure != 0 {
 		c.errors.Add(l.time.sec())
+		l.counts[metrics.MessageErrors]++
+		if kind&answerTimeout == 0 {
+			l.counts[metrics.RequestErrors]++
+		}
 	}
 	l.sendAnyhow(c, header, payload, text, ringbuf.Own)
 	if kind&answerOwed != 0 {

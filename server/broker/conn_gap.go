@@ -27,6 +27,7 @@ func (c *Conn) gapOf() *gap {
 // noteLoss counts n deliveries that c did not get, of which it will be told unless it is leaving.
 func (c *Conn) noteLoss(n int) {
 	c.loop.dropped(n)
+	c.describe().dropped.Add(int64(n))
 	if c.state != stateOpen {
 		return
 	}
@@ -41,6 +42,7 @@ func (c *Conn) noteLoss(n int) {
 // noteOldest counts a message that was taken out of the front of the backlog.
 func (c *Conn) noteOldest() {
 	c.loop.dropped(1)
+	c.describe().dropped.Add(1)
 	c.warnSlow()
 	c.gapOf().oldest++
 }
@@ -56,14 +58,14 @@ func (c *Conn) noteReplaced() {
 
 func (c *Conn) warnSlow() {
 	if c.gap == nil || c.gap.lost+c.gap.oldest == 0 {
-		c.loop.warn(c, "slow subscriber: messages are dropped")
+		c.loop.warn(c, "slow subscriber, messages are dropped")
 	}
 }
 
 // warn writes a rate-limited line about a connection that does not keep up.
 func (l *Loop) warn(c *Conn, message string) {
 	if !l.quiet {
-		l.broker.Throttle.Log(l.log, slog.LevelWarn, message,
+		l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn, message, c.name(),
 			"serviceId", c.id.String(), "remote", c.peer.String(),
 			"bytes", c.out.Bytes(), "messages", c.out.Messages())
 	}

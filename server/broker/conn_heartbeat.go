@@ -30,7 +30,8 @@ func (c *Conn) checkHeartbeat() {
 	silent := now - c.heard
 	switch {
 	case silent >= l.broker.heartbeatDeregister:
-		l.log.Info("silent for too long", "serviceId", c.id.String(), "silentMs", silent)
+		l.broker.modules.connection.Info("closed, silent for too long: "+c.name(),
+			"serviceId", c.id.String(), "silentMs", silent)
 		l.closeWS(c, codec.CloseGoingAway, "no heartbeat")
 		return
 	case silent >= l.broker.heartbeatRetry*int64(c.beats+1) && c.beats < math.MaxUint16:

@@ -71,8 +71,9 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		l.sendRaw(c, a.Answer)
 	}
 	l.welcome(c)
-	if l.log.Enabled(context.Background(), slog.LevelInfo) {
-		l.log.Info("connected", "serviceId", c.id.String(),
+	if log := l.broker.modules.connection; log.Enabled(context.Background(), slog.LevelInfo) {
+		id := c.id.String()
+		log.Info("connected: "+id, "serviceId", id,
 			"transport", c.transport.String(), "remote", c.peer.String())
 	}
 }

@@ -120,7 +120,7 @@ func (c *Conn) makeRoom(size int, d delivery) (room bool) {
 	// drop: this message is lost; disconnect: and so is the connection.
 	c.noteLoss(1)
 	if policy == deliverDisconnect && c.state == stateOpen {
-		c.loop.warn(c, "slow subscriber: disconnected")
+		c.loop.warn(c, "slow subscriber, disconnected")
 		c.abortSlow()
 	}
 	return false

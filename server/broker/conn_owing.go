@@ -55,7 +55,7 @@ func (c *Conn) settleOwed() {
 		}
 	case c.state != stateOpen || !owes(&c.out, l.broker.owedHigh):
 	case !l.broker.canPause:
-		l.warn(c, "closed: it does not read its answers, and here no socket can be left unread")
+		l.warn(c, "closed, it does not read its answers, and here no socket can be left unread")
 		c.abortSlow()
 	default:
 		o := &owing{conn: c, since: l.time.Ms, unacked: c.sock.Unacked()}
@@ -89,7 +89,7 @@ func (o *owing) look(now int64) {
 	}
 	o.moved, o.unacked = false, unacked
 	if now-o.since >= l.broker.stallTimeout {
-		l.warn(c, "closed: it has acknowledged none of its answers for connection.stallTimeout")
+		l.warn(c, "closed, it has acknowledged none of its answers for connection.stallTimeout")
 		l.broker.unread.cut.Add(1)
 		c.abortSlow()
 		return

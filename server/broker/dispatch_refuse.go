@@ -13,26 +13,27 @@ import (
 func (l *Loop) fail(
 	c *Conn, h *codec.Header, code codec.Code, message string, details ...codec.Detail,
 ) {
-	if code != codec.NoRouteFound { // that has a counter of its own
-		l.counts[metrics.MessageErrors]++
-		switch h.Action {
-		case codec.Publish:
+	switch h.Action {
+	case codec.Publish:
+		if code != codec.NoRouteFound { // that has a counter of its own
 			l.counts[metrics.PublishErrors]++
-		case codec.Request:
-			l.counts[metrics.RequestErrors]++
-		case codec.Response:
-			l.counts[metrics.ResponseErrors]++
 		}
+	case codec.Request:
+		l.counts[metrics.RequestErrors]++
+	case codec.Response:
+		l.counts[metrics.ResponseErrors]++
 	}
 	l.refuse(c, l.responseHeader(h.Topic, h.Version, h.RequestID), code, message, details)
 }
 
+// refuse answers c with an error.
 func (l *Loop) refuse(
 	c *Conn, header []byte, code codec.Code, message string, details []codec.Detail,
 ) {
+	l.counts[metrics.MessageErrors]++
 	c.errors.Add(l.time.sec())
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
-	l.debugClientError(c, code, message)
+	l.debugClientError(&c.service, code, message)
 	l.send(c, header, l.answer, true)
 	l.spend(errorWork)
 }
@@ -42,7 +43,6 @@ func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {
 		l.limitedMalformed(c, over)
 		return
 	}
-	l.counts[metrics.MessageErrors]++
 	details := []codec.Detail{
 		codec.TextDetail("field", err.Field),
 		codec.TextDetail("reason", err.Reason),
@@ -68,7 +68,6 @@ func (l *Loop) tooLong(c *Conn, h *codec.Header, length, longest int) {
 // framingLost answers a connection whose byte stream can't be cut into messages any more, and
 // closes it (protocol §1).
 func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
-	l.counts[metrics.MessageErrors]++
 	details := []codec.Detail{codec.TextDetail("reason", err.Reason)}
 	if err.TooLarge {
 		details = append(details, codec.NumberDetail("length", int(err.Length)),
@@ -79,10 +78,10 @@ func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
 	l.closeWS(c, err.CloseCode, err.Reason)
 }
 
-// debugClientError logs a client's mistake at debug level.
-func (l *Loop) debugClientError(c *Conn, code codec.Code, message string) {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("client error", "serviceId", c.id.String(),
-			"code", string(code), "reason", message)
+// debugClientError logs at debug level that a client's message was answered with an error.
+func (l *Loop) debugClientError(s *service, code codec.Code, message string) {
+	if log := l.broker.modules.router; log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug("client error: "+s.name()+", "+message, "serviceId", s.id.String(),
+			"code", string(code))
 	}
 }

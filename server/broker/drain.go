@@ -49,7 +49,8 @@ func (b *Broker) Refuse() error {
 	if !b.state.CompareAndSwap(int32(accepting), int32(draining)) {
 		return errors.New("the node is not running")
 	}
-	b.log.Info("draining", "connections", b.connections.Load(), "outstanding", b.outstanding.Load())
+	b.modules.node.Info("draining",
+		"connections", b.connections.Load(), "outstanding", b.outstanding.Load())
 	return nil
 }
 

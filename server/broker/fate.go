@@ -11,8 +11,8 @@ import (
 // The fate of a message: each has one function, and whoever wants to see messages go by looks
 // there. It counts what has a counter of its own. Messages received are counted where they come in
 // (dispatch.go, publish.go, request.go, request_answer.go, system.Serve), errors where they are
-// answered (dispatch_refuse.go, failTo). While nobody audits, taken and sent cost one predictable
-// branch.
+// given to who gets them (dispatch_refuse.go, giveAnswer). While nobody audits, taken and sent cost
+// one predictable branch.
 
 // taken: the message is well formed and not too large.
 func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
@@ -30,7 +30,6 @@ func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 // limitedMalformed is limited for a message whose header could not be parsed.
 func (l *Loop) limitedMalformed(c *Conn, over limit.Refusal) {
 	l.counts[metrics.Limited]++
-	l.counts[metrics.MessageErrors]++
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.RateLimitExceeded, tooMany, refusalDetails(over))
 }
@@ -132,6 +131,7 @@ func (l *Loop) waited(since int64) codec.Detail {
 
 // evicted: as the node's oldest request it gave way to a newer one.
 func (l *Loop) evicted(e *entry) {
+	l.counts[metrics.RequestsEvicted]++
 	details := []codec.Detail{codec.TextDetail("reason", "evicted")}
 	if e.target != nil {
 		details = append(details, codec.TextDetail("targetServiceId", e.target.id.String()))

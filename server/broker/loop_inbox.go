@@ -99,10 +99,10 @@ func (l *Loop) Writable(slot, gen uint32) {
 	l.post(itemWritable, func(_ *parcel, it *item) { it.slot, it.gen = slot, gen })
 }
 
-// postDirect sends an answer that is owed, header line and payload, to one service. Any goroutine.
-func (s *service) postDirect(header, payload []byte) {
+// postFailure sends an error that is owed, header line and payload, to one service. Any goroutine.
+func (s *service) postFailure(header, payload []byte) {
 	s.loop.post(itemDirect, func(p *parcel, it *item) {
-		it.to, it.text, it.answer = s, true, answerOwed
+		it.to, it.text, it.answer = s, true, answerFailure|answerOwed
 		p.copy(it, header, payload)
 	})
 }

@@ -28,6 +28,7 @@ func (l *Loop) recovered(c *Conn, v any) {
 			c.abort()
 		}
 	}()
+	l.counts[metrics.MessageErrors]++
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.answer = codec.AppendError(l.answer[:0], codec.InternalError,
 		"internal fault: this connection is closed", l.time.Unix)

@@ -71,9 +71,11 @@ func (l *Loop) failTo(
 	s *service, kind answerKind, header []byte,
 	code codec.Code, message string, details []codec.Detail,
 ) {
-	if code != codec.NoRouteFound { // that has a counter of its own
-		l.counts[metrics.MessageErrors]++
-		l.counts[metrics.RequestErrors]++
+	switch code {
+	case codec.Timeout:
+		kind |= answerTimeout
+	case codec.NoRouteFound:
+		l.debugClientError(s, code, message)
 	}
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.sendTo(s, header, l.answer, true, kind|answerFailure)

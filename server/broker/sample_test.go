@@ -17,7 +17,7 @@ func TestSample(t *testing.T) {
 	}
 	second := metrics.Counts{
 		metrics.Messages: 1, metrics.MessageBytes: 50, metrics.MaxMessageBytes: 50,
-		metrics.RequestsUnrouted: 2, metrics.Dropped: 7,
+		metrics.RequestsEvicted: 2, metrics.Dropped: 7,
 	}
 	n.loops[0].published.Publish(sec-1, &first)
 	n.loops[1].published.Publish(sec-1, &second)

@@ -23,14 +23,46 @@ type service struct {
 	peer        peer // for the log
 
 	// Atomic.
-	outstanding atomic.Int32                   // requests it was chosen for and has not answered
-	capacity    atomic.Int32                   // how many of those it may have; 0 = any number
-	queued      atomic.Int32                   // its own requests that wait for a service with room
-	asking      atomic.Int32                   // snapshots that it waits for
-	marks       atomic.Uint32                  // markStalled and its neighbours
-	profile     atomic.Pointer[system.Profile] // nil until registered
-	lastSeen    atomic.Int64                   // Unix ms of the last message
-	errors      metrics.Window                 // written by its loop only
+	outstanding atomic.Int32                // requests it was chosen for and has not answered
+	capacity    atomic.Int32                // how many of those it may have; 0 = any number
+	queued      atomic.Int32                // its own requests that wait for a service with room
+	asking      atomic.Int32                // snapshots that it waits for
+	marks       atomic.Uint32               // markStalled and its neighbours
+	particulars atomic.Pointer[particulars] // nil until there are any
+	lastSeen    atomic.Int64                // Unix ms of the last message
+	errors      metrics.Window              // written by its loop only
+}
+
+// particulars are what a service has to show that has registered, or does not keep up, or did not:
+// most connections do neither. Their loop writes them, any goroutine reads them.
+type particulars struct {
+	profile         atomic.Pointer[system.Profile] // nil until registered
+	bytes, messages atomic.Int64                   // that wait for it, as recharge sees it
+	dropped         atomic.Int64                   // deliveries that it did not get
+}
+
+// profile returns what s registered, nil when it has not. Any goroutine.
+func (s *service) profile() *system.Profile {
+	if p := s.particulars.Load(); p != nil {
+		return p.profile.Load()
+	}
+	return nil
+}
+
+// describe returns c's particulars, which it has from now on. Loop only.
+func (c *Conn) describe() *particulars {
+	p := c.particulars.Load()
+	if p == nil {
+		p = new(particulars)
+		c.particulars.Store(p)
+	}
+	return p
+}
+
+// show notes what waits.
+func (p *particulars) show(bytes, messages int) {
+	p.bytes.Store(int64(bytes))
+	p.messages.Store(int64(messages))
 }
 
 // Marks of a service, in one word: an idle connection costs what its fields do.

@@ -245,7 +245,7 @@ func (s *simulation) received(k *simClient, m *testMessage) {
 		return
 	}
 	name := string(m.Topic)
-	k.noteHeard(m, name)
+	k.noteHeard(name)
 	switch {
 	case !k.greeted:
 		if k.greeted = true; m.Action != codec.Publish || name != "system.initialize" {

@@ -52,7 +52,7 @@ func (s *simulation) heldBeside(l *Loop) (sum int64) {
 			kept += sub.charge()
 		}
 		if c.state == stateOpen || c.state == stateClosing {
-			kept += c.profile.Load().Charge()
+			kept += c.profile().Charge()
 		}
 		if c.subs.charged() != int64(kept) && !s.logs { // a log filter's is not known here
 			s.fail("%s keeps %d bytes and is charged %d", c.id, kept, c.subs.charged())

@@ -321,10 +321,10 @@ func (q *question) answer(head []byte, body *ringbuf.Shared) {
 
 // refuse answers those for whose snapshot there is no memory.
 func refuse(asked []question, b *Broker) {
-	b.Throttle.Log(b.log, slog.LevelWarn, "memory.limit is near: a list is not made")
+	b.Throttle.Log(b.modules.node, slog.LevelWarn, "memory.limit is near: a list is not made")
 	for i := range asked {
 		q := &asked[i]
-		q.to.postDirect(q.header, codec.AppendError(nil, codec.ServiceUnavailable,
+		q.to.postFailure(q.header, codec.AppendError(nil, codec.ServiceUnavailable,
 			"this node has no memory to compose the answer", b.background.now().UnixMilli(),
 			codec.TextDetail("reason", "memory")))
 	}

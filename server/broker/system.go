@@ -119,7 +119,7 @@ func (k *caller) InBackground(work func() func(system.Caller) *system.Error) *sy
 // Register implements system.Caller.
 func (k *caller) Register(p *system.Profile) {
 	c, l := k.c, k.c.loop
-	was := c.profile.Swap(p)
+	was := c.describe().profile.Swap(p)
 	c.keep(p.Charge() - was.Charge())
 	l.broker.registry.changes.Add(1)
 	limit := l.broker.perService
@@ -139,15 +139,17 @@ const changesLogged = 20
 // logRegistration writes the line of a registration. A client can repeat one at will: what changes
 // nothing is of no interest, and of what does only some are.
 func (k *caller) logRegistration(was, is *system.Profile) {
-	l, message := k.c.loop, "registered"
+	const message = "registered"
+	log := k.c.loop.broker.modules.registry
 	attrs := []any{"serviceId", k.c.id.String(), "name", is.Name}
 	switch {
 	case was == nil:
-		l.log.Info(message, attrs...)
+		log.Info(message+": "+is.Name, attrs...)
 	case was.Equal(is):
-		l.log.Debug(message, attrs...)
+		log.Debug(message+": "+is.Name, attrs...)
 	default:
-		l.broker.Throttle.LogFew(changesLogged, l.log, slog.LevelInfo, message, attrs...)
+		k.c.loop.broker.Throttle.LogFew(
+			changesLogged, log, slog.LevelInfo, message, is.Name, attrs...)
 	}
 }
 
@@ -166,10 +168,20 @@ func (k *caller) Subscribe(
 	for _, kind := range kinds {
 		k.c.subscribe(p, kind, o)
 	}
-	if l := k.c.loop; l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("subscribed", "serviceId", k.c.id.String(), "topic", p.String())
-	}
+	k.logSubscription("subscribed", p, kinds)
 	return nil
+}
+
+// logSubscription writes the line of subscriptions that were made or ended.
+func (k *caller) logSubscription(what string, p topic.Pattern, kinds []topic.Kind) {
+	log := k.c.loop.broker.modules.subscription
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	for _, kind := range kinds {
+		log.Debug(what+": "+k.c.name()+", "+kind.String()+" "+p.String(),
+			"serviceId", k.c.id.String(), "action", kind.String(), "topic", p.String())
+	}
 }
 
 // Unsubscribe implements system.Caller.
@@ -177,6 +189,7 @@ func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
 	for _, kind := range kinds {
 		k.c.unsubscribe(p, kind)
 	}
+	k.logSubscription("unsubscribed", p, kinds)
 }
 
 // AnswerSubscriptions implements system.Caller.
@@ -274,16 +287,22 @@ func (b *Broker) Service(id codec.UUID, now time.Time) (system.Service, bool) {
 
 // shown is what may be told of a service. Any goroutine.
 func (s *service) shown(now time.Time) system.Service {
-	return system.Service{
+	shown := system.Service{
 		ID:          s.id,
-		Profile:     s.profile.Load(),
+		Profile:     s.profile(),
 		ConnectedAt: s.connectedAt,
 		LastSeen:    s.lastSeen.Load(),
 		Transport:   s.transport.String(),
 		Outstanding: int(s.outstanding.Load()),
 		Queued:      int(s.queued.Load()),
 		ErrorRate:   s.errors.Rate(now.Unix()),
+		Remote:      s.peer.String(),
 	}
+	if p := s.particulars.Load(); p != nil {
+		shown.BacklogBytes, shown.BacklogMessages = p.bytes.Load(), p.messages.Load()
+		shown.Dropped = p.dropped.Load()
+	}
+	return shown
 }
 
 // Walk implements system.Node.
@@ -333,7 +352,7 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 			}
 		} else {
 			it := p.add(itemLog)
-			it.text, it.unaudited, it.group = true, true, g
+			it.text, it.group = true, g
 			p.copy(it, body.B, nil)
 		}
 		g.loop.accept(p, lost, nil, false)

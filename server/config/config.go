@@ -46,7 +46,7 @@ type SSL struct{ Key, Cert string }
 // Logging says what is written and how.
 type Logging struct {
 	Level  slog.Level
-	Format string // "json" or "text"
+	Format string // FormatJSON, FormatText or FormatAuto
 	File   string // path; "" = standard output
 }
 
@@ -98,6 +98,7 @@ const (
 const (
 	FormatJSON = "json"
 	FormatText = "text"
+	FormatAuto = "auto" // text on a terminal, else JSON
 )
 
 // Request holds the deadlines of requests.

@@ -7,10 +7,10 @@ import (
 
 // Error is one fault of the configuration. Load and Validate return all they find, joined.
 type Error struct {
-	Key   string // as in the table, or as the operator wrote it when it is unknown
+	Key   string // as in the table, or as the operator wrote it when it is unknown; "": none
 	Value string // as the operator wrote it
-	// Source is "flag --ws-port", "environment WS_PORT", "file /etc/mb.yaml"; "" when it is not one
-	// source's fault.
+	// Source is "flag --ws-port", "environment WS_PORT", "file /etc/mb.yaml, line 3"; "" when it is
+	// not one source's fault.
 	Source string
 	Reason string
 }
@@ -21,23 +21,32 @@ func (e *Error) Error() string {
 	if e.Source != "" {
 		b.WriteString(e.Source + ": ")
 	}
-	b.WriteString(e.Key)
-	if e.Value != "" {
-		fmt.Fprintf(&b, " = %s", e.Value)
+	if e.Key != "" {
+		b.WriteString(e.Key)
+		if e.Value != "" {
+			fmt.Fprintf(&b, " = %s", e.Value)
+		}
+		b.WriteString(": ")
 	}
-	b.WriteString(": " + e.Reason)
+	b.WriteString(e.Reason)
 	return b.String()
 }
 
 // show prints a value for a message: on one line, cut when it is long, and never key material.
 func show(v any) string {
-	s := fmt.Sprint(v)
-	if strings.Contains(s, "-----BEGIN") {
-		return "(PEM text)"
+	switch v := v.(type) {
+	case string:
+		if strings.Contains(v, "-----BEGIN") {
+			return "(PEM text)"
+		}
+		return shorten(fmt.Sprintf("%q", v))
+	case map[string]int:
+		return shorten(ratesText(v))
 	}
-	if _, text := v.(string); text {
-		s = fmt.Sprintf("%q", s)
-	}
+	return shorten(fmt.Sprint(v))
+}
+
+func shorten(s string) string {
 	if len(s) > 120 {
 		s = s[:117] + "..."
 	}

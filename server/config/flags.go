@@ -12,8 +12,8 @@ const (
 	flagSet    = "set"
 )
 
-// keyFlag is the value of a flag that stands for a key; it is parsed as soon as it is read, so that
-// pflag names the flag.
+// keyFlag is the value of a flag that stands for a key. It is parsed by Load, which tells of all
+// faults at once.
 type keyFlag struct {
 	key  *Key
 	text string
@@ -22,9 +22,6 @@ type keyFlag struct {
 func (f *keyFlag) String() string { return f.text }
 
 func (f *keyFlag) Set(s string) error {
-	if _, err := f.key.parseText(s); err != nil {
-		return err
-	}
 	f.text = s
 	return nil
 }
@@ -59,7 +56,7 @@ func RegisterFlags(fs *pflag.FlagSet) {
 
 // flagLayer takes the flags that were given.
 func flagLayer(flags *pflag.FlagSet) *layer {
-	l := newLayer("flags")
+	l := newLayer()
 	if flags == nil {
 		return l
 	}
@@ -68,25 +65,19 @@ func flagLayer(flags *pflag.FlagSet) *layer {
 		if k.Flag == "" {
 			continue
 		}
-		f := flags.Lookup(k.Flag)
-		if f == nil || !f.Changed {
-			continue
+		if f := flags.Lookup(k.Flag); f != nil && f.Changed {
+			l.text(k, f.Value.String(), "flag --"+k.Flag)
 		}
-		l.source = "flag --" + k.Flag
-		v, err := k.parseText(f.Value.String())
-		if err != nil {
-			l.fault(k.Name, f.Value.String(), err)
-			continue
-		}
-		l.put(k, v)
 	}
 	return l
 }
 
+const setSource = "flag --" + flagSet
+
 // setLayer takes the --set flags in their order. A flag of its own wins over --set for the same
 // key.
 func setLayer(flags *pflag.FlagSet) *layer {
-	l := newLayer("flag --" + flagSet)
+	l := newLayer()
 	if flags == nil || flags.Lookup(flagSet) == nil {
 		return l
 	}
@@ -98,7 +89,7 @@ func setLayer(flags *pflag.FlagSet) *layer {
 	for _, pair := range pairs {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok {
-			l.fault(pair, "", errors.New("write it as key=value"))
+			l.fault(pair, "", setSource, errors.New("write it as key=value"))
 			continue
 		}
 		l.set(strings.TrimSpace(name), text)
@@ -109,30 +100,27 @@ func setLayer(flags *pflag.FlagSet) *layer {
 // set takes one key=value. The map of rates may be given whole, or pattern by pattern with the
 // pattern after the key.
 func (l *layer) set(name, text string) {
-	k := keyByName[name]
-	if pattern, ok := strings.CutPrefix(name, ratesKey+"."); ok {
-		k = keyByName[ratesKey]
-		n, err := (&Key{kind: kindInt, min: k.min, max: k.max}).parseText(text)
-		if err != nil {
-			l.fault(name, text, err)
-			return
-		}
-		v, err := k.parseRates(map[string]any{pattern: n})
-		if err != nil {
-			l.fault(name, text, err)
-			return
-		}
-		l.put(k, v)
+	if k := keyByName[name]; k != nil {
+		l.text(k, text, setSource)
 		return
 	}
-	if k == nil {
-		l.fault(name, text, unknownKey(name))
+	pattern, ok := strings.CutPrefix(name, ratesKey+".")
+	if !ok {
+		err := unknownKey(name, false)
+		if group := keysBelow(name); len(group) > 0 {
+			err = groupOf(group)
+		}
+		l.fault(name, show(text), setSource, err)
 		return
 	}
-	v, err := k.parseText(text)
+	k, rates := keyByName[ratesKey], make(map[string]int64)
+	n, err := wholeNumber(strings.TrimSpace(text))
+	if err == nil {
+		err = k.addRate(rates, pattern, n)
+	}
 	if err != nil {
-		l.fault(name, text, err)
+		l.fault(name, show(text), setSource, err)
 		return
 	}
-	l.put(k, v)
+	l.put(k, rates, setSource)
 }

@@ -88,10 +88,10 @@ var keys = []Key{
 		values: []string{"debug", "info", "warn", "error"},
 		at:     func(c *Config) any { return &c.Logging.Level },
 		Doc:    "least severe level that is written: debug, info, warn or error"},
-	{Name: "logging.format", Env: "LOG_FORMAT", Flag: "log-format", Default: FormatJSON,
-		kind: kindEnum, values: []string{FormatJSON, FormatText},
+	{Name: "logging.format", Env: "LOG_FORMAT", Flag: "log-format", Default: FormatAuto,
+		kind: kindEnum, values: []string{FormatJSON, FormatText, FormatAuto},
 		at:  func(c *Config) any { return &c.Logging.Format },
-		Doc: "form of a log line: json or text"},
+		Doc: "form of a log line: json, text, or auto: text on a terminal, else json"},
 	{Name: "logging.file", Env: "LOG_FILE", Flag: "log-file", kind: kindString,
 		at: func(c *Config) any { return &c.Logging.File },
 		Doc: "path of a file that log lines are appended to, opened again at SIGHUP; " +
@@ -190,7 +190,8 @@ var keys = []Key{
 		max: math.MaxInt64,
 		at:  func(c *Config) any { return &c.Memory.Limit },
 		Doc: "for rings, queues, inboxes, partial frames and connections together"},
-	{Name: "admin.address", Env: "ADMIN_ADDRESS", Default: "127.0.0.1:3002", kind: kindString,
+	{Name: "admin.address", Env: "ADMIN_ADDRESS", Flag: "admin-address",
+		Default: "127.0.0.1:3002", kind: kindString,
 		at: func(c *Config) any { return &c.Admin.Address },
 		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), " +
 			"empty turns it off"},

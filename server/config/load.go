@@ -2,106 +2,129 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/rawbytes"
-	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 )
-
-// delimiter separates levels inside koanf. It can occur neither in a key nor in a topic pattern, so
-// a dotted key is one name to koanf and the patterns of rate.limit.topic.per.service keep their
-// dots.
-const delimiter = "\x1f"
 
 // EnvConfigPath is the environment variable that names the file when --config is not given.
 const EnvConfigPath = "CONFIG_PATH"
 
-// layer collects what one source says: key to parsed value, and its faults.
-type layer struct {
+// Origins says where values came from, in words, by key: "flag --ws-port", "environment WS_PORT",
+// "file mb.yaml, line 3". Keys that nobody set have none.
+type Origins map[string]string
+
+// setting is one parsed value and who said it.
+type setting struct {
+	value  any
 	source string
-	values map[string]any
-	faults []error
+}
+
+// layer collects what one source says, and its faults.
+type layer struct {
+	settings map[string]setting // by key
+	rates    map[string]setting // by pattern, of the one key that is a map
+	faults   []error
+}
+
+func newLayer() *layer {
+	return &layer{settings: make(map[string]setting), rates: make(map[string]setting)}
+}
+
+// put stores a parsed value under its key. Patterns of the map of rates may come one by one.
+func (l *layer) put(k *Key, value any, source string) {
+	rates, ok := value.(map[string]int64)
+	if !ok {
+		l.settings[k.Name] = setting{value, source}
+		return
+	}
+	for pattern, n := range rates {
+		l.rates[pattern] = setting{n, source}
+	}
+}
+
+// text takes a value that is written as text: of the environment, or of a flag.
+func (l *layer) text(k *Key, text, source string) {
+	value, err := k.parseText(text)
+	if err != nil {
+		l.fault(k.Name, show(text), source, err)
+		return
+	}
+	l.put(k, value, source)
+}
+
+func (l *layer) fault(key, value, source string, err error) {
+	l.faults = append(l.faults,
+		&Error{Key: key, Value: value, Source: source, Reason: err.Error()})
+}
+
+// over puts what another layer says over what this one does: rates pattern by pattern.
+func (l *layer) over(below *layer) {
+	maps.Copy(below.settings, l.settings)
+	maps.Copy(below.rates, l.rates)
+	below.faults = append(below.faults, l.faults...)
 }
 
 // Load layers flags over environment over file over defaults, and validates the result. flags may
 // be nil; of a set that RegisterFlags filled only what was given on the command line counts.
 // environ has the form of os.Environ. The error joins every fault found, each an *Error.
-func Load(flags *pflag.FlagSet, environ []string) (Config, error) {
+func Load(flags *pflag.FlagSet, environ []string) (Config, Origins, error) {
 	env := environment(environ)
-	var layers []*layer
+	merged := newLayer()
 	if path := filePath(flags, env); path != "" {
-		layers = append(layers, fileLayer(path))
+		fileLayer(path).over(merged)
 	}
-	layers = append(layers, envLayer(env), setLayer(flags), flagLayer(flags))
-
-	merged := koanf.New(delimiter)
-	var faults []error
-	for _, l := range layers {
-		faults = append(faults, l.faults...)
-		if err := merged.Load(confmap.Provider(l.values, ""), nil); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", l.source, err))
-		}
+	for _, l := range []*layer{envLayer(env), setLayer(flags), flagLayer(flags)} {
+		l.over(merged)
 	}
-	c := Default()
-	for i := range keys {
-		k := &keys[i]
-		if v := merged.Get(k.Name); v != nil {
-			k.assign(&c, typed(k, v))
-		}
+	if len(merged.faults) > 0 {
+		return Config{}, nil, errors.Join(merged.faults...)
 	}
-	if len(faults) > 0 {
-		return Config{}, errors.Join(faults...)
-	}
+	c, origins := merged.config()
 	if err := c.Validate(); err != nil {
-		return Config{}, err
+		return Config{}, nil, origins.explain(err)
 	}
-	return c, nil
+	return c, origins, nil
 }
 
-// typed gives a rate map the type it had before koanf merged the layers' maps pattern by pattern.
-func typed(k *Key, v any) any {
-	if k.kind != kindRates {
-		return v
+// config is the defaults with what the layer says, and where that came from.
+func (l *layer) config() (Config, Origins) {
+	c, origins := Default(), make(Origins)
+	for name, s := range l.settings {
+		keyByName[name].assign(&c, s.value)
+		origins[name] = s.source
 	}
-	rates := make(map[string]int64)
-	for pattern, n := range v.(map[string]any) {
-		rates[pattern] = n.(int64)
-	}
-	return rates
-}
-
-// put stores a parsed value under its key.
-func (l *layer) put(k *Key, v any) {
-	if rates, ok := v.(map[string]int64); ok {
-		m := make(map[string]any, len(rates))
-		for pattern, n := range rates {
-			m[pattern] = n
+	if len(l.rates) > 0 {
+		rates := make(map[string]int64, len(l.rates))
+		var sources []string
+		for pattern, s := range l.rates {
+			rates[pattern] = s.value.(int64)
+			sources = append(sources, s.source)
 		}
-		// Patterns may come one by one (--set); koanf merges maps of different layers,
-		// this merges them within one.
-		if old, ok := l.values[k.Name].(map[string]any); ok {
-			maps.Copy(old, m)
-			return
-		}
-		l.values[k.Name] = m
-		return
+		keyByName[ratesKey].assign(&c, rates)
+		slices.Sort(sources)
+		origins[ratesKey] = strings.Join(slices.Compact(sources), "; ")
 	}
-	l.values[k.Name] = v
+	return c, origins
 }
 
-func (l *layer) fault(key string, value any, err error) {
-	l.faults = append(l.faults,
-		&Error{Key: key, Value: show(value), Source: l.source, Reason: err.Error()})
+// explain gives faults of what keys mean together their source, where they name a key that somebody
+// has set.
+func (o Origins) explain(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	for _, err := range joined.Unwrap() {
+		var e *Error
+		if errors.As(err, &e) && e.Source == "" {
+			e.Source = o[e.Key]
+		}
+	}
+	return err
 }
-
-func newLayer(source string) *layer { return &layer{source: source, values: make(map[string]any)} }
 
 // environment turns "NAME=value" lines into a map; of a name given twice the last one counts.
 func environment(environ []string) map[string]string {
@@ -124,95 +147,16 @@ func filePath(flags *pflag.FlagSet, env map[string]string) string {
 	return env[EnvConfigPath]
 }
 
-// fileLayer reads and checks the YAML (or JSON) file. Nested and dotted keys mean the same.
-func fileLayer(path string) *layer {
-	l := newLayer("file " + path)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		l.faults = append(l.faults, fmt.Errorf("configuration file: %w", err))
-		return l
-	}
-	l.read(text)
-	return l
-}
-
-// read takes the text of a file and reports whether it was YAML at all.
-func (l *layer) read(text []byte) bool {
-	file := koanf.New(delimiter)
-	if err := file.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
-		l.faults = append(l.faults, fmt.Errorf("%s: not a YAML map of keys: %w", l.source, err))
-		return false
-	}
-	l.walk("", file.Raw())
-	return true
-}
-
-// walk descends nested maps until a path is a key of the table.
-func (l *layer) walk(prefix string, m map[string]any) {
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		v, path := m[name], name
-		if prefix != "" {
-			path = prefix + "." + name
-		}
-		if k := keyByName[path]; k != nil {
-			l.take(k, v)
-			continue
-		}
-		if sub, ok := v.(map[string]any); ok && isPrefix(path) {
-			l.walk(path, sub)
-			continue
-		}
-		if isPrefix(path) {
-			if v != nil { // a group with nothing in it says nothing
-				l.fault(path, v, errors.New("must be a map: it is the beginning of several keys"))
-			}
-			continue
-		}
-		l.fault(path, v, unknownKey(path))
-	}
-}
-
-// take parses one value of the file. An empty value leaves the default.
-func (l *layer) take(k *Key, v any) {
-	if v == nil {
-		return
-	}
-	if _, twice := l.values[k.Name]; twice {
-		l.fault(k.Name, v, errors.New("given twice: nested and dotted"))
-		return
-	}
-	parsed, err := k.parseYAML(v)
-	if err != nil {
-		l.fault(k.Name, v, err)
-		return
-	}
-	l.put(k, parsed)
-}
-
-// isPrefix reports whether some key begins with the path and goes on.
-func isPrefix(path string) bool {
-	return slices.ContainsFunc(keys, func(k Key) bool {
-		return strings.HasPrefix(k.Name, path+".")
-	})
-}
-
 // envLayer reads the environment. An empty variable counts as set for text only:
 // there "" has a meaning.
 func envLayer(env map[string]string) *layer {
-	l := newLayer("environment")
+	l := newLayer()
 	for i := range keys {
 		k := &keys[i]
 		text, ok := env[k.Env]
-		if k.Env == "" || !ok || text == "" && k.kind != kindString {
-			continue
+		if k.Env != "" && ok && (text != "" || k.kind == kindString) {
+			l.text(k, text, "environment "+k.Env)
 		}
-		v, err := k.parseText(text)
-		if err != nil {
-			l.source = "environment " + k.Env
-			l.fault(k.Name, text, err)
-			continue
-		}
-		l.put(k, v)
 	}
 	return l
 }

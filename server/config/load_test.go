@@ -25,7 +25,8 @@ func load(t *testing.T, file string, environ []string, args ...string) (Config, 
 	if err := fs.Parse(args); err != nil {
 		return Config{}, err
 	}
-	return Load(fs, environ)
+	c, _, err := Load(fs, environ)
+	return c, err
 }
 
 func writeFile(t *testing.T, text string) string {
@@ -47,14 +48,17 @@ func mustLoad(t *testing.T, file string, environ []string, args ...string) Confi
 }
 
 func TestDefaultsAreTheContracts(t *testing.T) {
-	c, err := Load(nil, nil)
+	c, origins, err := Load(nil, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(origins) != 0 {
+		t.Errorf("nobody has set %v", origins)
 	}
 	want := Config{
 		Ports:      Ports{WS: 3000, WSS: 8000, TCP: 3001, TLS: 8001},
 		Host:       "localhost",
-		Logging:    Logging{Level: slog.LevelInfo, Format: "json"},
+		Logging:    Logging{Level: slog.LevelInfo, Format: "auto"},
 		Auth:       Auth{LockoutThreshold: 5, LockoutDuration: time.Minute},
 		RateLimit:  RateLimit{TopicPerService: map[string]int{}},
 		Request:    Request{TimeoutDefault: 5 * time.Second, TimeoutMax: time.Hour},
@@ -194,38 +198,34 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 		if reflect.DeepEqual(want, Default()) {
 			t.Fatalf("%s: the sample is the default", k.Name)
 		}
-		check := func(source string, layers ...*layer) {
+		check := func(source, origin string, l *layer) {
 			t.Helper()
-			got := Default()
-			for _, l := range layers {
-				if len(l.faults) > 0 {
-					t.Errorf("%s from %s: %v", k.Name, source, l.faults)
-				}
-				if v, ok := l.values[k.Name].(map[string]any); ok {
-					k.assign(&got, typed(&k, v))
-				} else if v := l.values[k.Name]; v != nil {
-					k.assign(&got, v)
-				}
+			if len(l.faults) > 0 {
+				t.Errorf("%s from %s: %v", k.Name, source, l.faults)
+			}
+			got, origins := l.config()
+			if !strings.HasPrefix(origins[k.Name], origin) || len(origins) != 1 {
+				t.Errorf("%s from %s: said to be from %v", k.Name, source, origins)
 			}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s from %s: not taken", k.Name, source)
 			}
 		}
-		check("file", fileLayer(writeFile(t, k.Name+": "+yamlText+"\n")))
+		check("file", "file ", fileLayer(writeFile(t, k.Name+": "+yamlText+"\n")))
 		if k.Env != "" {
-			check("environment", envLayer(map[string]string{k.Env: text}))
+			check("environment", "environment "+k.Env, envLayer(map[string]string{k.Env: text}))
 		}
 		fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 		RegisterFlags(fs)
 		if err := fs.Parse([]string{"--set", k.Name + "=" + text}); err != nil {
 			t.Fatal(err)
 		}
-		check("--set", setLayer(fs))
+		check("--set", "flag --set", setLayer(fs))
 		if k.Flag != "" {
 			if err := fs.Set(k.Flag, text); err != nil {
 				t.Fatal(err)
 			}
-			check("flag", flagLayer(fs))
+			check("flag", "flag --"+k.Flag, flagLayer(fs))
 		}
 	}
 }
@@ -238,8 +238,11 @@ func sample(k *Key) (text, yamlText string) {
 	case kindString:
 		return "example:1", `"example:1"`
 	case kindEnum, kindLevel:
-		last := k.values[len(k.values)-1]
-		return last, last
+		for _, word := range k.values {
+			if word != k.Default {
+				return word, word
+			}
+		}
 	case kindRates:
 		return `{"x.#":1}`, `{"x.#":1}`
 	case kindBytes:
@@ -266,9 +269,10 @@ func TestYAMLRoundTrip(t *testing.T) {
 		"--set", "rate.limit.topic.per.service.a.+.#=3",
 		"--set", "rate.limit.topic.per.service.#=4",
 		"--set", "auth.failure.lockout.duration=1500ms")
-	back := mustLoad(t, string(c.YAML()), nil)
+	text := string(c.YAML(Origins{"loops": "file \n: #"}))
+	back := mustLoad(t, text, nil)
 	if !reflect.DeepEqual(c, back) {
-		t.Errorf("printed\n%s\nread back as %+v\nwas %+v", c.YAML(), back, c)
+		t.Errorf("printed\n%s\nread back as %+v\nwas %+v", text, back, c)
 	}
 	if c.Auth.LockoutDuration != 1500*time.Millisecond || c.Admin.Address != "" {
 		t.Errorf("not taken: %+v", c)

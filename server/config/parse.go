@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,13 +9,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // Parsed values travel between sources as one of: int64 (kindInt, kindBytes), time.Duration, bool,
 // string (kindString, kindEnum), slog.Level and map[string]int64 (kindRates). They are within the
 // key's range.
 
-// parseText reads a value written as text: environment, flag or default.
+// parseText reads a value written as text: environment, flag, default, or one value of the file. So
+// a number means the same wherever it stands.
 func (k *Key) parseText(s string) (any, error) {
 	switch k.kind {
 	case kindString:
@@ -27,16 +29,16 @@ func (k *Key) parseText(s string) (any, error) {
 	s = strings.TrimSpace(s)
 	switch k.kind {
 	case kindInt:
-		n, err := strconv.ParseInt(s, 10, 64)
+		n, err := wholeNumber(s)
 		if err != nil {
-			return nil, errors.New("not a whole number")
+			return nil, err
 		}
 		return k.inRange(n)
 	case kindBytes:
 		return k.parseBytes(s)
 	case kindMillis, kindSecond:
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return k.duration(n)
+		if n, err := wholeNumber(s); err == nil || errors.Is(err, errTooLarge) {
+			return k.duration(n, err)
 		}
 		return k.parseDuration(s)
 	case kindBool:
@@ -46,71 +48,64 @@ func (k *Key) parseText(s string) (any, error) {
 		case "false", "0":
 			return false, nil
 		}
-		return nil, errors.New("not true or false")
+		return nil, errors.New("must be true or false")
 	default:
 		return k.parseWord(s)
 	}
 }
 
-// parseYAML reads a value as the YAML decoder gives it. Numbers must be numbers there: a quoted one
-// is a wrong type, but byte counts and durations may be text with a unit.
-func (k *Key) parseYAML(v any) (any, error) {
-	switch k.kind {
-	case kindRates:
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil, errors.New("must be a map of topic patterns to numbers")
-		}
-		return k.parseRates(m)
-	case kindBool:
-		if b, ok := v.(bool); ok {
-			return b, nil
-		}
-		return nil, errors.New("must be true or false")
-	case kindString, kindEnum, kindLevel:
-		if s, ok := v.(string); ok {
-			return k.parseText(s)
-		}
-		if b, ok := v.(bool); ok && !b && slices.Contains(k.values, BackpressureOff) {
-			return BackpressureOff, nil // YAML 1.1 readers take a bare off for false
-		}
-		return nil, errors.New("must be text")
+// parseNode reads a value of the file. Quotes make no difference, but where text is expected:
+// there a number or a switch without them is a wrong type.
+func (k *Key) parseNode(n *yaml.Node) (any, error) {
+	if k.kind == kindRates {
+		return k.parseRates(n)
 	}
-	if s, ok := v.(string); ok && k.kind != kindInt {
-		if _, err := strconv.ParseFloat(s, 64); err == nil {
-			return nil, errors.New("must be a number, not text")
-		}
-		return k.parseText(s)
+	if n.Kind != yaml.ScalarNode {
+		return nil, fmt.Errorf("must be %s, and is %s", k.expects(), describe(n))
 	}
-	n, err := wholeNumber(v)
-	if err != nil {
-		return nil, err
+	if k.kind == kindString && n.ShortTag() != "!!str" {
+		return nil, errors.New("must be text: write it in quotes")
 	}
-	if k.kind == kindMillis || k.kind == kindSecond {
-		return k.duration(n)
-	}
-	return k.inRange(n)
+	return k.parseText(n.Value)
 }
 
-// wholeNumber takes what YAML or JSON made of a number.
-func wholeNumber(v any) (int64, error) {
-	switch n := v.(type) {
-	case int:
-		return int64(n), nil
-	case int64:
-		return n, nil
-	case uint64:
-		if n <= math.MaxInt64 {
-			return int64(n), nil
-		}
-		return 0, errors.New("too large")
-	case float64:
-		if n == math.Trunc(n) && math.Abs(n) < 1<<53 {
-			return int64(n), nil
-		}
-		return 0, errors.New("not a whole number")
+// expects says what a value of the key is.
+func (k *Key) expects() string {
+	switch k.kind {
+	case kindInt:
+		return "a whole number"
+	case kindBytes:
+		return "a number of bytes"
+	case kindMillis, kindSecond:
+		return "a time"
+	case kindBool:
+		return "true or false"
+	case kindString:
+		return "text"
 	}
-	return 0, errors.New("must be a number")
+	return "a word"
+}
+
+var errTooLarge = errors.New("too large")
+
+// wholeNumber reads a decimal number, of which leading zeros are no part. Templates write whole
+// ones with a fraction or an exponent too.
+func wholeNumber(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		if err != nil {
+			err = errTooLarge
+		}
+		return n, err
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || strings.Trim(s, "+-.0123456789eE") != "" || f != math.Trunc(f) {
+		return 0, errors.New("must be a whole number, in decimal digits")
+	}
+	if math.Abs(f) >= 1<<53 {
+		return 0, errTooLarge
+	}
+	return int64(f), nil
 }
 
 // inRange checks a count or a number of bytes.
@@ -121,9 +116,9 @@ func (k *Key) inRange(n int64) (any, error) {
 	return n, nil
 }
 
-// duration makes a duration of a plain number of the key's unit.
-func (k *Key) duration(n int64) (any, error) {
-	if n < k.min || n > k.max {
+// duration makes a duration of a plain number of the key's unit, that was read with err.
+func (k *Key) duration(n int64, err error) (any, error) {
+	if err != nil || n < k.min || n > k.max {
 		return nil, fmt.Errorf("must be %s", k.Range())
 	}
 	return time.Duration(n) * k.unit(), nil
@@ -172,13 +167,16 @@ func (k *Key) parseBytes(s string) (any, error) {
 			break
 		}
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
+	n, err := wholeNumber(digits)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, err
+	case err != nil:
 		return nil, errors.New("not a number of bytes: write 65536 or 64KiB " +
 			"(B, KB, MB, GB, KiB, MiB, GiB)")
 	}
 	if n > math.MaxInt64/factor || n < math.MinInt64/factor {
-		return nil, errors.New("too large")
+		return nil, errTooLarge
 	}
 	return k.inRange(n * factor)
 }
@@ -201,36 +199,50 @@ func (k *Key) parseWord(s string) (any, error) {
 
 // parseRatesText reads the whole map from a JSON object: {"orders.#":100}.
 func (k *Key) parseRatesText(s string) (any, error) {
-	var m map[string]any
-	if err := json.Unmarshal([]byte(s), &m); err != nil {
+	n, err := parseDocument([]byte(s))
+	if err != nil || n == nil || n.Kind != yaml.MappingNode {
 		return nil, errors.New(
 			`must be a JSON object of topic patterns to numbers, as in {"orders.#":100}`)
 	}
-	return k.parseRates(m)
+	return k.parseRates(n)
 }
 
 // parseRates checks the patterns and brings them to their canonical form.
-func (k *Key) parseRates(m map[string]any) (any, error) {
-	out := make(map[string]int64, len(m))
-	for pattern, v := range m {
-		canonical, err := canonicalPattern(pattern)
-		if err != nil {
-			return nil, fmt.Errorf("pattern %q: %w", pattern, err)
-		}
-		if _, twice := out[canonical]; twice {
-			return nil, fmt.Errorf("pattern %q is there twice (letter case does not count)",
-				pattern)
-		}
-		n, err := wholeNumber(v)
-		if err == nil {
-			_, err = k.inRange(n)
+func (k *Key) parseRates(m *yaml.Node) (any, error) {
+	if m.Kind != yaml.MappingNode {
+		return nil, errors.New("must be a map of topic patterns to numbers")
+	}
+	out := make(map[string]int64)
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		pattern, value := m.Content[i].Value, resolve(m.Content[i+1])
+		n, err := int64(0), errors.New("must be a whole number")
+		if value.Kind == yaml.ScalarNode {
+			n, err = wholeNumber(strings.TrimSpace(value.Value))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("pattern %q: %v: %w", pattern, v, err)
+			return nil, fmt.Errorf("pattern %q: %s: %w", pattern, describe(value), err)
 		}
-		out[canonical] = n
+		if err := k.addRate(out, pattern, n); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// addRate adds one pattern and its rate.
+func (k *Key) addRate(to map[string]int64, pattern string, n int64) error {
+	canonical, err := canonicalPattern(pattern)
+	if err == nil {
+		_, err = k.inRange(n)
+	}
+	if _, twice := to[canonical]; err == nil && twice {
+		err = errors.New("is there twice (letter case does not count)")
+	}
+	if err != nil {
+		return fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	to[canonical] = n
+	return nil
 }
 
 // Range says in words which numbers the key takes, "" when it takes no numbers.

@@ -7,24 +7,37 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // YAML returns the whole configuration, one dotted key a line in the order of the table, in a form
-// that Load reads back to the same Config. It holds the paths of key and certificate, never their
-// content.
-func (c Config) YAML() []byte {
+// that Load reads back to the same Config. Behind each value stands its unit and where it came
+// from. It holds the paths of key and certificate, never their content.
+func (c Config) YAML(from Origins) []byte {
 	var b bytes.Buffer
 	for i := range keys {
 		k := &keys[i]
-		fmt.Fprintf(&b, "%s: %s", k.Name, k.yaml(&c))
-		if k.Unit != "" {
-			fmt.Fprintf(&b, " # %s", k.Unit)
+		source := from[k.Name]
+		if source == "" {
+			source = "default"
 		}
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, "%s: %s # ", k.Name, k.yaml(&c))
+		if k.Unit != "" {
+			b.WriteString(k.Unit + "; ")
+		}
+		b.WriteString(strings.Map(printable, source) + "\n")
 	}
 	return b.Bytes()
+}
+
+// printable keeps a path within its comment.
+func printable(r rune) rune {
+	if !strconv.IsPrint(r) {
+		return '?'
+	}
+	return r
 }
 
 // plain returns the field as an operator writes it:
@@ -61,19 +74,24 @@ func (k *Key) yaml(c *Config) string {
 		}
 		return quote(v)
 	case map[string]int:
-		var b strings.Builder
-		b.WriteByte('{')
-		for i, pattern := range slices.Sorted(maps.Keys(v)) {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%s: %d", quote(pattern), v[pattern])
-		}
-		b.WriteByte('}')
-		return b.String()
+		return ratesText(v)
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// ratesText is a map of rates on one line, as YAML and JSON.
+func ratesText(rates map[string]int) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, pattern := range slices.Sorted(maps.Keys(rates)) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s: %d", quote(pattern), rates[pattern])
+	}
+	b.WriteByte('}')
+	return b.String()
 }
 
 func quote(s string) string {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"net"
@@ -122,7 +123,7 @@ func (c Config) checkListeners(add func(key string, value any, reason string, ar
 		}{{"ports.ws", c.Ports.WS}, {"ports.tcp", c.Ports.TCP}} {
 			if p.port != 0 {
 				add(p.key, p.port, "a plaintext listener on host %q, which is not loopback, "+
-					"needs allowUnsecure = true", c.Host)
+					"needs allowUnsecure = true (--allow-unsecure)", c.Host)
 			}
 		}
 	}
@@ -212,7 +213,7 @@ func (c Config) checkTLS(add func(key string, value any, reason string, args ...
 			readable = false
 		default:
 			if _, err := os.ReadFile(f.path); err != nil {
-				add(f.key, f.path, "%v", err)
+				add(f.key, f.path, "%v", fileReason(err))
 				readable = false
 			}
 		}
@@ -221,6 +222,16 @@ func (c Config) checkTLS(add func(key string, value any, reason string, args ...
 		return
 	}
 	if _, err := tls.LoadX509KeyPair(c.SSL.Cert, c.SSL.Key); err != nil {
-		add("ssl.cert", c.SSL.Cert, "does not load with ssl.key = %q: %v", c.SSL.Key, err)
+		add("ssl.cert", c.SSL.Cert, "does not load with ssl.key = %q: %s", c.SSL.Key,
+			strings.TrimPrefix(err.Error(), "tls: "))
 	}
+}
+
+// fileReason is why a file cannot be read, without its path.
+func fileReason(err error) error {
+	var where *fs.PathError
+	if errors.As(err, &where) {
+		return where.Err
+	}
+	return err
 }

@@ -32,21 +32,32 @@ var refused = []struct {
 	{name: "unknown group", file: "limits: {a: 1}", want: []string{"limits", "unknown key"}},
 	{name: "env name in file", file: "MEMORY_LIMIT: 5",
 		want: []string{"did you mean memory.limit"}},
-	{name: "group is a number", file: "ports: 3000",
-		want: []string{"ports = 3000", "must be a map"}},
-	{name: "not a map", file: "- 1", want: []string{"not a YAML map"}},
-	{name: "not YAML", file: "a: b: c", want: []string{"not a YAML map"}},
-	{name: "twice", file: "ports: {ws: 1}\nports.ws: 2", want: []string{"ports.ws", "given twice"}},
-	{name: "quoted number", file: `ports: {ws: "3000"}`,
-		want: []string{"ports.ws", `"3000"`, "must be a number"}},
-	{name: "quoted bytes", file: `message.payload.maxLength: "3000"`,
-		want: []string{"must be a number"}},
+	{name: "group is a number", file: "\nports: 3000",
+		want: []string{"line 2: ports = 3000", "the beginning of ports.ws"}},
+	{name: "group by flag", args: []string{"--set", "ports=3000"},
+		want: []string{"flag --set: ports = ", "the beginning of ports.ws"}},
+	{name: "group misspelt", file: "port: {ws: 1}", want: []string{"did you mean ports?"}},
+	{name: "group misspelt, a number", file: "port: 1", want: []string{"did you mean ports?"}},
+	{name: "last part", file: "level: debug", want: []string{"did you mean logging.level?"}},
+	{name: "not a map", file: "- 1", want: []string{"line 1: must be a map of keys", "a list"}},
+	{name: "text", file: "# x\nports", want: []string{"line 2: must be a map of keys"}},
+	{name: "twice", file: "ports: {ws: 1}\nports.ws: 2",
+		want: []string{"line 2: ports.ws = 2", "given twice, also in", "line 1"}},
 	{name: "fraction", file: "loops: 1.5", want: []string{"loops = 1.5", "whole number"}},
 	{name: "boolean number", file: "loops: true",
-		want: []string{"loops = true", "must be a number"}},
+		want: []string{"loops = true", "must be a whole number"}},
+	{name: "hexadecimal", file: "loops: 0x10", want: []string{"loops = 0x10", "whole number"}},
+	{name: "hexadecimal, environment", env: []string{"LOOPS=0x10"}, want: []string{"whole number"}},
+	{name: "underscores", file: "loops: 1_0", want: []string{"loops = 1_0", "whole number"}},
+	{name: "no number", file: "loops: .inf", want: []string{"whole number"}},
+	{name: "list", file: "loops: [1]", want: []string{"line 1: loops", "a whole number", "a list"}},
+	{name: "map", file: "host: {a: b}", want: []string{"line 1: host", "must be text", "a map"}},
 	{name: "text boolean", file: `allowUnsecure: "yes"`,
 		want: []string{"allowUnsecure", "true or false"}},
 	{name: "number as text", file: "host: 7", want: []string{"host = 7", "must be text"}},
+	{name: "switch as text", file: "host: true", want: []string{"host = true", "must be text"}},
+	{name: "merge key", file: "ports: &p {ws: 1}\nrate: {<<: *p}",
+		want: []string{"line 2: rate", "written out"}},
 	{name: "port too large", file: "ports.tcp: 65536",
 		want: []string{"ports.tcp = 65536", "0 to 65535"}},
 	{name: "any port from outside", file: "ports.tcp: -1", want: []string{"ports.tcp = -1"}},
@@ -72,12 +83,15 @@ var refused = []struct {
 		want: []string{"memory.limit", "at least 16777216"}},
 	{name: "rates no map", file: "rate.limit.topic.per.service: 5",
 		want: []string{"rate.limit.topic.per.service = 5", "must be a map"}},
+	{name: "rates text", env: []string{"LOOPS=2"},
+		args: []string{"--set", `rate.limit.topic.per.service={"a":1}{`},
+		want: []string{"JSON object"}},
 	{name: "rates pattern", file: "rate.limit.topic.per.service: {'a.#.b': 5}",
 		want: []string{"rate.limit.topic.per.service", "a.#.b", "last level"}},
 	{name: "rates value", file: "rate.limit.topic.per.service: {a.b: many}",
-		want: []string{"a.b", "many", "must be a number"}},
+		want: []string{"a.b", "many", "must be a whole number"}},
 	{name: "rates nested", file: "rate.limit.topic.per.service: {a: {b: 1}}",
-		want: []string{`pattern "a"`, "must be a number"}},
+		want: []string{`pattern "a"`, "a map", "must be a whole number"}},
 	{name: "rates same", file: "rate.limit.topic.per.service: {a: 1, A: 2}",
 		want: []string{"twice"}},
 	{name: "set pattern", args: []string{"--set", "rate.limit.topic.per.service.1=5"},
@@ -162,6 +176,24 @@ func TestAccepted(t *testing.T) {
 		{"exact ring", "message.payload.maxLength: 1000\nconnection.outbound.bytes: 3024", nil,
 			func(c Config) bool { return c.Connection.OutboundBytes == 2*c.MaxFrame() }},
 		{"float that is whole", "loops: 2.0", nil, func(c Config) bool { return c.Loops == 2 }},
+		{"float that is whole, a flag", "", []string{"--set=loops=2e1"},
+			func(c Config) bool { return c.Loops == 20 }},
+		{"quoted number", `ports: {ws: "4000", tcp: '04001'}`, nil,
+			func(c Config) bool { return c.Ports.WS == 4000 && c.Ports.TCP == 4001 }},
+		{"quoted bytes", `message.payload.maxLength: "3000"`, nil,
+			func(c Config) bool { return c.Message.PayloadMaxLength == 3000 }},
+		{"quoted time", `shutdown.timeout: "3000"`, nil,
+			func(c Config) bool { return c.Shutdown.Timeout == 3*time.Second }},
+		{"quoted switch", `allowUnsecure: "true"`, nil,
+			func(c Config) bool { return c.AllowUnsecure }},
+		{"quoted rate", `rate.limit.topic.per.service: {"a": "07"}`, nil,
+			func(c Config) bool { return c.RateLimit.TopicPerService["a"] == 7 }},
+		{"alias", "ports: {ws: &n 4000}\nconnection.max.concurrent: *n", nil,
+			func(c Config) bool { return c.Connection.MaxConcurrent == 4000 }},
+		{"marked document", "---\nloops: 3\n...\n", nil,
+			func(c Config) bool { return c.Loops == 3 }},
+		{"byte order mark", "\ufeffloops: 3\r\n", nil,
+			func(c Config) bool { return c.Loops == 3 }},
 		{"equals sign in a value", "",
 			[]string{"--set", "ssl.key=", "--set", "admin.address=localhost:0"},
 			func(c Config) bool { return c.Admin.Address == "localhost:0" }},
@@ -214,7 +246,7 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("key as text: %v", err)
 	}
 	c.SSL.Key = keyPEM
-	if strings.Contains(string(c.YAML()), keyPEM[40:80]) {
+	if strings.Contains(string(c.YAML(nil)), keyPEM[40:80]) {
 		t.Error("the key is printed")
 	}
 }
@@ -346,22 +378,14 @@ func FuzzFile(f *testing.F) {
 	f.Add("memory.limit: 1GB\nshutdown.timeout: 1m30s")
 	f.Add("ssl: {key: }\n? [a]: b")
 	f.Fuzz(func(t *testing.T, text string) {
-		l := newLayer("file")
-		if !l.read([]byte(text)) {
-			return
-		}
-		c := Default()
-		for i := range keys {
-			if v := l.values[keys[i].Name]; v != nil {
-				keys[i].assign(&c, typed(&keys[i], v))
-			}
-		}
+		l := readFile("f", []byte(text))
+		c, origins := l.config()
 		if len(l.faults) > 0 || len(c.checkRanges()) > 0 {
 			return
 		}
-		again := newLayer("file")
-		if !again.read(c.YAML()) || len(again.faults) > 0 {
-			t.Fatalf("%v\n%s", again.faults, c.YAML())
+		printed := c.YAML(origins)
+		if again := readFile("f", printed); len(again.faults) > 0 {
+			t.Fatalf("%v\n%s", again.faults, printed)
 		}
 	})
 }

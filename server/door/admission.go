@@ -70,7 +70,8 @@ func (d *Door) turnAway(a arrival, reason string, done func(fd int)) {
 // refused counts a refusal and logs it.
 func (d *Door) refused(a arrival, reason string) {
 	d.broker.Arrivals.Rejected.Add(time.Now().Unix())
-	d.warn("refused a connection", "remote", a.remote.String(), "reason", reason)
+	remote := a.remote.String()
+	d.warn("refused a connection", remote+", "+reason, "remote", remote, "reason", reason)
 }
 
 // causes are the reasons of protocol §4 in words.

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"mbserver/server/broker"
@@ -37,8 +34,8 @@ type Door struct {
 	empty    chan struct{} // a token when visitors has come to zero
 }
 
-// Bind listens on every port of the configuration, but accepts nobody before Open. An error names
-// the address that could not be bound, and leaves nothing listening.
+// Bind listens on every port of the configuration, but accepts nobody before Open. An error is a
+// *ListenError, and leaves nothing listening.
 func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error) {
 	d := &Door{
 		broker: b, log: log.With("module", "door"),
@@ -56,38 +53,6 @@ func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error)
 		}
 	}
 	return d, nil
-}
-
-// listen binds one transport's port on every address that host means; port 0 turns it off,
-// config.AnyPort takes any.
-func (d *Door) listen(t broker.Transport, host string, port int) error {
-	if port == 0 {
-		return nil
-	}
-	anyPort := port == config.AnyPort
-	port = max(port, 0)
-	hosts := []string{host}
-	if host == "localhost" {
-		hosts = []string{"127.0.0.1", "::1"} // every loopback address (protocol §9)
-	}
-	for i, h := range hosts {
-		address := net.JoinHostPort(h, strconv.Itoa(port))
-		bound, err := listenConfig.Listen(context.Background(), "tcp", address)
-		if err != nil {
-			noIPv6 := errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
-			if i > 0 && (noIPv6 || anyPort) {
-				continue
-			}
-			return fmt.Errorf("listening for %s: %w", t, err)
-		}
-		l, err := d.newListener(bound.(*net.TCPListener), t)
-		if err != nil {
-			return fmt.Errorf("listening for %s: %w", t, err)
-		}
-		port = l.address.Port
-		d.listeners = append(d.listeners, l)
-	}
-	return nil
 }
 
 // Addr returns the address that a transport's listener is bound to, the first of several;
@@ -160,9 +125,9 @@ func (d *Door) leave(g *gate) {
 	}
 }
 
-// warn writes a rate-limited line.
-func (d *Door) warn(message string, attrs ...any) {
-	d.broker.Throttle.Log(d.log, slog.LevelWarn, message, attrs...)
+// warn writes a rate-limited line; what it is about stands behind a colon.
+func (d *Door) warn(message, about string, attrs ...any) {
+	d.broker.Throttle.LogAbout(d.log, slog.LevelWarn, message, about, attrs...)
 }
 
 // recovered is deferred where a fault of ours must not end the loop: it is logged, and undo lets go

@@ -64,7 +64,9 @@ func (g *gate) show(a arrival, as *broker.Arrival) {
 	if err := g.room.Open(a.fd, as); err != nil {
 		g.door.broker.Arrivals.Failed.Add(time.Now().Unix())
 		g.giveBack()
-		g.door.warn("cannot open a connection", "remote", a.remote.String(), "error", err.Error())
+		remote := a.remote.String()
+		g.door.warn("cannot open a connection", remote+", "+err.Error(),
+			"remote", remote, "error", err.Error())
 		g.door.turnAway(a, "connection_limit", closeFile)
 	}
 }

@@ -85,7 +85,7 @@ func (l *listener) Ready([]byte) {
 // rest leaves the queue alone for a while.
 func (l *listener) rest(err error) {
 	l.door.broker.Arrivals.Failed.Add(time.Now().Unix())
-	l.door.warn("cannot accept a connection", "transport", l.transport.String(),
+	l.door.warn("cannot accept a connection", err.Error(), "transport", l.transport.String(),
 		"error", err.Error(), "retryMs", l.backoff.Milliseconds())
 	l.gate.room.Forget(l.fd)
 	for _, g := range l.door.gates {

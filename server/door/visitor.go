@@ -163,7 +163,8 @@ func (v *visitor) fail(reason string) {
 func (v *visitor) failed(reason string) {
 	d := v.gate.door
 	if d.log.Enabled(context.Background(), slog.LevelDebug) {
-		d.log.Debug("handshake failed", "remote", v.remote.String(), "reason", reason)
+		d.log.Debug("handshake failed: "+v.remote.String()+", "+reason,
+			"remote", v.remote.String(), "reason", reason)
 	}
 	d.broker.Arrivals.Failed.Add(time.Now().Unix())
 }

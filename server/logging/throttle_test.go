@@ -36,10 +36,10 @@ func TestThrottle(t *testing.T) {
 		t.Errorf("after it: %q", got)
 	}
 	for range 5 {
-		th.LogFew(3, log, slog.LevelInfo, "changed")
+		th.LogFew(3, log, slog.LevelInfo, "changed", "")
 	}
 	now = now.Add(throttlePeriod)
-	th.LogFew(3, log, slog.LevelInfo, "changed")
+	th.LogFew(3, log, slog.LevelInfo, "changed", "")
 	if got := lines(); len(got) != 4 || !strings.HasSuffix(got[3], "leftOut=2") {
 		t.Errorf("of a few: %q", got)
 	}

@@ -17,6 +17,7 @@ const (
 	PublishErrors
 	Requests
 	RequestsUnrouted
+	RequestsEvicted
 	RequestErrors
 	RequestTimeouts
 	Responses

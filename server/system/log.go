@@ -19,7 +19,7 @@ const (
 // subscribeLog makes the service get log lines, in place of those it asked for before.
 func (c *call) subscribeLog() *Error {
 	f := *defaultLogFilter
-	if raw, ok := c.fields["levels"]; ok && string(raw) != "null" {
+	if raw, ok := c.fields["levels"]; ok {
 		levels, err := parseLogLevels(raw)
 		if err != nil {
 			return err
@@ -99,7 +99,7 @@ func instructions(re *syntax.Regexp) int {
 func parseLogLevels(raw json.RawMessage) (levelSet, *Error) {
 	wrong := invalid("levels", "must be a list of debug, info, warn and error")
 	var names []*string // null is no name
-	if json.Unmarshal(raw, &names) != nil {
+	if !decode(raw, &names) {
 		return 0, wrong
 	}
 	var set levelSet

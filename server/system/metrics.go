@@ -1,7 +1,6 @@
 package system
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -65,20 +64,13 @@ func measured(s *Service) *metrics.Service {
 // paramFilter reads which parameters a metric must have; the keys come in lower case. Empty: all
 // metrics pass.
 func (c *call) paramFilter() (map[string]string, *Error) {
-	raw, ok := c.fields["paramFilter"]
-	if !ok {
-		return nil, nil
+	given, err := c.texts("paramFilter", "must be an object of strings")
+	if err != nil {
+		return nil, err
 	}
-	var values map[string]*string // null is no string
-	if json.Unmarshal(raw, &values) != nil {
-		return nil, invalid("paramFilter", "must be an object of strings")
-	}
-	filter := make(map[string]string, len(values))
-	for key, value := range values {
-		if value == nil {
-			return nil, invalid("paramFilter", "must be an object of strings")
-		}
-		filter[strings.ToLower(key)] = *value
+	filter := make(map[string]string, len(given))
+	for key, value := range given {
+		filter[strings.ToLower(key)] = value
 	}
 	return filter, nil
 }

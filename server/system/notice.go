@@ -118,7 +118,7 @@ func appendLogLine(b []byte, level int, line *logging.Line) []byte {
 }
 
 // AppendTaken appends the audit of a message that a service sent and that is well formed. unixMs is
-// the time, timeoutMs the deadline that a request gets, 0 for what has none:
+// the time, timeoutMs the message's own timeout, or the default for what has none:
 //
 //	{"timestamp":"…","timeout":5000,"from":"…","message":{"header":{…},"payload":…}}
 func AppendTaken(
@@ -153,6 +153,8 @@ func AppendSent(
 	return append(b, '}')
 }
 
+var authTopic = []byte(AuthTopic)
+
 func appendAuditStart(b []byte, unixMs int64) []byte {
 	b = append(b, "publish:"+MessageTopic+":1.0.0\n{\"timestamp\":\""...)
 	b = codec.AppendTimestamp(b, unixMs)
@@ -178,6 +180,9 @@ func appendMessage(b []byte, h *codec.Header, payload []byte) []byte {
 		b = strconv.AppendUint(append(b, `,"timeout":`...), h.TimeoutMs, 10)
 	}
 	b = append(b, `},"payload":`...)
+	if bytes.EqualFold(h.Topic, authTopic) {
+		return append(b, `"(not shown)"}`...) // a token, or what became of one
+	}
 	return append(appendPayload(b, payload), '}')
 }
 

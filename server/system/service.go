@@ -19,14 +19,18 @@ type Service struct {
 	Transport   string
 	Outstanding int
 	Queued      int
-	ErrorRate   int // errors in the last whole second
+	ErrorRate   int    // errors in the last whole second
+	Remote      string // address:port
+
+	BacklogBytes, BacklogMessages int64 // that wait for it
+	Dropped                       int64 // deliveries that it did not get
 }
 
 // Profile is what a service registered. Immutable.
 type Profile struct {
 	Name, Description string
 	MaxConcurrent     int    // 0: none given
-	Metadata          []byte // canonical JSON object of strings, nil when absent
+	Metadata          []byte // canonical JSON object of strings, nil when empty
 }
 
 // Equal says whether nothing has changed.
@@ -70,15 +74,15 @@ func (c *call) register() *Error {
 		return err
 	}
 	if raw, ok := c.fields["maxConcurrent"]; ok {
-		if json.Unmarshal(raw, &p.MaxConcurrent) != nil || p.MaxConcurrent < 1 {
+		if !decode(raw, &p.MaxConcurrent) || p.MaxConcurrent < 1 {
 			return invalid("maxConcurrent", "must be a whole number of at least 1")
 		}
 	}
-	if raw, ok := c.fields["metadata"]; ok {
-		var flat map[string]string
-		if json.Unmarshal(raw, &flat) != nil || flat == nil {
-			return invalid("metadata", "must be a flat object of strings")
-		}
+	flat, err := c.texts("metadata", "must be a flat object of strings")
+	if err != nil {
+		return err
+	}
+	if len(flat) > 0 {
 		if p.Metadata, _ = json.Marshal(flat); len(p.Metadata) > metadataMax {
 			return invalid("metadata", "must be at most 1 KiB")
 		}
@@ -112,16 +116,18 @@ func (s *Service) append(b []byte) []byte {
 	b = codec.AppendTimestamp(b, s.LastSeen)
 	b = append(b, `","transport":"`...)
 	b = append(b, s.Transport...)
-	b = append(b, `","metadata":`...)
+	b = append(b, '"')
 	if p.Metadata != nil {
-		b = append(b, p.Metadata...)
-	} else {
-		b = append(b, `{}`...)
+		b = append(append(b, `,"metadata":`...), p.Metadata...)
 	}
 	b = append(b, `,"outstanding":`...)
 	b = strconv.AppendInt(b, int64(s.Outstanding), 10)
 	b = append(b, `,"queued":`...)
 	b = strconv.AppendInt(b, int64(s.Queued), 10)
+	b = append(append(append(b, `,"remote":"`...), s.Remote...), '"')
+	b = strconv.AppendInt(append(b, `,"backlogBytes":`...), s.BacklogBytes, 10)
+	b = strconv.AppendInt(append(b, `,"backlogMessages":`...), s.BacklogMessages, 10)
+	b = strconv.AppendInt(append(b, `,"dropped":`...), s.Dropped, 10)
 	return append(b, '}')
 }
 

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -100,9 +101,15 @@ func appendTopicSubscriptions(b []byte, n Node) []byte {
 	var subs []Subscriber
 	for _, e := range entries {
 		// Whoever has left since is not in it; when that is everybody, neither is the pattern.
-		if subs = n.Subscribers(e.pattern, e.kind, subs[:0]); len(subs) > 0 {
-			b = append(appendSubscribers(b, e.pattern, e.kind, subs), ',')
+		if subs = n.Subscribers(e.pattern, e.kind, subs[:0]); len(subs) == 0 {
+			continue
 		}
+		if e.kind == topic.Request { // by priority, highest first
+			slices.SortStableFunc(subs, func(a, b Subscriber) int {
+				return cmp.Compare(b.Priority, a.Priority)
+			})
+		}
+		b = append(appendSubscribers(b, e.pattern, e.kind, subs), ',')
 	}
 	return endList(b)
 }

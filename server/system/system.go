@@ -76,6 +76,7 @@ func invalid(field, message string) *Error {
 // Topics that are also named outside the table below.
 const (
 	HeartbeatTopic = "system.heartbeat"
+	AuthTopic      = "system.auth"
 	LogTopic       = "system.log"
 	MessageTopic   = "system.message"
 )
@@ -93,7 +94,7 @@ var handlers = map[string]func(*call) *Error{
 	"system.log.subscribe":         (*call).subscribeLog,
 	"system.log.unsubscribe":       (*call).unsubscribeLog,
 	"system.metrics":               (*call).metrics,
-	"system.auth":                  (*call).auth,
+	AuthTopic:                      (*call).auth,
 }
 
 // call is one request while its handler runs: it is gone when that returns.
@@ -161,16 +162,43 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 	return handler(&s.call)
 }
 
-// text returns the string field key; ok is false when it is absent or null.
+// decode reads a field's value. null is none where another type is expected (protocol §8);
+// encoding/json would pass over it.
+func decode(raw json.RawMessage, into any) bool {
+	return string(raw) != "null" && json.Unmarshal(raw, into) == nil
+}
+
+// text returns the string field key; ok is false when it is absent.
 func (c *call) text(key string) (value string, ok bool, err *Error) {
 	raw, ok := c.fields[key]
-	if !ok || string(raw) == "null" {
+	if !ok {
 		return "", false, nil
 	}
-	if json.Unmarshal(raw, &value) != nil {
+	if !decode(raw, &value) {
 		return "", false, invalid(key, "must be a string")
 	}
 	return value, true, nil
+}
+
+// texts returns the object of strings in the field key, nil when it is absent; wrong says what is
+// expected there.
+func (c *call) texts(key, wrong string) (map[string]string, *Error) {
+	raw, ok := c.fields[key]
+	if !ok {
+		return nil, nil
+	}
+	var values map[string]*string // null is no string
+	if !decode(raw, &values) {
+		return nil, invalid(key, wrong)
+	}
+	texts := make(map[string]string, len(values))
+	for name, value := range values {
+		if value == nil {
+			return nil, invalid(key, wrong)
+		}
+		texts[name] = *value
+	}
+	return texts, nil
 }
 
 // boundedText returns a string field of least to most characters.
@@ -185,9 +213,9 @@ func (c *call) boundedText(key string, least, most int) (string, *Error) {
 	return value, nil
 }
 
-// flag returns the boolean field key; false when it is absent or null.
+// flag returns the boolean field key; false when it is absent.
 func (c *call) flag(key string) (value bool, err *Error) {
-	if raw, ok := c.fields[key]; ok && json.Unmarshal(raw, &value) != nil {
+	if raw, ok := c.fields[key]; ok && !decode(raw, &value) {
 		return false, invalid(key, "must be true or false")
 	}
 	return value, nil

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"encoding/json"
 	"math"
 	"slices"
 	"strings"
@@ -97,10 +96,9 @@ func (c *call) pattern() (topic.Pattern, *Error) {
 }
 
 func (c *call) options() (o topic.Options, err *Error) {
-	if raw, ok := c.fields["priority"]; ok && string(raw) != "null" {
-		if json.Unmarshal(raw, &o.Priority) != nil || math.IsInf(o.Priority, 0) {
-			return o, invalid("priority", "must be a finite number")
-		}
+	if raw, ok := c.fields["priority"]; ok && (!decode(raw, &o.Priority) ||
+		math.IsInf(o.Priority, 0)) {
+		return o, invalid("priority", "must be a finite number")
 	}
 	name, ok, err := c.text("overflow")
 	if err != nil {
@@ -111,12 +109,8 @@ func (c *call) options() (o topic.Options, err *Error) {
 			return o, invalid("overflow", "must be drop, drop-oldest or disconnect")
 		}
 	}
-	if raw, ok := c.fields["conflate"]; ok && string(raw) != "null" {
-		if json.Unmarshal(raw, &o.Conflate) != nil {
-			return o, invalid("conflate", "must be true or false")
-		}
-	}
-	return o, nil
+	o.Conflate, err = c.flag("conflate")
+	return o, err
 }
 
 // subscribe adds subscriptions, or replaces their options.
