@@ -370,7 +370,7 @@ func TestKeepAliveIsMonotonic(t *testing.T) {
 
 // Events for slow hooks are bounded, and what was dropped is counted and told.
 func TestHooksAreBounded(t *testing.T) {
-	const count = 3 * maxErrors
+	const count = maxErrors + 1000
 	entered, release := make(chan struct{}), make(chan struct{})
 	var seen, dropped, high uint64
 	b := newBroker(t, clienttest.Options{})

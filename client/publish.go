@@ -29,7 +29,8 @@ func (l *link) check(topic string, payload []byte) error {
 // sent. Errors of the broker, NO_ROUTE_FOUND above all, go to OnError.
 // Publishes of one goroutine leave in order.
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte) error {
-	if ctx.Err() != nil {
+	giveUp := ctx.Done() // nil: it never ends, which is quicker to see than that it has not
+	if giveUp != nil && ctx.Err() != nil {
 		return gaveUp(ctx, topic, "")
 	}
 	l, err := c.current()
@@ -39,7 +40,7 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte) erro
 	if err := l.check(topic, payload); err != nil {
 		return err
 	}
-	sent, err := l.out.send(ctx.Done(), &frame{
+	sent, err := l.out.send(giveUp, &frame{
 		action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
 	})
 	if !sent && err == nil {

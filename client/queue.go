@@ -45,7 +45,8 @@ type queue struct {
 	tellChange func(change)
 
 	// Atomic.
-	progress atomic.Uint64 // items begun
+	progress atomic.Uint64 // items begun while watched
+	watched  atomic.Bool   // the reader wants to know whether callbacks end
 
 	// Guarded by mu.
 	mu         sync.Mutex
@@ -55,6 +56,7 @@ type queue struct {
 	halted     bool          // the reader does not read
 	calls      int           // that wait for answers
 	stalled    uint64        // 1 + progress at which a callback was found to run on; 0: never
+	untoldLoss bool          // lost or eventsLost is not zero
 	lost       Gap           // messages dropped here and not told yet
 	errors     int           // among items
 	eventsLost uint64        // errors and notices, not told yet
@@ -89,14 +91,17 @@ func (q *queue) message(
 	giveUp <-chan struct{}, drop bool, r *route, version string, id, payload []byte,
 ) (waited bool) {
 	q.mu.Lock()
-	waited, verdict := q.enter(giveUp, drop)
-	if verdict == dropped {
-		now := time.Now()
-		q.lose(Gap{Count: 1, Since: now, Until: now})
-	}
-	if verdict != fits {
-		q.mu.Unlock()
-		return waited
+	if q.untoldLoss || q.full() {
+		var v verdict
+		waited, v = q.enter(giveUp, drop)
+		if v == dropped {
+			now := time.Now()
+			q.lose(Gap{Count: 1, Since: now, Until: now})
+		}
+		if v != fits {
+			q.mu.Unlock()
+			return waited
+		}
 	}
 	q.arena = append(q.arena, id...)
 	q.arena = append(q.arena, payload...)
@@ -111,16 +116,16 @@ func (q *queue) notice(
 	giveUp <-chan struct{}, drop bool, missing *Gap, event func(),
 ) (waited bool) {
 	q.mu.Lock()
-	waited, verdict := q.enter(giveUp, drop)
+	waited, v := q.enter(giveUp, drop)
 	switch {
-	case verdict == fits:
+	case v == fits:
 		q.items = append(q.items, item{event: event, end: len(q.arena)})
 		q.pushed()
 		return waited
-	case verdict == dropped && missing != nil:
+	case v == dropped && missing != nil:
 		q.lose(*missing)
-	case verdict == dropped:
-		q.eventsLost++
+	case v == dropped:
+		q.loseEvent()
 	}
 	q.mu.Unlock()
 	return waited
@@ -146,6 +151,8 @@ func (q *queue) enter(giveUp <-chan struct{}, drop bool) (waited bool, v verdict
 			return waited, gone
 		}
 	}
+	q.watched.Store(false)
+	q.stalled = 0
 	q.tellLost()
 	return waited, fits
 }
@@ -160,6 +167,7 @@ func (q *queue) await(giveUp <-chan struct{}) bool {
 	room, before := q.room, q.progress.Load()
 	var patience <-chan time.Time
 	if q.calls > 0 {
+		q.watched.Store(true)
 		timer := time.NewTimer(stallPatience)
 		defer timer.Stop()
 		patience = timer.C
@@ -197,10 +205,20 @@ func (q *queue) lose(g Gap) {
 	q.lost.Count += g.Count
 	q.lost.Conflated += g.Conflated
 	q.lost.Until = g.Until
+	q.untoldLoss = true
+}
+
+// loseEvent counts an event that is dropped.
+func (q *queue) loseEvent() {
+	q.eventsLost++
+	q.untoldLoss = true
 }
 
 // tellLost queues what was dropped since the last time, where the hole is.
 func (q *queue) tellLost() {
+	if !q.untoldLoss {
+		return
+	}
 	if gap := q.lost; gap.Count > 0 || gap.Conflated > 0 {
 		q.lost = Gap{}
 		q.items = append(q.items, item{event: func() { q.tellGap(gap) }, end: len(q.arena)})
@@ -209,6 +227,7 @@ func (q *queue) tellLost() {
 		q.eventsLost = 0
 		q.items = append(q.items, item{event: func() { q.tellErrors(n) }, end: len(q.arena)})
 	}
+	q.untoldLoss = q.eventsLost > 0
 }
 
 // do appends an event that somebody waits for, whatever waits.
@@ -223,7 +242,7 @@ func (q *queue) do(event func()) {
 func (q *queue) report(event func()) {
 	q.mu.Lock()
 	if q.errors >= maxErrors {
-		q.eventsLost++
+		q.loseEvent()
 		q.mu.Unlock()
 		return
 	}
@@ -340,7 +359,7 @@ func (q *queue) run() {
 				return
 			default:
 			}
-			q.progress.Add(1)
+			q.began()
 			it := &q.workItems[i]
 			if it.event != nil {
 				it.event()
@@ -351,7 +370,13 @@ func (q *queue) run() {
 			}
 			start = it.end
 		}
-		q.progress.Add(1) // The last has ended too.
+		q.began() // The last has ended too.
+	}
+}
+
+func (q *queue) began() {
+	if q.watched.Load() { // An addition costs more than a look.
+		q.progress.Add(1)
 	}
 }
 

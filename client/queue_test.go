@@ -71,7 +71,7 @@ func TestErrorsCrowdNothingOut(t *testing.T) {
 		}),
 		OnReconnect(func(r Renewal) { j.add("reconnect " + r.ServiceID) }))
 	ctx := testContext(t)
-	for i := range 2*maxErrors + 100 {
+	for i := range maxErrors + 100 {
 		if err := c.Publish(ctx, "no.body", nil); err != nil {
 			t.Fatal(err)
 		}
