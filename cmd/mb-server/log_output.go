@@ -17,27 +17,6 @@ func (d *daemon) logOutput(file string) (io.Writer, error) {
 	return logging.OpenFile(file)
 }
 
-// reopenOnHangup has the log's file opened again at each SIGHUP, as logrotate and its like expect,
-// until the function that it returns is called.
-func (d *daemon) reopenOnHangup(logs *logging.Handler) (stop func()) {
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-d.hangups:
-				logs.Reopen()
-			case <-end:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(end)
-		<-ended
-	}
-}
-
 // wordsPatience is how long the standard error may take the last words: it may be the same pipe
 // that nobody reads.
 const wordsPatience = 100 * time.Millisecond

@@ -32,7 +32,6 @@ func (d *daemon) serve(cfg config.Config) int {
 		return exitFailure
 	}
 	logs := logging.New(out, cfg.Logging.Level, cfg.Logging.Format)
-	defer d.reopenOnHangup(logs)()
 	var hardEnd time.Time // zero before the node was asked to stop
 	defer func() {
 		last := time.Now().Add(logPatience)
@@ -71,9 +70,22 @@ func (d *daemon) serve(cfg config.Config) int {
 	tuneCollector(d.environ)
 	// The node itself logs a line for each address that a listener is bound to.
 	log.Info("ready", ready...)
-	sig := <-d.signals
+	sig := d.awaitEnd(logs)
 	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
 	return d.stop(log, n, sig, cfg.Shutdown.Timeout)
+}
+
+// awaitEnd returns the signal that asks for the end. Until then SIGHUP has the log's file opened
+// again, as logrotate and its like expect.
+func (d *daemon) awaitEnd(logs *logging.Handler) os.Signal {
+	for {
+		select {
+		case sig := <-d.signals:
+			return sig
+		case <-d.hangups:
+			logs.Reopen()
+		}
+	}
 }
 
 // The process ends hardEndDelay after shutdown.timeout, whatever holds the node up. What is left of
