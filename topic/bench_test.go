@@ -74,7 +74,8 @@ func BenchmarkCacheHit(b *testing.B) {
 			for i, p := range patterns {
 				t.Subscribe(p, Publish, i, Options{})
 			}
-			c := NewCache(t, Publish, n, func(_ []byte, m []Match[int]) int { return len(m) })
+			c := NewCache(t, Publish, 1<<30, countMatches)
+			c.limit = n
 			for _, name := range names {
 				c.Lookup(name)
 			}

@@ -258,7 +258,7 @@ func TestCandidatesOfManyPriorities(t *testing.T) {
 		}
 	}
 	shuffle()
-	cs := buildCandidates(nil, matches)
+	cs, bytes := buildCandidates(matches)
 	seen, last := 0, 4000.0
 	for _, group := range cs.groups {
 		for i, s := range group {
@@ -270,10 +270,10 @@ func TestCandidatesOfManyPriorities(t *testing.T) {
 			seen++
 		}
 	}
-	if seen != len(matches) || len(cs.all) != seen {
-		t.Errorf("%d candidates of %d", seen, len(matches))
+	if seen != len(matches) || len(cs.all) != seen || bytes < 8*seen+24*len(cs.groups) {
+		t.Errorf("%d candidates of %d, %d bytes", seen, len(matches), bytes)
 	}
-	allocs := testing.AllocsPerRun(5, func() { shuffle(); buildCandidates(nil, matches) })
+	allocs := testing.AllocsPerRun(5, func() { shuffle(); buildCandidates(matches) })
 	if allocs > 3 {
 		t.Errorf("%v allocations", allocs)
 	}

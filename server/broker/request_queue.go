@@ -73,8 +73,10 @@ func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
 		t = l.openQueue(name, cs)
 	}
 	l.queueEntry(t, e, q)
-	if opened && l.requests.Lookup(name) != cs {
-		l.serve.Store(true) // it changed before queued was raised, and woke nobody
+	if opened {
+		if now := l.candidatesOf(name); now == nil || !now.same(cs) {
+			l.serve.Store(true) // it changed before queued was raised, and woke nobody
+		}
 	}
 	l.wheel.Add(&e.timer, q.deadline)
 	count := l.broker.outstanding.Add(1)

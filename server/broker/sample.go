@@ -36,6 +36,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 	for _, l := range b.loops {
 		s.Active += l.load.Load()
 		l.published.AddTotals(&s.Totals)
+		s.RouteTargets += l.routes.targets.Load()
 		l.published.AddRates(sec, &s.Rates)
 		l.published.Times.AddTo(&s.Times)
 	}

@@ -375,7 +375,12 @@ func (s *simulation) checkCharges() {
 				sum += e.cost()
 			}
 		}
-		sum += s.heldBeside(l)
+		sum += s.heldBeside(l) + l.routes.charged
+		routes := int64(l.routes.publishes.Held() + l.routes.requests.Held())
+		if !l.inTurn && l.routes.charged != max(routes-s.n.routesFree, 0) {
+			s.fail("loop %d remembers routes of %d bytes and is charged %d",
+				l.index, routes, l.routes.charged)
+		}
 		if sum != l.charge {
 			s.fail("loop %d holds %d bytes and is charged %d", l.index, sum, l.charge)
 		}

@@ -240,7 +240,7 @@ func (k *caller) FilterLog(f *system.LogFilter, change uint16) {
 // Notify implements system.Caller.
 func (k *caller) Notify(name string, compose func() []byte) {
 	l := k.c.loop
-	r := l.publishes.Lookup([]byte(name))
+	r := l.routeOf([]byte(name))
 	if r.total == 0 {
 		return
 	}
