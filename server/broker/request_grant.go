@@ -256,7 +256,7 @@ func (l *Loop) serveOne(t *topicQueue, s *service) bool {
 		return false
 	}
 	if e.requester.marked(markLeft) {
-		l.outstanding.drop(e)
+		l.discard(e)
 		return false
 	}
 	switch cs := l.servicesOf(t); {

@@ -82,7 +82,7 @@ func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
 	count := l.broker.outstanding.Add(1)
 	if q.requester.marked(markLeft) {
 		// It left while this was on its way, and may have seen nothing to discard.
-		l.outstanding.drop(e)
+		l.discard(e)
 		return
 	}
 	if count > l.broker.maxOutstanding {
@@ -210,7 +210,20 @@ func (l *Loop) discardQueued(s *service) {
 		if w == nil {
 			return
 		}
-		l.outstanding.drop(w.entries.First().Item)
+		l.discard(w.entries.First().Item)
 	}
 	l.call(func(l *Loop) { l.discardQueued(s) })
+}
+
+// discard drops a request that waits, and whose requester has left: nobody is owed its answer.
+func (l *Loop) discard(e *entry) {
+	s, owed := e.requester, e.hasID
+	l.outstanding.drop(e)
+	switch {
+	case !owed || s.marked(markGone):
+	case s.loop == l:
+		l.forgive(s)
+	default:
+		l.sendCall(s.loop, func(l *Loop) { l.forgive(s) })
+	}
 }
