@@ -66,6 +66,7 @@ type requesting struct {
 	outstanding outstanding
 	queues      queues
 	granting
+	parting      bool // the node goes away, and waits for no answer any more
 	systemTopics *system.Server
 }
 

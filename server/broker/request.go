@@ -230,6 +230,11 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 		l.expiredRequest(q)
 		return
 	}
+	if l.parting {
+		l.freed(s)
+		l.drainedRequest(q)
+		return
+	}
 	o := &l.outstanding
 	e := o.take(q)
 	if e == nil {

@@ -54,6 +54,10 @@ func (b *Broker) queueLoop(name []byte) *Loop {
 // enqueue makes q wait, or refuses it: what waits is bounded. cs are the topic's services, if
 // nothing waits on it.
 func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
+	if l.parting {
+		l.drainedRequest(q)
+		return
+	}
 	t := l.queues.byTopic[string(name)]
 	if reason, message := l.mustNotWait(t, q); reason != "" {
 		l.failRequest(q, codec.ServiceUnavailable, message, codec.TextDetail("reason", reason))

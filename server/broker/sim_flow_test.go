@@ -426,11 +426,10 @@ func (s *simulation) drain() {
 func (s *simulation) overtime() {
 	s.say("the time to drain is over")
 	s.over = true
-	for range 2 { // what was on its way between loops at first
-		for _, l := range s.n.loops {
-			l.call((*Loop).failOutstanding)
-		}
-		s.settle()
+	words := s.n.sendWords((*Loop).failOutstanding)
+	s.settle()
+	if len(words) != cap(words) {
+		s.fail("%d words were heard of %d", len(words), cap(words))
 	}
 	if left := s.n.outstanding.Load(); left != 0 {
 		s.fail("%d requests are outstanding after the time to drain", left)
