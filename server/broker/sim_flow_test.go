@@ -14,6 +14,7 @@ import (
 type simSettings struct {
 	pausing  bool  // back pressure
 	pauseMax int64 // ms
+	patience bool  // and nobody chooses to lose, or to be cut
 	memory   bool  // the budget is tiny
 	shedSeen uint64
 	cutSeen  uint64
@@ -44,7 +45,7 @@ func (s *simulation) choose() {
 }
 
 func (s *simulation) adjust(cfg *config.Config) {
-	if s.pausing {
+	if s.patience = s.pausing && s.chance(50); s.pausing {
 		s.pauseMax = []int64{20, 100, 300}[s.random.IntN(3)]
 		cfg.Connection.Backpressure = config.BackpressurePause
 		cfg.Connection.BackpressureMax = time.Duration(s.pauseMax) * time.Millisecond
@@ -183,6 +184,13 @@ func (s *simulation) earliest() int64 {
 		}
 	}
 	return at
+}
+
+// outlast lets all that may be waited for room pass, while nobody reads more than before.
+func (s *simulation) outlast() {
+	s.say("nobody reads for %d ms", s.pauseMax+1)
+	s.n.advance(s.pauseMax + 1)
+	s.settle()
 }
 
 // checkPatience holds that an acknowledged publish is lost to a patient subscriber only when it has
