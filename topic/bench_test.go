@@ -152,3 +152,32 @@ func mustPattern(t testing.TB, s string) Pattern {
 	}
 	return p
 }
+
+// BenchmarkCacheFill is a look-up after a change of a pattern that matches none of the names: of
+// 1,000 names that 4,000 subscribers match by one pattern, one after the other.
+func BenchmarkCacheFill(b *testing.B) {
+	t := NewTrie[*int]()
+	for range 4000 {
+		t.Subscribe(mustPattern(b, "#"), Publish, new(int), Options{})
+	}
+	c := NewCache(t, Publish, 64<<20, func(m []Match[*int]) ([]*int, int) {
+		var all []*int
+		for i := range m {
+			all = append(all, m[i].Sub)
+		}
+		return all, 8 * cap(all)
+	})
+	var names [][]byte
+	for i := range 1000 {
+		names = append(names, fmt.Appendf(nil, "t%d.a", i))
+	}
+	other, s, i := mustPattern(b, "+.x"), new(int), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if i++; i == len(names) {
+			t.Subscribe(other, Publish, s, Options{})
+			i = 0
+		}
+		c.Lookup(names[i])
+	}
+}
