@@ -60,7 +60,7 @@ func (q *backlog) held() int {
 func (q *backlog) push(p []byte, flags Flags, key uint64) {
 	for ; len(p) > chunkSize; p = p[chunkSize:] {
 		q.add(p[:chunkSize], flags|continued, key)
-		flags, key = flags&^newest, 0
+		flags, key = flags&^indexed, 0
 	}
 	q.add(p, flags, key)
 }
@@ -69,7 +69,7 @@ func (q *backlog) push(p []byte, flags Flags, key uint64) {
 func (q *backlog) add(p []byte, flags Flags, key uint64) {
 	r, slot := q.pushBack()
 	q.place(r, p, flags)
-	if r.key = key; flags&newest != 0 {
+	if r.key = key; flags&indexed != 0 {
 		q.index.add(q.slots, slot)
 	}
 }
@@ -245,10 +245,10 @@ func (q *backlog) discard(n int) (messages int) {
 func (q *backlog) begin(p uint32) {
 	for {
 		r := q.at(p)
-		if r.flags&newest != 0 {
+		if r.flags&indexed != 0 {
 			q.index.remove(q.slots, r.key)
 		}
-		r.flags &^= Droppable | newest
+		r.flags &^= Droppable | indexed
 		r.key = 0
 		if r.flags&continued == 0 {
 			return

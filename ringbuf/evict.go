@@ -16,20 +16,19 @@ func (o *Outbound) DropOldest() (ok bool) {
 	return false
 }
 
-// Cancel takes the message with the given key out of the backlog, unless it has begun to leave. It
-// looks at every record: for rare use.
+// Cancel takes the protected message with the given key out of the backlog, unless it has begun to
+// leave. No two protected messages of one Outbound may have the same key, nor that of a droppable
+// one. O(1).
 func (o *Outbound) Cancel(key uint64) (ok bool) {
 	q := o.backlog
 	if q == nil {
 		return false
 	}
-	for p := q.head; p != q.tail; p++ {
-		if r := q.at(p); r.buf != nil && r.key == key {
-			o.remove(p)
-			return true
-		}
+	slot, ok := q.index.find(q.slots, key)
+	if ok {
+		o.remove(slot) // a slot is a position, too
 	}
-	return false
+	return ok
 }
 
 // PushFront copies a protected message of the caller's own, of at most 8 KiB, in front of
@@ -61,7 +60,7 @@ func (o *Outbound) Replaced() int {
 func (o *Outbound) replace(key uint64) {
 	q := o.backlog
 	if slot, ok := q.index.find(q.slots, key); ok {
-		o.remove(slot) // a slot is a position, too
+		o.remove(slot)
 		o.replaced++
 	}
 }

@@ -14,8 +14,9 @@ const (
 	Control
 	// continued frames have their next part in a Shared body that belongs to the same message.
 	continued
-	// newest marks the first record of a message that a newer one with its key replaces.
-	newest
+	// indexed marks the first record of a message that is found by its key: so that a newer one
+	// replaces it, or to be cancelled.
+	indexed
 	// inChunk marks a record whose bytes stand in a chunk of its backlog's own.
 	inChunk
 )

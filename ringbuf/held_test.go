@@ -17,7 +17,7 @@ type fataler interface {
 func checkBacklog(t fataler, q *backlog, waits int) {
 	t.Helper()
 	buffers, seen := 0, map[*Shared]int32{}
-	bytes, live, own, ownMessages, indexed := 0, 0, 0, 0, 0
+	bytes, live, own, ownMessages, listed := 0, 0, 0, 0, 0
 	if q.chunk != nil {
 		seen[q.chunk] = 0
 		buffers += cap(q.chunk.B)
@@ -38,8 +38,8 @@ func checkBacklog(t fataler, q *backlog, waits int) {
 				ownMessages++
 			}
 		}
-		if r.flags&newest != 0 {
-			indexed++
+		if r.flags&indexed != 0 {
+			listed++
 			if slot, ok := q.index.find(q.slots, r.key); !ok || q.at(slot) != r {
 				t.Fatalf("key %d is found at %d, %v", r.key, slot, ok)
 			}
@@ -63,15 +63,15 @@ func checkBacklog(t fataler, q *backlog, waits int) {
 	}
 	for _, v := range q.index.places {
 		if v != 0 {
-			indexed--
+			listed--
 		}
 	}
 	if bytes != waits || bytes != q.waits || live != q.live || buffers != q.buffers ||
-		own != q.ownBytes || ownMessages != q.ownMessages || indexed != 0 ||
+		own != q.ownBytes || ownMessages != q.ownMessages || listed != 0 ||
 		q.oldest-q.head > q.tail-q.head || int(q.tail-q.head) > len(q.slots) {
 		t.Fatalf("%d bytes wait in %d records of %d bytes in buffers, own %d in %d, %d too many "+
 			"or few in the index, of %d waiting: %+v",
-			bytes, live, buffers, own, ownMessages, indexed, waits, *q)
+			bytes, live, buffers, own, ownMessages, listed, waits, *q)
 	}
 	if held, most := q.held(), 2*(waits+80*live)+16<<10; held > most {
 		t.Fatalf("%d bytes are held for %d that wait in %d records: at most %d",

@@ -2,11 +2,12 @@ package ringbuf
 
 import "math/bits"
 
-// index finds a backlog's newest message of each key: a table with open addressing, whose entries
-// are the slots, counted from 1, in which those messages' first records stand. It has two places
-// for each of the ring, is made with it anew, and so is at most half full and never larger than
-// what the ring accounts for. Its keys are spread well by whoever makes them: nobody can choose
-// keys that collide. The zero value is unused and has no memory.
+// index finds a backlog's messages by their keys, of the droppable ones with a key the newest: a
+// table with open addressing, whose entries are the slots, counted from 1, in which those messages'
+// first records stand. It has two places for each of the ring, is made with it anew, and so is at
+// most half full and never larger than what the ring accounts for. Its keys are spread well by
+// whoever makes them: nobody can choose keys that collide. The zero value is unused and has no
+// memory.
 type index struct {
 	places []uint32 // of a power of two; 0: empty
 	shift  uint8
@@ -75,7 +76,7 @@ func (x *index) remove(slots []record, key uint64) {
 	x.places[hole] = 0
 }
 
-// rebuild makes the index of the records in slots that have the flag newest.
+// rebuild makes the index of the records in slots that have the flag indexed.
 func (x *index) rebuild(slots []record) {
 	if n := indexPlaces * len(slots); len(x.places) == n {
 		clear(x.places)
@@ -84,7 +85,7 @@ func (x *index) rebuild(slots []record) {
 		x.shift = uint8(64 - bits.TrailingZeros(uint(n)))
 	}
 	for i := range slots {
-		if r := &slots[i]; r.flags&newest != 0 {
+		if r := &slots[i]; r.flags&indexed != 0 {
 			x.put(r.key, uint32(i))
 		}
 	}

@@ -143,9 +143,11 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 // its first skip bytes. p may be empty when there is a body.
 func (o *Outbound) keep(p []byte, body *Shared, skip int, flags Flags, key uint64, isNewest bool) {
 	q := o.backlog
-	if isNewest && key != 0 && flags&Droppable != 0 {
-		o.replace(key)
-		flags |= newest
+	if key != 0 && (isNewest || flags&Droppable == 0) {
+		if flags&Droppable != 0 {
+			o.replace(key)
+		}
+		flags |= indexed
 	}
 	if body == nil {
 		q.push(p, flags, key)
@@ -153,7 +155,7 @@ func (o *Outbound) keep(p []byte, body *Shared, skip int, flags Flags, key uint6
 	}
 	if len(p) > 0 {
 		q.push(p, flags|continued, key)
-		flags &^= newest
+		flags &^= indexed
 	}
 	q.pushShared(body, skip, flags)
 }

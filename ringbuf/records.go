@@ -53,7 +53,7 @@ func (q *records) makeRoom() {
 }
 
 // pushBack returns a place behind the others: the caller fills it at once, and then, if the record
-// has the flag newest, puts its slot into the index.
+// has the flag indexed, puts its slot into the index.
 func (q *records) pushBack() (r *record, slot uint32) {
 	if int(q.tail-q.head) == len(q.slots) {
 		q.makeRoom()
@@ -83,7 +83,7 @@ func (q *records) pushFront(skip int) (r *record) {
 // take makes the record at p zero, whose memory the caller has released.
 func (q *records) take(p uint32) {
 	r := q.at(p)
-	if r.flags&newest != 0 {
+	if r.flags&indexed != 0 {
 		q.index.remove(q.slots, r.key)
 	}
 	*r = record{}

@@ -37,7 +37,7 @@
 //     limit/gate.go Admit); system topics turn off here; then a switch on the action.
 //  4. broker/publish.go publish: the loop's cache gives the route of the topic (topic/cache.go
 //     Lookup). When there is none, or subscriptions have changed, topic/trie.go matches and
-//     broker/publish_route.go buildRoute composes it: this loop's connections by transport, other
+//     broker/publish_route.go buildTargets composes it: this loop's connections by transport, other
 //     loops' services in one group for each loop. A fresh masked ID makes the header line
 //     (broker/loop_header.go freshHeader).
 //  5. broker/publish.go fanOut: the message is encoded once per wire form into the turn's frames

@@ -74,7 +74,8 @@ func BenchmarkCacheHit(b *testing.B) {
 			for i, p := range patterns {
 				t.Subscribe(p, Publish, i, Options{})
 			}
-			c := NewCache(t, Publish, n, func(_ []byte, m []Match[int]) int { return len(m) })
+			c := NewCache(t, Publish, 1<<30, countMatches)
+			c.limit = n
 			for _, name := range names {
 				c.Lookup(name)
 			}
@@ -150,4 +151,33 @@ func mustPattern(t testing.TB, s string) Pattern {
 		t.Fatalf("ParsePattern(%q): %v", s, err)
 	}
 	return p
+}
+
+// BenchmarkCacheFill is a look-up after a change of a pattern that matches none of the names: of
+// 1,000 names that 4,000 subscribers match by one pattern, one after the other.
+func BenchmarkCacheFill(b *testing.B) {
+	t := NewTrie[*int]()
+	for range 4000 {
+		t.Subscribe(mustPattern(b, "#"), Publish, new(int), Options{})
+	}
+	c := NewCache(t, Publish, 64<<20, func(m []Match[*int]) ([]*int, int) {
+		var all []*int
+		for i := range m {
+			all = append(all, m[i].Sub)
+		}
+		return all, 8 * cap(all)
+	})
+	var names [][]byte
+	for i := range 1000 {
+		names = append(names, fmt.Appendf(nil, "t%d.a", i))
+	}
+	other, s, i := mustPattern(b, "+.x"), new(int), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if i++; i == len(names) {
+			t.Subscribe(other, Publish, s, Options{})
+			i = 0
+		}
+		c.Lookup(names[i])
+	}
 }

@@ -1,13 +1,21 @@
 package topic
 
+import (
+	"hash/maphash"
+	"maps"
+)
+
 // Cache keeps, for one kind of message, what was built from the matches of the names looked up
-// lately. An entry is valid while the trie's Version of its name stands. One goroutine only.
+// lately. An entry is valid while the trie's Version of its name stands; names that the same
+// patterns match share what was built (built.go). What it holds is bounded in bytes, and known:
+// what was not looked up again gives way. One goroutine only.
 type Cache[S comparable, R any] struct {
 	// Immutable after NewCache.
 	trie  *Trie[S]
 	kind  Kind
+	most  int // bytes
 	limit int // entries
-	build func(name []byte, m []Match[S]) R
+	build func(m []Match[S]) (value R, bytes int)
 
 	// Owned by the loop.
 	index   map[string]int32 // position in entries
@@ -15,6 +23,12 @@ type Cache[S comparable, R any] struct {
 	last    int // position looked up last
 	hand    int // position the search for a victim goes on from
 	scratch []Match[S]
+	shares[S, R]
+
+	moved bool   // something was filled since the last Sweep
+	left  int    // entries[:left] are still to be swept in this round
+	aging bool   // it is a round in which names go that were not looked up since the last such one
+	swept uint64 // changes of the trie when the round began
 }
 
 type entry[S comparable, R any] struct {
@@ -22,23 +36,48 @@ type entry[S comparable, R any] struct {
 	literal, wild *shard[S]
 	version       Version
 	value         R
-	used          bool // looked up since the hand passed
+	of            *built[S, R] // whose value it is; nil: it has none
+	key           uint64
+	used          bool // looked up again since the hand passed, or a round of aging
 }
 
-// NewCache returns an empty cache of at most limit entries (at least one) over t. build makes a
-// value from the matches of a name; both its arguments are valid until it returns, and it must not
-// call the cache.
+const (
+	// namesMax is the most names that are kept.
+	namesMax = 1 << 14
+
+	// nameCharge is what a name costs beside its text, in bytes: its entry, its place in the index,
+	// and what was built when it is its own.
+	nameCharge = 256
+
+	// scratchKeep is for how many matches there is room kept.
+	scratchKeep = 1 << 10
+)
+
+// NewCache returns an empty cache over t that holds at most so many bytes, or what one name takes
+// if that is more; half of them may be for names. build makes a value from the matches of a name,
+// and says how many bytes it holds. The value may be that of many names. m is valid until build
+// returns, and build must not call the cache.
 func NewCache[S comparable, R any](
-	t *Trie[S], k Kind, limit int, build func(name []byte, m []Match[S]) R,
+	t *Trie[S], k Kind, bytes int, build func(m []Match[S]) (value R, bytes int),
 ) *Cache[S, R] {
-	return &Cache[S, R]{
-		trie: t, kind: k, limit: max(limit, 1), build: build, index: make(map[string]int32),
+	c := &Cache[S, R]{
+		trie: t, kind: k, most: bytes, limit: max(min(namesMax, bytes/2/nameCharge), 1),
+		build: build, index: make(map[string]int32),
 	}
+	c.shares.init()
+	return c
 }
+
+// Held is how many bytes are held.
+func (c *Cache[S, R]) Held() int { return c.held + nameCharge*cap(c.entries) }
+
+// Targets is how many matches the values were made of, each value counted once.
+func (c *Cache[S, R]) Targets() int { return c.targets }
 
 // Lookup returns the value for a canonical name, building it when there is none or when the
-// subscriptions that bear on it have changed. A hit takes no lock and allocates nothing.
-func (c *Cache[S, R]) Lookup(name []byte) R {
+// subscriptions that bear on it have changed; and a key that names the name, the same in all caches
+// of the process and never 0. A hit takes no lock and allocates nothing.
+func (c *Cache[S, R]) Lookup(name []byte) (value R, key uint64) {
 	if c.last < len(c.entries) {
 		if e := &c.entries[c.last]; e.name == string(name) {
 			return c.value(e, name)
@@ -46,58 +85,178 @@ func (c *Cache[S, R]) Lookup(name []byte) R {
 	}
 	i, ok := c.index[string(name)]
 	if !ok {
-		return c.miss(name)
+		c.add(name)
+		return c.fill(name)
 	}
 	c.last = int(i)
 	return c.value(&c.entries[i], name)
 }
 
-// value returns an entry's value, rebuilt in place when it is stale.
-func (c *Cache[S, R]) value(e *entry[S, R], name []byte) R {
+// value returns what the entry looked up last has, filled again when that is stale.
+func (c *Cache[S, R]) value(e *entry[S, R], name []byte) (R, uint64) {
 	if !e.used {
 		e.used = true
 	}
-	if e.literal.version.Load() != e.version.literal || e.wild.version.Load() != e.version.wild {
-		c.fill(e, name)
+	if e.stale() {
+		return c.fill(name)
 	}
-	return e.value
+	return e.value, e.key
 }
 
-func (c *Cache[S, R]) fill(e *entry[S, R], name []byte) {
-	var m []Match[S]
-	m, e.version = c.trie.matchIn(e.literal, e.wild, name, c.kind, c.scratch[:0])
-	e.value = c.build(name, m)
-	clear(m) // do not keep subscribers alive
-	c.scratch = m
+// stale says that subscriptions have changed since e was filled, or that it was not.
+func (e *entry[S, R]) stale() bool {
+	return e.literal.version.Load() != e.version.literal || e.wild.version.Load() != e.version.wild
 }
 
-func (c *Cache[S, R]) miss(name []byte) R {
-	i := len(c.entries)
-	if i < c.limit {
-		c.entries = append(c.entries, entry[S, R]{})
-	} else {
-		i = c.victim()
-		delete(c.index, c.entries[i].name)
+// unfilled is the version of an entry without a value. No trie has it.
+var unfilled = Version{literal: ^uint64(0)}
+
+// keySeed makes keys unguessable, so that nobody can find two names with the same.
+var keySeed = maphash.MakeSeed()
+
+// add makes an entry for a name, without a value: it is the one looked up last.
+func (c *Cache[S, R]) add(name []byte) {
+	if len(c.entries) >= c.limit {
+		c.remove(c.victim())
 	}
-	e := &c.entries[i]
 	// A new entry starts unused: names seen once go before those seen again.
-	*e = entry[S, R]{name: string(name)}
+	e := entry[S, R]{
+		name: string(name), version: unfilled, key: maphash.Bytes(keySeed, name) | 1,
+	}
 	e.literal, e.wild = c.trie.sources(name)
-	c.index[e.name] = int32(i)
-	c.last = i
-	c.fill(e, name)
-	return e.value
+	c.last = len(c.entries)
+	c.index[e.name] = int32(c.last)
+	c.entries = append(c.entries, e)
+	c.held += len(name)
+}
+
+// fill gives the entry looked up last its value, and then has others give way if need be.
+func (c *Cache[S, R]) fill(name []byte) (R, uint64) {
+	c.moved = true
+	e := &c.entries[c.last]
+	c.drop(e)
+	f := found[S]{pool: &c.trie.spare}
+	e.version = c.trie.find(&f, e.literal, e.wild, name, c.kind)
+	b, may := c.look(&f, c.trie.epoch.Load())
+	if b != nil {
+		f.release(e.literal, e.wild)
+	} else {
+		m := f.appendTo(c.scratch[:0])
+		f.release(e.literal, e.wild)
+		value, bytes := c.build(m)
+		b = c.keep(value, bytes, len(m), may)
+		clear(m) // do not keep subscribers alive
+		if cap(m) <= scratchKeep {
+			c.scratch = m
+		}
+	}
+	clear(c.groups) // nor here
+	b.names++
+	e.of, e.value = b, b.value
+	value, key := e.value, e.key
+	c.trim()
+	return value, key
+}
+
+// drop takes its value from an entry.
+func (c *Cache[S, R]) drop(e *entry[S, R]) {
+	b := e.of
+	if b == nil {
+		return
+	}
+	var none R
+	e.of, e.value, e.version = nil, none, unfilled
+	if b.names--; b.names == 0 {
+		c.forget(b)
+	}
+}
+
+// trim has entries give way, but for the one looked up last, until no more is held than may be.
+func (c *Cache[S, R]) trim() {
+	for c.Held() > c.most && len(c.entries) > 1 {
+		if i := c.victim(); i != c.last {
+			c.remove(i)
+		}
+	}
+}
+
+// remove forgets the name at a position: the last one moves there.
+func (c *Cache[S, R]) remove(i int) {
+	e, last := &c.entries[i], len(c.entries)-1
+	c.drop(e)
+	c.held -= len(e.name)
+	delete(c.index, e.name)
+	if i != last {
+		*e = c.entries[last]
+		c.index[e.name] = int32(i)
+		if c.last == last {
+			c.last = i
+		}
+	}
+	c.entries[last] = entry[S, R]{}
+	c.entries = c.entries[:last]
+	c.left = min(c.left, last)
+	if n := cap(c.entries); n > 64 && last <= n/4 {
+		c.shrink(n / 2)
+	}
+}
+
+// shrink gives memory back: neither a slice nor a map ever shrinks by itself.
+func (c *Cache[S, R]) shrink(n int) {
+	c.entries = append(make([]entry[S, R], 0, n), c.entries...)
+	c.index = make(map[string]int32, n)
+	for i := range c.entries {
+		c.index[c.entries[i].name] = int32(i)
+	}
+	byHash := make(map[uint64]*built[S, R], len(c.byHash))
+	maps.Copy(byHash, c.byHash)
+	c.byHash = byHash
 }
 
 // victim returns the next entry that was not used since the hand passed it last (the clock
 // algorithm).
 func (c *Cache[S, R]) victim() int {
 	for {
-		i := c.hand
-		c.hand = (c.hand + 1) % len(c.entries)
+		i := c.hand % len(c.entries)
+		c.hand = i + 1
 		if !c.entries[i].used {
 			return i
 		}
 		c.entries[i].used = false
+	}
+}
+
+// Settled says that Sweep has nothing to do, and that nothing was built since it was called last.
+func (c *Cache[S, R]) Settled() bool {
+	return !c.moved && c.left == 0 && c.trie.Changes() == c.swept
+}
+
+// Sweep gives back what may never be looked up again, in rounds over all entries, of which it
+// looks at n at the most. Once subscriptions have changed, values go that are stale: they keep
+// subscribers alive who have left. With age, names go that were not looked up since the last round
+// with age looked at them; it has no effect while a round is under way.
+func (c *Cache[S, R]) Sweep(n int, age bool) {
+	c.moved = false
+	if c.left == 0 {
+		changes := c.trie.Changes()
+		if changes == c.swept && !age {
+			return
+		}
+		c.swept, c.aging, c.left = changes, age, len(c.entries)
+	}
+	// Downwards: what moves into the place of a name that goes was looked at before.
+	for ; n > 0 && c.left > 0; n-- {
+		c.left--
+		e := &c.entries[c.left]
+		switch {
+		case c.aging && !e.used:
+			c.remove(c.left)
+			continue
+		case c.aging:
+			e.used = false
+		}
+		if e.stale() {
+			c.drop(e)
+		}
 	}
 }

@@ -20,6 +20,7 @@ type found[S comparable] struct {
 	spare  *spare[S]  // nil until it is needed
 	groups [few]*group[S]
 	count  int
+	locked bool // the lock of the wildcards' shard is held
 
 	probes [few]probe[S] // begun
 	begun  int
@@ -38,13 +39,17 @@ func (f *found[S]) borrow() *spare[S] {
 	return f.spare
 }
 
-// release gives back what was borrowed, empty.
-func (f *found[S]) release() {
+// release gives back what was borrowed, empty, and unlocks the shards that find has locked.
+func (f *found[S]) release(literal, wild *shard[S]) {
 	if f.spare != nil {
 		clear(f.spare.groups[:])
 		clear(f.spare.index)
 		f.pool.Put(f.spare)
 	}
+	if f.locked {
+		wild.mu.RUnlock()
+	}
+	literal.mu.RUnlock()
 }
 
 // begin begins the lookup, in t, of a key that a pattern that matches name would have.
@@ -82,6 +87,14 @@ func (f *found[S]) at(i int) *group[S] {
 		return f.groups[i]
 	}
 	return f.spare.groups[i-few]
+}
+
+// size is how many subscribers the groups have, one that is in several counted in each.
+func (f *found[S]) size() (n int) {
+	for i := range f.count {
+		n += len(f.at(i).subscribers())
+	}
+	return n
 }
 
 // appendTo appends the subscribers to dst, each once, with the options of its highest priority; of

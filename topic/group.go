@@ -29,6 +29,21 @@ type rest[S comparable] struct {
 	list  []Match[S]
 	index map[S]int32 // position in list; nil for a short list
 	tail  string      // of the pattern, from inlineText on
+	stamp uint64      // of what list holds: no other list, and no earlier state of this one, has it
+}
+
+// state says what a group holds: two groups of one trie with the same state have the same
+// subscribers, with the same options, in the same order.
+type state[S comparable] struct {
+	stamp uint64   // of two subscribers or more; 0: of one
+	only  Match[S] // the one
+}
+
+func (g *group[S]) state() state[S] {
+	if g.alone() {
+		return state[S]{only: g.only[0]}
+	}
+	return state[S]{stamp: g.rest.stamp}
 }
 
 func newGroup[S comparable](pattern string, f form, first Match[S]) group[S] {
@@ -109,16 +124,21 @@ func (g *group[S]) find(s S) int {
 	return -1
 }
 
-// put adds s or replaces its options, and tells whether it was added. The group is not empty.
-func (g *group[S]) put(s S, o Options) (added bool) {
+// put adds s or replaces its options, and tells whether it was added. The group is not empty. stamp
+// was never used.
+func (g *group[S]) put(s S, o Options, stamp uint64) (added bool) {
 	if i := g.find(s); i >= 0 {
 		g.subscribers()[i].Options = o
+		if !g.alone() {
+			g.rest.stamp = stamp
+		}
 		return false
 	}
 	if g.rest == nil {
 		g.rest = &rest[S]{}
 	}
 	r := g.rest
+	r.stamp = stamp
 	if len(r.list) == 0 {
 		r.list = append(make([]Match[S], 0, 2), g.only[0])
 		g.only[0] = Match[S]{}
@@ -133,8 +153,9 @@ func (g *group[S]) put(s S, o Options) (added bool) {
 	return true
 }
 
-// remove takes s away. empty tells that s was the last one: the group holds nothing any more.
-func (g *group[S]) remove(s S) (removed, empty bool) {
+// remove takes s away. empty tells that s was the last one: the group holds nothing any more. stamp
+// was never used.
+func (g *group[S]) remove(s S, stamp uint64) (removed, empty bool) {
 	i := g.find(s)
 	if i < 0 {
 		return false, false
@@ -144,6 +165,7 @@ func (g *group[S]) remove(s S) (removed, empty bool) {
 		return true, true
 	}
 	r := g.rest
+	r.stamp = stamp
 	last := len(r.list) - 1
 	if r.index != nil {
 		delete(r.index, s)

@@ -53,8 +53,8 @@ func (sh *shard[S]) matchLiteral(l *levels, k Kind, f *found[S]) {
 	}
 }
 
-// put subscribes s and tells whether it was not yet.
-func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
+// put subscribes s and tells whether it was not yet. stamp was never used.
+func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options, stamp uint64) (added bool) {
 	shape, key := analyse(p.text)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -65,7 +65,7 @@ func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
 	}
 	t := st.table.leaf(key)
 	if index := t.find(key, p.text); index >= 0 {
-		added = t.groups[index].put(s, o)
+		added = t.groups[index].put(s, o, stamp)
 	} else {
 		g := newGroup(p.text, shape.form(), Match[S]{Sub: s, Options: o})
 		st.table.insert(key, &g, 0)
@@ -78,8 +78,8 @@ func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options) (added bool) {
 	return added
 }
 
-// remove unsubscribes s and tells whether it was subscribed.
-func (sh *shard[S]) remove(p Pattern, k Kind, s S) bool {
+// remove unsubscribes s and tells whether it was subscribed. stamp was never used.
+func (sh *shard[S]) remove(p Pattern, k Kind, s S, stamp uint64) bool {
 	shape, key := analyse(p.text)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -92,7 +92,7 @@ func (sh *shard[S]) remove(p Pattern, k Kind, s S) bool {
 	if index < 0 {
 		return false
 	}
-	removed, empty := t.groups[index].remove(s)
+	removed, empty := t.groups[index].remove(s, stamp)
 	if !removed {
 		return false
 	}

@@ -75,6 +75,8 @@ type Trie[S comparable] struct {
 	count atomic.Int64 // subscriptions
 
 	changes atomic.Uint64
+	stamps  atomic.Uint64 // how many stamps groups were given
+	epoch   atomic.Uint64 // counts calls of Outdate
 }
 
 // NewTrie returns an empty trie.
@@ -87,7 +89,7 @@ func NewTrie[S comparable]() *Trie[S] {
 // Subscribe adds s to the subscribers of p for kind k and tells whether it was not one yet. When it
 // was, o replaces its options. O(1) in the number of subscribers.
 func (t *Trie[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
-	added = t.home(p).put(p, k, s, o)
+	added = t.home(p).put(p, k, s, o, t.stamps.Add(1))
 	if added {
 		t.count.Add(1)
 	}
@@ -98,7 +100,7 @@ func (t *Trie[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
 // Unsubscribe takes s away from the subscribers of p for kind k and tells whether it was one. O(1)
 // in the number of subscribers.
 func (t *Trie[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
-	removed = t.home(p).remove(p, k, s)
+	removed = t.home(p).remove(p, k, s, t.stamps.Add(1))
 	if removed {
 		t.count.Add(-1)
 		t.changes.Add(1)
@@ -158,7 +160,16 @@ func (t *Trie[S]) matchIn(
 	literal, wild *shard[S], name []byte, k Kind, dst []Match[S],
 ) ([]Match[S], Version) {
 	f := found[S]{pool: &t.spare}
-	var v Version
+	v := t.find(&f, literal, wild, name, k)
+	dst = f.appendTo(dst)
+	f.release(literal, wild)
+	return dst, v
+}
+
+// find finds the groups that match, and holds the shards' locks until f is released.
+func (t *Trie[S]) find(
+	f *found[S], literal, wild *shard[S], name []byte, k Kind,
+) (v Version) {
 	var l levels
 	l.split(name)
 	// Both locks are held until the end. Writers hold one at a time, so the order cannot deadlock.
@@ -166,27 +177,20 @@ func (t *Trie[S]) matchIn(
 	v.literal = literal.version.Load()
 	// An empty shard needs no lock: its version is read first, and a writer changes it last.
 	v.wild = wild.version.Load()
-	locked := wild.size.Load() != 0
-	if locked {
+	if f.locked = wild.size.Load() != 0; f.locked {
 		wild.mu.RLock()
 		v.wild = wild.version.Load()
 	}
 	if wild == &t.none {
-		literal.matchLiteral(&l, k, &f)
+		literal.matchLiteral(&l, k, f)
 	} else {
-		literal.match(&l, k, &f)
+		literal.match(&l, k, f)
 	}
-	if locked {
-		wild.match(&l, k, &f)
+	if f.locked {
+		wild.match(&l, k, f)
 	}
 	f.end(name)
-	dst = f.appendTo(dst)
-	f.release()
-	if locked {
-		wild.mu.RUnlock()
-	}
-	literal.mu.RUnlock()
-	return dst, v
+	return v
 }
 
 // Version returns the versions of the shards a canonical name can match in:
@@ -200,6 +204,8 @@ func (t *Trie[S]) Version(name []byte) Version {
 // counts as one: something has changed in what the caller makes of them.
 func (t *Trie[S]) Outdate() {
 	t.changes.Add(1)
+	// First: who sees one of the new versions sees the new epoch too.
+	t.epoch.Add(1)
 	for _, sh := range []*shard[S]{&t.wild, &t.none} {
 		sh.version.Add(1)
 	}

@@ -101,13 +101,14 @@ func TestChangesAreCounted(t *testing.T) {
 	if tree.Unsubscribe(p, Publish, 1); tree.Changes() != was {
 		t.Error("what changes nothing was counted")
 	}
-	cache := NewCache(tree, Publish, 4, func([]byte, []Match[int]) *int { return new(int) })
+	cache := NewCache(tree, Publish, 1<<20, func([]Match[int]) (*int, int) { return new(int), 8 })
 	for _, name := range []string{"a.b", "system.log"} {
-		v := cache.Lookup([]byte(name))
-		if cache.Lookup([]byte(name)) != v {
+		v, _ := cache.Lookup([]byte(name))
+		if again, _ := cache.Lookup([]byte(name)); again != v {
 			t.Errorf("%s is not remembered", name)
 		}
-		if tree.Outdate(); cache.Lookup([]byte(name)) == v {
+		tree.Outdate()
+		if now, _ := cache.Lookup([]byte(name)); now == v {
 			t.Errorf("%s is not stale", name)
 		}
 	}

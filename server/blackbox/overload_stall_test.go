@@ -26,25 +26,7 @@ var smallRing = []string{"connection.outbound.bytes=65536", "message.payload.max
 // loopback's are of 64 KB.)
 func (n *node) narrow(t testing.TB, transport string) *client {
 	t.Helper()
-	// Linux remembers between two addresses how fast the last connections were, and lets the node's
-	// kernel keep more for the next at once: so this one comes from where none has come from.
-	from := uuid.New()
-	dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{
-		IP: net.IPv4(127, 1+from[0]%250, from[1], 1+from[2]%250),
-	}, Control: func(_, _ string, raw syscall.RawConn) error {
-		var failed error
-		err := raw.Control(func(fd uintptr) {
-			failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10)
-			if failed == nil {
-				failed = syscall.SetsockoptInt(int(fd),
-					syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		return failed
-	}}
+	dialer := narrowDialer()
 	if transport == overTCP {
 		conn, err := dialer.Dial("tcp", n.tcp)
 		if err != nil {
@@ -62,6 +44,29 @@ func (n *node) narrow(t testing.TB, transport string) *client {
 		t.Fatal(err)
 	}
 	return adopt(t, p, transport)
+}
+
+// narrowDialer makes connections of which the kernel keeps little.
+func narrowDialer() *net.Dialer {
+	// Linux remembers between two addresses how fast the last connections were, and lets the node's
+	// kernel keep more for the next at once: so this one comes from where none has come from.
+	from := uuid.New()
+	return &net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{
+		IP: net.IPv4(127, 1+from[0]%250, from[1], 1+from[2]%250),
+	}, Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) {
+			failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10)
+			if failed == nil {
+				failed = syscall.SetsockoptInt(int(fd),
+					syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		return failed
+	}}
 }
 
 // counter reads one number of /metrics.

@@ -38,7 +38,12 @@ type rawConn struct {
 
 func dialRaw(t testing.TB, address string) *rawConn {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", address, patience)
+	return dialRawBy(t, &net.Dialer{Timeout: patience}, address)
+}
+
+func dialRawBy(t testing.TB, dialer *net.Dialer, address string) *rawConn {
+	t.Helper()
+	conn, err := dialer.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +81,12 @@ func (r *rawConn) answer() (*http.Response, string) {
 // dialRawWS upgrades and takes system.initialize.
 func dialRawWS(t testing.TB, n *node) *rawConn {
 	t.Helper()
-	r := dialRaw(t, n.ws)
+	return dialRawWSBy(t, &net.Dialer{Timeout: patience}, n)
+}
+
+func dialRawWSBy(t testing.TB, dialer *net.Dialer, n *node) *rawConn {
+	t.Helper()
+	r := dialRawBy(t, dialer, n.ws)
 	r.write([]byte(upgradeHead))
 	r.upgraded()
 	r.initialized()

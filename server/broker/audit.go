@@ -93,9 +93,9 @@ func (l *Loop) auditAnswer(c *Conn, head, rest []byte) {
 // auditPublish delivers an audit message and gives body back. It is droppable like any publish, and
 // not audited.
 func (l *Loop) auditPublish(body *ringbuf.Shared) {
-	r := l.publishes.Lookup(messageTopicName)
+	to := l.routeOf(messageTopicName).targets
 	m := outgoingOf(body, true, 0)
-	l.deliver(r, &m)
-	l.sendGroups(r.remote, &m, ackRef{}, true)
+	l.deliver(to, &m)
+	l.sendGroups(to.remote, &m, ackRef{}, true)
 	body.Release()
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mbserver/codec"
 	"mbserver/server/system"
 )
 
@@ -25,9 +26,12 @@ type background struct {
 
 	running atomic.Int32 // goroutines
 
+	faults atomic.Uint64 // panics: ours
+
 	// Guarded by mu, which is held for a few instructions and never while something is composed.
 	mu   sync.Mutex
-	jobs []job // in the order in which they came
+	jobs []job            // in the order in which they came
+	of   map[*service]int // how many of those are whose
 	snapshots
 }
 
@@ -48,7 +52,7 @@ func (d *background) init(b *Broker) {
 	d.broker, d.now = b, time.Now
 	d.wake, d.wakeJob = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.quit = make(chan struct{})
-	d.entries = make(map[snapshotKey]*snapshotEntry)
+	d.entries, d.of = make(map[snapshotKey]*snapshotEntry), make(map[*service]int)
 }
 
 func (d *background) start() {
@@ -122,30 +126,29 @@ func kick(wake chan struct{}) {
 func (d *background) run(j job) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.jobs) >= jobsMax {
+	if len(d.jobs) >= jobsMax || d.of[j.from] >= jobsPerService {
 		return false
 	}
-	own := 0
-	for i := range d.jobs {
-		if d.jobs[i].from == j.from {
-			own++
-		}
-	}
-	if own >= jobsPerService {
-		return false
-	}
+	d.of[j.from]++
 	d.jobs = append(d.jobs, j)
 	kick(d.wakeJob)
 	return true
 }
 
-// stepJob does the first job of somebody who has not left.
+// internalFault is what a panic costs those who asked.
+var internalFault = &system.Error{
+	Code: codec.InternalError, Message: "internal fault: there is no answer",
+}
+
+// stepJob does the first job of somebody who still gets an answer.
 func (d *background) stepJob(time.Time) (worked bool, next time.Time) {
 	d.mu.Lock()
 	j, ok := d.takeJob()
 	d.mu.Unlock()
 	if ok {
-		d.guard(func() { j.then(j.work()) })
+		finish := func(system.Caller) *system.Error { return internalFault }
+		d.guard(func() { finish = j.work() })
+		j.then(finish)
 	}
 	return ok, next
 }
@@ -161,17 +164,22 @@ func (d *background) stepSnapshot(now time.Time) (worked bool, next time.Time) {
 	if e == nil {
 		return false, next
 	}
-	d.guard(func() { d.compose(e) })
+	var asked []question
+	d.guard(func() { d.compose(e, &asked) })
+	refuse(asked, d.broker, internalFault) // those whom a panic left without an answer
 	return true, next
 }
 
-// takeJob takes the first job of a service that has not left, and forgets those before it. mu is
-// held.
+// takeJob takes the first job of a service that still gets an answer, and forgets those before it.
+// mu is held.
 func (d *background) takeJob() (j job, ok bool) {
 	for len(d.jobs) > 0 && !ok {
-		j, ok = d.jobs[0], !d.jobs[0].from.marked(markLeft)
+		j, ok = d.jobs[0], !d.jobs[0].from.marked(markGone)
 		d.jobs[0] = job{}
 		d.jobs = d.jobs[1:]
+		if d.of[j.from]--; d.of[j.from] == 0 {
+			delete(d.of, j.from)
+		}
 	}
 	if len(d.jobs) == 0 {
 		d.jobs = nil
@@ -179,11 +187,11 @@ func (d *background) takeJob() (j job, ok bool) {
 	return j, ok
 }
 
-// guard runs f; a panic is a fault of ours: it is logged, costs those who asked their answer, and
-// the node lives.
+// guard runs f; a panic is a fault of ours: it is logged and counted, and the node lives.
 func (d *background) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
+			d.faults.Add(1)
 			d.broker.logFault(d.broker.modules.node, v)
 		}
 	}()

@@ -46,9 +46,6 @@ const (
 	// inboxKeep is how many parcels an empty inbox keeps room for.
 	inboxKeep = 256
 
-	// matchCacheLimit is how many topics' routes one loop remembers.
-	matchCacheLimit = 1 << 14
-
 	// endsTurn is bounds.endsTurn: some hundred microseconds' worth.
 	endsTurn = 256
 
@@ -116,6 +113,7 @@ type bounds struct {
 	subsMax    int // subscriptions of a connection
 	endsTurn   int // subscriptions of who has left that a loop ends in one turn
 	inboxBytes int // that may wait for one loop
+	routeBytes int // that a loop remembers of routes, of publishes and requests each
 	workLook   int // units of work between two looks at the clock
 	writeLook  int // connections written between two looks at the clock
 	inboxTurn  int // bytes of its inbox that a loop receives in one turn, and the rest of a parcel
@@ -135,6 +133,7 @@ type bounds struct {
 	queuedPerTopic int
 	waitTopics     int      // on which one requester may wait on one loop
 	waitBytes      int64    // beyond which no more requests wait
+	routesFree     int64    // bytes of routes that a loop is not charged
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
 	overflow       delivery // of a subscription that chose none
 }
@@ -176,6 +175,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	b.limits = ring
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
 	share := int(cfg.Memory.Limit) / inboxShare / loops
+	b.routeBytes, b.routesFree = int(cfg.Memory.Limit)/routeShare/2/loops, routesFree
 	b.inboxBytes = max(min(inboxBytesMax, share), 2*(b.maxFrame+itemCharge))
 	b.parcelBytes = min(parcelBytes, max(b.inboxBytes/4/loops, parcelBytesMin))
 	return b

@@ -16,11 +16,12 @@ import (
 // Outline. Each connection is charged what it makes the node hold: the memory of a stalled ring,
 // which is at most twice what waits in it and a little (ringbuf's Held), a partial frame, bytes
 // kept while it is not read (recharge); a loop, besides, the requests and publishes that wait on
-// it; an inbox all that waits in it; the node what every connection costs, and what the door holds
-// (base). A loop publishes its charge at the end of each turn (settleMemory). When the sum
-// passes high and this loop's part has grown, every loop cuts its largest laggards (shed), and then
-// smaller ones, until low is reached. The loop that has the largest anywhere cuts first.
-// Requests that would wait are refused meanwhile (overBudget), newcomers above full (crowded).
+// it, and the routes that it remembers (loop_routes.go); an inbox all that waits in it; the node
+// what every connection costs, and what the door holds (base). A loop publishes its charge at the
+// end of each turn (settleMemory). When the sum passes high and this loop's part has grown, every
+// loop cuts its largest laggards (shed), and then smaller ones, until low is reached. The loop that
+// has the largest anywhere cuts first. Requests that would wait are refused meanwhile (overBudget),
+// newcomers above full (crowded).
 //
 // Who is cut: laggards.go. A connection that makes the node hold nothing beyond itself never is,
 // and high and low leave the others some room (spare) whatever connections cost, and requests that
@@ -132,6 +133,7 @@ func (c *Conn) recharge() {
 // budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
 	l.counts[metrics.Backlog] = uint64(l.laggards.most())
+	l.settleRoutes()
 	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}

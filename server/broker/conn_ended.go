@@ -14,8 +14,9 @@ import (
 // Outline. The end of the stream takes the connection out of the node (leave): nothing is for it
 // any more but answers to what it asked before, and what its ring holds. Each connection counts the
 // answers that it is owed (unanswered): owe when the node takes what asks for one that does not
-// come at once, settle when that comes. When the last one is written the connection is closed, or
-// after lingerTime. A requester that has left is looked for with askerOf, anybody else with connOf.
+// come at once, settle when that comes, or never will (forgive). When the last one is written the
+// connection is closed, or after lingerTime. A requester that has left is looked for with askerOf,
+// anybody else with connOf.
 //
 // Invariants. Nothing but answers is sent to a connection that has ended. One that is owed nothing
 // is closed at once.
@@ -32,6 +33,15 @@ func (c *Conn) owe() {
 func (c *Conn) settle() {
 	if c.unanswered > 0 && c.unanswered < math.MaxUint16 {
 		c.unanswered--
+	}
+}
+
+// forgive counts an answer that a connection that has ended was owed and will not be given.
+func (l *Loop) forgive(s *service) {
+	if c := l.askerOf(s); c != nil {
+		if c.settle(); c.unanswered == 0 {
+			c.queueAnswer() // writes nothing, and closes it
+		}
 	}
 }
 

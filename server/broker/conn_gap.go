@@ -84,7 +84,7 @@ func (c *Conn) tellGap(force bool) {
 		(c.out.Bytes() > l.broker.limits.Bytes/2 || c.out.Messages() > l.broker.limits.Messages/2) {
 		return
 	}
-	if g.lost == 0 && c.out.Stalled() {
+	if !force && g.lost == 0 && c.out.Stalled() {
 		return // what was conflated is told when the subscriber has caught up
 	}
 	lost, conflated, since, until := g.lost, g.conflated, g.since, g.until

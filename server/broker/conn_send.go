@@ -29,15 +29,15 @@ func appendFraming(dst []byte, t Transport, text bool, n int) []byte {
 
 // send delivers a protected message that c has caused: an answer or an error (conn_owing.go).
 func (l *Loop) send(c *Conn, header, payload []byte, text bool) {
-	l.sendAs(c, header, payload, text, ringbuf.Own)
+	if c.takesAnswers() {
+		l.sendAnyhow(c, header, payload, text, ringbuf.Own)
+	}
 }
 
 // tell delivers a protected message that c has not caused.
-func (l *Loop) tell(c *Conn, message []byte) { l.sendAs(c, message, nil, true, 0) }
-
-func (l *Loop) sendAs(c *Conn, header, payload []byte, text bool, flags ringbuf.Flags) {
+func (l *Loop) tell(c *Conn, message []byte) {
 	if c.state == stateOpen {
-		l.sendAnyhow(c, header, payload, text, flags)
+		l.sendAnyhow(c, message, nil, true, 0)
 	}
 }
 

@@ -59,8 +59,8 @@ const (
 	// drainPoll is how often a draining node looks whether its requests are answered.
 	drainPoll = 5 * time.Millisecond
 
-	// partingTime is how long Drain waits for loops to have each other's last answers. A busy one
-	// that takes longer does not keep the others from taking leave.
+	// partingTime is how long Drain waits, each time, for loops to have what others have sent them.
+	// A busy one that takes longer does not keep the others from taking leave.
 	partingTime = 250 * time.Millisecond
 
 	// lastWords is how long connections may take to read why they end when the time was over before
@@ -75,6 +75,7 @@ const (
 func (b *Broker) Drain(ctx context.Context) (left int) {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
+	b.hear(ctx, b.sendWords(func(*Loop) {})) // what is on its way between loops counts, too
 	for b.outstanding.Load() > 0 && ctx.Err() == nil {
 		select {
 		case <-tick.C:
@@ -98,33 +99,50 @@ func (b *Broker) Drain(ctx context.Context) (left int) {
 	return int(b.connections.Load())
 }
 
-// part ends what is outstanding and then every connection. An answer reaches the loop of its
-// requester before that loop closes: a word goes behind it, from each loop to each.
+// part ends what is outstanding and then every connection, when the loops of its requesters have
+// the answers.
 func (b *Broker) part(ctx context.Context) {
-	words := make(chan struct{}, len(b.loops)*len(b.loops))
-	for _, l := range b.loops {
-		l.call(func(l *Loop) {
-			l.failOutstanding()
-			for _, to := range b.loops {
-				l.sendCall(to, func(*Loop) { words <- struct{}{} })
-			}
-		})
-	}
-	ctx, cancel := context.WithTimeout(ctx, partingTime)
-	defer cancel()
-	for heard := 0; heard < cap(words) && ctx.Err() == nil; heard++ {
-		select {
-		case <-words:
-		case <-ctx.Done():
-		}
-	}
+	b.hear(ctx, b.sendWords((*Loop).failOutstanding)) // and what was on its way is answered
+	b.hear(ctx, b.sendWords(func(*Loop) {}))          // and those answers have arrived
 	for _, l := range b.loops {
 		l.call((*Loop).goAway)
 	}
 }
 
-// failOutstanding answers what no service of this loop has answered, and what still waits on it.
+// words are from each loop to each.
+type words chan struct{}
+
+// sendWords has each loop call f and send each other a word behind all that it has for it. When all
+// words are heard, whatever one loop had for another when it called f has arrived there.
+func (b *Broker) sendWords(f func(*Loop)) words {
+	w := make(words, len(b.loops)*len(b.loops))
+	for _, l := range b.loops {
+		l.call(func(l *Loop) {
+			f(l)
+			for _, to := range b.loops {
+				l.sendCall(to, func(*Loop) { w <- struct{}{} })
+			}
+		})
+	}
+	return w
+}
+
+// hear waits for all words, until ctx ends, and not longer than partingTime.
+func (b *Broker) hear(ctx context.Context, w words) {
+	ctx, cancel := context.WithTimeout(ctx, partingTime)
+	defer cancel()
+	for heard := 0; heard < cap(w) && ctx.Err() == nil; heard++ {
+		select {
+		case <-w:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// failOutstanding answers what no service of this loop has answered, and what still waits on it,
+// and from here on what comes from other loops.
 func (l *Loop) failOutstanding() {
+	l.parting = true
 	for _, e := range l.outstanding.slots {
 		if e != nil && (e.target != nil || e.queue != nil) {
 			l.drained(e)

@@ -10,7 +10,6 @@ import (
 	"mbserver/server/metrics"
 	"mbserver/server/system"
 	"mbserver/server/wheel"
-	"mbserver/topic"
 )
 
 // Loop is one reactor loop's world: its connections, the requests outstanding on them, its timers,
@@ -44,6 +43,7 @@ type Loop struct {
 	ids    messageIDs
 	charge int64       // bytes charged to the node's budget now
 	gate   *limit.Gate // nil while no rate limit is set
+	routes remembering // but for what is any goroutine's
 
 	publishing
 	requesting
@@ -57,17 +57,16 @@ type Loop struct {
 
 // publishing is what a loop needs for publishes. Loop only.
 type publishing struct {
-	publishes   *topic.Cache[*service, *route]
 	acks        acks
 	parkedCount int // how often a publish waits for one of this loop's connections
 }
 
 // requesting is what a loop needs for requests. Loop only.
 type requesting struct {
-	requests    *topic.Cache[*service, *candidates]
 	outstanding outstanding
 	queues      queues
 	granting
+	parting      bool // the node goes away, and waits for no answer any more
 	systemTopics *system.Server
 }
 
@@ -123,8 +122,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 	}
 	l.turn = ringbuf.NewTurn()
 	l.parcels = make([]outbox, count)
-	l.publishes = topic.NewCache(b.trie, topic.Publish, matchCacheLimit, l.buildRoute)
-	l.requests = topic.NewCache(b.trie, topic.Request, matchCacheLimit, buildCandidates)
+	l.routes.init(l)
 	l.outstanding.init(l)
 	l.systemTopics = system.NewServer(b)
 	if b.rates != nil {

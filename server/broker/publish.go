@@ -11,7 +11,7 @@ import (
 // publish routes one PUBLISH of a user topic (protocol §5). name is the canonical topic.
 func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool) {
 	l.counts[metrics.Publishes]++
-	r := l.publishes.Lookup(name)
+	r := l.routeOf(name)
 	if r.total == 0 {
 		l.unroutedPublish(c, h)
 		return
@@ -26,8 +26,8 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 
 // publishAcked fans out and answers the publisher: at once when all subscribers are this loop's,
 // else when the last of the other loops has said what it dropped.
-func (l *Loop) publishAcked(c *Conn, h *codec.Header, r *route, header, payload []byte, text bool) {
-	if l.broker.pause && l.mayWait(r, len(header)+len(payload)) {
+func (l *Loop) publishAcked(c *Conn, h *codec.Header, r route, header, payload []byte, text bool) {
+	if l.broker.pause && l.mayWait(r.targets, len(header)+len(payload)) {
 		l.publishPatiently(c, h, r, header, payload, text || utf8.Valid(payload))
 		return
 	}
@@ -65,7 +65,7 @@ func outgoingOf(body *ringbuf.Shared, text bool, key uint64) outgoing {
 // and of those that other loops' inboxes refused, were dropped. original is the publisher's request
 // ID, for the audit.
 func (l *Loop) fanOut(
-	r *route, header, payload []byte, text bool, original []byte, ref ackRef,
+	r route, header, payload []byte, text bool, original []byte, ref ackRef,
 ) (dropped int) {
 	var m outgoing // set field by field: the compiler would compose a literal elsewhere and copy it
 	m.header, m.payload, m.text, m.key = header, payload, text, r.key
@@ -77,14 +77,14 @@ func (l *Loop) fanOut(
 	}
 	large := len(payload) >= sharedBodyMin && r.total > 1
 	if len(r.remote) == 0 && !large {
-		return l.deliver(r, &m)
+		return l.deliver(r.targets, &m)
 	}
 	if large {
 		m.body = ringbuf.NewShared(len(header) + len(payload))
 		m.body.B = append(append(m.body.B, header...), payload...)
 		m.header, m.payload = m.body.B, nil
 	}
-	dropped = l.deliver(r, &m)
+	dropped = l.deliver(r.targets, &m)
 	if len(r.remote) > 0 {
 		refused, lost := l.sendGroups(r.remote, &m, ref, false)
 		for range refused {
@@ -129,12 +129,12 @@ func (l *Loop) sendGroups(
 	return refused, lost
 }
 
-// deliver offers m to this loop's targets of r.
-func (l *Loop) deliver(r *route, m *outgoing) (dropped int) {
-	if len(r.tcp.conns)+len(r.ws.conns) > 0 {
+// deliver offers m to those of the targets that are this loop's.
+func (l *Loop) deliver(to *targets, m *outgoing) (dropped int) {
+	if len(to.tcp.conns)+len(to.ws.conns) > 0 {
 		l.noteFanOut(l.time.Ns)
 	}
-	return l.deliverTo(&r.tcp, TransportTCP, m) + l.deliverTo(&r.ws, TransportWS, m)
+	return l.deliverTo(&to.tcp, TransportTCP, m) + l.deliverTo(&to.ws, TransportWS, m)
 }
 
 func (l *Loop) deliverTo(to *ownTargets, t Transport, m *outgoing) (dropped int) {

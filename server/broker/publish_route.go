@@ -1,20 +1,26 @@
 package broker
 
 import (
-	"hash/maphash"
+	"unsafe"
 
 	"mbserver/topic"
 )
 
-// route is where a publish on one topic goes, as one loop sees it: its own connections by
-// transport, other loops' services in one group per loop. Immutable; valid while the trie's version
-// stands, and therefore never names an own connection that has left.
+// route is where a publish on one topic goes, as one loop sees it.
 type route struct {
+	*targets
+	key uint64 // names the topic in rings and among waiting publishes; 0: nobody needs it
+}
+
+// targets are whom a publish goes to: the loop's own connections by transport, other loops'
+// services in one group per loop. Topics that the same patterns match share one. Immutable; valid
+// while the trie's version stands, and therefore never names an own connection that has left.
+type targets struct {
 	tcp, ws ownTargets
 	remote  []remoteGroup
 	total   int
-	anyWS   bool   // some target, here or elsewhere, is told whether a message is text
-	key     uint64 // names the topic in rings and among waiting publishes; 0: nobody needs it
+	anyWS   bool // some target, here or elsewhere, is told whether a message is text
+	keyed   bool // somebody needs the topic's key
 }
 
 // ownTargets are this loop's connections of one transport, and how each wants its messages: two
@@ -31,34 +37,55 @@ type remoteGroup struct {
 	deliveries []delivery
 }
 
-// topicSeed makes keys of topics unguessable, so that nobody can have two topics conflated into
-// one.
-var topicSeed = maphash.MakeSeed()
+// nobody is where a publish goes that nobody is subscribed to.
+var nobody = new(targets)
 
-func (l *Loop) buildRoute(name []byte, matches []topic.Match[*service]) *route {
-	r := &route{}
+// routeOf returns the route of a canonical topic.
+func (l *Loop) routeOf(name []byte) route {
+	t, key := l.routes.publishes.Lookup(name)
+	if !t.keyed {
+		key = 0
+	}
+	return route{t, key}
+}
+
+// buildTargets returns what matches make, and how many bytes that holds.
+func (l *Loop) buildTargets(matches []topic.Match[*service]) (t *targets, bytes int) {
+	if len(matches) == 0 {
+		return nobody, 0
+	}
+	t = &targets{keyed: l.broker.pause}
 	for _, m := range matches {
 		s, d := m.Sub, l.broker.deliveryOf(m.Options)
 		if s.marked(markLeft) {
 			continue // its subscriptions are being ended
 		}
-		r.total++
-		if d&deliverConflate != 0 || l.broker.pause {
-			r.key = maphash.Bytes(topicSeed, name) | 1
-		}
-		r.anyWS = r.anyWS || s.transport == TransportWS
-		own := &r.tcp
+		t.total++
+		t.keyed = t.keyed || d&deliverConflate != 0
+		t.anyWS = t.anyWS || s.transport == TransportWS
+		own := &t.tcp
 		switch {
 		case s.loop != l:
-			r.remote = addTarget(r.remote, s, d)
+			t.remote = addTarget(t.remote, s, d)
 			continue
 		case s.transport == TransportWS:
-			own = &r.ws
+			own = &t.ws
 		}
 		own.conns = append(own.conns, l.conns[s.slot])
 		own.deliveries = append(own.deliveries, d)
 	}
-	return r
+	return t, t.bytes()
+}
+
+// bytes is what t holds.
+func (t *targets) bytes() int {
+	const one = int(unsafe.Sizeof((*Conn)(nil)) + unsafe.Sizeof(delivery(0)))
+	n := int(unsafe.Sizeof(*t)) + int(unsafe.Sizeof(remoteGroup{}))*cap(t.remote) +
+		one*(cap(t.tcp.conns)+cap(t.ws.conns))
+	for i := range t.remote {
+		n += one * cap(t.remote[i].targets)
+	}
+	return n
 }
 
 // addTarget puts s into the group of its loop.

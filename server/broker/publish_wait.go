@@ -57,8 +57,8 @@ type parkedTarget struct {
 
 // mayWait is the quick test before the slow path: may any subscriber here lack room for n bytes?
 // Usually none does, and the publish is encoded once and fanned out as always.
-func (l *Loop) mayWait(r *route, n int) bool {
-	for _, own := range [...]*ownTargets{&r.tcp, &r.ws} {
+func (l *Loop) mayWait(to *targets, n int) bool {
+	for _, own := range [...]*ownTargets{&to.tcp, &to.ws} {
 		for i, c := range own.conns {
 			if c.mayWait(own.deliveries[i], n) {
 				return true
@@ -85,7 +85,7 @@ func (c *Conn) mayWait(d delivery, n int) bool {
 
 // publishPatiently is publishAcked when back pressure is on and somebody may have no room.
 func (l *Loop) publishPatiently(
-	c *Conn, h *codec.Header, r *route, header, payload []byte, text bool,
+	c *Conn, h *codec.Header, r route, header, payload []byte, text bool,
 ) {
 	body := ringbuf.NewShared(len(header) + len(payload))
 	body.B = append(append(body.B, header...), payload...)

@@ -114,7 +114,7 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 // assign finds q a service, or a place to wait for one: on the topic's own loop. Room that others
 // wait for is not for it, so that it overtakes nobody.
 func (l *Loop) assign(q *request, name []byte) {
-	cs := l.requests.Lookup(name)
+	cs := l.candidatesOf(name)
 	switch {
 	case cs == nil:
 		l.unroutedRequest(q)
@@ -143,7 +143,7 @@ func (l *Loop) assignOrQueue(q *request, name []byte) {
 		l.enqueue(q, name, nil)
 		return
 	}
-	cs := l.requests.Lookup(name)
+	cs := l.candidatesOf(name)
 	if cs == nil {
 		l.unroutedRequest(q)
 		return
@@ -228,6 +228,11 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 	if l.time.Ms >= q.deadline {
 		l.freed(s)
 		l.expiredRequest(q)
+		return
+	}
+	if l.parting {
+		l.freed(s)
+		l.drainedRequest(q)
 		return
 	}
 	o := &l.outstanding

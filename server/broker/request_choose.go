@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"slices"
+	"unsafe"
 
 	"mbserver/topic"
 )
@@ -15,13 +16,14 @@ type candidates struct {
 
 type priorityGroup []*service
 
-// buildCandidates returns nil when there are none. It sorts matches.
-func buildCandidates(_ []byte, matches []topic.Match[*service]) *candidates {
+// buildCandidates returns what matches make, nil when there are none, and how many bytes that
+// holds. It sorts matches.
+func buildCandidates(matches []topic.Match[*service]) (cs *candidates, bytes int) {
 	matches = slices.DeleteFunc(matches, func(m topic.Match[*service]) bool {
 		return m.Sub.marked(markLeft) // its subscriptions are being ended
 	})
 	if len(matches) == 0 {
-		return nil
+		return nil, 0
 	}
 	priority := func(a, b topic.Match[*service]) int {
 		return cmp.Compare(b.Options.Priority, a.Options.Priority)
@@ -35,7 +37,7 @@ func buildCandidates(_ []byte, matches []topic.Match[*service]) *candidates {
 			groups++
 		}
 	}
-	cs := &candidates{
+	cs = &candidates{
 		all: make([]*service, len(matches)), groups: make([]priorityGroup, 0, groups),
 	}
 	from := 0
@@ -46,6 +48,18 @@ func buildCandidates(_ []byte, matches []topic.Match[*service]) *candidates {
 			from = i + 1
 		}
 	}
+	return cs, int(unsafe.Sizeof(*cs)) + int(unsafe.Sizeof(cs))*len(cs.all) +
+		int(unsafe.Sizeof(priorityGroup{}))*len(cs.groups)
+}
+
+// same says that two are the same services, in the same order of priority.
+func (cs *candidates) same(other *candidates) bool {
+	return cs == other || slices.Equal(cs.all, other.all)
+}
+
+// candidatesOf returns the services that may answer a request on a canonical topic, or nil.
+func (l *Loop) candidatesOf(name []byte) *candidates {
+	cs, _ := l.routes.requests.Lookup(name)
 	return cs
 }
 

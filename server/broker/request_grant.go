@@ -256,16 +256,18 @@ func (l *Loop) serveOne(t *topicQueue, s *service) bool {
 		return false
 	}
 	if e.requester.marked(markLeft) {
-		l.outstanding.drop(e)
+		l.discard(e)
 		return false
 	}
 	switch cs := l.servicesOf(t); {
 	case cs == nil:
 		l.deserted(e)
 		return false
-	case cs != t.cs:
+	case !cs.same(t.cs):
 		l.relist(t, cs)
 		return false
+	default:
+		t.cs = cs
 	}
 	if !simfaultBuild || !strikes(simUnfairLane) {
 		t.Advance()
@@ -283,7 +285,7 @@ func (l *Loop) serveOne(t *topicQueue, s *service) bool {
 // servicesOf looks up who may answer the requests of t; nil: nobody.
 func (l *Loop) servicesOf(t *topicQueue) *candidates {
 	l.lower = append(l.lower[:0], t.topic...)
-	return l.requests.Lookup(l.lower)
+	return l.candidatesOf(l.lower)
 }
 
 // relist has t wait for other services than before.
@@ -307,7 +309,7 @@ func (l *Loop) recheck() {
 		case cs == nil:
 			l.deserted(t.Next().Item)
 			continue // with the next one, if there is one
-		case cs != t.cs:
+		case !cs.same(t.cs):
 			l.steps += len(cs.all) / recheckSteps
 			l.relist(t, cs)
 		}

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"mbserver/codec"
 	"mbserver/server/config"
@@ -86,24 +85,19 @@ func TestNobodyStarves(t *testing.T) {
 }
 
 // What many topics wait for costs those that wait for something else nothing; and a service that
-// comes and goes on a wildcard costs each turn a bounded part.
+// comes and goes on a wildcard costs each turn a bounded part. What it costs is look-ups.
 func TestManyTopicsWait(t *testing.T) {
+	const rounds, many = 100, 500
 	ids := testIDs{rand.New(rand.NewPCG(1, 2))}
-	cycle := func(topics int, churn bool) time.Duration {
-		n := newTestNode(t, 1, 2, func(cfg *config.Config) {
-			cfg.Max.OutstandingRequests = 1 << 20
-			cfg.Memory.Limit = 4 << 30
-		})
+	cycle := func(topics int, churn bool) (lookUps, turns int) {
+		n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Memory.Limit = 1 << 30 })
 		n.waitTopics = topics
 		n.worker(0, 1, "many.#")
 		requester := n.connect(0, TransportTCP)
 		for i := range topics + 1 {
 			requester.send(fmt.Sprintf(askLong, "many", i, ids.next()))
-			if i%100 == 0 {
-				n.settle()
-			}
+			n.settle()
 		}
-		n.settle()
 		if got := n.queued.Load(); int(got) != topics {
 			t.Fatalf("%d requests wait on %d topics", got, topics)
 		}
@@ -113,8 +107,23 @@ func TestManyTopicsWait(t *testing.T) {
 			requester.send("request:busy:1.0.0:" + ids.next() + "::600000\nx")
 		}
 		n.settle()
-		start := time.Now()
-		for i := range 2000 {
+		for _, l := range n.loops {
+			// A cache of one name: each look-up of another is one of the trie.
+			l.routes.requests = topic.NewCache(n.trie, topic.Request, 0,
+				func(m []topic.Match[*service]) (*candidates, int) {
+					lookUps++
+					return buildCandidates(m)
+				})
+		}
+		turn := func(i int) {
+			before := lookUps
+			n.run(i)
+			turns++
+			if got := lookUps - before; got > serveTurn/recheckSteps+4*grantMost {
+				t.Errorf("churn %v: %d look-ups in a turn", churn, got)
+			}
+		}
+		for i := range rounds {
 			if churn {
 				action := []string{"subscribe", "unsubscribe"}[i%2]
 				idle.send("request:system.topic." + action + ":1.0.0\n" +
@@ -122,31 +131,26 @@ func TestManyTopicsWait(t *testing.T) {
 			}
 			requester.send("request:busy:1.0.0:" + ids.next() + "::600000\nx")
 			busy.arrive(appendAnswer(nil, busy.openEntry()))
-			n.run(1)
-			n.run(0)
-			n.run(1)
-			n.run(0)
-			n.run(1)
-			if busy.openEntry() == nil {
-				n.settle()
+			for _, i := range []int{1, 0, 1, 0, 1} {
+				turn(i)
+			}
+			for busy.openEntry() == nil {
+				turn(0)
+				turn(1)
 			}
 		}
-		return time.Since(start)
+		return lookUps, turns
 	}
-	for _, churn := range []bool{false, true} {
-		few, many := cycle(1, churn), cycle(9000, churn)
-		for range 2 { // the others on this machine may have been in the way
-			few, many = max(few, cycle(1, churn)), min(many, cycle(9000, churn))
-		}
-		t.Logf("churn %v: %v with one topic, %v with 9000", churn, few, many)
-		factor := time.Duration(5)
-		if churn {
-			factor = 40 // a part of the topics is looked up again in each turn
-		}
-		if many > factor*few {
-			t.Errorf("churn %v: it takes %v, and %v while 9000 topics wait", churn, few, many)
-		}
+	few, _ := cycle(1, false)
+	if got, _ := cycle(many, false); got > few+few/10 {
+		t.Errorf("it takes %d look-ups, and %d while %d topics wait", few, got, many)
 	}
+	got, turns := cycle(many, true)
+	if most := turns * (serveTurn/recheckSteps + 1); got > most || turns > 10*rounds {
+		t.Errorf("with a service that comes and goes: %d look-ups in %d turns", got, turns)
+	}
+	t.Logf("%d look-ups with one topic; with %d and one that comes and goes, %d in %d turns",
+		few, many, got, turns)
 }
 
 // One requester waits on a bounded number of topics, and is told; others wait as before.
@@ -258,7 +262,7 @@ func TestCandidatesOfManyPriorities(t *testing.T) {
 		}
 	}
 	shuffle()
-	cs := buildCandidates(nil, matches)
+	cs, bytes := buildCandidates(matches)
 	seen, last := 0, 4000.0
 	for _, group := range cs.groups {
 		for i, s := range group {
@@ -270,10 +274,10 @@ func TestCandidatesOfManyPriorities(t *testing.T) {
 			seen++
 		}
 	}
-	if seen != len(matches) || len(cs.all) != seen {
-		t.Errorf("%d candidates of %d", seen, len(matches))
+	if seen != len(matches) || len(cs.all) != seen || bytes < 8*seen+24*len(cs.groups) {
+		t.Errorf("%d candidates of %d, %d bytes", seen, len(matches), bytes)
 	}
-	allocs := testing.AllocsPerRun(5, func() { shuffle(); buildCandidates(nil, matches) })
+	allocs := testing.AllocsPerRun(5, func() { shuffle(); buildCandidates(matches) })
 	if allocs > 3 {
 		t.Errorf("%v allocations", allocs)
 	}

@@ -54,6 +54,10 @@ func (b *Broker) queueLoop(name []byte) *Loop {
 // enqueue makes q wait, or refuses it: what waits is bounded. cs are the topic's services, if
 // nothing waits on it.
 func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
+	if l.parting {
+		l.drainedRequest(q)
+		return
+	}
 	t := l.queues.byTopic[string(name)]
 	if reason, message := l.mustNotWait(t, q); reason != "" {
 		l.failRequest(q, codec.ServiceUnavailable, message, codec.TextDetail("reason", reason))
@@ -73,14 +77,16 @@ func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
 		t = l.openQueue(name, cs)
 	}
 	l.queueEntry(t, e, q)
-	if opened && l.requests.Lookup(name) != cs {
-		l.serve.Store(true) // it changed before queued was raised, and woke nobody
+	if opened {
+		if now := l.candidatesOf(name); now == nil || !now.same(cs) {
+			l.serve.Store(true) // it changed before queued was raised, and woke nobody
+		}
 	}
 	l.wheel.Add(&e.timer, q.deadline)
 	count := l.broker.outstanding.Add(1)
 	if q.requester.marked(markLeft) {
 		// It left while this was on its way, and may have seen nothing to discard.
-		l.outstanding.drop(e)
+		l.discard(e)
 		return
 	}
 	if count > l.broker.maxOutstanding {
@@ -208,7 +214,20 @@ func (l *Loop) discardQueued(s *service) {
 		if w == nil {
 			return
 		}
-		l.outstanding.drop(w.entries.First().Item)
+		l.discard(w.entries.First().Item)
 	}
 	l.call(func(l *Loop) { l.discardQueued(s) })
+}
+
+// discard drops a request that waits, and whose requester has left: nobody is owed its answer.
+func (l *Loop) discard(e *entry) {
+	s, owed := e.requester, e.hasID
+	l.outstanding.drop(e)
+	switch {
+	case !owed || s.marked(markGone):
+	case s.loop == l:
+		l.forgive(s)
+	default:
+		l.sendCall(s.loop, func(l *Loop) { l.forgive(s) })
+	}
 }

@@ -33,8 +33,10 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 	if b.logs != nil {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()
 	}
+	s.Totals[metrics.Panics] += b.background.faults.Load()
 	for _, l := range b.loops {
 		s.Active += l.load.Load()
+		s.RouteTargets += l.routes.targets.Load()
 		l.published.AddTotals(&s.Totals)
 		l.published.AddRates(sec, &s.Rates)
 		l.published.Times.AddTo(&s.Times)

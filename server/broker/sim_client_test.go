@@ -321,8 +321,8 @@ func (k *simClient) subscribe() {
 		priority = float64(k.s.random.IntN(400)) / 4
 	}
 	payload := fmt.Sprintf(`{"action":%q,"topic":%q,"priority":%g`, action, pattern, priority)
-	overflow, conflate := "", k.s.chance(15) && !k.s.holes
-	if k.s.chance(40) {
+	overflow, conflate := "", k.s.chance(15) && !k.s.holes && !k.s.patience
+	if k.s.chance(40) && !k.s.patience {
 		overflow = k.pick(simOverflows)
 		if k.s.holes {
 			overflow = config.OverflowDropOldest

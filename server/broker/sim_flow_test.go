@@ -14,6 +14,7 @@ import (
 type simSettings struct {
 	pausing  bool  // back pressure
 	pauseMax int64 // ms
+	patience bool  // and nobody chooses to lose, or to be cut
 	memory   bool  // the budget is tiny
 	shedSeen uint64
 	cutSeen  uint64
@@ -44,7 +45,7 @@ func (s *simulation) choose() {
 }
 
 func (s *simulation) adjust(cfg *config.Config) {
-	if s.pausing {
+	if s.patience = s.pausing && s.chance(50); s.pausing {
 		s.pauseMax = []int64{20, 100, 300}[s.random.IntN(3)]
 		cfg.Connection.Backpressure = config.BackpressurePause
 		cfg.Connection.BackpressureMax = time.Duration(s.pauseMax) * time.Millisecond
@@ -183,6 +184,13 @@ func (s *simulation) earliest() int64 {
 		}
 	}
 	return at
+}
+
+// outlast lets all that may be waited for room pass, while nobody reads more than before.
+func (s *simulation) outlast() {
+	s.say("nobody reads for %d ms", s.pauseMax+1)
+	s.n.advance(s.pauseMax + 1)
+	s.settle()
 }
 
 // checkPatience holds that an acknowledged publish is lost to a patient subscriber only when it has
@@ -375,7 +383,12 @@ func (s *simulation) checkCharges() {
 				sum += e.cost()
 			}
 		}
-		sum += s.heldBeside(l)
+		sum += s.heldBeside(l) + l.routes.charged
+		routes := int64(l.routes.publishes.Held() + l.routes.requests.Held())
+		if !l.inTurn && l.routes.charged != max(routes-s.n.routesFree, 0) {
+			s.fail("loop %d remembers routes of %d bytes and is charged %d",
+				l.index, routes, l.routes.charged)
+		}
 		if sum != l.charge {
 			s.fail("loop %d holds %d bytes and is charged %d", l.index, sum, l.charge)
 		}
@@ -421,11 +434,10 @@ func (s *simulation) drain() {
 func (s *simulation) overtime() {
 	s.say("the time to drain is over")
 	s.over = true
-	for range 2 { // what was on its way between loops at first
-		for _, l := range s.n.loops {
-			l.call((*Loop).failOutstanding)
-		}
-		s.settle()
+	words := s.n.sendWords((*Loop).failOutstanding)
+	s.settle()
+	if len(words) != cap(words) {
+		s.fail("%d words were heard of %d", len(words), cap(words))
 	}
 	if left := s.n.outstanding.Load(); left != 0 {
 		s.fail("%d requests are outstanding after the time to drain", left)

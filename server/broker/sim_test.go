@@ -231,6 +231,10 @@ func (s *simulation) chance(p int) bool { return s.random.IntN(100) < p }
 
 // act takes one random step.
 func (s *simulation) act() {
+	if s.n.paused.Load() > 0 && s.chance(15) {
+		s.outlast()
+		return
+	}
 	i := s.random.IntN(len(s.places))
 	k := s.places[i]
 	switch dice := s.random.IntN(100); {

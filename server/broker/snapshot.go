@@ -166,48 +166,54 @@ func (d *background) expire(now time.Time) {
 	}
 }
 
-// compose makes a snapshot and hands it to those who wait for it.
-func (d *background) compose(e *snapshotEntry) {
+// compose makes a snapshot and hands it to those who wait for it. asked are those who have been
+// taken out of the wait and are not answered yet.
+func (d *background) compose(e *snapshotEntry, asked *[]question) {
 	b := d.broker
 	began := d.now()
-	d.mu.Lock()
-	asked := d.takeWaiting(e)
-	last, subs, version := e.last, e.subs, e.version
-	e.subs = nil // who asks meanwhile brings its own
-	if e.key.kind != system.SubscriptionsSnapshot {
-		version = b.changesOf(e.key.kind) // before anything is read
-	}
-	if !e.shareable(began, version) {
-		last = nil
-	} else {
-		last.Retain(1)
-	}
-	size := e.size
-	d.mu.Unlock()
-	if len(asked) == 0 {
+	body, subs, version, size := d.begin(e, asked, began)
+	if len(*asked) == 0 {
 		return
 	}
-	body := last
-	if body == nil {
+	isNew := body == nil
+	if isNew {
 		if body = d.make(e.key, subs, size, began); body == nil {
-			refuse(asked, b)
+			b.Throttle.Log(b.modules.node, slog.LevelWarn,
+				"memory.limit is near: a list is not made")
+			refuse(*asked, b, noMemory)
+			*asked = nil
 			return
 		}
 	}
-	head := e.key.kind.AppendHead(nil, b, began)
-	for i := range asked {
-		asked[i].answer(head, body)
-	}
+	answerAll(asked, e.key.kind.AppendHead(nil, b, began), body)
 	took := d.now().Sub(began)
 	d.mu.Lock()
 	e.notBefore = began.Add(min(snapshotPace*took, snapshotShare))
-	late := d.keepLast(e, body, version, began, took, last == nil)
+	*asked = d.keepLast(e, body, version, began, took, isNew)
 	d.mu.Unlock()
-	for i := range late {
-		late[i].answer(nil, body)
-	}
+	answerAll(asked, nil, body)
 	body.Release()
 	b.relieve()
+}
+
+// begin takes those out who wait for a snapshot, and returns the last one, with a reference for the
+// caller, if that may be shared, else nil and what the next one is made of.
+func (d *background) begin(e *snapshotEntry, asked *[]question, now time.Time) (
+	last *ringbuf.Shared, subs []subscription, version uint64, size int,
+) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*asked = d.takeWaiting(e)
+	subs, version = e.subs, e.version
+	e.subs = nil // who asks meanwhile brings its own
+	if e.key.kind != system.SubscriptionsSnapshot {
+		version = d.broker.changesOf(e.key.kind) // before anything is read
+	}
+	if len(*asked) > 0 && e.shareable(now, version) {
+		last = e.last
+		last.Retain(1)
+	}
+	return last, subs, version, e.size
 }
 
 // keepLast notes a snapshot as the last one, unless it was, and takes those out who have asked
@@ -309,6 +315,13 @@ func (b *Broker) snapshotBytes(kind system.Snapshot, subs int) int {
 	return 768 * b.registry.count()
 }
 
+// answerAll hands a snapshot to all who asked.
+func answerAll(asked *[]question, head []byte, body *ringbuf.Shared) {
+	for ; len(*asked) > 0; *asked = (*asked)[1:] {
+		(*asked)[0].answer(head, body)
+	}
+}
+
 // answer hands a snapshot to the loop of whoever asked. Any goroutine.
 func (q *question) answer(head []byte, body *ringbuf.Shared) {
 	q.to.loop.post(itemAnswer, func(p *parcel, it *item) {
@@ -319,13 +332,17 @@ func (q *question) answer(head []byte, body *ringbuf.Shared) {
 	})
 }
 
-// refuse answers those for whose snapshot there is no memory.
-func refuse(asked []question, b *Broker) {
-	b.Throttle.Log(b.modules.node, slog.LevelWarn, "memory.limit is near: a list is not made")
+// noMemory is the answer to those for whose snapshot there is no memory.
+var noMemory = &system.Error{
+	Code: codec.ServiceUnavailable, Message: "this node has no memory to compose the answer",
+	Details: []codec.Detail{codec.TextDetail("reason", "memory")},
+}
+
+// refuse answers those for whom there is no snapshot.
+func refuse(asked []question, b *Broker, err *system.Error) {
 	for i := range asked {
 		q := &asked[i]
-		q.to.postFailure(q.header, codec.AppendError(nil, codec.ServiceUnavailable,
-			"this node has no memory to compose the answer", b.background.now().UnixMilli(),
-			codec.TextDetail("reason", "memory")))
+		q.to.postFailure(q.header, codec.AppendError(nil, err.Code, err.Message,
+			b.background.now().UnixMilli(), err.Details...))
 	}
 }

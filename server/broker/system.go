@@ -99,21 +99,28 @@ func (k *caller) InBackground(work func() func(system.Caller) *system.Error) *sy
 	l.publishCounts()
 	then := func(finish func(system.Caller) *system.Error) {
 		l.call(func(l *Loop) {
-			c := l.connOf(s)
-			if c == nil {
-				return
-			}
-			l.caller = caller{c: c, h: h}
-			defer func() { l.caller = caller{} }()
-			if err := finish(&l.caller); err != nil {
-				l.fail(c, &h, err.Code, err.Message, err.Details...)
+			if c := l.askerOf(s); c != nil {
+				l.guard(c, func() { l.finishJob(c, &h, finish) })
 			}
 		})
 	}
 	if !l.broker.background.run(job{s, work, then}) {
 		return busy
 	}
+	k.c.owe()
 	return nil
+}
+
+// finishJob answers a request whose work beside the loops is done.
+func (l *Loop) finishJob(
+	c *Conn, h *codec.Header, finish func(system.Caller) *system.Error,
+) {
+	l.caller = caller{c: c, h: *h}
+	defer func() { l.caller = caller{} }()
+	if err := finish(&l.caller); err != nil {
+		l.fail(c, h, err.Code, err.Message, err.Details...)
+	}
+	c.settle()
 }
 
 // Register implements system.Caller.
@@ -244,7 +251,8 @@ func (k *caller) BeginFilter() uint16 {
 
 // FilterLog implements system.Caller.
 func (k *caller) FilterLog(f *system.LogFilter, change uint16) {
-	if c := k.c; change == c.subs.filters {
+	// One whose peer has ended its stream since it asked gets the answer, and nothing else.
+	if c := k.c; c.state == stateOpen && change == c.subs.filters {
 		was := c.loop.broker.logStream.SetFilter(&c.service, f)
 		c.keep(f.Charge() - was.Charge())
 	}
@@ -253,7 +261,7 @@ func (k *caller) FilterLog(f *system.LogFilter, change uint16) {
 // Notify implements system.Caller.
 func (k *caller) Notify(name string, compose func() []byte) {
 	l := k.c.loop
-	r := l.publishes.Lookup([]byte(name))
+	r := l.routeOf([]byte(name))
 	if r.total == 0 {
 		return
 	}

@@ -16,6 +16,7 @@ type Sample struct {
 	Shed, Stalled               uint64
 	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int
+	RouteTargets                int64  // whom remembered routes lead to
 	LogDropped, LogLost         uint64 // the output was too slow, or failed
 	LogUnread                   uint64
 	Machine                     MachineSample

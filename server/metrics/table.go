@@ -162,6 +162,10 @@ var Table = []Metric{
 
 	{"", "", "mb_subscriptions", "subscriptions of all services",
 		func(s *Sample) float64 { return float64(s.Subscriptions) }},
+	{"", "", "mb_route_targets",
+		"subscribers in the routes that the loops remember, those of a route that many topics " +
+			"share counted once",
+		func(s *Sample) float64 { return float64(s.RouteTargets) }},
 	{"", "", "mb_received_bytes_total", "bytes read from connections, framing included",
 		totalOf(BytesRead)},
 	{"", "", "mb_sent_bytes_total", "bytes that connections' sockets took, framing included",
@@ -197,8 +201,8 @@ var Table = []Metric{
 	{"", "", "mb_memory_charged_bytes",
 		"what clients make the node hold: 1 KiB for each connection, what half handshakes hold, " +
 			"rings, partial frames, what paused ones had sent, waiting requests and publishes, " +
-			"all that waits in inboxes; subscriptions, profiles and log filters; lists that " +
-			"somebody has not read yet",
+			"all that waits in inboxes; subscriptions, profiles and log filters; remembered " +
+			"routes; lists that somebody has not read yet",
 		func(s *Sample) float64 { return float64(s.Charged) }},
 	{"", "", "mb_connections_shed_total", "connections cut because memory.limit was near",
 		func(s *Sample) float64 { return float64(s.Shed) }},
