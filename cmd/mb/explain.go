@@ -25,7 +25,7 @@ const (
 	// greetingBytes is how much of what a server says first is kept.
 	greetingBytes = 32
 	// overhearing bounds listening for a greeting after a failed connection.
-	overhearing = 300 * time.Millisecond
+	overhearing = time.Second
 )
 
 // greeting is what the server that was dialled last said first: it tells who
