@@ -114,7 +114,7 @@ func (a *app) load(ctx context.Context, l load.Options) error {
 			r.Refused, r.Published, r.Refusal)
 	}
 	if ctx.Err() != nil {
-		return interrupted(fmt.Sprintf("%v of %v",
+		return interrupted(fmt.Sprintf("after %v of %v",
 			time.Since(start).Round(time.Millisecond), l.Duration))
 	}
 	return nil

@@ -35,6 +35,7 @@ type app struct {
 	json     bool
 	quiet    bool
 	timeout  time.Duration
+	unchosen error // why no server could be chosen
 
 	// Guarded by saying.
 	saying      sync.Mutex
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	out := &outlet{w: stdout, terminal: terminal.Is(stdout)}
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, out: out, onTerminal: terminal.Is(stderr)}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // For nil cobra would take those of the process.
 	cmd, err := root.ExecuteContextC(ctx)
 	a.command = cmd.CommandPath()
 	// Whoever asks for objects gets them from a command line with errors too.
@@ -86,7 +87,11 @@ func (a *app) root() *cobra.Command {
 			"The broker is that of --server, else of --context, of MB_SERVER, of the context " +
 			"in use (mb context), else\n" + defaultServer + ".",
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return a.choose(cmd.Flags())
+			a.unchosen = a.choose(cmd.Flags())
+			if usage, is := errors.AsType[usageError](a.unchosen); is {
+				return usage
+			}
+			return nil // Without a connection it does not matter.
 		},
 	}
 	root.SetIn(a.stdin)

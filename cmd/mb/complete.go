@@ -34,6 +34,9 @@ func (a *app) completions(root *cobra.Command) {
 	_ = root.RegisterFlagCompletionFunc("context", completeContexts)
 	_ = below("metrics").RegisterFlagCompletionFunc("service", a.live(a.serviceIDs))
 	_ = below("metrics").RegisterFlagCompletionFunc("filter", a.live(a.metricNames))
+	_ = below("subscriptions").RegisterFlagCompletionFunc("service", a.live(a.serviceIDs))
+	_ = below("subscriptions").RegisterFlagCompletionFunc("topic",
+		a.live(a.patterns("publish", true)))
 }
 
 // first completes the first argument alone.

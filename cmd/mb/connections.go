@@ -31,11 +31,11 @@ func (s *selection) register(cmd *cobra.Command, orders ...string) {
 	f.IntVar(&s.limit, "limit", 0, "only the first `N` rows")
 }
 
-func (s *selection) check(orders ...string) error {
+func (s *selection) check() error {
 	if s.limit < 0 {
 		return usageError("--limit must not be negative")
 	}
-	return oneOf("sort", s.sort, orders...)
+	return nil
 }
 
 // cutTo applies reverse and limit to sorted rows.
@@ -67,7 +67,7 @@ func (a *app) connections() *cobra.Command {
 			"  mb connections --json | jq 'select(.outstanding > 0) | .id'",
 		Args: cobra.NoArgs,
 		RunE: work(func(ctx context.Context, _ []string) error {
-			if err := s.check(observe.Orders()...); err != nil {
+			if err := s.check(); err != nil {
 				return err
 			}
 			return a.listConnections(ctx, s)

@@ -48,10 +48,10 @@ func TestConnections(t *testing.T) {
 		}
 	}
 	start(t, "", "connections", "--sort", "colour").wait(exitUsage).
-		wantErr(`--sort "colour": load, `)
+		wantErr(`--sort "colour": must be load, `)
 	start(t, "", "connections", "--limit", "-1").wait(exitUsage)
 	complete := start(t, "", "__complete", "connections", "--sort", "o").wait(exitOK)
-	if text := complete.stdout.String(); !strings.Contains(text, "\noutstanding\n") {
+	if text := complete.stdout.String(); !strings.Contains(text, "outstanding\n") {
 		t.Errorf("completion of --sort o: %q", text)
 	}
 }

@@ -127,24 +127,27 @@ func (a *app) contextAdd() *cobra.Command {
 		Example: "  mb context add prod --server tls://mb.example.org:8001 --token - < token.txt",
 		Args:    cobra.ExactArgs(1),
 	}
-	cmd.RunE = work(func(_ context.Context, args []string) error {
+	cmd.RunE = work(func(ctx context.Context, args []string) error {
 		if !cmd.Flags().Changed("server") {
 			return usageError("--server is missing: the broker to save")
 		}
-		return a.addContext(args[0], use)
+		return a.addContext(ctx, args[0], use)
 	})
 	cmd.Flags().BoolVar(&use, "use", false, "make it the default")
 	return cmd
 }
 
-func (a *app) addContext(name string, use bool) error {
+func (a *app) addContext(ctx context.Context, name string, use bool) error {
 	for server := range strings.SplitSeq(withScheme(a.server), ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
+		if err == nil && u.User != nil {
+			return usageError("--server: a credential goes to --token")
+		}
 		if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 			return usageError(fmt.Sprintf("--server %q: tcp, tls, ws or wss, ://, a host", server))
 		}
 	}
-	token, err := a.readToken()
+	token, err := a.readToken(ctx)
 	if err != nil {
 		return err
 	}
@@ -179,20 +182,19 @@ func (a *app) addContext(name string, use bool) error {
 }
 
 // readToken returns --token, or with - the first line of standard input.
-func (a *app) readToken() (string, error) {
+func (a *app) readToken(ctx context.Context) (text string, err error) {
 	if a.token != "-" {
 		return a.token, nil
 	}
-	var text string
-	var err error
 	if file, ok := a.stdin.(*os.File); ok && terminal.Is(file) {
 		a.say("credential: ")
-		var typed []byte
-		typed, err = term.ReadPassword(int(file.Fd()))
+		text, err = readHidden(ctx, int(file.Fd()))
 		a.say("\n")
-		text = string(typed)
 	} else {
 		text, err = bufio.NewReader(io.LimitReader(a.stdin, maxToken+1)).ReadString('\n')
+	}
+	if _, early := errors.AsType[interrupted](err); early {
+		return "", err
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the credential: %w", err)
@@ -203,6 +205,30 @@ func (a *app) readToken() (string, error) {
 			len(text), maxToken)
 	}
 	return text, nil
+}
+
+// readHidden reads a line that a terminal does not show. A signal leaves the
+// terminal as it was; the goroutine that reads then ends with the process.
+func readHidden(ctx context.Context, fd int) (string, error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	type result struct {
+		text []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		read <- result{text, err}
+	}()
+	select {
+	case r := <-read:
+		return string(r.text), r.err
+	case <-ctx.Done():
+		return "", errors.Join(interrupted("at the credential"), term.Restore(fd, before))
+	}
 }
 
 // maxToken is the longest credential that a broker takes, in bytes.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"mbserver/client/clienttest"
 	"mbserver/codec"
 )
@@ -82,6 +84,7 @@ $`)
 		{"context use her", "", "", exitUsage, ""},
 		{"context add here --server tcp://x", "", "", exitUsage, ""},
 		{"context add new", "", "", exitUsage, ""},
+		{"context add new --server tcp://user:secret@x", "", "", exitUsage, ""},
 		{"context add a/b --server tcp://x", "", "", exitUsage, ""},
 		{"context add new --server http://x", "", "", exitUsage, ""},
 		{"context remove here", "", "", exitOK, ""},
@@ -98,6 +101,42 @@ $`)
 		wait(exitError).wantErr("0 bytes")
 	start(t, "", "topics", "--context", "here").wait(exitUsage).
 		wantErr(`no context is called "here"`)
+}
+
+// What is typed as a credential is not shown, and a signal leaves the terminal
+// as it was.
+func TestContextTypedToken(t *testing.T) {
+	newBroker(t, clienttest.Options{})
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	s := newScreen(t)
+	add := []string{"context", "add", "a", "--server", "tcp://x", "--token", "-"}
+	i := startOn(t, s.tty, s.tty, s.tty, add...)
+	s.shows(t, "credential: ")
+	echoes := func() bool {
+		attributes, err := unix.IoctlGetTermios(int(s.tty.Fd()), unix.TCGETS)
+		return err == nil && attributes.Lflag&unix.ECHO != 0
+	}
+	eventually(t, "hidden", func() bool { return !echoes() })
+	i.stop()
+	i.wait(exitInterrupted)
+	if !echoes() {
+		t.Error("the terminal does not show what is typed any more")
+	}
+	// The line ends what still reads; another reads the next.
+	if _, err := s.keys.WriteString("\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.shows(t, "mb: interrupted at the credential")
+	i = startOn(t, s.tty, s.tty, s.tty, add...)
+	eventually(t, "hidden", func() bool { return !echoes() })
+	if _, err := s.keys.WriteString("secret\n"); err != nil {
+		t.Fatal(err)
+	}
+	i.wait(exitOK)
+	s.shows(t, "saved a")
+	if strings.Contains(s.text.String(), "secret") {
+		t.Errorf("%q", s.text.String())
+	}
 }
 
 func TestContextFileFaults(t *testing.T) {
@@ -119,6 +158,8 @@ func TestContextFileFaults(t *testing.T) {
 	start(t, "", "topics").wait(exitError).wantErr(path)
 	start(t, "", "topics", "--server", b.URL("tcp")).wait(exitOK)
 	start(t, "", "context", "list").wait(exitError).wantErr(path)
+	start(t, "", "completion", "bash").wait(exitOK) // what does not connect does not care
+	start(t, "", "bench", "list").wait(exitOK)
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("HOME", "")
 	start(t, "", "topics", "--timeout", "1ns").wait(exitError) // the default; no folder is no error

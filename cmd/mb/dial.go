@@ -17,6 +17,9 @@ func (a *app) dial(ctx context.Context, opts ...client.Option) (*client.Client, 
 	if a.timeout <= 0 {
 		return nil, usageError("--timeout must be positive")
 	}
+	if a.unchosen != nil {
+		return nil, a.unchosen
+	}
 	server := withScheme(a.server)
 	// Insecure: the user asked for it.
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.insecure}
@@ -40,7 +43,7 @@ func (a *app) dial(ctx context.Context, opts ...client.Option) (*client.Client, 
 		return nil, interrupted("while connecting")
 	}
 	if err != nil {
-		return nil, explain(server, heard.said(), a.timeout, err)
+		return nil, explain(ctx, server, heard.said(), a.timeout, err)
 	}
 	return c, nil
 }

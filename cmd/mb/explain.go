@@ -25,7 +25,7 @@ const (
 	// greetingBytes is how much of what a server says first is kept.
 	greetingBytes = 32
 	// overhearing bounds listening for a greeting after a failed connection.
-	overhearing = 300 * time.Millisecond
+	overhearing = time.Second
 )
 
 // greeting is what the server that was dialled last said first: it tells who
@@ -91,7 +91,9 @@ func (e *connectError) Unwrap() error { return e.err }
 
 // explain makes of an error of client.Dial what a user can act on; said is what
 // was heard from the server.
-func explain(server string, said []byte, timeout time.Duration, err error) error {
+func explain(
+	ctx context.Context, server string, said []byte, timeout time.Duration, err error,
+) error {
 	if strings.Contains(server, ",") {
 		return err // of several servers, each with its own reason
 	}
@@ -118,7 +120,7 @@ func explain(server string, said []byte, timeout time.Duration, err error) error
 		return &connectError{text, err}
 	}
 	if len(said) == 0 && u.Scheme != "tcp" && !neverStood(err) {
-		said = overhear(u.Host)
+		said = overhear(ctx, u.Host)
 	}
 	what, try := reason(u, said, timeout, err)
 	if what == "" {
@@ -135,15 +137,15 @@ func neverStood(err error) bool {
 
 // overhear connects once more and only listens: a broker that speaks TCP greets,
 // and is too busy with what is not MB when it hears something else first.
-func overhear(host string) []byte {
-	conn, err := net.DialTimeout("tcp", host, overhearing)
+func overhear(ctx context.Context, host string) []byte {
+	ctx, cancel := context.WithTimeout(ctx, overhearing)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
 	if err != nil {
 		return nil
 	}
 	defer func() { _ = conn.Close() }() // Nothing was sent.
-	if conn.SetReadDeadline(time.Now().Add(overhearing)) != nil {
-		return nil
-	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	first := make([]byte, greetingBytes)
 	n, _ := io.ReadAtLeast(conn, first, greetingBytes) // What came counts.
 	return first[:n]

@@ -66,7 +66,7 @@ func (s *source) arguments(args []string) error {
 		return usageError("TOPIC is missing")
 	case len(args) > 1 && (s.file != "" || s.whole):
 		return usageError("either PAYLOAD or an input, not both")
-	case s.count < 0 || s.rate < 0:
+	case s.count < 0 || !(s.rate >= 0): // NaN is no rate
 		return usageError("--count and --rate must not be negative")
 	}
 	topic := "a" // of --tsv, each line has its own

@@ -191,8 +191,12 @@ func (p *publication) report(err error, took time.Duration, skipped int, summary
 		}
 		p.app.notice("%s", text)
 	}
-	if p.noRoute > 0 && (p.failNoRoute || !p.app.quiet) {
-		p.app.complain("NO_ROUTE_FOUND: %s of %s had no subscriber",
+	if p.noRoute > 0 {
+		tell := p.app.notice
+		if p.failNoRoute {
+			tell = p.app.complain
+		}
+		tell("NO_ROUTE_FOUND: %s of %s had no subscriber",
 			number(p.noRoute), plural(p.published, "message"))
 	}
 	var refused error

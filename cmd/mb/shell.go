@@ -14,7 +14,7 @@ import (
 	"mbserver/codec"
 )
 
-// killDelay is how long a command has after it was asked to end.
+// killDelay is how long a command has after it was asked to end, --timeout at most.
 const killDelay = 2 * time.Second
 
 // defaultLimit bounds an answer when the broker does not tell its limit, in bytes.
@@ -39,7 +39,7 @@ func (r *replier) shell(ctx context.Context, q client.Request) ([]byte, error) {
 	cmd.Stdin = bytes.NewReader(q.Payload)
 	cmd.Env = append(os.Environ(), "MB_TOPIC="+q.Topic, "MB_ID="+q.ID)
 	detach(cmd)
-	cmd.WaitDelay = killDelay
+	cmd.WaitDelay = min(killDelay, r.app.timeout)
 	out := &head{limit: r.limit + len("\n"), full: func() { stop(errTooMuch) }}
 	said := &tail{limit: complaintLimit}
 	cmd.Stdout, cmd.Stderr = out, said

@@ -44,7 +44,7 @@ func dead(t *testing.T, path string) {
 func TestShellTooMuch(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	pid := t.TempDir() + "/pid"
-	i := start(t, "", "reply", "a", "--command",
+	i := start(t, "", "reply", "a", "--timeout", "900ms", "--command",
 		"trap '' PIPE TERM; sh -c 'echo $$ > "+pid+"; exec sleep 100' & yes")
 	exact := start(t, "", "reply", "b", "--command", "head -c 16384 /dev/zero; echo")
 	over := start(t, "", "reply", "c", "--command", "head -c 16385 /dev/zero")

@@ -60,10 +60,7 @@ func (a *app) subscriptions() *cobra.Command {
 }
 
 func (q *subscriptionQuery) check() (err error) {
-	if err := q.selection.check(subscriptionOrders...); err != nil {
-		return err
-	}
-	if err := oneOf("action", q.action, subscriptionActions...); err != nil {
+	if err := q.selection.check(); err != nil {
 		return err
 	}
 	if q.matches != "" {

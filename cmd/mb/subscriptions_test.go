@@ -53,7 +53,7 @@ func TestSubscriptions(t *testing.T) {
 		news.ServiceID() + `","name":"news"}` + "\n")
 	start(t, "", "subscriptions", "--topic", "a.+").wait(exitUsage).wantErr("--topic: ")
 	start(t, "", "subscriptions", "--action", "answer").wait(exitUsage).
-		wantErr("any, publish, request")
+		wantErr("any, publish or request")
 }
 
 // serviceOf is the ID of the one subscriber.

@@ -81,9 +81,6 @@ func (w *watcher) run(ctx context.Context) error {
 	case w.interval < leastInterval:
 		return usageError(fmt.Sprintf("--interval must be at least %v", leastInterval))
 	}
-	if err := oneOf("sort", w.order, observe.Orders()...); err != nil {
-		return err
-	}
 	in, inOK := terminalOf(a.stdin)
 	out, outOK := terminalOf(a.out.w)
 	live := inOK && outOK && w.count == 0 && !a.json && os.Getenv("TERM") != "dumb"

@@ -113,6 +113,12 @@ func wordsFlag(cmd *cobra.Command, value *[]string, name, usage string, known ..
 	addWords(cmd, &words{known: known, some: value}, name, usage)
 }
 
+// choice is wordFlag with the first word as default and all of them in usage.
+func choice(cmd *cobra.Command, value *string, name, usage string, known ...string) {
+	*value = known[0]
+	wordFlag(cmd, value, name, usage+": "+strings.Join(known, ", "), known...)
+}
+
 func addWords(cmd *cobra.Command, w *words, name, usage string) {
 	cmd.Flags().Var(w, name, usage)
 	// It fails for flags that are not there.

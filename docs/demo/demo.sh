@@ -21,7 +21,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/mb-demo.XXXXXX")
 pids=() # what was started and must be stopped
 export DATA=$PWD/$data work
 
-# ---- the terminal: counters on top, messages scroll below them, the last row is for the progress bar of mb pub
+# ---- the terminal: counters on top, messages scroll below them, the last row is for the progress of mb pub
 
 fancy=false
 rows=0 top=0
@@ -190,7 +190,7 @@ requests=$((count / 16))
 asking=$!
 pids+=($asking)
 
-# Its progress bar goes to the terminal; its last word stays.
+# Its progress goes to the terminal; its last word stays.
 if [ -t 2 ]; then
 	"$bin/mb" pub "$topic" --file "$work/flights" --rate "$rate" &
 else

@@ -108,11 +108,17 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	result := &Result{
 		Published: r.published.Load(), Took: took, Delivered: r.delivered.Load(),
 		Arriving: time.Duration(r.lastDelivery.Load()), Dropped: r.dropped.Load(),
-		Refused: r.refused.Load(), Refusal: r.refusal, Latency: newHistogram(),
+		Refused: r.refused.Load(), Latency: newHistogram(),
 	}
+	r.mu.Lock()
+	result.Refusal = r.refusal
+	r.mu.Unlock()
 	result.Missing = max(r.expected()-result.Delivered-result.Dropped, 0)
-	for i := range r.latency {
-		result.Latency.Merge(r.latency[i].Histogram)
+	for i := range r.latency { // Late deliveries may still come.
+		h := &r.latency[i]
+		h.Lock()
+		result.Latency.Merge(h.Histogram)
+		h.Unlock()
 	}
 	return result, nil
 }
