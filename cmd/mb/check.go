@@ -63,8 +63,8 @@ func rateOf(of func(*observe.Rates) float64) func(*reading) (float64, bool) {
 	return func(r *reading) (float64, bool) { return of(&r.rates), true }
 }
 
-// largest is the largest number that a connection has, when the node tells those of any.
-func largest(of func(*observe.Connection) *int64) func(*reading) (float64, bool) {
+// largestOf is the largest number that a connection has, when the node tells those of any.
+func largestOf(of func(*observe.Connection) *int64) func(*reading) (float64, bool) {
 	return func(r *reading) (v float64, told bool) {
 		for i := range r.sample.Connections {
 			if p := of(&r.sample.Connections[i]); p != nil {
@@ -83,7 +83,7 @@ var checks = [...]check{
 	{"outstanding", "requests not answered yet", plain, figureOf(observe.Outstanding)},
 	{"queued", "requests that wait for room", plain, figureOf(observe.Queued)},
 	{"backlog", "bytes that wait for the slowest connection", size,
-		largest(func(c *observe.Connection) *int64 { return c.BacklogBytes })},
+		largestOf(func(c *observe.Connection) *int64 { return c.BacklogBytes })},
 	{"dropped", "deliveries lost a second", plain,
 		rateOf(func(r *observe.Rates) float64 { return r.Dropped })},
 	{"errors", "messages answered with an error a second", plain,
