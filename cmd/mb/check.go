@@ -64,7 +64,7 @@ func rateOf(of func(*observe.Rates) float64) func(*reading) (float64, bool) {
 	return func(r *reading) (float64, bool) { return of(&r.rates), true }
 }
 
-// backlog is the largest of a connection, of those that the node's list or its admin listener tells.
+// backlog is the largest of a connection, as the node's list or its admin listener tells it.
 func backlog(r *reading) (v float64, told bool) {
 	v, told = r.sample.Exported[observe.LargestBacklog]
 	for i := range r.sample.Connections {
@@ -90,7 +90,7 @@ var checks = [...]check{
 	{"timeouts", "requests a second that nobody answered in time", plain,
 		rateOf(func(r *observe.Rates) float64 { return r.Timeouts })},
 	{"memory", "resident memory of the node", size, figureOf(observe.Memory)},
-	{"memory-share", "the same, of the machine's memory", percent, figureOf(observe.MemoryShare)},
+	{"memory-share", "resident memory, of the machine's", percent, figureOf(observe.MemoryShare)},
 	{"cpu", "CPU time of the node, of all cores", percent, figureOf(observe.CPU)},
 }
 

@@ -244,7 +244,7 @@ func helpLines() []string {
  unanswered  requests, until now             queued    requests waiting for room
  limited     over a rate limit               bytes in  of messages
  OUTST       unanswered by this connection   IDLE      since it said something
- slow        their sockets take nothing      unread    not read, for what they owe
+ slow        their sockets take nothing      unread    not read until they read
  backlog     the largest of a connection     round trip  of one heartbeat
 
  by load     who holds others up: by backlog, waiting, unanswered requests
