@@ -57,7 +57,7 @@ func TestBenchLoadInterrupted(t *testing.T) {
 	eventually(t, "publisher and subscriber", func() bool { return len(b.Conns()) == 2 })
 	eventually(t, "a publish", func() bool { return b.Received(codec.Publish) > 0 })
 	i.stop()
-	i.wait(exitInterrupted).wantErr("interrupted after ", " of 1h0m0s")
+	i.wait(exitInterrupted).wantErr("interrupted", " of 1h0m0s")
 	if text := i.stdout.String(); !strings.Contains(text, "delivered") {
 		t.Errorf("what it came to is not told: %q", text)
 	}

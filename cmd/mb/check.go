@@ -39,6 +39,7 @@ type checker struct {
 	limits   [len(checks)]limit
 	services []string
 	over     time.Duration
+	exporter exporter
 }
 
 // reading is what mb check looks at.
@@ -63,16 +64,15 @@ func rateOf(of func(*observe.Rates) float64) func(*reading) (float64, bool) {
 	return func(r *reading) (float64, bool) { return of(&r.rates), true }
 }
 
-// largest is the largest number that a connection has, when the node tells those of any.
-func largest(of func(*observe.Connection) *int64) func(*reading) (float64, bool) {
-	return func(r *reading) (v float64, told bool) {
-		for i := range r.sample.Connections {
-			if p := of(&r.sample.Connections[i]); p != nil {
-				v, told = max(v, float64(*p)), true
-			}
+// backlog is the largest of a connection, as the node's list or its admin listener tells it.
+func backlog(r *reading) (v float64, told bool) {
+	v, told = r.sample.Exported[observe.LargestBacklog]
+	for i := range r.sample.Connections {
+		if p := r.sample.Connections[i].BacklogBytes; p != nil {
+			v, told = max(v, float64(*p)), true
 		}
-		return v, told
 	}
+	return v, told
 }
 
 var checks = [...]check{
@@ -82,8 +82,7 @@ var checks = [...]check{
 	{"connections", "connections", plain, figureOf(observe.Connected)},
 	{"outstanding", "requests not answered yet", plain, figureOf(observe.Outstanding)},
 	{"queued", "requests that wait for room", plain, figureOf(observe.Queued)},
-	{"backlog", "bytes that wait for the slowest connection", size,
-		largest(func(c *observe.Connection) *int64 { return c.BacklogBytes })},
+	{"backlog", "bytes that wait for the slowest connection", size, backlog},
 	{"dropped", "deliveries lost a second", plain,
 		rateOf(func(r *observe.Rates) float64 { return r.Dropped })},
 	{"errors", "messages answered with an error a second", plain,
@@ -91,7 +90,7 @@ var checks = [...]check{
 	{"timeouts", "requests a second that nobody answered in time", plain,
 		rateOf(func(r *observe.Rates) float64 { return r.Timeouts })},
 	{"memory", "resident memory of the node", size, figureOf(observe.Memory)},
-	{"memory-share", "the same, of the machine's memory", percent, figureOf(observe.MemoryShare)},
+	{"memory-share", "resident memory, of the machine's", percent, figureOf(observe.MemoryShare)},
 	{"cpu", "CPU time of the node, of all cores", percent, figureOf(observe.CPU)},
 }
 
@@ -122,6 +121,7 @@ func (a *app) check() *cobra.Command {
 	f.StringSliceVar(&c.services, "service", nil,
 		"critical when no service has this `NAME` or ID; several with commas")
 	f.DurationVar(&c.over, "over", 0, "measure rates over this `TIME`")
+	c.exporter.register(f)
 	return cmd
 }
 
@@ -173,10 +173,13 @@ func (c *checker) read(ctx context.Context) (*reading, error) {
 		return nil, err
 	}
 	defer v.close()
+	if err := c.exporter.find(ctx, c.app, v); err != nil {
+		return nil, err
+	}
 	r := &reading{}
 	var before *observe.Sample
 	if c.over > 0 {
-		if before, err = v.Sample(ctx, false); err != nil {
+		if before, err = c.exporter.sample(ctx, v, false); err != nil {
 			return nil, err
 		}
 		select {
@@ -187,7 +190,7 @@ func (c *checker) read(ctx context.Context) (*reading, error) {
 			return nil, v.client.Err()
 		}
 	}
-	if r.sample, err = v.Sample(ctx, false); err != nil {
+	if r.sample, err = c.exporter.sample(ctx, v, false); err != nil {
 		return nil, err
 	}
 	r.rates = r.sample.Since(before)

@@ -74,11 +74,11 @@ func (a *app) showInfo(ctx context.Context) error {
 	if a.json {
 		return objects(a, []about{i})
 	}
-	limit := func(v int, of string) string {
+	limit := func(v int) string {
 		if v == 0 {
 			return "not told"
 		}
-		return human.Count(float64(v)) + of
+		return number(v)
 	}
 	payload, longest := "not told", "not told"
 	if i.Limits.PayloadBytes > 0 {
@@ -94,10 +94,10 @@ func (a *app) showInfo(ctx context.Context) error {
 			{"uptime", human.Span(f.Uptime())},
 			{"connect", human.Latency(connect)},
 			{"round trip", human.Latency(trip)},
-			{"connections", human.Count(i.Connections)},
-			{"outstanding", human.Count(i.Outstanding) + " requests, of " +
-				limit(i.Limits.OutstandingRequests, "")},
-			{"queued", human.Count(i.Queued) + " requests"},
+			{"connections", number(int(i.Connections))},
+			{"outstanding", number(int(i.Outstanding)) + " requests, of " +
+				limit(i.Limits.OutstandingRequests)},
+			{"queued", number(int(i.Queued)) + " requests"},
 			{"cpu", human.Percent(i.CPU)},
 			{"memory", human.Bytes(i.Memory) + ", " + human.Percent(i.MemoryShare) +
 				" of the machine's"},

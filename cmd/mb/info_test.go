@@ -16,7 +16,7 @@ func TestInfo(t *testing.T) {
 		"SERVER           tcp://127.0.0.1:", "\nnode             ",
 		"\nversion          1.2.3-test\n",
 		"\nuptime           ", "\nconnections      3\n", "\nlargest payload  16 KiB\n",
-		"\nlongest timeout  1h 0m\n", "0 requests, of 10 k\n",
+		"\nlongest timeout  1h 0m\n", "0 requests, of 10,000\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %s", want, text)

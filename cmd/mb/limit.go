@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -62,7 +61,7 @@ func (l *limit) Type() string { return "limit" }
 func (l *limit) Set(text string) error {
 	warning, critical, _ := strings.Cut(text, ",")
 	if warning == "" && critical == "" {
-		return errors.New("WARNING,CRITICAL: at least one of them")
+		return errors.New("WARNING,CRITICAL, at least one of them")
 	}
 	l.text = text
 	for _, part := range []struct {
@@ -75,13 +74,12 @@ func (l *limit) Set(text string) error {
 		}
 		v, err := l.unit.parse(strings.TrimSpace(part.text))
 		if err != nil || v < 0 {
-			return fmt.Errorf("%q is no limit: WARNING,CRITICAL such as %s",
-				part.text, l.unit.example())
+			return errors.New("WARNING,CRITICAL such as " + l.unit.example())
 		}
 		*part.to = &v
 	}
 	if l.warning != nil && l.critical != nil && *l.warning > *l.critical {
-		return fmt.Errorf("the warning %s is above the critical %s", warning, critical)
+		return errors.New("WARNING,CRITICAL with the warning not above the critical")
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ func newBroker(t *testing.T, o clienttest.Options) *clienttest.Broker {
 	t.Helper()
 	t.Setenv("MB_SERVER", "")
 	t.Setenv("MB_TOKEN", "")
+	t.Setenv("MB_ADMIN", "")
 	b, err := clienttest.New(o)
 	if err != nil {
 		t.Fatal(err)

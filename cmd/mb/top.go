@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -25,18 +23,10 @@ type watcher struct {
 	interval time.Duration
 	count    int
 	order    string
-	admin    string
+	exporter exporter
 
 	visit *visit
-	// exports is the address of the admin listener that is asked; empty: none.
-	exports string
 }
-
-// Values of --admin that are no address.
-const (
-	adminAuto = "auto"
-	adminOff  = "off"
-)
 
 // leastInterval is the shortest time between two samples.
 const leastInterval = 100 * time.Millisecond
@@ -55,9 +45,7 @@ func (a *app) top() *cobra.Command {
 			"Without a terminal, with --count or with --json it prints snapshots: one, or " +
 			"--count of them, as text; with --json one\n" +
 			"object a line, endlessly unless --count says how many.\n\n" +
-			"Only the admin listener tells how many messages go out. Of a node on this machine " +
-			"it is found where it is by default;\n" +
-			"it counts only when it is the same node's.",
+			"Only the admin listener tells what goes out, and the largest backlog; see --admin.",
 		Example: "  mb top\n  mb top --server tcp://broker:3001 --admin broker:3002\n" +
 			"  mb top --count 1\n  mb top --json --interval 10s >> node.ndjson",
 		Args: cobra.NoArgs,
@@ -67,8 +55,7 @@ func (a *app) top() *cobra.Command {
 	f.DurationVarP(&w.interval, "interval", "i", time.Second,
 		"`TIME` between two looks; more when the node takes long to answer")
 	f.IntVarP(&w.count, "count", "n", 0, "print `N` snapshots and end")
-	f.StringVar(&w.admin, "admin", environment("MB_ADMIN", adminAuto),
-		"`HOST:PORT` of the node's admin listener, auto or off (environment: MB_ADMIN)")
+	w.exporter.register(f)
 	choice(cmd, &w.order, "sort", "sort the connections by `ORDER`", observe.Orders()...)
 	return cmd
 }
@@ -101,11 +88,14 @@ func (w *watcher) run(ctx context.Context) error {
 	}
 	defer v.close()
 	w.visit = v
-	if err := w.findAdmin(ctx); err != nil {
+	if err := w.exporter.find(ctx, a, v); err != nil {
 		return err
 	}
 	o := top.Options{
-		Source: w.sample, Notes: notes, Interval: w.interval, Server: a.address(), Order: w.order,
+		Source: func(ctx context.Context, subscriptions bool) (*observe.Sample, error) {
+			return w.exporter.sample(ctx, v, subscriptions)
+		},
+		Notes: notes, Interval: w.interval, Server: a.address(), Order: w.order,
 	}
 	if !live {
 		return w.print(ctx, o)
@@ -151,55 +141,6 @@ func noteOf(payload []byte) top.Note {
 	return top.Note{Level: line.Level, Text: text}
 }
 
-// findAdmin decides which admin listener is asked. One that the user named must answer.
-func (w *watcher) findAdmin(ctx context.Context) error {
-	if w.admin == adminOff {
-		return nil
-	}
-	address := w.admin
-	if address == adminAuto {
-		u, err := url.Parse(w.app.address())
-		if err != nil || !loopback(u.Hostname()) {
-			return nil
-		}
-		address = "127.0.0.1:3002"
-	}
-	asked, cancel := context.WithTimeout(ctx, w.app.timeout)
-	defer cancel()
-	e, err := observe.ReadExport(asked, address)
-	if w.admin == adminAuto {
-		if err == nil && e.NodeID == w.visit.client.NodeID() {
-			w.exports = address
-		}
-		return nil
-	}
-	if err == nil && e.NodeID != w.visit.client.NodeID() {
-		err = fmt.Errorf("the admin listener at %s is another node's (%s)", address, e.NodeID)
-	}
-	w.exports = address
-	return err
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// sample asks the node, and its admin listener if there is one.
-func (w *watcher) sample(ctx context.Context, subscriptions bool) (*observe.Sample, error) {
-	s, err := w.visit.Sample(ctx, subscriptions)
-	if err != nil || w.exports == "" {
-		return s, err
-	}
-	asked, cancel := context.WithTimeout(ctx, w.app.timeout)
-	defer cancel()
-	// Without it there are only some numbers less.
-	if e, err := observe.ReadExport(asked, w.exports); err == nil && e.NodeID == s.NodeID {
-		s.Exported = e.Values
-	}
-	return s, nil
-}
-
 // print is mb top without a screen.
 func (w *watcher) print(ctx context.Context, o top.Options) error {
 	count := w.count
@@ -216,7 +157,7 @@ func (w *watcher) print(ctx context.Context, o top.Options) error {
 			return cut(ctx, done, count, "snapshot")
 		}
 		next.Reset(w.interval)
-		s, err := w.sample(ctx, !w.app.json)
+		s, err := w.exporter.sample(ctx, w.visit, !w.app.json)
 		if err != nil {
 			if ctx.Err() != nil {
 				return cut(ctx, done, count, "snapshot")

@@ -27,7 +27,8 @@ func TestTopText(t *testing.T) {
 	// What goes out is known from the second snapshot on, of the admin listener.
 	text = start(t, "", "top", "-n", "2", "-i", "100ms", "--admin", n.Addr("admin")).
 		wait(exitOK).stdout.String()
-	if strings.Count(text, "mb top") != 2 || strings.Count(text, "out        -") != 1 {
+	if strings.Count(text, "mb top") != 2 || strings.Count(text, "out        -") != 1 ||
+		strings.Count(text, "\nslow       0") != 2 || strings.Count(text, "bytes out") != 1 {
 		t.Errorf("two snapshots:\n%s", text)
 	}
 }

@@ -16,6 +16,15 @@ type Export struct {
 	Values map[string]float64 // of metrics without labels
 }
 
+// Names of what is read of it.
+const (
+	LargestBacklog = "mb_connection_backlog_max_bytes" // of one connection
+	Slow           = "mb_connections_slow"             // sockets that take nothing
+	Unread         = "mb_connections_unread"           // that the node does not read for now
+	sentMessages   = "mb_messages_sent_total"
+	sentBytes      = "mb_sent_bytes_total"
+)
+
 // exportBytes bounds what is read of an answer; a node's has some 30 KB.
 const exportBytes = 4 << 20
 

@@ -23,7 +23,8 @@ func TestSince(t *testing.T) {
 	after := &Sample{At: start.Add(2 * time.Second), Figures: figures(12, 300, 50),
 		Exported: sent(3000)}
 	r := after.Since(before)
-	if r.In != 100 || r.BytesIn != 1000 || r.Dropped != 0 || r.Out == nil || *r.Out != 1000 {
+	if r.In != 100 || r.BytesIn != 1000 || r.Dropped != 0 || r.Out == nil || *r.Out != 1000 ||
+		r.BytesOut != nil {
 		t.Errorf("between two samples: %+v", r)
 	}
 	// The first sample, and the first of a node that was started anew: what the node says itself.

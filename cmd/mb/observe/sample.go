@@ -50,6 +50,7 @@ type Rates struct {
 	In        float64  `json:"in"`            // messages that arrived
 	BytesIn   float64  `json:"bytesIn"`       // their bytes
 	Out       *float64 `json:"out,omitempty"` // messages handed to connections; nil: not known
+	BytesOut  *float64 `json:"bytesOut,omitempty"`
 	Publishes float64  `json:"publishes"`
 	Requests  float64  `json:"requests"`
 	Responses float64  `json:"responses"`
@@ -93,13 +94,22 @@ func (s *Sample) Since(before *Sample) (r Rates) {
 	r.BytesIn = r.In * s.Figures["router.message.size.avg"]
 	if elapsed > 0 {
 		r.BytesIn = max(s.bytesIn()-before.bytesIn(), 0) / elapsed
-		const sent = "mb_messages_sent_total"
 		if s.Exported != nil && before.Exported != nil {
-			out := max(s.Exported[sent]-before.Exported[sent], 0) / elapsed
-			r.Out = &out
+			r.Out = growth(sentMessages, before.Exported, s.Exported, elapsed)
+			r.BytesOut = growth(sentBytes, before.Exported, s.Exported, elapsed)
 		}
 	}
 	return r
+}
+
+// growth is that of a counter a second; nil when it is not told.
+func growth(name string, before, after map[string]float64, elapsed float64) *float64 {
+	v, told := after[name]
+	if !told {
+		return nil
+	}
+	v = max(v-before[name], 0) / elapsed
+	return &v
 }
 
 // bytesIn is how many bytes of messages have arrived: the wire tells their average.

@@ -50,7 +50,7 @@ func figures(r *reading) []figure {
 	if f[observe.Queued] > 0 {
 		queued.style = worrying
 	}
-	return []figure{
+	all := []figure{
 		rate("in", rates.In), {"out", out, bold},
 		rate("publishes", rates.Publishes), rate("requests", rates.Requests),
 
@@ -66,6 +66,33 @@ func figures(r *reading) []figure {
 		{"bytes in", human.Bytes(rates.BytesIn) + "/s", bold},
 		{"round trip", human.Latency(s.RoundTrip), bold},
 	}
+	return append(all, exported(r)...)
+}
+
+// worryingBacklog is what one connection may make the node hold without a second look, in bytes.
+const worryingBacklog = 1 << 20
+
+// exported are the numbers that only the admin listener tells.
+func exported(r *reading) (all []figure) {
+	told := r.sample.Exported
+	add := func(name, of string, write func(float64) string, worry float64) {
+		v, ok := told[of]
+		if !ok {
+			return
+		}
+		style := bold
+		if v > worry {
+			style = worrying
+		}
+		all = append(all, figure{name, write(v), style})
+	}
+	add("slow", observe.Slow, human.Count, 0)
+	add("unread", observe.Unread, human.Count, 0)
+	add("backlog", observe.LargestBacklog, human.Bytes, worryingBacklog)
+	if out := r.rates.BytesOut; out != nil {
+		all = append(all, figure{"bytes out", human.Bytes(*out) + "/s", bold})
+	}
+	return all
 }
 
 // figureLines sets figures beside each other, four or eight in a row as the width allows.

@@ -244,9 +244,10 @@ func helpLines() []string {
  unanswered  requests, until now             queued    requests waiting for room
  limited     over a rate limit               bytes in  of messages
  OUTST       unanswered by this connection   IDLE      since it said something
- round trip  of one heartbeat: the network, the node's loop, its queue
+ slow        their sockets take nothing      unread    not read until they read
+ backlog     the largest of a connection     round trip  of one heartbeat
 
  by load     who holds others up: by backlog, waiting, unanswered requests
- out         only the node's admin listener tells it: --admin HOST:PORT`
+ out, slow, unread, backlog: told by the admin listener only, --admin HOST:PORT`
 	return strings.Split(text, "\n")
 }
