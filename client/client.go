@@ -46,9 +46,10 @@ type Client struct {
 }
 
 // Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port (by
-// default 3000, 8000, 3001, 8001) and waits for its welcome. address may be several with commas between them, for
-// the same broker or for others as good: the first that answers is used, and
-// after a loss the next ones are tried first. ctx bounds this first attempt
+// default 3000, 8000, 3001, 8001) and waits for its welcome. address may be
+// several with commas between them, for the same broker or for others as good:
+// the first that answers is used, and after a loss the next ones are tried
+// first. ctx bounds this first attempt
 // only; [WithDialTimeout] bounds each address of each attempt. A broker
 // that refuses says why with an [*Error].
 func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {

@@ -215,7 +215,7 @@ func TestOptionsOfTheOther(t *testing.T) {
 		again(1)
 		end(0)
 		if ended[1] != made[0] || ended[0] != "" {
-			t.Errorf("%s: the end of the later sent %q, want %q; that of the earlier %q, want nothing",
+			t.Errorf("%s: the end of the later sent %q, want %q; of the earlier %q, want nothing",
 				name, ended[1], made[0], ended[0])
 		}
 		end(1)
