@@ -278,7 +278,9 @@ func (s *soaker) lostWith(d delivery) bool {
 
 // torment restarts, limits and stalls the node until the time is over.
 func torment(n *node, random *rand.Rand) (events int) {
-	ms := func(most int) time.Duration { return time.Duration(random.IntN(most)) * time.Millisecond }
+	ms := func(most int) time.Duration {
+		return time.Duration(random.IntN(most)) * time.Millisecond
+	}
 	for end := time.Now().Add(*soakTime); time.Now().Before(end); events++ {
 		signal := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[random.IntN(2)]
 		if random.IntN(2) == 0 {
@@ -344,7 +346,7 @@ func TestSoak(t *testing.T) {
 		_ = s.client.Close() // It never fails.
 		<-s.client.Done()
 	}
-	t.Logf("%d torments, %d calls; %d acknowledged messages arrived, %d went with their connections",
+	t.Logf("%d torments, %d calls; %d acknowledged messages came, %d went with their connections",
 		events, calls, delivered, excused)
 	if delivered == 0 || excused > delivered {
 		t.Error("the soak shows nothing")
