@@ -89,7 +89,7 @@ func (r *runner) find(target string) (about string, err error) {
 		}
 	case target == mqttBroker:
 		if path, err = inPath(mqttBroker); err == nil {
-			about = "Mosquitto " + said(path, "-h", `version (\S+)`)
+			about = "Mosquitto " + said(path, "-h", `version (\S+)`) //nolint:misspell // its name
 		}
 	case target == "nats":
 		path, about, err = r.built(target, "nats-server", "github.com/nats-io/nats-server/v2")

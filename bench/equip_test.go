@@ -77,7 +77,7 @@ func TestTargetsSayTheirVersion(t *testing.T) {
 	dir := t.TempDir()
 	for name, line := range map[string]string{
 		"redis-server": "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
-		mqttBroker:     "mosquitto version 2.0.11\n\nmosquitto is an MQTT broker.",
+		mqttBroker:     mqttBroker + " version 2.0.11\n\n" + mqttBroker + " is an MQTT broker.",
 		"mb-server":    "mb-server 0.1.0 (go1.26.8, linux/amd64)",
 	} {
 		script := "#!/bin/sh\ncat <<END\n" + line + "\nEND\nexit 3\n"
@@ -89,8 +89,9 @@ func TestTargetsSayTheirVersion(t *testing.T) {
 	r := &runner{Options: short(t), programs: map[string]string{}}
 	r.Node = filepath.Join(dir, "mb-server")
 	for target, want := range map[string]string{
-		"redis": "Redis 7.0.15", mqttBroker: "Mosquitto 2.0.11",
-		"mb-2": "mb-server 0.1.0 (go1.26.8, linux/amd64), loops=2, GOMAXPROCS=1",
+		"redis":    "Redis 7.0.15",
+		mqttBroker: "Mosquitto 2.0.11", //nolint:misspell // its name
+		"mb-2":     "mb-server 0.1.0 (go1.26.8, linux/amd64), loops=2, GOMAXPROCS=1",
 	} {
 		if got, err := r.find(target); err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %q", target, got, err, want)

@@ -140,7 +140,7 @@ func TestSVG(t *testing.T) {
 // its own, and all of them within the ticks.
 func TestPlotHasRoom(t *testing.T) {
 	r := sample()
-	for i, target := range []string{"redis", "nats", "mosquitto", "centrifuge", "mb-2", "mb-4"} {
+	for i, target := range []string{"redis", "nats", mqttBroker, "centrifuge", "mb-2", "mb-4"} {
 		for _, transport := range []string{"tcp", "ws"} {
 			m := Measure{
 				Scenario: "fan-out/100", Target: target, Transport: transport, Payload: 128,

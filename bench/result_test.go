@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -149,6 +150,19 @@ func TestOptionsValidate(t *testing.T) {
 		o := DefaultOptions()
 		if spoil(&o); o.validate() == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// The page lists every scenario as mb bench list does.
+func TestDocsListScenarios(t *testing.T) {
+	page, err := os.ReadFile("../docs/benchmarks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range Scenarios() {
+		if row := "| `" + s.Name + "` | " + s.About + " |\n"; !strings.Contains(string(page), row) {
+			t.Errorf("docs/benchmarks.md has no line\n%s", row)
 		}
 	}
 }

@@ -246,9 +246,8 @@ func TestCallsInCallbacksUnderFlood(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			eventually(t, "every message seen or told", func() bool {
-				return seen.Load()+lost.Load() == count
-			})
+			all := func() bool { return seen.Load()+lost.Load() == count }
+			eventually(t, "every message seen or told", all)
 			if locally.Load() == 0 {
 				t.Error("no local gap: the flood was too small to test anything")
 			}

@@ -251,7 +251,7 @@ func TestFileIsOpenedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
+	defer func() { _ = f.Close() }() // the test has what it wants
 	h := New(f, slog.LevelInfo, "json")
 	log := slog.New(h)
 	log.Info("one")
@@ -322,7 +322,7 @@ func TestOpenOddFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
+	defer func() { _ = f.Close() }() // the test has what it wants
 	full := New(f, slog.LevelInfo, "json")
 	slog.New(full).Info("lost")
 	if err := full.Close(t.Context()); !errors.Is(err, syscall.ENOSPC) {
