@@ -21,7 +21,7 @@ import (
 
 func (a *app) bench() *cobra.Command {
 	o := bench.DefaultOptions()
-	o.Version = strings.TrimSpace(build.Version + " " + build.Commit())
+	o.Version = build.Full()
 	var out string
 	var quick bool
 	cmd := &cobra.Command{

@@ -14,8 +14,9 @@ func TestCheck(t *testing.T) {
 	clockAndNews(t, n)
 	text := start(t, "", "check").wait(stateOK).stdout.String()
 	want := regexp.MustCompile(`^MB OK - answers in [\d.]+ [µm]?s, 3 connections, up [\dms ]+ \| ` +
-		`latency=0\.\d+s;;;0 connections=3;;;0 outstanding=0;;;0 queued=0;;;0 dropped=0;;;0 ` +
-		`errors=0;;;0 timeouts=0;;;0 memory=\d+B;;;0 memory-share=[\d.]+%;;;0 cpu=[\d.]+%;;;0\n$`)
+		`latency=0\.\d+s;;;0 connections=3;;;0 outstanding=0;;;0 queued=0;;;0 backlog=0B;;;0 ` +
+		`dropped=0;;;0 errors=0;;;0 timeouts=0;;;0 memory=\d+B;;;0 memory-share=[\d.]+%;;;0 ` +
+		`cpu=[\d.]+%;;;0\n$`)
 	if !want.MatchString(text) {
 		t.Errorf("printed %q", text)
 	}
@@ -36,9 +37,9 @@ func TestCheck(t *testing.T) {
 		"--admin 127.0.0.1:1":      {stateCritical, "admin listener"},
 		"--service clock,nobody":   {stateCritical, "MB CRITICAL - no service nobody |"},
 		"--over 1ms --dropped 0,1": {stateOK, "dropped=0;0;1;0 "},
-		"--backlog 1MiB":           {stateUnknown, "MB UNKNOWN - backlog is not told by the node"},
+		"--backlog 1MiB":           {stateOK, "backlog=0B;1048576;;0 "},
 		"--backlog 1 --queued 0,0 --service x": {stateCritical,
-			"MB CRITICAL - backlog is not told by the node, no service x |"},
+			"MB CRITICAL - no service x |"},
 		"--latency 5":                {stateUnknown, "WARNING,CRITICAL such as 50ms,500ms"},
 		"--latency 2s,1s":            {stateUnknown, "not above the critical"},
 		"--queued ,":                 {stateUnknown, "at least one"},
@@ -79,6 +80,15 @@ func TestCheckBacklog(t *testing.T) {
 	text := start(t, "", "check", "--backlog", "1MiB,4MiB").wait(stateCritical).stdout.String()
 	if !strings.Contains(text, "backlog 5.0 MiB above 4.0 MiB |") ||
 		!strings.Contains(text, "backlog=5242880B;1048576;4194304;0") {
+		t.Errorf("printed %q", text)
+	}
+}
+
+// Nor is it taken for nothing when the node does not.
+func TestCheckBacklogUntold(t *testing.T) {
+	services(t, `{"id":"c"}`)
+	text := start(t, "", "check", "--backlog", "1MiB").wait(stateUnknown).stdout.String()
+	if !strings.Contains(text, "MB UNKNOWN - backlog is not told by the node") {
 		t.Errorf("printed %q", text)
 	}
 }

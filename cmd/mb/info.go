@@ -69,7 +69,7 @@ func (a *app) showInfo(ctx context.Context) error {
 		Uptime: f[observe.Uptime], Connect: connect.Seconds(), RoundTrip: trip.Seconds(),
 		Limits: v.client.Limits(), Connections: f[observe.Connected],
 		Outstanding: f[observe.Outstanding], Queued: f[observe.Queued], CPU: f[observe.CPU],
-		Memory: f[observe.Memory], MemoryShare: f[observe.MemoryShare], Tool: build.Version,
+		Memory: f[observe.Memory], MemoryShare: f[observe.MemoryShare], Tool: build.Full(),
 	}
 	if a.json {
 		return objects(a, []about{i})

@@ -41,6 +41,14 @@ func commitOf(settings []debug.BuildSetting) (commit string) {
 	return commit + changes
 }
 
+// Full is the version and, when it is known, the commit.
+func Full() string {
+	if commit := Commit(); commit != "" {
+		return Version + " " + commit
+	}
+	return Version
+}
+
 // Line is what a program says when it is asked for its version.
 func Line(program string) string {
 	commit := Commit()
