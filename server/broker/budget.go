@@ -131,10 +131,10 @@ func (c *Conn) recharge() {
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its
 // budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
+	l.counts[metrics.Backlog] = uint64(l.laggards.most())
 	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}
-	l.counts[metrics.Backlog] = uint64(l.laggards.most())
 	grown := l.charge > l.charged.Load()
 	l.publishCharge()
 	b := l.broker

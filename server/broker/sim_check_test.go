@@ -42,6 +42,7 @@ func (s *simulation) checkAlways() {
 	s.checkSilence()
 	s.checkEnded()
 	s.checkCharges()
+	s.checkLevels()
 	if int64(outstanding) != n.outstanding.Load() {
 		s.fail("%d requests in the loops, %d outstanding in the node",
 			outstanding, n.outstanding.Load())

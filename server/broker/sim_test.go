@@ -82,7 +82,7 @@ var simEvents = []string{
 	"lost at an inbox", "publisher paused", "pause ran out", "laggard cut", "request memory",
 	"limited by service", "limited by pattern", "limited by topic", "limited by node",
 	"nonsense limited", "left in pieces", "subscription refused", "list exact",
-	"snapshot shared",
+	"snapshot shared", "slow counted", "unread counted", "backlog counted",
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
 	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",

@@ -87,7 +87,6 @@ func (l *Loop) run() {
 		l.driver.Schedule() // the rest in the next turn
 	}
 	l.published.Publish(l.time.sec(), &l.counts)
-	l.noteTimes()
 	if invariants {
 		l.checkInvariants()
 	}
@@ -95,7 +94,9 @@ func (l *Loop) run() {
 		l.driver.Schedule()
 	}
 	l.inTurn = false
-	l.armTimer()
+	now := l.driver.Now()
+	l.noteTimes(now.Ns)
+	l.armTimer(now.Ms)
 }
 
 // unsettled says that the turn's end has made more to do.
@@ -176,13 +177,13 @@ func (l *Loop) flushOne(c *Conn) {
 // armTimer asks for a turn when the wheel's next timer is due. An earlier time that is already
 // armed is left alone: at worst it costs one empty turn. Unless it has passed since this turn
 // began: then its alarm rang while a turn was already queued and was swallowed, and no other will
-// come.
-func (l *Loop) armTimer() {
+// come. now is in loop ms.
+func (l *Loop) armTimer(now int64) {
 	at, ok := l.wheel.Next()
 	if !ok {
 		return
 	}
-	if l.armed > l.time.Ms && l.armed <= at && l.armed > l.driver.Now().Ms {
+	if l.armed > l.time.Ms && l.armed <= at && l.armed > now {
 		return
 	}
 	l.armed = at

@@ -58,9 +58,8 @@ func (l *Loop) noteFanOut(since int64) {
 	l.fanned = append(l.fanned, fanned{since: since, count: 1})
 }
 
-// noteTimes measures the turn that ends.
-func (l *Loop) noteTimes() {
-	now := l.driver.Now().Ns
+// noteTimes measures the turn that ends now, in ns of the clock.
+func (l *Loop) noteTimes(now int64) {
 	l.times[metrics.TurnTime].Add(now-l.time.Ns, 1)
 	for _, since := range l.answers {
 		l.times[metrics.AnswerTime].Add(now-since, 1)
