@@ -13,12 +13,15 @@ import (
 
 // serveMetrics answers in the Prometheus text format.
 func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
-	var p page
+	p := page{b: make([]byte, 0, pageBytes)}
 	p.writeNode(s.node.Sample(time.Now()), &s.about)
 	p.writeRuntime()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(p.b)
 }
+
+// pageBytes is more than a page usually has.
+const pageBytes = 32 << 10
 
 // page is a page of /metrics that is being written.
 type page struct{ b []byte }

@@ -251,7 +251,7 @@ func TestFileIsOpenedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h := New(f, slog.LevelInfo, "json")
 	log := slog.New(h)
 	log.Info("one")
@@ -322,7 +322,7 @@ func TestOpenOddFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	full := New(f, slog.LevelInfo, "json")
 	slog.New(full).Info("lost")
 	if err := full.Close(t.Context()); !errors.Is(err, syscall.ENOSPC) {
