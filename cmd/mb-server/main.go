@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"mbserver/cmd/mb/terminal"
@@ -16,6 +17,7 @@ import (
 )
 
 func main() {
+	runtime.MemProfileRate = 0 // until somebody may ask for a profile (see profiles)
 	// The reader of our log going away must not end the node; sockets report a broken pipe as an
 	// error anyway.
 	signal.Ignore(syscall.SIGPIPE)

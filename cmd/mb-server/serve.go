@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -52,6 +53,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
 	// The rest is for what the collector does not see, and for its being late.
 	debug.SetMemoryLimit(cfg.Memory.Limit / 8 * 7)
+	profiles(cfg)
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{
 		Logger: slog.New(logs), Logs: logs, Version: build.Version,
@@ -99,6 +101,17 @@ const (
 	lateDelay    = hardEndDelay - 250*time.Millisecond // node.Shutdown takes no longer
 	logPatience  = 2 * time.Second
 )
+
+// profileBytes is of how many allocated bytes one allocation is noted for heap profiles, as Go has
+// it.
+const profileBytes = 512 << 10
+
+// profiles has allocations noted when profiles are served: else nobody sees the notes.
+func profiles(cfg config.Config) {
+	if cfg.Admin.Pprof {
+		runtime.MemProfileRate = profileBytes
+	}
+}
 
 // collectorPercent is how much the heap may grow, in percent of what lives, before it is collected.
 // Messages allocate nothing, so collections are rare, and what lives is mostly connections: a
