@@ -14,7 +14,8 @@ func TestCheck(t *testing.T) {
 	clockAndNews(t, n)
 	text := start(t, "", "check").wait(stateOK).stdout.String()
 	want := regexp.MustCompile(`^MB OK - answers in [\d.]+ [µm]?s, 3 connections, up [\dms ]+ \| ` +
-		`latency=0\.\d+s;;;0 connections=3;;;0 outstanding=0;;;0 queued=0;;;0 dropped=0;;;0 ` +
+		`latency=0\.\d+s;;;0 connections=3;;;0 outstanding=0;;;0 queued=0;;;0 ` +
+		`backlog=\d+B;;;0 dropped=0;;;0 ` +
 		`errors=0;;;0 timeouts=0;;;0 memory=\d+B;;;0 memory-share=[\d.]+%;;;0 cpu=[\d.]+%;;;0\n$`)
 	if !want.MatchString(text) {
 		t.Errorf("printed %q", text)
@@ -33,12 +34,9 @@ func TestCheck(t *testing.T) {
 		"--service clock":        {stateOK, "MB OK"},
 		"--backlog 1GiB,2GiB --admin " + n.Addr("admin"): {stateOK,
 			"backlog="},
-		"--admin 127.0.0.1:1":      {stateCritical, "admin listener"},
-		"--service clock,nobody":   {stateCritical, "MB CRITICAL - no service nobody |"},
-		"--over 1ms --dropped 0,1": {stateOK, "dropped=0;0;1;0 "},
-		"--backlog 1MiB":           {stateUnknown, "MB UNKNOWN - backlog is not told by the node"},
-		"--backlog 1 --queued 0,0 --service x": {stateCritical,
-			"MB CRITICAL - backlog is not told by the node, no service x |"},
+		"--admin 127.0.0.1:1":        {stateCritical, "admin listener"},
+		"--service clock,nobody":     {stateCritical, "MB CRITICAL - no service nobody |"},
+		"--over 1ms --dropped 0,1":   {stateOK, "dropped=0;0;1;0 "},
 		"--latency 5":                {stateUnknown, "WARNING,CRITICAL such as 50ms,500ms"},
 		"--latency 2s,1s":            {stateUnknown, "not above the critical"},
 		"--queued ,":                 {stateUnknown, "at least one"},
@@ -75,11 +73,26 @@ func TestCheckSilent(t *testing.T) {
 
 // What the node tells of single connections counts when it tells it.
 func TestCheckBacklog(t *testing.T) {
+	services(t, `{"id":"a"}`)
+	start(t, "", "check", "--backlog", "1MiB").wait(stateUnknown).
+		wantLine("MB UNKNOWN - backlog is not told by the node |")
+	start(t, "", "check", "--backlog", "1", "--service", "x").
+		wait(stateCritical).
+		wantLine("MB CRITICAL - backlog is not told by the node, no service x |")
 	services(t, `{"id":"a","backlogBytes":10},{"id":"b","backlogBytes":5242880},{"id":"c"}`)
 	text := start(t, "", "check", "--backlog", "1MiB,4MiB").wait(stateCritical).stdout.String()
 	if !strings.Contains(text, "backlog 5.0 MiB above 4.0 MiB |") ||
 		!strings.Contains(text, "backlog=5242880B;1048576;4194304;0") {
 		t.Errorf("printed %q", text)
+	}
+}
+
+// wantLine checks that the one line on standard output begins so.
+func (i *invocation) wantLine(begin string) {
+	i.t.Helper()
+	if text := i.stdout.String(); !strings.HasPrefix(text, begin) ||
+		strings.Count(text, "\n") != 1 {
+		i.t.Errorf("printed %q, want %q first, in one line", text, begin)
 	}
 }
 

@@ -14,8 +14,9 @@ func TestConnections(t *testing.T) {
 	clock, news := clockAndNews(t, n)
 	lines := start(t, "", "connections", "--sort", "name").wait(exitOK).stdout.lines()
 	heading := regexp.MustCompile("" +
-		`^ID +NAME +TRANSPORT +AGE +IDLE +OUTSTANDING +QUEUED +DESCRIPTION$`)
-	row := regexp.MustCompile(`^` + clock.ServiceID() + `  clock +tcp +0s +0s +0 +0 +clock$`)
+		`^ID +NAME +TRANSPORT +AGE +IDLE +OUTSTANDING +QUEUED +REMOTE +BACKLOG +DROPPED +DESCR`)
+	row := regexp.MustCompile(`^` + clock.ServiceID() + ` +clock +tcp +0s +0s +0 +0 +` +
+		`127.0.0.1:\d+ +0 B +0 +clock$`)
 	if len(lines) != 4 || !heading.MatchString(lines[0]) || !row.MatchString(lines[1]) ||
 		!strings.Contains(lines[3], "(this command)") {
 		t.Errorf("table %q", lines)
