@@ -28,6 +28,7 @@ type Cache[S comparable, R any] struct {
 	moved bool   // something was filled since the last Sweep
 	left  int    // entries[:left] are still to be swept in this round
 	aging bool   // it is a round in which names go that were not looked up since the last such one
+	ages  bool   // the next round is to be one
 	swept uint64 // changes of the trie when the round began
 }
 
@@ -234,15 +235,16 @@ func (c *Cache[S, R]) Settled() bool {
 // Sweep gives back what may never be looked up again, in rounds over all entries, of which it
 // looks at n at the most. Once subscriptions have changed, values go that are stale: they keep
 // subscribers alive who have left. With age, names go that were not looked up since the last round
-// with age looked at them; it has no effect while a round is under way.
+// with age looked at them: when a round is under way, in the one after it.
 func (c *Cache[S, R]) Sweep(n int, age bool) {
 	c.moved = false
+	c.ages = c.ages || age
 	if c.left == 0 {
 		changes := c.trie.Changes()
-		if changes == c.swept && !age {
+		if changes == c.swept && !c.ages {
 			return
 		}
-		c.swept, c.aging, c.left = changes, age, len(c.entries)
+		c.swept, c.aging, c.ages, c.left = changes, c.ages, false, len(c.entries)
 	}
 	// Downwards: what moves into the place of a name that goes was looked at before.
 	for ; n > 0 && c.left > 0; n-- {

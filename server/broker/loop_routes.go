@@ -19,10 +19,10 @@ import (
 // Invariants. Each of the two holds at most its share of memory.limit (bounds.routeBytes), or one
 // topic's when that is more. What both hold beyond routesFree is charged to the loop.
 //
-// Cost. A topic that is not remembered costs a match, which is less than a microsecond, and about
-// as much as one delivery for each target, unless another topic has the same. Those that
-// subscriptions have outdated, and those of which nobody speaks any more, are given back in pieces,
-// one at the end of each turn (settleRoutes).
+// Cost. A topic that is not remembered costs a match, which is less than a microsecond, and up to
+// half of one for each target, unless another topic has the same. Those that subscriptions have
+// outdated, and those of which nobody speaks any more, are given back in pieces, one at the end of
+// each turn (settleRoutes).
 type remembering struct {
 	publishes *topic.Cache[*service, *targets]
 	requests  *topic.Cache[*service, *candidates]
