@@ -62,7 +62,11 @@ func outstanding(a *army) {
 }
 
 func routes(a *army) {
-	a.service(a.few(4000), "#", "", false)
+	pattern := "#"
+	if a.share > 1 { // Who serves everything would take the others' requests away from them.
+		pattern = "k13.#"
+	}
+	a.service(a.few(4000), pattern, "", false)
 	a.talkers(4, func(i int, c *client) error {
 		for n, wait := 0, a.paced(1000); wait(); n++ {
 			header := fmt.Sprintf("request:k13.t%d:1.0.0:::%s", (n*4+i)%16_384, "2000")
