@@ -81,6 +81,10 @@ const (
 	// has the node cut those that only read slowly.
 	waitShare = 8
 
+	// What is remembered for connections holds at most 1/rememberShare of memory.limit, for the
+	// same reason.
+	rememberShare = 8
+
 	// Outstanding requests hold at most 1/outstandingShare of memory.limit, of outstandingBytes
 	// each.
 	outstandingShare = 8
@@ -134,6 +138,7 @@ type bounds struct {
 	waitTopics     int      // on which one requester may wait on one loop
 	waitBytes      int64    // beyond which no more requests wait
 	routesFree     int64    // bytes of routes that a loop is not charged
+	remembers      int64    // bytes that may be remembered for connections
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
 	overflow       delivery // of a subscription that chose none
 }
@@ -162,6 +167,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
 		waitTopics:          waitTopicsMax,
 		waitBytes:           int64(cfg.Memory.Limit) / waitShare,
+		remembers:           int64(cfg.Memory.Limit) / rememberShare,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
 		perService:          int32(cfg.Max.OutstandingPerService),
 		overflow:            delivery(system.ParseOverflow(cfg.Connection.OutboundOverflow)),

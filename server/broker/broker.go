@@ -44,7 +44,8 @@ type Broker struct {
 
 	// Any goroutine.
 	Arrivals    metrics.Connections // the door counts those that never came in
-	Arriving    atomic.Int64        // bytes that those hold which are in the door
+	Visitors    atomic.Int64        // in the door: in their handshake, or being told why not
+	Arriving    atomic.Int64        // bytes that those hold
 	Throttle    logging.Throttle    // for lines that clients can cause at will
 	registry    registry
 	spares      spares
@@ -58,6 +59,7 @@ type Broker struct {
 	unread      unread
 	queued      atomic.Int64  // requests that wait for a service with room
 	queuedBytes atomic.Int64  // what these are charged
+	remembered  atomic.Int64  // bytes: subscriptions, profiles, log filters
 	connections atomic.Int64  // on the loops, and on their way there
 	places      atomic.Int64  // how many of those there may be
 	cut         atomic.Int64  // connections that the end of the node took something from

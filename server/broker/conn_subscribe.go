@@ -132,24 +132,14 @@ func (s *subscriptions) remove(i int) {
 	}
 }
 
-// keep charges c, by bytes more or less, for what the node remembers for it.
-func (c *Conn) keep(bytes int) {
-	if bytes == 0 {
-		return
-	}
-	c.remembered().kept += int32(bytes)
-	c.loop.charge += int64(bytes)
-}
-
-// maySubscribe says whether c may have the subscriptions, of which it may have some already.
-func (c *Conn) maySubscribe(p topic.Pattern, kinds []topic.Kind) bool {
-	count := len(c.subs.all())
+// missing is how many of those subscriptions c has not.
+func (c *Conn) missing(p topic.Pattern, kinds []topic.Kind) (count int) {
 	for _, k := range kinds {
 		if c.subs.find(p, k) < 0 {
 			count++
 		}
 	}
-	return count <= c.loop.broker.subsMax
+	return count
 }
 
 func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
@@ -197,7 +187,7 @@ func (c *Conn) endAll() {
 	for i := range list {
 		beside -= int64(list[i].charge()) // the loop stays charged until each is gone
 	}
-	l.charge -= beside
+	l.remember(-beside)
 	c.subs = nil
 	if len(list) == 0 {
 		return
@@ -219,7 +209,7 @@ func (l *Loop) endSome() {
 		s := &of.subs[last]
 		b.trie.Unsubscribe(s.pattern, s.kind, of.service)
 		b.interestChanged(of.service, s.pattern, s.kind, -1)
-		l.charge -= int64(s.charge())
+		l.remember(-int64(s.charge()))
 		l.ended++
 		if of.subs = of.subs[:last]; last == 0 {
 			b.leaving.Add(-1)

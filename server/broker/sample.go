@@ -26,6 +26,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Stalled:       b.unread.cut.Load(),
 		Shed:          b.budget.shed.Load(),
 		Snapshots:     b.background.built.Load(),
+		Arriving:      b.Visitors.Load(),
 		Services:      b.registry.count(),
 		Subscriptions: b.trie.Count(),
 		Machine:       b.machine.Read(now),

@@ -6,6 +6,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/config"
+	"mbserver/server/system"
 )
 
 // simClient is one session of a simulated client, and what the oracle knows of it.
@@ -298,7 +299,12 @@ func (k *simClient) register() {
 	most := 1 + k.s.random.IntN(3)
 	payload := fmt.Sprintf(`{"name":%q,"description":%q,"maxConcurrent":%d}`,
 		k.name, k.s.description(), most)
-	k.call("system.service.register", payload, func(*simCall) {
+	is := &system.Profile{Name: k.name, Description: k.s.description(), MaxConcurrent: most}
+	k.call("system.service.register", payload, func(c *simCall) {
+		c.refused = k.refusesMemory(is.Charge() - k.Conn.profile().Charge())
+		if c.refused != "" {
+			return
+		}
 		k.s.say("%s takes %d requests at a time", k.name, most)
 		k.limit = int32(most)
 	})
@@ -333,7 +339,8 @@ func (k *simClient) subscribe() {
 		payload += `,"conflate":true`
 	}
 	k.call("system.topic.subscribe", payload+"}", func(c *simCall) {
-		if c.refused = k.overSubscribed(simKinds(action), pattern); c.refused {
+		c.refused = k.refusesSubscription(simKinds(action), pattern)
+		if c.refused != "" {
 			return
 		}
 		k.s.say("%s subscribes %s %s %g %s conflate=%v",

@@ -68,7 +68,7 @@ type simCall struct {
 	topic   string
 	answers int
 	changes uint64 // as of when it was taken
-	refused bool   // for having as many subscriptions as it may
+	refused string // the reason for which it must be
 }
 
 func (o *oracle) init(s *simulation) {
@@ -398,7 +398,7 @@ func (s *simulation) receivedResponse(k *simClient, m *testMessage) {
 	case s.calls[id] != nil:
 		c := s.calls[id]
 		c.answers++
-		success := bytes.HasPrefix(m.payload, []byte(`{"status":"success"`)) && !c.refused
+		success := bytes.HasPrefix(m.payload, []byte(`{"status":"success"`)) && c.refused == ""
 		if success {
 			s.listReceived(c, m.payload)
 		} else {

@@ -64,7 +64,12 @@ func (k *simClient) listen() {
 		}
 	}
 	b, _ := json.Marshal(map[string]any{"levels": names})
-	k.call("system.log.subscribe", string(b), func(*simCall) { k.levels |= set })
+	k.call("system.log.subscribe", string(b), func(c *simCall) {
+		more := (&system.LogFilter{}).Charge() - k.s.n.logStream.Filter(&k.Conn.service).Charge()
+		if c.refused = k.refusesMemory(more); c.refused == "" {
+			k.levels |= set
+		}
+	})
 }
 
 // logged expects one line to be delivered.

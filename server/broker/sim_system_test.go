@@ -28,6 +28,9 @@ func (s *simulation) arrangeSystem() {
 	if random.IntN(3) == 0 {
 		s.lists = random
 	}
+	if random.IntN(4) == 0 {
+		s.n.remembers = int64(1000 + random.IntN(10_000))
+	}
 	if random.IntN(2) == 0 {
 		s.n.background.now = func() time.Time {
 			s.drift += time.Duration(random.IntN(3)) * time.Millisecond
@@ -78,17 +81,34 @@ func (s *simulation) leaving() (count int) {
 	return count
 }
 
-// overSubscribed says whether the client asks for more subscriptions than it may have.
-func (k *simClient) overSubscribed(kinds []int, pattern string) bool {
-	count := len(k.subs[0]) + len(k.subs[1])
+// refusesSubscription is the reason for which the node must refuse a subscription; "": none.
+func (k *simClient) refusesSubscription(kinds []int, pattern string) string {
+	missing := 0
 	for _, kind := range kinds {
 		if !slices.ContainsFunc(k.subs[kind], func(s simSub) bool {
 			return s.pattern == strings.ToLower(pattern)
 		}) {
-			count++
+			missing++
 		}
 	}
-	return count > k.s.n.subsMax
+	if len(k.subs[0])+len(k.subs[1])+missing > k.s.n.subsMax {
+		return "subscription_limit"
+	}
+	return k.refusesMemory(missing * (subscriptionCharge + 2*len(pattern)))
+}
+
+// refusesMemory is the reason for which the node must refuse to remember so many bytes more for the
+// client; "": none.
+func (k *simClient) refusesMemory(more int) string {
+	all := int64(more)
+	for _, l := range k.s.n.loops {
+		all += k.s.heldBeside(l)
+	}
+	own, half := k.Conn.subs.charged()+int64(more), k.s.n.remembers/2
+	if more > 0 && (all > k.s.n.remembers || all > half && own > half/k.s.n.connections.Load()) {
+		return "memory"
+	}
+	return ""
 }
 
 // changes counts what the lists tell of.
@@ -157,11 +177,11 @@ func (k *simClient) list() bool {
 
 // refusedCall judges an error in answer to a call.
 func (s *simulation) refusedCall(c *simCall, reason string) bool {
-	switch reason {
-	case "subscription_limit":
-		s.totals["subscription refused"]++
-		return c.refused
-	case "memory", "busy":
+	switch {
+	case c.refused != "":
+		s.totals["refused "+c.refused]++
+		return reason == c.refused
+	case reason == "memory" || reason == "busy":
 		return s.memory && strings.HasSuffix(c.topic, ".list") ||
 			strings.HasSuffix(c.topic, ".subscriptions")
 	}

@@ -124,8 +124,11 @@ func (l *Loop) finishJob(
 }
 
 // Register implements system.Caller.
-func (k *caller) Register(p *system.Profile) {
+func (k *caller) Register(p *system.Profile) *system.Error {
 	c, l := k.c, k.c.loop
+	if !c.mayKeep(p.Charge() - c.profile().Charge()) {
+		return nothingMore
+	}
 	was := c.describe().profile.Swap(p)
 	c.keep(p.Charge() - was.Charge())
 	l.broker.registry.changes.Add(1)
@@ -138,6 +141,7 @@ func (k *caller) Register(p *system.Profile) {
 	}
 	l.counts[metrics.Registrations]++
 	k.logRegistration(was, p)
+	return nil
 }
 
 // changesLogged is how many changes of registrations are logged in a second.
@@ -164,13 +168,17 @@ func (k *caller) logRegistration(was, is *system.Profile) {
 func (k *caller) Subscribe(
 	p topic.Pattern, kinds []topic.Kind, o topic.Options,
 ) *system.Error {
-	if !k.c.maySubscribe(p, kinds) {
+	missing := k.c.missing(p, kinds)
+	if len(k.c.subs.all())+missing > k.c.loop.broker.subsMax {
 		return &system.Error{Code: codec.ServiceUnavailable,
 			Message: "this connection has as many subscriptions as it may",
 			Details: []codec.Detail{
 				codec.TextDetail("reason", "subscription_limit"),
 				codec.NumberDetail("limit", k.c.loop.broker.subsMax),
 			}}
+	}
+	if s := (subscription{pattern: p}); !k.c.mayKeep(missing * s.charge()) {
+		return nothingMore
 	}
 	for _, kind := range kinds {
 		k.c.subscribe(p, kind, o)
@@ -250,12 +258,20 @@ func (k *caller) BeginFilter() uint16 {
 }
 
 // FilterLog implements system.Caller.
-func (k *caller) FilterLog(f *system.LogFilter, change uint16) {
+func (k *caller) FilterLog(f *system.LogFilter, change uint16) *system.Error {
+	c := k.c
 	// One whose peer has ended its stream since it asked gets the answer, and nothing else.
-	if c := k.c; c.state == stateOpen && change == c.subs.filters {
-		was := c.loop.broker.logStream.SetFilter(&c.service, f)
-		c.keep(f.Charge() - was.Charge())
+	if c.state != stateOpen || change != c.subs.filters {
+		return nil
 	}
+	stream := &c.loop.broker.logStream
+	more := f.Charge() - stream.Filter(&c.service).Charge()
+	if !c.mayKeep(more) {
+		return nothingMore
+	}
+	stream.SetFilter(&c.service, f)
+	c.keep(more)
+	return nil
 }
 
 // Notify implements system.Caller.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"mbserver/server/broker"
@@ -30,8 +29,7 @@ type Door struct {
 	gates []*gate // by loop; the first one's accepts
 
 	// Any goroutine.
-	visitors atomic.Int64  // on all loops: in their handshake, or hearing why they may not enter
-	empty    chan struct{} // a token when visitors has come to zero
+	empty chan struct{} // a token when nobody is in the door any more
 }
 
 // Bind listens on every port of the configuration, but accepts nobody before Open. An error is a
@@ -99,7 +97,7 @@ func (d *Door) Close(ctx context.Context) {
 	for _, g := range d.gates {
 		g.room.Call(ctx, g.cut)
 	}
-	for d.visitors.Load() > 0 {
+	for len(d.gates) > 0 && d.broker.Visitors.Load() > 0 {
 		select {
 		case <-d.empty:
 		case <-ctx.Done():
@@ -110,14 +108,14 @@ func (d *Door) Close(ctx context.Context) {
 
 // come counts one visitor more, on its way to a gate.
 func (d *Door) come(to *gate) {
-	d.visitors.Add(1)
+	d.broker.Visitors.Add(1)
 	to.visitors.Add(1)
 }
 
 // leave counts one visitor of a gate less.
 func (d *Door) leave(g *gate) {
 	g.visitors.Add(-1)
-	if d.visitors.Add(-1) == 0 {
+	if d.broker.Visitors.Add(-1) == 0 {
 		select {
 		case d.empty <- struct{}{}:
 		default:

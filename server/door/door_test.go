@@ -25,7 +25,7 @@ func TestArrivalsAreShownIn(t *testing.T) {
 			h.enter(transport)
 		}
 	}
-	if n := h.visitors.Load(); n != 0 {
+	if n := h.broker.Visitors.Load(); n != 0 {
 		t.Errorf("%d visitors", n)
 	}
 }
@@ -93,7 +93,7 @@ func TestConnectionLimit(t *testing.T) {
 		g := h.dial(broker.TransportTCP)
 		return strings.HasPrefix(g.frame(), "publish:system.initialize:")
 	})
-	h.eventually("the refused are gone", func() bool { return h.visitors.Load() == 0 })
+	h.eventually("the refused are gone", func() bool { return h.broker.Visitors.Load() == 0 })
 	if n := h.broker.Arrivals.Rejected.Read(0).Total; n < 6 {
 		t.Errorf("%d refusals were counted", n)
 	}
@@ -121,7 +121,7 @@ func TestHalfHandshakes(t *testing.T) {
 		}
 		g.ended()
 	}
-	if n := h.visitors.Load(); n != int64(share) {
+	if n := h.broker.Visitors.Load(); n != int64(share) {
 		t.Errorf("%d of one address are in the door, its share is %d", n, share)
 	}
 	if n := h.broker.Arriving.Load(); n < int64(share*visitorCharge) {
@@ -140,7 +140,7 @@ func TestHalfHandshakes(t *testing.T) {
 	last := half[len(half)-1]
 	_ = last.Close()
 	h.eventually("a place in the door becomes free", func() bool {
-		return h.visitors.Load() < int64(share)
+		return h.broker.Visitors.Load() < int64(share)
 	})
 }
 
@@ -170,7 +170,7 @@ func TestOldestGivesWay(t *testing.T) {
 		g.say("GET ")
 		half = append(half, g)
 		h.eventually("it is in the door", func() bool {
-			return h.visitors.Load() == int64(min(i+2, h.most))
+			return h.broker.Visitors.Load() == int64(min(i+2, h.most))
 		})
 	}
 	refused.ended() // before its time was over
@@ -264,7 +264,7 @@ func TestTimeIsBounded(t *testing.T) {
 			t.Errorf("a handshake was cut after %v", passed)
 		}
 	}
-	h.eventually("nobody is in the door", func() bool { return h.visitors.Load() == 0 })
+	h.eventually("nobody is in the door", func() bool { return h.broker.Visitors.Load() == 0 })
 	if passed := time.Since(began); passed < refusedTime-limit {
 		t.Errorf("a refused peer was closed after %v, while it might still read", passed)
 	}
@@ -288,7 +288,7 @@ func TestHandshakesThatEnd(t *testing.T) {
 		_ = g.Close()
 	}
 	h.eventually("all have failed", func() bool {
-		return h.broker.Arrivals.Failed.Read(0).Total == 40 && h.visitors.Load() == 0
+		return h.broker.Arrivals.Failed.Read(0).Total == 40 && h.broker.Visitors.Load() == 0
 	})
 }
 
@@ -366,7 +366,7 @@ func TestCloseWithArrivalsInFlight(t *testing.T) {
 		}
 		time.Sleep(2 * time.Millisecond)
 		h.Close(context.Background())
-		if n := h.visitors.Load(); n != 0 {
+		if n := h.broker.Visitors.Load(); n != 0 {
 			t.Errorf("%d visitors after Close", n)
 		}
 		close(stop)
@@ -381,9 +381,9 @@ func TestCloseHearsOut(t *testing.T) {
 	there := h.enter(broker.TransportTCP)
 	halfway := h.dial(broker.TransportWS)
 	halfway.say(upgradeHead[:40])
-	h.eventually("it is in the door", func() bool { return h.visitors.Load() == 1 })
+	h.eventually("it is in the door", func() bool { return h.broker.Visitors.Load() == 1 })
 	refused := h.dial(broker.TransportTCP)
-	h.eventually("both are in the door", func() bool { return h.visitors.Load() == 2 })
+	h.eventually("both are in the door", func() bool { return h.broker.Visitors.Load() == 2 })
 	began := time.Now()
 	closed := make(chan struct{})
 	go func() {

@@ -65,7 +65,7 @@ func open(t testing.TB, change func(*config.Config)) *house {
 		h.Close(context.Background())
 		_ = room.Stop(context.Background())
 		b.Stop(context.Background())
-		if n := h.visitors.Load(); n != 0 {
+		if n := h.broker.Visitors.Load(); n != 0 {
 			t.Errorf("%d visitors are left in the door", n)
 		}
 		h.nobody()

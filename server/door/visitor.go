@@ -29,7 +29,7 @@ type visitor struct {
 }
 
 // receive lets an arrival stay: for its handshake, or to hear why it may not enter, a reason of
-// protocol §4. It is counted in visitors.
+// protocol §4. It is counted in Visitors.
 func (g *gate) receive(a arrival, refusal string) {
 	if refusal != "" && g.inside >= g.door.most && g.leaving.First() == nil {
 		// No handshake gives way to who is only refused.

@@ -12,6 +12,7 @@ type Sample struct {
 
 	Active, Outstanding, Queued int64
 	Charged, Paused             int64
+	Arriving                    int64 // in the door: in their handshake, or being refused
 	Owing, Filling              int64 // connections not read: for their answers, for an inbox
 	Shed, Stalled               uint64
 	Snapshots                   uint64 // lists composed for those who asked

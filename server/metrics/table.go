@@ -187,6 +187,9 @@ var Table = []Metric{
 		"publishers that are not read until their subscribers have room, with " +
 			"connection.backpressure: pause",
 		func(s *Sample) float64 { return float64(s.Paused) }},
+	{"", "", "mb_connections_arriving",
+		"arrivals in the door: in their handshake, or being told why they may not enter",
+		func(s *Sample) float64 { return float64(s.Arriving) }},
 	{"", "", "mb_connections_owing",
 		"connections that are not read until they have read their answers",
 		func(s *Sample) float64 { return float64(s.Owing) }},

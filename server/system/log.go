@@ -35,7 +35,9 @@ func (c *call) subscribeLog() *Error {
 	}
 	change := c.BeginFilter()
 	if !given {
-		c.FilterLog(&f, change)
+		if err := c.FilterLog(&f, change); err != nil {
+			return err
+		}
 		return c.success()
 	}
 	// A thousand bytes can take a hundred milliseconds to parse ("(?i)" and large classes).
@@ -43,7 +45,9 @@ func (c *call) subscribeLog() *Error {
 		err := f.compile(pattern)
 		return func(c Caller) *Error {
 			if err == nil {
-				c.FilterLog(&f, change)
+				err = c.FilterLog(&f, change)
+			}
+			if err == nil {
 				c.Answer(statusSuccess)
 			}
 			return err
@@ -118,6 +122,8 @@ names:
 
 // unsubscribeLog ends what subscribeLog began; a subscription to the topic itself stays.
 func (c *call) unsubscribeLog() *Error {
-	c.FilterLog(nil, c.BeginFilter())
+	if err := c.FilterLog(nil, c.BeginFilter()); err != nil {
+		return err
+	}
 	return c.success()
 }

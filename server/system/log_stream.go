@@ -88,11 +88,20 @@ type logTarget[S comparable] struct {
 	filter  *LogFilter
 }
 
-// SetFilter makes s get the lines that f wants, in place of those before, and returns the filter of
-// before. nil is none. Any goroutine.
-func (g *LogStream[S]) SetFilter(s S, f *LogFilter) (was *LogFilter) {
-	g.change(s, func(li *logListener) { was, li.filter = li.filter, f })
-	return was
+// Filter returns the filter of s; nil: none. Any goroutine.
+func (g *LogStream[S]) Filter(s S) *LogFilter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if li := g.listeners[s]; li != nil {
+		return li.filter
+	}
+	return nil
+}
+
+// SetFilter makes s get the lines that f wants, in place of those before. nil is none. Any
+// goroutine.
+func (g *LogStream[S]) SetFilter(s S, f *LogFilter) {
+	g.change(s, func(li *logListener) { li.filter = f })
 }
 
 // Follow begins or ends a subscription of s to the topic itself. Any goroutine.

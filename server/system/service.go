@@ -87,7 +87,9 @@ func (c *call) register() *Error {
 			return invalid("metadata", "must be at most 1 KiB")
 		}
 	}
-	c.Register(p)
+	if err := c.Register(p); err != nil {
+		return err
+	}
 	c.success()
 	c.notify("system.service.register")
 	return nil

@@ -30,17 +30,18 @@ type Caller interface {
 	// InBackground has work run beside the loops, and then what it returns on this one, for the
 	// same request: that answers, or says why not. Neither runs when the connection has left.
 	InBackground(work func() func(c Caller) *Error) *Error
-	// Register names the service, or changes what it is known as.
-	Register(p *Profile)
-	// Subscribe adds subscriptions, or replaces their options; all of them or none.
+	// Register names the service, or changes what it is known as, if there is memory for it.
+	Register(p *Profile) *Error
+	// Subscribe adds subscriptions, or replaces their options; all of them or none. There may be
+	// too many, or no memory for them.
 	Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) *Error
 	// Unsubscribe ends subscriptions; those that are not there are none.
 	Unsubscribe(p topic.Pattern, kinds []topic.Kind)
 	// BeginFilter begins a change of the service's log filter, and returns its number.
 	BeginFilter() uint16
-	// FilterLog makes the service get the log lines that f wants; nil: none. Nothing changes when a
-	// later change has begun.
-	FilterLog(f *LogFilter, change uint16)
+	// FilterLog makes the service get the log lines that f wants, if there is memory for it; nil:
+	// none. Nothing changes when a later change has begun.
+	FilterLog(f *LogFilter, change uint16) *Error
 	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
 	Notify(topic string, compose func() []byte)
 }
