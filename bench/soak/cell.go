@@ -243,11 +243,11 @@ func pauseNow(ctx context.Context, n *node, p *probes, length, between time.Dura
 			sleep(ctx, time.Until(end))
 			return
 		}
-		from := time.Now()
+		p.pausing()
 		_ = unix.Kill(n.pid, unix.SIGSTOP) // It may be gone.
 		sleep(ctx, stopped)
 		_ = unix.Kill(n.pid, unix.SIGCONT) // As above.
-		p.paused(from, time.Now())
+		p.goesOn()
 	}
 }
 

@@ -145,11 +145,20 @@ func (p *probes) enter(phase int) {
 	p.mu.Unlock()
 }
 
-// paused notes that the node was stopped between those times: no probe of that time counts.
-func (p *probes) paused(from, to time.Time) {
+// pausing notes that the node is about to be stopped: from now until it has gone on and caught up,
+// no probe counts. Before, because answers may come before the judge is to note anything.
+func (p *probes) pausing() {
+	const never = 1 << 20 * time.Hour
+	p.mu.Lock()
+	p.pauses = append(p.pauses, [2]time.Time{time.Now(), time.Now().Add(never)})
+	p.mu.Unlock()
+}
+
+// goesOn notes that it has gone on.
+func (p *probes) goesOn() {
 	const catchingUp = 250 * time.Millisecond
 	p.mu.Lock()
-	p.pauses = append(p.pauses, [2]time.Time{from, to.Add(catchingUp)})
+	p.pauses[len(p.pauses)-1][1] = time.Now().Add(catchingUp)
 	p.mu.Unlock()
 }
 
