@@ -33,6 +33,13 @@ const (
 	parcelBytes = 256 << 10
 	parcelItems = 1024
 
+	// Beyond holdFrom eighths of an inbox connections that fill it with more than holdMessages at a
+	// time are not read, beyond holdAll all that fill it. readOnMost of them are read on at once.
+	holdFrom     = 4
+	holdAll      = 7
+	holdMessages = 4
+	readOnMost   = 64
+
 	// parcelBytesMin: each loop may be filling a parcel for each other one, all of which together
 	// are kept to a quarter of an inbox, but for so much each.
 	parcelBytesMin = 16 << 10
@@ -40,8 +47,8 @@ const (
 	// parcelKeep is how many bytes a parcel keeps for reuse.
 	parcelKeep = parcelBytes + parcelBytes/2
 
-	// parcelSpares is how many empty parcels a node keeps, and not more than fill one inbox.
-	parcelSpares = 32
+	// spareBytes is how much empty parcels hold that a node keeps, and not more than half an inbox.
+	spareBytes = 8 << 20
 
 	// inboxKeep is how many parcels an empty inbox keeps room for.
 	inboxKeep = 256
@@ -89,6 +96,9 @@ const (
 	// each.
 	outstandingShare = 8
 	outstandingBytes = 512
+
+	// Input that a turn leaves over is read in smaller pieces beyond 1/restShare of memory.limit.
+	restShare = 16
 
 	// loopsMax and slotsMax are what a masked ID can address: loop and slot of an outstanding
 	// request.
@@ -138,6 +148,7 @@ type bounds struct {
 	waitTopics     int      // on which one requester may wait on one loop
 	waitBytes      int64    // beyond which no more requests wait
 	routesFree     int64    // bytes of routes that a loop is not charged
+	restBytes      int64    // of input left over on one loop, beyond which less is read
 	remembers      int64    // bytes that may be remembered for connections
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
 	overflow       delivery // of a subscription that chose none
@@ -167,6 +178,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		backpressureMax:     cfg.Connection.BackpressureMax.Milliseconds(),
 		waitTopics:          waitTopicsMax,
 		waitBytes:           int64(cfg.Memory.Limit) / waitShare,
+		restBytes:           int64(cfg.Memory.Limit) / restShare / int64(loops),
 		remembers:           int64(cfg.Memory.Limit) / rememberShare,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
 		perService:          int32(cfg.Max.OutstandingPerService),

@@ -97,7 +97,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		empty:   make(chan struct{}, 1),
 	}
 	b.background.init(b)
-	b.spares.most = min(parcelSpares, b.inboxBytes/parcelBytes)
+	b.spares.most = min(spareBytes, b.inboxBytes/2)
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog
 	var err error
 	if b.rates, err = limit.New(limit.Settings{

@@ -104,13 +104,8 @@ func (c *Conn) held() int64 {
 		return 0
 	}
 	held := int64(c.dec.Buffered())
-	if p := c.paused; p != nil {
-		if p.request.body != nil {
-			held += bodyCharge(p.request.body)
-		}
-		if p.rest != nil {
-			held += bodyCharge(p.rest)
-		}
+	if p := c.paused; p != nil && p.request.body != nil {
+		held += bodyCharge(p.request.body)
 	}
 	if c.out.Stalled() {
 		held += int64(c.out.Held()) + stalledCharge

@@ -88,7 +88,7 @@ func (c *Conn) Reads() bool { return c.paused == nil }
 // left over.
 func (c *Conn) receive(in []byte, least, most int) (rest []byte) {
 	l := c.loop
-	from := l.units
+	from, messages := l.units, 0
 	for c.state == stateOpen && (c.paused == nil || !c.paused.stops()) {
 		m, next, err := c.dec.Next(in)
 		if err != nil {
@@ -100,6 +100,9 @@ func (c *Conn) receive(in []byte, least, most int) (rest []byte) {
 			return nil
 		}
 		c.receiveMessage(&m)
+		if messages++; l.crowded != nil {
+			l.hold(c, messages)
+		}
 		l.spend(messageWork)
 		if l.framesFull() {
 			l.fill()
@@ -119,9 +122,6 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	case codec.Binary, codec.Text:
 		l.crowded = nil // whatever filled an inbox before, it was not this message
 		l.dispatch(c, m.Data, m.Kind == codec.Text)
-		if l.crowded != nil {
-			l.hold(c)
-		}
 	case codec.Ping:
 		l.sendControl(c, codec.Pong, m.Data)
 	case codec.Close:
@@ -239,8 +239,10 @@ func (c *Conn) setBlocked(blocked bool) {
 	}
 }
 
-// resume goes on after the socket reported room.
+// resume goes on after the socket reported room. That its peer takes bytes is a sign of life, too:
+// what asks it for one may stand behind a long answer.
 func (c *Conn) resume() {
+	c.heard, c.beats = c.loop.listened(), 0
 	if p := c.paused; p != nil && p.owing != nil {
 		p.owing.moved = true
 	}

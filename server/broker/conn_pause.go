@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"mbserver/ringbuf"
 	"mbserver/server/fair"
 	"mbserver/server/metrics"
@@ -17,11 +19,14 @@ type pauseState struct {
 	request packed // taken, and held back with it; its body is nil when there is none
 
 	silent bool             // its socket was told not to report what arrives
-	left   bool             // it is on the loop's list of input left over, which alone is no stop
+	left   bool             // it is on a list of input left over, which alone is no stop
+	much   bool             // that of those of which much was taken
 	turn   fair.Link[*Conn] // its place there
 	rest   *ringbuf.Shared  // was read and not taken yet; nil when there is nothing
-	units  int              // of work that this turn of its has taken
+	units  int              // of work that were taken since it is there
 	at     int              // how much of rest was taken
+
+	charged int64 // bytes that the loop is charged for rest
 }
 
 // stops says that there is a reason to take nothing from it.
@@ -77,12 +82,17 @@ func (l *Loop) unpause(s *service) {
 	}
 }
 
-// hold stops reading c's socket because its messages fill the inbox of another loop. So one flooder
-// is slowed, and nobody's publishes are refused for its sake.
-func (l *Loop) hold(c *Conn) {
+// hold stops reading c's socket because its messages, of which it has just sent so many, fill the
+// inbox of another loop. So one flooder is slowed, and nobody's publishes are refused for its sake;
+// who sends few at a time is slowed only when the inbox is nearly full.
+func (l *Loop) hold(c *Conn, messages int) {
 	to := l.crowded
 	l.crowded = nil
 	if !l.broker.canPause || c.state != stateOpen {
+		return
+	}
+	waits := c.paused != nil && c.paused.request.body != nil
+	if !waits && messages <= holdMessages && !l.fills(to, holdAll) {
 		return
 	}
 	p := c.silence()
@@ -97,10 +107,12 @@ func (l *Loop) hold(c *Conn) {
 	}
 }
 
-// readOn reads those connections on that filled the inbox of a loop: it has room again.
+// readOn reads connections on that filled the inbox of a loop: it has room again. Of many, only
+// some: they would fill it at once. For the others it is asked again.
 func (l *Loop) readOn(index int) {
 	out := &l.parcels[index]
-	for _, s := range out.held {
+	some := min(len(out.held), readOnMost)
+	for _, s := range out.held[:some] {
 		c := l.connOf(s)
 		if c == nil || c.paused == nil || !c.paused.filling {
 			continue
@@ -111,8 +123,10 @@ func (l *Loop) readOn(index int) {
 			l.resuming = append(l.resuming, s)
 		}
 	}
-	clear(out.held)
-	out.held = out.held[:0]
+	out.held = slices.Delete(out.held, 0, some)
+	if len(out.held) > 0 && out.parcel == nil {
+		l.sendCall(l.broker.loops[index], func(*Loop) {})
+	}
 }
 
 // resumePublishers ends the pauses for which no reason is left: a request that was held back is
@@ -129,7 +143,9 @@ func (l *Loop) resumePublishers() {
 			l.broker.paused.Add(-1)
 			l.sendFlow(c, system.FlowResumed, was.topic)
 		}
-		c.paused = &pauseState{silent: was.silent, rest: was.rest, at: was.at}
+		c.paused = &pauseState{
+			silent: was.silent, rest: was.rest, at: was.at, charged: was.charged,
+		}
 		c.hear()
 		if was.request.body != nil {
 			l.guard(c, func() { l.askAgain(c, &was.request) })
@@ -168,6 +184,8 @@ func (c *Conn) forgetPause() {
 			kept.Release()
 		}
 	}
+	p.rest = nil
+	c.loop.chargeRest(p)
 	if p.owing != nil {
 		c.forgetOwed(p.owing)
 	}

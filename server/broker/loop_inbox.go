@@ -6,7 +6,8 @@ import (
 )
 
 // inbox is what other loops and other goroutines have sent a loop: parcels in the order in which
-// they were handed over, and what was refused behind them.
+// they were handed over, and what was refused behind them; and, in no order with these, which
+// sockets take bytes again: what waits for them must not wait behind what fills the inbox.
 type inbox struct {
 	// Atomic.
 	waiting atomic.Int64 // bytes that wait, of the parcels that were taken and not received too
@@ -16,24 +17,35 @@ type inbox struct {
 	full   atomic.Bool
 	wanted atomic.Bool // some loop is in wants
 
-	// Guarded by mu, which is held for a few instructions and never across a system call.
+	// Guarded by mu, which is held for some microseconds at most and never across a system call.
 	mu      sync.Mutex
 	parcels []*parcel
 	lost    map[*service]int // deliveries that were refused; bounded by the loop's connections
 	wants   []*Loop          // those that hold connections back until there is room; each once
+	room    []handle         // of connections whose sockets take bytes again; each once
 
 	// Owned by the loop.
 	taken     []*parcel // being received, from next on
 	next      int
 	item      int              // of that parcel, the next to be received
 	takenLost map[*service]int // told when all of taken is received
+	takenRoom []handle         // from nextRoom on
+	nextRoom  int
 }
+
+// handle names a connection of a loop.
+type handle struct{ slot, gen uint32 }
 
 // empty says that nothing waits. Loop only.
 func (in *inbox) empty() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.parcels) == 0 && in.next == len(in.taken)
+	return len(in.parcels) == 0 && len(in.room) == 0 && !in.leavesOver()
+}
+
+// leavesOver says that something was taken and not received yet. Loop only.
+func (in *inbox) leavesOver() bool {
+	return in.next < len(in.taken) || in.nextRoom < len(in.takenRoom)
 }
 
 // accept takes a parcel, and the losses that come behind it. from is the loop that sends it, nil
@@ -41,17 +53,45 @@ func (in *inbox) empty() bool {
 func (l *Loop) accept(p *parcel, lost map[*service]int, from *Loop, held bool) {
 	in := &l.inbox
 	in.mu.Lock()
-	sleeps := len(in.parcels) == 0
-	in.parcels = append(in.parcels, p)
+	sleeps := len(in.parcels) == 0 && len(in.room) == 0
+	joined := in.join(p, l.broker.parcelBytes)
+	if !joined {
+		in.parcels = append(in.parcels, p)
+	}
 	in.waiting.Add(int64(p.size))
 	in.addLost(lost)
 	if held {
 		in.addWant(from)
 	}
 	in.mu.Unlock()
+	if joined {
+		l.broker.spares.give(p)
+	}
 	if sleeps {
 		l.driver.Schedule()
 	}
+}
+
+// join moves the items of a small parcel to the last one that waits, if that has room for them. A
+// parcel has room for a large one, so who gets less done than others send would else hold many times
+// what it is charged. most is what a parcel may hold, in bytes. mu is held.
+func (in *inbox) join(p *parcel, most int) bool {
+	if len(in.parcels) == 0 || 4*p.size > most {
+		return false
+	}
+	to := in.parcels[len(in.parcels)-1]
+	if to.size+p.size > most || len(to.bytes)+len(p.bytes) > cap(to.bytes) ||
+		len(to.items)+len(p.items) > cap(to.items) {
+		return false
+	}
+	base := uint32(len(to.bytes))
+	to.bytes, to.size = append(to.bytes, p.bytes...), to.size+p.size
+	for i := range p.items {
+		to.items = append(to.items, p.items[i])
+		it := &to.items[len(to.items)-1]
+		it.start, it.end = it.start+base, it.end+base
+	}
+	return true
 }
 
 // addLost notes what was refused. mu is held.
@@ -96,7 +136,38 @@ func (l *Loop) call(f func(*Loop)) {
 // Writable says that the socket of the connection with that handle takes bytes again. Any
 // goroutine.
 func (l *Loop) Writable(slot, gen uint32) {
-	l.post(itemWritable, func(_ *parcel, it *item) { it.slot, it.gen = slot, gen })
+	in := &l.inbox
+	in.mu.Lock()
+	sleeps := len(in.parcels) == 0 && len(in.room) == 0
+	in.room = append(in.room, handle{slot, gen})
+	in.mu.Unlock()
+	if sleeps {
+		l.driver.Schedule()
+	}
+}
+
+// resumeWritable writes on to connections whose sockets take bytes again, as many as half a quantum
+// is enough for.
+func (l *Loop) resumeWritable() {
+	in := &l.inbox
+	if in.nextRoom == len(in.takenRoom) {
+		spare := in.takenRoom[:0]
+		in.mu.Lock()
+		in.takenRoom, in.room = in.room, spare
+		in.mu.Unlock()
+		if in.nextRoom = 0; len(in.takenRoom) == 0 {
+			return
+		}
+	}
+	l.measure(l.driver.Now().Ns, quantum/2)
+	for in.nextRoom < len(in.takenRoom) && !l.spent {
+		h := in.takenRoom[in.nextRoom]
+		in.nextRoom++
+		if c := l.conns[h.slot]; c != nil && c.gen == h.gen {
+			l.guard(nil, c.resume)
+		}
+		l.checkClock()
+	}
 }
 
 // postFailure sends an error that is owed, header line and payload, to one service. Any goroutine.
@@ -109,6 +180,7 @@ func (s *service) postFailure(header, payload []byte) {
 
 // drainInbox receives a bounded part of what was sent: the loop looks at its sockets in between.
 func (l *Loop) drainInbox() {
+	l.resumeWritable()
 	in := &l.inbox
 	measured := false
 	for bytes, took := 0, false; ; {
@@ -232,12 +304,6 @@ func (l *Loop) receive(p *parcel, it *item) {
 			l.sendAnswer(c, p.bytes[it.start:it.end], it.body)
 		}
 		it.body.Release()
-	case itemWritable:
-		if int(it.slot) < len(l.conns) {
-			if c := l.conns[it.slot]; c != nil && c.gen == it.gen {
-				c.resume()
-			}
-		}
 	case itemCall:
 		it.rare.call(l)
 	}

@@ -227,3 +227,113 @@ func TestInboxHoldsBackRequests(t *testing.T) {
 		t.Errorf("paused %v, charged %d", requester.sock.paused, requester.Conn.charge())
 	}
 }
+
+// Who sends little at a time is read although others fill an inbox, until it is nearly full; and
+// when there is room again, not all of those that are not read fill it at once.
+func TestInboxHoldsNobodyForOthers(t *testing.T) {
+	n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Message.PayloadMaxLength = 1000 })
+	n.subscribers(1, 1, TransportTCP, "publish", "a.b")
+	message := []byte("publish:a.b:1.0.0\n" + string(make([]byte, 900)))
+	n.inboxBytes = 400 * (n.maxFrame + itemCharge)
+	var flooders []*testClient
+	for range 3 * readOnMost {
+		flooders = append(flooders, n.connect(0, TransportTCP))
+	}
+	other := n.connect(0, TransportTCP)
+	n.settle()
+	var flood []byte
+	for range 2 * holdMessages {
+		flood = append(flood, other.frame(message, false)...)
+	}
+	held := func() (count int) {
+		for _, f := range flooders {
+			if f.sock.paused {
+				count++
+			}
+		}
+		return count
+	}
+	for _, f := range flooders {
+		f.arrive(flood)
+		n.run(0) // the other loop does not turn
+		other.arrive(other.frame(message, false))
+		n.run(0)
+		if other.sock.paused && !n.loops[0].fills(n.loops[1], holdAll-1) {
+			t.Fatalf("who sends little is not read, with %d others", held())
+		}
+	}
+	if count := held(); count < readOnMost+10 || !other.sock.paused {
+		t.Fatalf("%d of %d are not read; the other one not = %v",
+			count, len(flooders), other.sock.paused)
+	}
+	before := held()
+	for before == held() {
+		n.run(1)
+		n.run(0)
+	}
+	if now := held(); now < before-readOnMost {
+		t.Errorf("%d are read on at once", before-now)
+	}
+	n.settle()
+	if held() > 0 || other.sock.paused {
+		t.Errorf("there is room again, and %d are not read", held())
+	}
+}
+
+// What waits for a socket does not wait behind what fills the inbox.
+func TestWritableOvertakes(t *testing.T) {
+	n := newTestNode(t, 1, 2, nil)
+	s := n.subscribers(1, 0, TransportTCP, "publish", "a.b")[0]
+	other := n.subscribers(1, 1, TransportTCP, "publish", "c")[0]
+	n.settle()
+	s.sock.unlimited = false
+	other.send("publish:a.b:1.0.0\nwaits")
+	n.settle()
+	if !s.out.Stalled() {
+		t.Fatal("the socket has taken all")
+	}
+	behind := false
+	n.loops[0].call(func(*Loop) { behind = s.out.Stalled() })
+	s.unblock(0, true)
+	n.run(0)
+	if behind || s.out.Stalled() {
+		t.Errorf("it was written behind what came before = %v, not at all = %v",
+			behind, s.out.Stalled())
+	}
+}
+
+// However little is handed over at a time, what waits holds no more than a few times what it is
+// charged, and arrives in order.
+func TestInboxJoinsSmallParcels(t *testing.T) {
+	n := newTestNode(t, 1, 2, nil)
+	subscriber := n.subscribers(1, 0, TransportTCP, "publish", "a.b")[0]
+	publisher := n.connect(1, TransportTCP)
+	n.settle()
+	subscriber.messages()
+	l, count := n.loops[0], 0
+	for ; l.inbox.waiting.Load() < int64(n.parcelBytes); count++ {
+		n.loops[1].parcels[0].parcel = &parcel{
+			bytes: make([]byte, 0, n.parcelBytes), items: make([]item, 0, parcelItems),
+		}
+		n.loops[1].carried++
+		publisher.send(fmt.Sprintf("publish:a.b:1.0.0\n%d", count))
+		n.run(1) // the other loop does not turn
+	}
+	room := 0
+	for _, p := range l.inbox.parcels {
+		room += p.room()
+	}
+	if waiting := int(l.inbox.waiting.Load()); room > 4*waiting {
+		t.Errorf("%d parcels with room for %d bytes hold %d", len(l.inbox.parcels), room, waiting)
+	}
+	n.settle()
+	for i, m := range subscriber.messages() {
+		if string(m.payload) != fmt.Sprint(i) {
+			t.Fatalf("message %d is %s", i, m.payload)
+		}
+		count--
+	}
+	if count != 0 {
+		t.Errorf("%d messages are missing", count)
+	}
+}

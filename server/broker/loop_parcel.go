@@ -41,18 +41,17 @@ type parcel struct {
 type itemKind uint8
 
 const (
-	itemPublish  itemKind = iota // deliver to group; with from: answer itemTaken
-	itemLog                      // a publish that is a line of the log
-	itemTaken                    // a publish is delivered: the acknowledgement in slot hears
-	itemRequest                  // deliver a request to service `to`, which is reserved for it
-	itemQueue                    // let a request wait on this loop for a service with room
-	itemWaits                    // requests wait on loop slot for service `to`
-	itemGrant                    // number requests that wait for service `to` may go there
-	itemReturn                   // number of them did not; failure: nothing waits on loop slot
-	itemDirect                   // deliver a message to service `to`
-	itemAnswer                   // the same; the message ends with body, which is a snapshot
-	itemWritable                 // the socket in slot/gen takes bytes again
-	itemCall                     // run call on the loop: rare operations only
+	itemPublish itemKind = iota // deliver to group; with from: answer itemTaken
+	itemLog                     // a publish that is a line of the log
+	itemTaken                   // a publish is delivered: the acknowledgement in slot hears
+	itemRequest                 // deliver a request to service `to`, which is reserved for it
+	itemQueue                   // let a request wait on this loop for a service with room
+	itemWaits                   // requests wait on loop slot for service `to`
+	itemGrant                   // number requests that wait for service `to` may go there
+	itemReturn                  // number of them did not; failure: nothing waits on loop slot
+	itemDirect                  // deliver a message to service `to`
+	itemAnswer                  // the same; the message ends with body, which is a snapshot
+	itemCall                    // run call on the loop: rare operations only
 )
 
 // item is one thing that crosses. Which fields count depends on its kind.
@@ -68,7 +67,7 @@ type item struct {
 	start, end uint32 // the message's place in the parcel's bytes, unless body has it
 
 	// ackRef: of a publish, who waits for the acknowledgement, if anybody; taken: whose it is;
-	// request: from is the requester; writable: slot and gen.
+	// request: from is the requester.
 	ackRef
 
 	to    *service        // request: the chosen service; direct: the receiver
@@ -96,17 +95,21 @@ func (it *item) original() string {
 // itemCharge is what an item costs beside its bytes.
 const itemCharge = 72
 
-// spares are a node's parcels that can be filled again: a few in a list, what a flood needs beyond
+// spares are a node's parcels that can be filled again: some in a list, what a flood needs beyond
 // them in a pool that the garbage collector empties. The pool alone does not do: it keeps the last
 // one where it was freed, and who frees a parcel is another loop than the one that fills the next.
 type spares struct {
-	most  int // in the list; immutable
+	most  int // bytes of those in the list; immutable
 	flood sync.Pool
 
 	// Guarded by mu.
 	mu   sync.Mutex
 	list []*parcel
+	held int // bytes of them
 }
+
+// room is, in bytes, what p can be filled with.
+func (p *parcel) room() int { return cap(p.bytes) + cap(p.items)*itemCharge }
 
 // take returns an empty parcel. Any goroutine.
 func (s *spares) take() *parcel {
@@ -114,6 +117,7 @@ func (s *spares) take() *parcel {
 	if last := len(s.list) - 1; last >= 0 {
 		p := s.list[last]
 		s.list = s.list[:last]
+		s.held -= p.room()
 		s.mu.Unlock()
 		return p
 	}
@@ -132,9 +136,11 @@ func (s *spares) give(p *parcel) {
 	clear(p.items)
 	p.bytes, p.items, p.size, p.since = p.bytes[:0], p.items[:0], 0, 0
 	s.mu.Lock()
-	listed := len(s.list) < s.most
+	room := p.room()
+	listed := s.held+room <= s.most
 	if listed {
 		s.list = append(s.list, p)
+		s.held += room
 	}
 	s.mu.Unlock()
 	if !listed {
@@ -221,12 +227,22 @@ func (l *Loop) sendCall(to *Loop, f func(*Loop)) {
 // added hands the parcel over early when there is enough in it, and notes when the inbox it goes to
 // fills up. Loop only.
 func (l *Loop) added(to *Loop, p *parcel) {
-	if 2*(int64(p.size)+to.inbox.waiting.Load()) > int64(l.broker.inboxBytes) {
+	if l.fills(to, holdFrom) {
 		l.crowded = to
 	}
 	if p.size >= l.broker.parcelBytes || len(p.items) >= l.broker.parcelItems {
 		l.handOver(to.index)
 	}
+}
+
+// fills says whether more than so many eighths of an inbox are full, with what is on its way there.
+// Loop only.
+func (l *Loop) fills(to *Loop, eighths int64) bool {
+	held := to.inbox.waiting.Load()
+	if p := l.parcels[to.index].parcel; p != nil {
+		held += int64(p.size)
+	}
+	return 8*held > eighths*int64(l.broker.inboxBytes)
 }
 
 // mayFill says whether an inbox has room for n more bytes of what may be refused: a publish or a

@@ -106,7 +106,7 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 	l.assign(&q, l.lower)
 	l.asking = nil
 	if l.crowded != nil {
-		l.hold(c)
+		l.hold(c, 1)
 	}
 	p.body.Release()
 }

@@ -15,6 +15,7 @@ import "mbserver/ringbuf"
 //	...     messages are parsed, routed and encoded into the turn's frames; connections note
 //	        which ranges of them they take
 //	run     the end of the turn, in this order:
+//	          answers, if there is more to do  answerEarly
 //	          what other loops sent, a part      drainInbox
 //	          input that is left over, a part    serveLeft
 //	          timers that are due                wheel.Advance
@@ -63,6 +64,7 @@ func (l *Loop) run() {
 	if !l.inTurn {
 		l.startTurn()
 	}
+	l.answerEarly()
 	l.drainInbox()
 	l.serveLeft()
 	l.wheel.Advance(l.time.Ms)
@@ -97,6 +99,16 @@ func (l *Loop) run() {
 	now := l.driver.Now()
 	l.noteTimes(now.Ns)
 	l.armTimer(now.Ms)
+}
+
+// answerEarly writes what is not to wait when there is more to do than what has just arrived: who
+// asks little has its answer before others are served.
+func (l *Loop) answerEarly() {
+	if len(l.prompt) == 0 || !l.leftOver() && l.inbox.waiting.Load() == 0 {
+		return
+	}
+	l.published.Publish(l.time.sec(), &l.counts)
+	l.flushPrompt()
 }
 
 // unsettled says that the turn's end has made more to do.

@@ -36,7 +36,7 @@ import (
 const (
 	// quantum is how long a turn takes what arrives, and how long what is left over, in ns of the
 	// clock. What other loops sent, and requests that waited, have half of it each.
-	quantum = 2 * int64(time.Millisecond)
+	quantum = int64(time.Millisecond)
 
 	// workLook is bounds.workLook: units of work between two looks at the clock.
 	workLook = 256
@@ -49,14 +49,16 @@ const (
 	messageWork = 8
 	errorWork   = 16
 
-	// share is how many units of a connection's input are taken at once, before the input that is
-	// left over; visit is how many of the latter are before the next connection has its turn: all
-	// that a read brings when it is cheap, so that what is alike is written together.
-	share = 128
-	visit = 32 << 10
+	// share is how many units of a connection's input are taken at once when it arrives. Of what is
+	// left over of it little is taken before those have a turn who have more: for as long as a
+	// quantum, so that what is alike is written together.
+	share  = 128
+	little = 2 << 10
 
-	// readBusy is how many bytes a read takes while the loop is busy.
-	readBusy = 8 << 10
+	// readBusy is how many bytes a read takes while the loop is busy; readLeast how many when what
+	// is left over holds more than bounds.restBytes.
+	readBusy  = 8 << 10
+	readLeast = 1 << 10
 
 	// flushDelay is how long what was fanned out may wait for more, in ns of the clock.
 	flushDelay = 5 * int64(time.Millisecond)
@@ -68,7 +70,9 @@ type working struct {
 	look    int              // units at which the clock is read again
 	until   int64            // ns of the clock: the quantum's end
 	spent   bool             // it is over
-	left    fair.List[*Conn] // those with input left over, next one first
+	few     fair.List[*Conn] // those with input left over, of which little was taken; next one first
+	many    fair.List[*Conn] // the others of them
+	rests   int64            // bytes charged for it
 	served  bool             // some of it was taken in this turn
 	writing bool             // what was fanned out is being written
 	wrote   int              // connections of the dirty list that were
@@ -100,23 +104,28 @@ func (l *Loop) checkClock() {
 
 // busy says that the loop has more to do than one quantum.
 func (l *Loop) busy() bool {
-	return l.left.First() != nil || l.writing || l.inTurn && l.spent
+	return l.leftOver() || l.writing || l.inTurn && l.spent
 }
+
+// leftOver says whether there is input left over.
+func (l *Loop) leftOver() bool { return l.few.First() != nil || l.many.First() != nil }
 
 // ReadSize is how many bytes a read may take, most being what is possible: little when the loop is
 // busy, because what is left over of it is kept. Loop only.
 func (l *Loop) ReadSize(most int) int {
-	if l.busy() {
-		return min(readBusy, most)
+	switch {
+	case !l.busy():
+		return most
+	case l.rests > l.broker.restBytes:
+		return min(readLeast, most)
 	}
-	return most
+	return min(readBusy, most)
 }
 
 // GivesWay says that the turn has left work over, for after a look at the sockets. So it does when
 // it has just taken the last of that: who sends much will have sent more. Loop only.
 func (l *Loop) GivesWay() bool {
-	return l.served || l.writing || l.left.First() != nil || l.inbox.next < len(l.inbox.taken) ||
-		l.serving()
+	return l.served || l.writing || l.leftOver() || l.inbox.leavesOver() || l.serving()
 }
 
 // keepRest keeps input of c that is not taken now. in is copied.
@@ -126,41 +135,75 @@ func (c *Conn) keepRest(in []byte) {
 		p.rest = ringbuf.NewShared(len(in))
 	}
 	p.rest.B = append(p.rest.B, in...)
+	c.loop.chargeRest(p)
 	if !p.stops() {
 		c.queueLeft()
 	}
-	c.recharge()
+}
+
+// chargeRest charges the loop for what is kept of p's input. It is the node that does not take it:
+// nobody is a laggard for it.
+func (l *Loop) chargeRest(p *pauseState) {
+	more := -p.charged
+	if p.rest != nil {
+		more += bodyCharge(p.rest)
+	}
+	p.charged += more
+	l.rests += more
+	l.charge += more
 }
 
 // queueLeft puts c on the list of those with input left over.
 func (c *Conn) queueLeft() {
 	if p := c.paused; !p.left {
-		p.left, p.units = true, 0
+		p.left, p.much, p.units = true, false, 0
 		p.turn.Item = c
-		c.loop.left.Push(&p.turn)
+		c.loop.few.Push(&p.turn)
 	}
 }
 
 // unqueueLeft takes c off that list.
 func (c *Conn) unqueueLeft() {
-	if p := c.paused; p.left {
-		c.loop.left.Remove(&p.turn)
-		p.left = false
+	p := c.paused
+	switch {
+	case !p.left:
+		return
+	case p.much:
+		c.loop.many.Remove(&p.turn)
+	default:
+		c.loop.few.Remove(&p.turn)
 	}
+	p.left = false
 }
 
-// serveLeft takes input that is left over, of one connection after the other.
+// requeueLeft puts c at the end of those of whose input much was taken.
+func (c *Conn) requeueLeft() {
+	c.unqueueLeft()
+	p := c.paused
+	p.left, p.much = true, true
+	c.loop.many.Push(&p.turn)
+}
+
+// serveLeft takes input that is left over, of one connection after the other: first of those of
+// which little was taken yet. Who sends little and came behind for once is not behind for long.
 func (l *Loop) serveLeft() {
 	// While the frames are written, nothing that would fill them is taken.
-	if l.served = l.left.First() != nil && !l.writing; !l.served {
+	if l.served = l.leftOver() && !l.writing; !l.served {
 		return
 	}
 	l.measure(l.driver.Now().Ns, quantum)
-	for k := l.left.First(); k != nil && !l.spent; k = l.left.First() {
+	l.serveList(&l.few)
+	if l.spent {
+		l.measure(l.driver.Now().Ns, quantum/4)
+	}
+	l.serveList(&l.many)
+}
+
+func (l *Loop) serveList(left *fair.List[*Conn]) {
+	for k := left.First(); k != nil && !l.spent && !l.writing; k = left.First() {
 		l.serveRest(k.Item)
 		if 4*l.turn.Len() > 3*turnMax {
 			l.writing = true // rather than to write the next one's messages in two parts
-			break
 		}
 	}
 }
@@ -169,23 +212,27 @@ func (l *Loop) serveLeft() {
 // its turn or nothing is left; then c is read again.
 func (l *Loop) serveRest(c *Conn) {
 	p := c.paused
-	from, more := l.units, true
+	from, most, more := l.units, little-p.units, true
+	if p.much {
+		most = math.MaxInt
+	}
 	if p.rest != nil {
 		in := p.rest.B[p.at:]
-		l.guard(c, func() { in = c.receive(in, 1, visit-p.units) })
+		l.guard(c, func() { in = c.receive(in, 1, most) })
 		if p.at = len(p.rest.B) - len(in); len(in) == 0 {
 			p.rest.Release()
 			p.rest, p.at = nil, 0
+			l.chargeRest(p)
 		}
 	}
 	for more && p.rest == nil && c.state == stateOpen && !p.stops() && !l.spent &&
-		p.units+l.units-from < visit {
+		l.units-from < most {
 		in := c.sock.Read()
 		if more = len(in) > 0; more {
 			c.hear()
 			l.counts[metrics.BytesRead] += uint64(len(in))
 		}
-		l.guard(c, func() { in = c.receive(in, 1, visit-p.units-(l.units-from)) })
+		l.guard(c, func() { in = c.receive(in, 1, most-(l.units-from)) })
 		if len(in) > 0 {
 			c.keepRest(in)
 		}
@@ -200,9 +247,8 @@ func (l *Loop) serveRest(c *Conn) {
 	case !more:
 		c.unqueueLeft()
 		c.readOn()
-	case p.units >= visit:
-		c.unqueueLeft()
-		c.queueLeft()
+	case p.much || p.units >= little:
+		c.requeueLeft()
 	}
 	c.recharge()
 }

@@ -142,15 +142,15 @@ func TestLeftOverIsServedInTurn(t *testing.T) {
 			}
 			next[i]++
 		}
-		if l.left.First() == nil {
+		if !l.leftOver() {
 			continue
 		}
-		// Only one that is served in this turn may be a visit ahead of the others.
+		// Only one that is served in this turn may be a turn ahead of the others.
 		least, most := next[1], next[1]
 		for _, have := range next[1:] {
 			least, most = min(least, have), max(most, have)
 		}
-		if most < 2*floodCount && most-least > 2*visit/messageWork {
+		if most < 2*floodCount && most-least > 2*(4*workLook+little)/messageWork {
 			t.Fatalf("one was served %d, another %d", most, least)
 		}
 	}
@@ -191,4 +191,93 @@ func TestGivingWayDoesNotFlush(t *testing.T) {
 		t.Errorf("%d writes in %d turns", writes, turns)
 	}
 	n.settle()
+}
+
+// floodedBefore makes the client have sent so many messages that the node has not taken yet, while
+// floods of others stand before them.
+func (n *testNode) floodedBefore(k *testClient, floods, messages int) {
+	for range floods {
+		f := n.connect(0, TransportTCP)
+		for range 4 {
+			f.arrive(f.frames("publish:a.b:1.0.0\nx"))
+		}
+	}
+	var b []byte
+	for i := range messages {
+		b = append(b, k.frame(fmt.Appendf(nil,
+			"request:system.heartbeat:1.0.0:00000000-0000-4000-8000-%012d\n{}", i), true)...)
+	}
+	k.arrive(b)
+}
+
+// Who is behind for once has its turn before those who always are, however many they are.
+func TestLittleLeftOverIsServedFirst(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	n.subscribers(10, 0, TransportTCP, "publish", "a.b")
+	k := n.connect(0, TransportTCP)
+	n.settle()
+	k.messages()
+	n.tick = quantum / 4
+	const floods, messages = 30, 150
+	n.floodedBefore(k, floods, messages)
+	if !n.loops[0].leftOver() || k.paused == nil {
+		t.Fatal("nothing is left over")
+	}
+	got, turns := 0, 0
+	for ; got < messages; turns++ {
+		n.run(0)
+		got += len(k.messages())
+	}
+	if !n.loops[0].leftOver() {
+		t.Fatal("the floods are over")
+	}
+	// Each of them has a little before it, a look at the clock for each workLook of that.
+	if most := 2 * (floods + 1) * (little/workLook + 1) / 4; turns > most {
+		t.Errorf("it was served in turn %d, at most %d", turns, most)
+	}
+	n.settle()
+}
+
+// An answer leaves before what other loops have sent, and before what is left over.
+func TestAnswersLeaveFirst(t *testing.T) {
+	n := newTestNode(t, 1, 2, nil)
+	n.subscribers(10, 0, TransportTCP, "publish", "a.b")
+	probe := n.connect(0, TransportTCP)
+	n.settle()
+	probe.messages()
+	answered := -1
+	n.loops[0].call(func(*Loop) { answered = len(probe.messages()) })
+	probe.send("request:system.heartbeat:1.0.0\n{}")
+	n.run(0)
+	if answered != 1 {
+		t.Errorf("%d answers when other loops were heard", answered)
+	}
+}
+
+// Nobody is a laggard for what the node itself does not take; and it reads in smaller pieces when
+// that is much.
+func TestInputLeftOverIsNoLag(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	l := n.loops[0]
+	n.subscribers(10, 0, TransportTCP, "publish", "a.b")
+	k := n.connect(0, TransportTCP)
+	n.settle()
+	n.tick = quantum / 4
+	n.floodedBefore(k, 3, 150)
+	if k.paused == nil || k.charge() != 0 || l.charge < bodyCharge(k.paused.rest) {
+		t.Fatalf("what is left over is charged %d bytes to the client, %d to the loop",
+			k.charge(), l.charge)
+	}
+	if got := l.ReadSize(1 << 20); got != readBusy {
+		t.Errorf("reads take %d bytes", got)
+	}
+	n.restBytes = 1 << 10
+	if got := l.ReadSize(1 << 20); got != readLeast {
+		t.Errorf("reads take %d bytes while much is left over", got)
+	}
+	n.passMemory()
+	n.settle()
+	if k.state != stateOpen || l.rests != 0 {
+		t.Errorf("state %d, %d bytes are left over", k.state, l.rests)
+	}
 }

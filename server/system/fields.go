@@ -21,21 +21,18 @@ var fieldNames = map[string]bool{
 // of it escaped, and some.
 const fieldMax = 16 << 10
 
-// parseFields returns the members that mean something; of those with one name the last. The values
-// alias the payload. ok is false when it is no JSON object in UTF-8 (RFC 8259 §8.1).
-func parseFields(payload []byte) (fields map[string]json.RawMessage, ok bool) {
+// parseFields puts the members that mean something into fields; of those with one name the last.
+// The values alias the payload. ok is false when it is no JSON object in UTF-8 (RFC 8259 §8.1).
+func parseFields(payload []byte, fields map[string]json.RawMessage) (ok bool) {
 	if !utf8.Valid(payload) || !json.Valid(payload) {
-		return nil, false
+		return false
 	}
 	var plain [32]byte
-	return fields, eachMember(payload, func(name, value []byte) {
+	return eachMember(payload, func(name, value []byte) {
 		if bytes.IndexByte(name, '\\') >= 0 {
 			name = unescape(plain[:0], name)
 		}
 		if fieldNames[string(name)] {
-			if fields == nil {
-				fields = make(map[string]json.RawMessage, len(fieldNames))
-			}
 			fields[string(name)] = value
 		}
 	})

@@ -102,18 +102,21 @@ var handlers = map[string]func(*call) *Error{
 type call struct {
 	Caller
 	node    Node
-	payload []byte // an object; nil: empty
-	fields  map[string]json.RawMessage
+	payload []byte                     // an object; nil: empty
+	fields  map[string]json.RawMessage // valid until the handler returns
 }
 
 // Server answers one loop's requests on system topics. Loop only.
 type Server struct {
-	node Node // immutable
-	call call // the request that is being answered
+	node   Node                       // immutable
+	call   call                       // the request that is being answered
+	fields map[string]json.RawMessage // of call; empty between requests
 }
 
 // NewServer returns a server that asks n.
-func NewServer(n Node) *Server { return &Server{node: n} }
+func NewServer(n Node) *Server {
+	return &Server{node: n, fields: make(map[string]json.RawMessage, len(fieldNames))}
+}
 
 // Serve takes a message on a system topic. name is its canonical topic. The action is checked
 // first, then the version, then the topic is looked up, then the payload is read (protocol §8).
@@ -146,16 +149,18 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 		return &Error{codec.TopicNotSupported, "no such system topic",
 			[]codec.Detail{codec.TextDetail("topic", string(name))}}
 	}
-	s.call = call{Caller: c, node: s.node}
-	defer func() { s.call = call{} }()
+	s.call = call{Caller: c, node: s.node, fields: s.fields}
+	defer func() {
+		s.call = call{}
+		clear(s.fields)
+	}()
 	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
-		var ok bool
-		if s.call.fields, ok = parseFields(payload); !ok {
+		if !parseFields(payload, s.fields) {
 			return &Error{codec.MalformedMessage,
 				"the payload of a system request must be a JSON object",
 				[]codec.Detail{codec.TextDetail("field", "payload")}}
 		}
-		if err := tooLong(s.call.fields); err != nil {
+		if err := tooLong(s.fields); err != nil {
 			return err
 		}
 		s.call.payload = payload
