@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,13 +25,16 @@ type army struct {
 	until time.Time
 	share int // numbers of connections and rates are divided by it
 
-	dials, refused, lost, wronged atomic.Int64
+	dials, refused, lost atomic.Int64
+
+	mu      sync.Mutex
+	wronged map[string]int // guarded by mu: by attack
 }
 
 // report is what an army says of itself at its end.
 type report struct {
 	Dials, Refused, Lost int64
-	Wronged              int64 // attackers that read, and were cut or not answered
+	Wronged              map[string]int // attackers that read, and were cut or not answered
 }
 
 // lingering is how long after its end an army may be there, when nobody ends it.
@@ -39,7 +43,9 @@ const lingering = 10 * time.Second
 // attackMain is the attackers' process: it fights until its time is over or its input ends.
 func attackMain(names []attack, to addresses, share int, length time.Duration) int {
 	stepBack()
-	a := &army{to: to, until: time.Now().Add(length), share: share}
+	a := &army{
+		to: to, until: time.Now().Add(length), share: share, wronged: make(map[string]int),
+	}
 	for _, one := range names {
 		go one.start(a)
 	}
@@ -52,7 +58,9 @@ func attackMain(names []attack, to addresses, share int, length time.Duration) i
 	case <-ended:
 	case <-time.After(length + lingering):
 	}
-	r := report{a.dials.Load(), a.refused.Load(), a.lost.Load(), a.wronged.Load()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := report{a.dials.Load(), a.refused.Load(), a.lost.Load(), a.wronged}
 	if json.NewEncoder(os.Stdout).Encode(r) != nil {
 		return 1
 	}
@@ -118,6 +126,13 @@ func (m *muster) dismiss() (r report, err error) {
 		return r, fmt.Errorf("the attackers: %w", err)
 	}
 	return r, nil
+}
+
+// wrong counts an attacker that reads, and was cut or not answered.
+func (a *army) wrong(attack string) {
+	a.mu.Lock()
+	a.wronged[attack]++
+	a.mu.Unlock()
 }
 
 // over says whether the attack's time has come.

@@ -37,6 +37,7 @@ func (a *asker) ask(p *polite) {
 		delete(a.waiting, id)
 		a.mu.Unlock()
 	}
+	_ = a.SetWriteDeadline(time.Time{}) // it answers heartbeats, too, and after the traffic
 }
 
 // run takes the answers: exactly one each.

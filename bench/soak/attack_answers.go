@@ -31,7 +31,7 @@ func errorFlood(a *army) {
 		})
 		err := c.pump(piece, a.goOn)
 		if err != nil {
-			a.wronged.Add(1)
+			a.wrong("errors")
 		}
 		return err
 	})

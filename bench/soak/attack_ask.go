@@ -215,7 +215,7 @@ func halfClosed(a *army) {
 			}
 		}
 		if answered == 0 && a.goOn() {
-			a.wronged.Add(1)
+			a.wrong("half-closed")
 		}
 		return nil
 	})

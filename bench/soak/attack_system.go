@@ -175,7 +175,7 @@ func consoles(a *army) {
 		})
 		err = c.pump(piece, a.paced(2))
 		if err != nil && i%4 != 3 {
-			a.wronged.Add(1)
+			a.wrong("consoles")
 		}
 		return err
 	})

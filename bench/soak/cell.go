@@ -121,7 +121,7 @@ func cellsNamed(what string, seed uint64) (cells []cell, err error) {
 
 // run runs the cell.
 func (c cell) run(ctx context.Context, o options) (v verdict) {
-	v.cell, v.length = c, o.length
+	v.cell, v.held, v.length = c, o.held, o.length
 	n, err := startNode(o.server, c)
 	if err != nil {
 		v.failf("%v", err)

@@ -21,6 +21,7 @@ const judgeProcs = 8
 type options struct {
 	server string
 	length time.Duration
+	held   held
 }
 
 func main() { os.Exit(run()) }
@@ -35,6 +36,12 @@ func run() int {
 		"sample, all, ci, or a list of attack[/loops[/MiB]]; together is all attacks at once")
 	seed := flag.Uint64("seed", 1, "of the sample")
 	list := flag.Bool("list", false, "list the attacks")
+	flag.DurationVar(&o.held.p99, "p99", strict.p99, "what the probes' 99th percentile may be")
+	flag.DurationVar(&o.held.max, "max", strict.max, "what their maximum may be")
+	flag.IntVar(&o.held.memory, "memory", strict.memory,
+		"per cent of memory.limit that may be resident; with more than that, for any time")
+	flag.IntVar(&o.held.readers, "readers", strict.readers,
+		"attackers that read and may be cut or not answered")
 	markdown := flag.String("markdown", "", "file to which the table is written")
 	var to addresses
 	name := flag.String("attack", "", "be the attackers (the judge says so)")

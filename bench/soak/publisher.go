@@ -54,6 +54,7 @@ func (pub *publisher) publish(p *polite) {
 		delete(pub.waiting, uuid(1+pub.number, n))
 		pub.mu.Unlock()
 	}
+	_ = pub.SetWriteDeadline(time.Time{}) // it answers heartbeats, too, and after the traffic
 }
 
 // run takes the acknowledgements.

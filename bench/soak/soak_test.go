@@ -66,7 +66,7 @@ func TestAttacks(t *testing.T) {
 func good() verdict {
 	quick := figures{1500, time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond}
 	return verdict{
-		cell: cell{attack: attacks[0], loops: 2, mebibytes: 64}, length: 10 * time.Second,
+		cell: cell{attack: attacks[0], loops: 2, mebibytes: 64}, held: strict, length: 10 * time.Second,
 		memory: memory{samples: 100, over: 1, most: 66 << 20}, quiet: quick, attacked: quick,
 		arrivals: 200, shutdown: time.Second, obeyed: true,
 	}
@@ -85,7 +85,7 @@ func TestVerdict(t *testing.T) {
 		"only 700 of 1500": func(v *verdict) { v.attacked.count = 700 },
 		"polite clients":   func(v *verdict) { v.faults = "listener cut: 1" },
 		"no newcomer":      func(v *verdict) { v.arrivals = 0 },
-		"that read":        func(v *verdict) { v.army.Wronged = 1 },
+		"that read":        func(v *verdict) { v.army.Wronged = map[string]int{"errors": 1} },
 		"of the node":      func(v *verdict) { v.memory.faults = 1 },
 		"outstanding":      func(v *verdict) { v.cell.attack.most, v.memory.outstanding = 5, 11 },
 		"left over":        func(v *verdict) { v.left = "services +1" },

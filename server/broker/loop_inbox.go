@@ -73,8 +73,8 @@ func (l *Loop) accept(p *parcel, lost map[*service]int, from *Loop, held bool) {
 }
 
 // join moves the items of a small parcel to the last one that waits, if that has room for them. A
-// parcel has room for a large one, so who gets less done than others send would else hold many times
-// what it is charged. most is what a parcel may hold, in bytes. mu is held.
+// parcel has room for much, so a loop that gets less done than others send would else hold many
+// times what it is charged. most is what a parcel may hold, in bytes. mu is held.
 func (in *inbox) join(p *parcel, most int) bool {
 	if len(in.parcels) == 0 || 4*p.size > most {
 		return false

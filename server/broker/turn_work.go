@@ -70,8 +70,8 @@ type working struct {
 	look    int              // units at which the clock is read again
 	until   int64            // ns of the clock: the quantum's end
 	spent   bool             // it is over
-	few     fair.List[*Conn] // those with input left over, of which little was taken; next one first
-	many    fair.List[*Conn] // the others of them
+	few     fair.List[*Conn] // with input left over, of which little was taken; next one first
+	many    fair.List[*Conn] // the others with input left over
 	rests   int64            // bytes charged for it
 	served  bool             // some of it was taken in this turn
 	writing bool             // what was fanned out is being written
