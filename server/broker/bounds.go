@@ -40,12 +40,11 @@ const (
 	holdMessages = 4
 	readOnMost   = 64
 
-	// parcelBytesMin: each loop may be filling a parcel for each other one, all of which together
-	// are kept to a quarter of an inbox, but for so much each.
+	// Each loop may be filling a parcel for each other one. All of them together are kept to
+	// 1/parcelShare of an inbox, but for parcelBytesMin each: room that is not filled is not
+	// charged.
+	parcelShare    = 32
 	parcelBytesMin = 16 << 10
-
-	// parcelKeep is how many bytes a parcel keeps for reuse.
-	parcelKeep = parcelBytes + parcelBytes/2
 
 	// spareBytes is how much empty parcels hold that a node keeps, and not more than half an inbox.
 	spareBytes = 8 << 20
@@ -166,7 +165,6 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		writeLook:           writeLook,
 		inboxTurn:           inboxTurn,
 		endsTurn:            endsTurn,
-		parcelItems:         parcelItems,
 		payloadMax:          cfg.Message.PayloadMaxLength,
 		timeoutMaxMs:        uint64(cfg.Request.TimeoutMax.Milliseconds()),
 		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
@@ -195,6 +193,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	share := int(cfg.Memory.Limit) / inboxShare / loops
 	b.routeBytes, b.routesFree = int(cfg.Memory.Limit)/routeShare/2/loops, routesFree
 	b.inboxBytes = max(min(inboxBytesMax, share), 2*(b.maxFrame+itemCharge))
-	b.parcelBytes = min(parcelBytes, max(b.inboxBytes/4/loops, parcelBytesMin))
+	b.parcelBytes = min(parcelBytes, max(b.inboxBytes/parcelShare/loops, parcelBytesMin))
+	b.parcelItems = max(parcelItems*b.parcelBytes/parcelBytes, 1)
 	return b
 }

@@ -98,6 +98,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}
 	b.background.init(b)
 	b.spares.most = min(spareBytes, b.inboxBytes/2)
+	b.spares.bytes, b.spares.items = b.parcelBytes+b.parcelBytes/2, 2*b.parcelItems
 	b.logStream.Logs, b.logStream.Send = o.Logs, b.sendLog
 	var err error
 	if b.rates, err = limit.New(limit.Settings{

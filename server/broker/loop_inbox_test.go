@@ -147,10 +147,10 @@ func TestInboxGivesBackMemory(t *testing.T) {
 	}
 	p := n.spares.take()
 	it := p.add(itemDirect)
-	p.copy(it, make([]byte, 10*parcelKeep), nil)
+	p.copy(it, make([]byte, 10*parcelBytes), nil)
 	n.spares.give(p)
 	for range 100 {
-		if c := cap(n.spares.take().bytes); c > parcelKeep {
+		if c := cap(n.spares.take().bytes); c > 2*n.parcelBytes {
 			t.Fatalf("a parcel keeps room for %d bytes", c)
 		}
 	}
@@ -313,7 +313,7 @@ func TestInboxJoinsSmallParcels(t *testing.T) {
 	l, count := n.loops[0], 0
 	for ; l.inbox.waiting.Load() < int64(n.parcelBytes); count++ {
 		n.loops[1].parcels[0].parcel = &parcel{
-			bytes: make([]byte, 0, n.parcelBytes), items: make([]item, 0, parcelItems),
+			bytes: make([]byte, 0, n.parcelBytes), items: make([]item, 0, n.parcelItems),
 		}
 		n.loops[1].carried++
 		publisher.send(fmt.Sprintf("publish:a.b:1.0.0\n%d", count))

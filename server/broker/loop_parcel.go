@@ -99,7 +99,11 @@ const itemCharge = 72
 // them in a pool that the garbage collector empties. The pool alone does not do: it keeps the last
 // one where it was freed, and who frees a parcel is another loop than the one that fills the next.
 type spares struct {
-	most  int // bytes of those in the list; immutable
+	// Immutable.
+	most  int // bytes of those in the list
+	bytes int // room that one keeps
+	items int
+
 	flood sync.Pool
 
 	// Guarded by mu.
@@ -130,7 +134,7 @@ func (s *spares) take() *parcel {
 
 // give takes a parcel back whose items were received. Any goroutine.
 func (s *spares) give(p *parcel) {
-	if cap(p.bytes) > parcelKeep || cap(p.items) > 2*parcelItems {
+	if cap(p.bytes) > s.bytes || cap(p.items) > s.items {
 		return
 	}
 	clear(p.items)
