@@ -16,9 +16,10 @@ import (
 //
 // Outline. A laggard is of the class of its size: class n holds less than 2ⁿ bytes, and at least
 // half of that. One that is new, or whose backlog has just become less, weighs an eighth of its
-// size (freshClasses) for a while (freshMs). Of the highest class those are cut first that weigh
-// what they hold, and of them the one that got there first. What nobody takes away becomes the
-// oldest of its class; a reader's comes anew all the time.
+// size (freshClasses) for a while (freshMs), without the snapshots that it reads: others refer to
+// them too. Of the highest class those are cut first that weigh what they hold, and of them the one
+// that got there first. What nobody takes away becomes the oldest of its class; a reader's comes
+// anew all the time.
 //
 // Cost. A connection that holds nothing costs nothing. Noting a change and finding whom to cut take
 // the same time however many laggards there are; promote looks at each one once.
@@ -107,11 +108,10 @@ func (s *laggards) note(c *Conn, held, paid, now int64) (more int64) {
 
 // classAt is the class that g belongs to, and whether it is fresh.
 func (g *laggard) classAt(now int64) (class int, fresh bool) {
-	class = classOf(g.charge + g.paid)
 	if fresh = now-g.moved < freshMs; fresh {
-		class = max(class-freshClasses, 1)
+		return max(classOf(g.charge)-freshClasses, 1), true
 	}
-	return class, fresh
+	return classOf(g.charge + g.paid), false
 }
 
 func (s *laggards) list(g *laggard) *fair.List[*laggard] {

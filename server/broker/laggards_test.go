@@ -116,3 +116,20 @@ func TestShedLeavesRoom(t *testing.T) {
 		t.Errorf("a newcomer is refused for %s", why)
 	}
 }
+
+// A list that somebody is reading does not weigh on its reader, only on who does not read it.
+func TestListsWeighOnWhoDoesNotRead(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	l := n.loops[0]
+	reader, idle := n.connect(0, TransportTCP), n.connect(0, TransportTCP)
+	const paid = 1 << 20
+	l.charge += l.laggards.note(reader.Conn, 100, paid, l.time.Ms)
+	l.charge += l.laggards.note(idle.Conn, 5000, 0, l.time.Ms)
+	if l.laggards.first() != idle.Conn {
+		t.Error("the reader of a long list goes first")
+	}
+	l.laggards.promote(l.time.Ms + freshMs)
+	if l.laggards.first() != reader.Conn {
+		t.Error("who keeps a long list and does not read it does not go first")
+	}
+}

@@ -19,7 +19,7 @@ func (s *simulation) checkLaggards(l *Loop) {
 		charge += c.lag.charge
 		class := classOf(c.lag.charge + c.lag.paid)
 		if c.lag.fresh {
-			class = max(class-freshClasses, 1)
+			class = max(classOf(c.lag.charge)-freshClasses, 1)
 		}
 		if c.lag.charge <= 0 || c.lag.conn != c || class != c.lag.class {
 			s.fail("%s is listed as %+v", c.id, c.lag)
