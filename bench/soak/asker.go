@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,9 @@ func (a *asker) ask(p *polite) {
 	a.waiting[id] = true
 	a.mu.Unlock()
 	_ = a.SetWriteDeadline(time.Now().Add(patience))
-	if a.send("request:polite.work:1.0.0:"+id, strings.Repeat("w", newsBytes)) != nil {
+	// Its deadline runs while the process is stopped: it is longer than anybody waits here.
+	timeout := strconv.FormatInt(2*patience.Milliseconds(), 10)
+	if a.send("request:polite.work:1.0.0:"+id+"::"+timeout, strings.Repeat("w", newsBytes)) != nil {
 		p.fault("requests not taken")
 		a.mu.Lock()
 		delete(a.waiting, id)

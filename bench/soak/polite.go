@@ -180,6 +180,9 @@ func (p *polite) every(interval time.Duration, f func()) {
 func (p *polite) end() {
 	close(p.quit)
 	p.traffic.Wait()
+	if p.console != nil { // it reads when it asks, and would be silent from here on
+		go func() { _ = p.console.drain() }()
+	}
 	deadline := time.Now().Add(patience)
 	for !p.settled() && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond) // Between two looks, bounded.
