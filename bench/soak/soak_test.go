@@ -66,7 +66,8 @@ func TestAttacks(t *testing.T) {
 func good() verdict {
 	quick := figures{1500, time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond}
 	return verdict{
-		cell: cell{attack: attacks[0], loops: 2, mebibytes: 64}, held: strict, length: 10 * time.Second,
+		cell: cell{attack: attacks[0], loops: 2, mebibytes: 64},
+		held: strict, length: 10 * time.Second,
 		memory: memory{samples: 100, over: 1, most: 66 << 20}, quiet: quick, attacked: quick,
 		arrivals: 200, shutdown: time.Second, obeyed: true,
 	}
