@@ -12,10 +12,13 @@ type scale struct {
 // maxTicks is how many labels have room side by side on a narrow screen.
 const maxTicks = 7
 
+// tiny is what is no measurement: nearer to zero powers of ten lose their digits.
+const tiny = 1e-300
+
 // newScale has room for everything from least to greatest. It is logarithmic when all of that is
 // positive, and has 0 on it otherwise.
 func newScale(least, greatest float64) scale {
-	if least > 0 {
+	if least > tiny {
 		return logScale(least, greatest)
 	}
 	return linearScale(min(least, 0), max(greatest, 0))
@@ -24,7 +27,8 @@ func newScale(least, greatest float64) scale {
 // at is where v stands.
 func (s *scale) at(v float64) float64 {
 	if s.logarithmic {
-		return math.Log(v/s.first) / math.Log(s.last/s.first)
+		// Not of their quotients, which may be too large for a number.
+		return (math.Log(v) - math.Log(s.first)) / (math.Log(s.last) - math.Log(s.first))
 	}
 	return (v - s.first) / (s.last - s.first)
 }
@@ -66,7 +70,7 @@ func logTicks(least, greatest float64, steps ...float64) (ticks []float64) {
 // linearScale has ticks at multiples of the least of 1, 2 and 5 times a power of ten that makes
 // few.
 func linearScale(least, greatest float64) scale {
-	if greatest == least {
+	if greatest-least < tiny {
 		greatest++
 	}
 	for e := math.Floor(math.Log10(greatest-least)) - 1; ; e++ {

@@ -18,6 +18,7 @@ func TestScale(t *testing.T) {
 		{100, 200, "true [100 200]"}, {3e-9, 7e3, "true [1e-09 1e-07 1e-05 0.001 0.1 10 1000]"},
 		{0, 2.05, "false [0 0.5 1 1.5 2 2.5]"},
 		{0, 0, "false [0 0.2 0.4 0.6000000000000001 0.8 1]"},
+		{5e-324, 5e-324, "false [0 0.2 0.4 0.6000000000000001 0.8 1]"},
 		{-3, 12, "false [-5 0 5 10 15]"}, {-4, -1, "false [-4 -3 -2 -1 0]"},
 	} {
 		s := newScale(c.least, c.greatest)
@@ -31,7 +32,8 @@ func TestScale(t *testing.T) {
 func TestScaleHoldsAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		some := rapid.SliceOfN(rapid.OneOf(
-			rapid.Float64Range(1e-9, 1e12), rapid.Float64Range(-1e9, 1e9), rapid.Just(0.0),
+			rapid.Float64Range(1e-9, 1e12), rapid.Float64Range(-1e9, 1e9),
+			rapid.Float64Range(0, 1e-290), rapid.Just(0.0),
 		), 1, 8).Draw(t, "values")
 		slices.Sort(some)
 		s := newScale(some[0], some[len(some)-1])
