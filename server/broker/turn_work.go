@@ -52,7 +52,7 @@ const (
 	// share is how many units of a connection's input are taken at once when it arrives. Of what is
 	// left over of it little is taken before those have a turn who have more: for as long as a
 	// quantum, so that what is alike is written together.
-	share  = 128
+	share  = 384
 	little = 2 << 10
 
 	// readBusy is how many bytes a read takes while the loop is busy; readLeast how many when what
