@@ -8,6 +8,9 @@ import (
 // inbox is what other loops and other goroutines have sent a loop: parcels in the order in which
 // they were handed over, and what was refused behind them; and, in no order with these, which
 // sockets take bytes again: what waits for them must not wait behind what fills the inbox.
+//
+// Whoever finds parcels or room empty has the loop called. So in each turn the loop takes over
+// either, or has itself called because it has not received all that it took before.
 type inbox struct {
 	// Atomic.
 	waiting atomic.Int64 // bytes that wait, of the parcels that were taken and not received too
@@ -53,7 +56,7 @@ func (in *inbox) leavesOver() bool {
 func (l *Loop) accept(p *parcel, lost map[*service]int, from *Loop, held bool) {
 	in := &l.inbox
 	in.mu.Lock()
-	sleeps := len(in.parcels) == 0 && len(in.room) == 0
+	sleeps := len(in.parcels) == 0
 	joined := in.join(p, l.broker.parcelBytes)
 	if !joined {
 		in.parcels = append(in.parcels, p)
@@ -138,7 +141,7 @@ func (l *Loop) call(f func(*Loop)) {
 func (l *Loop) Writable(slot, gen uint32) {
 	in := &l.inbox
 	in.mu.Lock()
-	sleeps := len(in.parcels) == 0 && len(in.room) == 0
+	sleeps := len(in.room) == 0
 	in.room = append(in.room, handle{slot, gen})
 	in.mu.Unlock()
 	if sleeps {
@@ -147,19 +150,32 @@ func (l *Loop) Writable(slot, gen uint32) {
 }
 
 // resumeWritable writes on to connections whose sockets take bytes again, as many as half a quantum
-// is enough for.
+// is enough for: those that were left over, then those of whom word has come since.
 func (l *Loop) resumeWritable() {
 	in := &l.inbox
-	if in.nextRoom == len(in.takenRoom) {
-		spare := in.takenRoom[:0]
-		in.mu.Lock()
-		in.takenRoom, in.room = in.room, spare
-		in.mu.Unlock()
-		if in.nextRoom = 0; len(in.takenRoom) == 0 {
-			return
-		}
+	old := in.nextRoom < len(in.takenRoom)
+	if !old && !in.takeRoom() {
+		return
 	}
 	l.measure(l.driver.Now().Ns, quantum/2)
+	if l.resumeTaken() && old && in.takeRoom() {
+		l.resumeTaken()
+	}
+}
+
+// takeRoom takes over of which connections word has come, if of any.
+func (in *inbox) takeRoom() bool {
+	spare := in.takenRoom[:0]
+	in.mu.Lock()
+	in.takenRoom, in.room = in.room, spare
+	in.mu.Unlock()
+	in.nextRoom = 0
+	return len(in.takenRoom) > 0
+}
+
+// resumeTaken says whether all that were taken are written to.
+func (l *Loop) resumeTaken() bool {
+	in := &l.inbox
 	for in.nextRoom < len(in.takenRoom) && !l.spent {
 		h := in.takenRoom[in.nextRoom]
 		in.nextRoom++
@@ -168,6 +184,7 @@ func (l *Loop) resumeWritable() {
 		}
 		l.checkClock()
 	}
+	return in.nextRoom == len(in.takenRoom)
 }
 
 // postFailure sends an error that is owed, header line and payload, to one service. Any goroutine.

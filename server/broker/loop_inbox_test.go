@@ -39,6 +39,12 @@ func TestInboxAgainstModel(t *testing.T) {
 			"lose": func(*rapid.T) {
 				l.accept(n.spares.take(), map[*service]int{&c.service: 1}, nil, false)
 			},
+			"room": func(*rapid.T) { l.Writable(c.Handle()) },
+			"short turn": func(*rapid.T) { // its quanta end at the first look
+				n.tick = quantum
+				n.run(0)
+				n.tick = 0
+			},
 			"turn": func(*rapid.T) { n.run(0) },
 			"": func(rt *rapid.T) {
 				if !driver.scheduled && !l.inbox.empty() {
@@ -299,6 +305,35 @@ func TestWritableOvertakes(t *testing.T) {
 	if behind || s.out.Stalled() {
 		t.Errorf("it was written behind what came before = %v, not at all = %v",
 			behind, s.out.Stalled())
+	}
+}
+
+// Word of room calls a loop whatever else waits, and is not forgotten behind word that a turn had no
+// time for.
+func TestWritableCallsTheLoop(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	c := n.connect(0, TransportTCP)
+	n.settle()
+	l, driver := n.loops[0], n.drivers[0]
+	l.call(func(*Loop) {})
+	driver.scheduled = false // the turn that was asked for is under way, and about to take that
+	if l.Writable(c.Handle()); !driver.scheduled {
+		t.Error("the loop is not called")
+	}
+	n.settle()
+	l.Writable(c.Handle())
+	driver.scheduled = false // as above
+	l.call(func(*Loop) {})
+	if !driver.scheduled {
+		t.Error("word of room keeps the loop from being called")
+	}
+	n.settle()
+	slot, gen := c.Handle()
+	l.inbox.takenRoom, l.inbox.nextRoom = []handle{{slot, gen}}, 0
+	l.Writable(slot, gen)
+	n.run(0)
+	if !driver.scheduled && !l.inbox.empty() {
+		t.Error("word that came behind what was left over is forgotten")
 	}
 }
 
