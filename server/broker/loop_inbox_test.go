@@ -308,8 +308,8 @@ func TestWritableOvertakes(t *testing.T) {
 	}
 }
 
-// Word of room calls a loop whatever else waits, and is not forgotten behind word that a turn had no
-// time for.
+// Word of room calls a loop whatever else waits, and is not forgotten behind word that a turn had
+// no time for.
 func TestWritableCallsTheLoop(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
 	c := n.connect(0, TransportTCP)
