@@ -199,6 +199,23 @@ func (a *army) talkers(n int, life func(i int, c *client) error) {
 	})
 }
 
+// listeners is a crew of clients that make their requests and then read all they are sent, but for
+// each fourth, which reads nothing.
+func (a *army) listeners(n int, requests ...string) {
+	a.crew(n, func(i int) error {
+		stalled := i%4 == 0
+		c, err := a.join(i, stalled, requests...)
+		if err != nil {
+			return err
+		}
+		if stalled {
+			return a.hold(c)
+		}
+		defer c.Close()
+		return c.drain()
+	})
+}
+
 // hold keeps the connection without reading it, until the army leaves or the node closes it, which
 // shows at a write only.
 func (a *army) hold(c *client) error {

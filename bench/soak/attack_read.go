@@ -152,19 +152,9 @@ func audit(a *army) {
 }
 
 func notices(a *army) {
-	a.crew(a.few(200), func(i int) error {
-		c, err := a.join(i, i%4 == 0,
-			subscribe, subscription("publish", "system.topic.subscribe", ""),
-			subscribe, subscription("publish", "system.topic.unsubscribe", ""))
-		if err != nil {
-			return err
-		}
-		if i%4 == 0 {
-			return a.hold(c)
-		}
-		defer c.Close()
-		return c.drain()
-	})
+	a.listeners(a.few(200),
+		subscribe, subscription("publish", "system.topic.subscribe", ""),
+		subscribe, subscription("publish", "system.topic.unsubscribe", ""))
 	a.flood(1, 0, func(i int) (string, string) {
 		if i%2 == 0 {
 			return "request:" + subscribe + ":1.0.0", subscription("publish", "k8.a", "")

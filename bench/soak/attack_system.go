@@ -118,18 +118,8 @@ func churn(a *army) {
 }
 
 func logFlood(a *army) {
-	a.crew(8, func(i int) error {
-		c, err := a.join(i, i%4 == 0, "system.log.subscribe",
-			`{"levels":["debug","info","warn","error"],"regex":"(a|e|i|o|u)*(x|y|z)+.*(k|l|m)*$"}`)
-		if err != nil {
-			return err
-		}
-		if i%4 == 0 {
-			return a.hold(c)
-		}
-		defer c.Close()
-		return c.drain()
-	})
+	a.listeners(8, "system.log.subscribe",
+		`{"levels":["debug","info","warn","error"],"regex":"(a|e|i|o|u)*(x|y|z)+.*(k|l|m)*$"}`)
 	description := strings.Repeat("aeioukl", 100)
 	a.flood(2, 0, func(i int) (string, string) {
 		return "request:system.service.register:1.0.0",
