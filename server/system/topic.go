@@ -31,9 +31,6 @@ var overflowNames = [...]string{
 	OverflowDrop: "drop", OverflowDropOldest: "drop-oldest", OverflowDisconnect: "disconnect",
 }
 
-// String returns the policy's name, "" for none.
-func (o Overflow) String() string { return overflowNames[o] }
-
 // ParseOverflow returns the policy of that name, or 0.
 func ParseOverflow(name string) Overflow {
 	if name == "" {
