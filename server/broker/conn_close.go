@@ -134,7 +134,7 @@ func (c *Conn) free() {
 func (l *Loop) closeWS(c *Conn, code uint16, reason string) {
 	c.tellOldest()
 	c.tellGap(true)
-	if c.transport == TransportWS {
+	if c.transport.WebSocket() {
 		l.answer = codec.AppendClosePayload(l.answer[:0], code, reason)
 		l.sendControl(c, codec.Close, l.answer)
 	}

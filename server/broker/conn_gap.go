@@ -113,7 +113,7 @@ func (c *Conn) tellOldest() {
 	if g.lost == 0 {
 		c.gap = nil
 	}
-	l.framed = appendFraming(l.framed[:0], c.transport, true, len(l.notice))
+	l.framed = appendFraming(l.framed[:0], c.form, true, len(l.notice))
 	c.out.PushFront(append(l.framed, l.notice...))
 	l.sent(c, &outgoing{header: l.notice, audit: l.broker.audited()})
 }

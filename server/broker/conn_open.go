@@ -47,12 +47,12 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	c.gen = l.gens[slot]
 	c.id = l.newID()
 	c.connectedAt = l.time.Unix
-	c.transport = a.Transport
+	c.transport, c.form = a.Transport, a.Transport.form()
 	c.peer = peerOf(a.Remote)
 	c.capacity.Store(l.broker.perService)
 	c.lastSeen.Store(l.time.Unix)
 	c.heard = l.listened()
-	if a.Transport == TransportWS {
+	if a.Transport.WebSocket() {
 		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
 	} else {
 		c.dec = codec.NewTCPDecoder(l.broker.maxFrame)

@@ -7,18 +7,18 @@ import (
 
 // encode writes m once in t's wire form into the turn's frames in, or only what goes before its
 // shared bytes. Without flags it is protected.
-func (l *Loop) encode(t Transport, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
+func (l *Loop) encode(form wireForm, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
 	g := &l.turn.Frames[in]
 	start := len(g.B)
-	g.B = appendFraming(g.B, t, m.text, len(m.header)+len(m.payload))
+	g.B = appendFraming(g.B, form, m.text, len(m.header)+len(m.payload))
 	if m.body == nil {
 		g.B = append(append(g.B, m.header...), m.payload...)
 	}
 	return g.Commit(start, flags, m.key)
 }
 
-func appendFraming(dst []byte, t Transport, text bool, n int) []byte {
-	if t != TransportWS {
+func appendFraming(dst []byte, form wireForm, text bool, n int) []byte {
+	if form == formTCP {
 		return codec.AppendTCPHeader(dst, n)
 	}
 	if text {
@@ -46,7 +46,7 @@ func (l *Loop) sendAnyhow(c *Conn, header, payload []byte, text bool, flags ring
 	var m outgoing
 	m.header, m.payload, m.text = header, payload, text
 	m.audit = l.broker.audited()
-	c.push(l.encode(c.transport, c.transport.directFrames(), &m, flags))
+	c.push(l.encode(c.form, c.form.directFrames(), &m, flags))
 	l.sent(c, &m)
 }
 
@@ -60,7 +60,7 @@ func (l *Loop) sendProtected(
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
-	c.push(l.encode(c.transport, c.transport.directFrames(), &m, 0))
+	c.push(l.encode(c.form, c.form.directFrames(), &m, 0))
 	c.queuePrompt()
 	l.sent(c, &m)
 }
@@ -99,10 +99,10 @@ func (l *Loop) sendAnswer(c *Conn, head []byte, body *ringbuf.Shared) {
 		return
 	}
 	c.writeEarly()
-	in, large := c.transport.directFrames(), len(body.B) >= sharedBodyMin
+	in, large := c.form.directFrames(), len(body.B) >= sharedBodyMin
 	g := &l.turn.Frames[in]
 	start := len(g.B)
-	g.B = append(appendFraming(g.B, c.transport, true, len(head)+len(body.B)), head...)
+	g.B = append(appendFraming(g.B, c.form, true, len(head)+len(body.B)), head...)
 	if !large {
 		g.B = append(g.B, body.B...)
 	}
@@ -147,7 +147,7 @@ func (l *Loop) sendNotice(c *Conn, message string) {
 
 // sendRaw writes bytes that are no message and have no frame, in order with the messages.
 func (l *Loop) sendRaw(c *Conn, b []byte) {
-	g := &l.turn.Frames[c.transport.directFrames()]
+	g := &l.turn.Frames[c.form.directFrames()]
 	start := len(g.B)
 	g.B = append(g.B, b...)
 	c.push(g.Commit(start, ringbuf.Control, 0))
@@ -158,7 +158,7 @@ func (l *Loop) sendControl(c *Conn, kind codec.Kind, payload []byte) {
 	if c.state != stateOpen {
 		return
 	}
-	g := &l.turn.Frames[c.transport.directFrames()]
+	g := &l.turn.Frames[c.form.directFrames()]
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)

@@ -131,17 +131,17 @@ func (l *Loop) sendGroups(
 
 // deliver offers m to those of the targets that are this loop's.
 func (l *Loop) deliver(to *targets, m *outgoing) (dropped int) {
-	if len(to.tcp.conns)+len(to.ws.conns) > 0 {
+	if len(to.own) > 0 {
 		l.noteFanOut(l.time.Ns)
 	}
-	return l.deliverTo(&to.tcp, TransportTCP, m) + l.deliverTo(&to.ws, TransportWS, m)
+	for i := range to.own {
+		dropped += l.deliverTo(&to.own[i], m)
+	}
+	return dropped
 }
 
-func (l *Loop) deliverTo(to *ownTargets, t Transport, m *outgoing) (dropped int) {
-	if len(to.conns) == 0 {
-		return 0
-	}
-	f := l.encode(t, t.fanFrames(), m, ringbuf.Droppable)
+func (l *Loop) deliverTo(to *ownTargets, m *outgoing) (dropped int) {
+	f := l.encode(to.form, to.form.fanFrames(), m, ringbuf.Droppable)
 	waits := l.parkedCount > 0
 	for i, c := range to.conns {
 		if waits && c.dropIfOvertaking(m.key) || c.offer(f, m.body, to.deliveries[i]) {
@@ -164,8 +164,8 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 	var m outgoing
 	m.header, m.body, m.text, m.key = p.message(it), it.body, it.text, it.number
 	m.audit, m.original = !it.unaudited && l.broker.audited(), it.original()
-	var frames [2]ringbuf.Frame
-	var made [2]bool
+	var frames [forms]ringbuf.Frame
+	var made [forms]bool
 	sent, dropped := 0, 0
 	deliveries := it.group.deliveries
 	for i, s := range it.group.targets {
@@ -173,13 +173,13 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		if c == nil {
 			continue
 		}
-		t := s.transport
-		if !made[t] {
-			made[t] = true
-			frames[t] = l.encode(t, t.fanFrames(), &m, ringbuf.Droppable)
+		form := s.form
+		if !made[form] {
+			made[form] = true
+			frames[form] = l.encode(form, form.fanFrames(), &m, ringbuf.Droppable)
 		}
 		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) ||
-			c.offer(frames[t], m.body, deliveries[i]) {
+			c.offer(frames[form], m.body, deliveries[i]) {
 			dropped++
 			continue
 		}

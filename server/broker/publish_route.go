@@ -12,20 +12,21 @@ type route struct {
 	key uint64 // names the topic in rings and among waiting publishes; 0: nobody needs it
 }
 
-// targets are whom a publish goes to: the loop's own connections by transport, other loops'
+// targets are whom a publish goes to: the loop's own connections by wire form, other loops'
 // services in one group per loop. Topics that the same patterns match share one. Immutable; valid
 // while the trie's version stands, and therefore never names an own connection that has left.
 type targets struct {
-	tcp, ws ownTargets
-	remote  []remoteGroup
-	total   int
-	anyWS   bool // some target, here or elsewhere, is told whether a message is text
-	keyed   bool // somebody needs the topic's key
+	own    []ownTargets // one for each wire form that somebody takes
+	remote []remoteGroup
+	total  int
+	anyWS  bool // some target, here or elsewhere, is told whether a message is text
+	keyed  bool // somebody needs the topic's key
 }
 
-// ownTargets are this loop's connections of one transport, and how each wants its messages: two
-// slices of one length.
+// ownTargets are this loop's connections that take one wire form, and how each wants its messages:
+// two slices of one length.
 type ownTargets struct {
+	form       wireForm
 	conns      []*Conn
 	deliveries []delivery
 }
@@ -62,26 +63,37 @@ func (l *Loop) buildTargets(matches []topic.Match[*service]) (t *targets, bytes 
 		}
 		t.total++
 		t.keyed = t.keyed || d&deliverConflate != 0
-		t.anyWS = t.anyWS || s.transport == TransportWS
-		own := &t.tcp
-		switch {
-		case s.loop != l:
+		t.anyWS = t.anyWS || s.form != formTCP
+		if s.loop != l {
 			t.remote = addTarget(t.remote, s, d)
 			continue
-		case s.transport == TransportWS:
-			own = &t.ws
 		}
+		own := t.ownOf(s.form)
 		own.conns = append(own.conns, l.conns[s.slot])
 		own.deliveries = append(own.deliveries, d)
 	}
 	return t, t.bytes()
 }
 
+// ownOf returns where connections of a wire form stand.
+func (t *targets) ownOf(form wireForm) *ownTargets {
+	for i := range t.own {
+		if t.own[i].form == form {
+			return &t.own[i]
+		}
+	}
+	t.own = append(t.own, ownTargets{form: form})
+	return &t.own[len(t.own)-1]
+}
+
 // bytes is what t holds.
 func (t *targets) bytes() int {
 	const one = int(unsafe.Sizeof((*Conn)(nil)) + unsafe.Sizeof(delivery(0)))
 	n := int(unsafe.Sizeof(*t)) + int(unsafe.Sizeof(remoteGroup{}))*cap(t.remote) +
-		one*(cap(t.tcp.conns)+cap(t.ws.conns))
+		int(unsafe.Sizeof(ownTargets{}))*cap(t.own)
+	for i := range t.own {
+		n += one * cap(t.own[i].conns)
+	}
 	for i := range t.remote {
 		n += one * cap(t.remote[i].targets)
 	}

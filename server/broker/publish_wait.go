@@ -58,7 +58,8 @@ type parkedTarget struct {
 // mayWait is the quick test before the slow path: may any subscriber here lack room for n bytes?
 // Usually none does, and the publish is encoded once and fanned out as always.
 func (l *Loop) mayWait(to *targets, n int) bool {
-	for _, own := range [...]*ownTargets{&to.tcp, &to.ws} {
+	for k := range to.own {
+		own := &to.own[k]
 		for i, c := range own.conns {
 			if c.mayWait(own.deliveries[i], n) {
 				return true
@@ -97,7 +98,8 @@ func (l *Loop) publishPatiently(
 	p := &parkedPublish{
 		ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original,
 	}
-	for _, own := range []*ownTargets{&r.tcp, &r.ws} {
+	for k := range r.own {
+		own := &r.own[k]
 		for i, s := range own.conns {
 			l.deliverOrPark(p, s, own.deliveries[i])
 		}
@@ -189,7 +191,7 @@ const maxFraming = 10
 func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
 	m.audit, m.original = l.broker.audited(), p.original
-	f := l.encode(c.transport, c.transport.directFrames(), &m, ringbuf.Droppable)
+	f := l.encode(c.form, c.form.directFrames(), &m, ringbuf.Droppable)
 	if c.offer(f, m.body, d) {
 		p.dropped++
 		return

@@ -20,6 +20,7 @@ type service struct {
 	id          codec.UUID
 	connectedAt int64 // Unix ms
 	transport   Transport
+	form        wireForm
 	peer        peer // for the log
 
 	// Atomic.
@@ -110,7 +111,7 @@ func (s *service) hasRoom(n int32) bool {
 // textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to
 // be. It decides nothing over TCP, and looks at no payload there.
 func (s *service) textFrame(text bool, payload []byte) bool {
-	return text || s.transport == TransportWS && utf8.Valid(payload)
+	return text || s.form != formTCP && utf8.Valid(payload)
 }
 
 // takeSome is take for as many as there is room for, up to most. It returns how many that were.

@@ -33,7 +33,8 @@ func (s *simulation) checkLevels() {
 			}
 		}
 		for _, level := range []int{
-			metrics.OpenTCP, metrics.OpenWS, metrics.Slow, metrics.Unread, metrics.Backlog,
+			metrics.OpenTCP, metrics.OpenWS, metrics.OpenTLS, metrics.OpenWSS,
+			metrics.Slow, metrics.Unread, metrics.Backlog,
 		} {
 			if level == metrics.Backlog && laggards > topLooks {
 				continue

@@ -1,32 +1,72 @@
 package broker
 
-import "mbserver/server/metrics"
+import (
+	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+)
 
-// Transport is how a connection's messages are framed.
+// Transport is how a connection came: what its bytes are wrapped in, and how its messages are
+// framed.
 type Transport uint8
 
+// The transports of protocol §1.
 const (
 	TransportTCP Transport = iota
 	TransportWS
+	TransportTLS
+	TransportWSS
+
+	transports = iota
 )
 
+// transportTraits are what differs between transports.
+var transportTraits = [transports]struct {
+	name      string // as system.service.list, the log and metrics show it
+	webSocket bool
+	level     int // what counts its connections
+}{
+	TransportTCP: {"tcp", false, metrics.OpenTCP},
+	TransportWS:  {"ws", true, metrics.OpenWS},
+	TransportTLS: {"tls", false, metrics.OpenTLS},
+	TransportWSS: {"wss", true, metrics.OpenWSS},
+}
+
+// WebSocket says whether messages are WebSocket ones, and a handshake comes before them.
+func (t Transport) WebSocket() bool { return transportTraits[t].webSocket }
+
+// Secure says whether the bytes are TLS records.
+func (t Transport) Secure() bool { return t == TransportTLS || t == TransportWSS }
+
+// String is the transport's name in the contract: tcp, ws, tls or wss.
+func (t Transport) String() string { return transportTraits[t].name }
+
 // level is what counts its connections.
-func (t Transport) level() int {
-	if t == TransportWS {
-		return metrics.OpenWS
+func (t Transport) level() int { return transportTraits[t].level }
+
+// form returns how a transport's messages are encoded.
+func (t Transport) form() wireForm {
+	if t.WebSocket() {
+		return formWS
 	}
-	return metrics.OpenTCP
+	return formTCP
 }
 
-func (t Transport) String() string {
-	if t == TransportWS {
-		return "ws"
-	}
-	return "tcp"
-}
+// wireForm is how a message is encoded for those that get it. What is fanned out is encoded once
+// for each form that somebody takes.
+type wireForm uint8
 
-// Which of a turn's frames a message goes to: per transport there are those of what is fanned out
+const (
+	formTCP wireForm = iota
+	formWS
+
+	forms = iota
+)
+
+// Which of a turn's frames a message goes to: for each form there are those of what is fanned out
 // and those of what goes to a single connection, so that acknowledgements do not break a burst's
 // run.
-func (t Transport) fanFrames() int    { return int(t) * 2 }
-func (t Transport) directFrames() int { return int(t)*2 + 1 }
+func (f wireForm) fanFrames() int    { return int(f) * 2 }
+func (f wireForm) directFrames() int { return int(f)*2 + 1 }
+
+// A turn has frames for every form.
+var _ [ringbuf.FramesCount - 2*forms]struct{}

@@ -16,7 +16,7 @@ import (
 // complete, not before. On the accepting loop.
 func (g *gate) arrive(a arrival) {
 	d := g.door
-	if a.transport == broker.TransportWS {
+	if a.transport.WebSocket() {
 		to := d.quietest()
 		d.come(to)
 		g.hand(to, a)
@@ -95,7 +95,7 @@ func refusal(t broker.Transport, reason string) []byte {
 	}
 	payload := codec.AppendError(nil, codec.ServiceUnavailable, causes[reason],
 		time.Now().UnixMilli(), details...)
-	if t == broker.TransportWS {
+	if t.WebSocket() {
 		return codec.AppendHTTPError(nil, 503, payload, fields...)
 	}
 	b := codec.AppendTCPHeader(nil, len(codec.ErrorHeader)+len(payload))

@@ -51,7 +51,7 @@ func (g *gate) enter(a arrival) {
 	switch {
 	case g.closed:
 		g.drop(a)
-	case a.transport == broker.TransportWS:
+	case a.transport.WebSocket():
 		g.receive(a, "")
 	default:
 		g.show(a, &broker.Arrival{Transport: a.transport, Remote: a.remote})
@@ -76,7 +76,7 @@ func closeFile(fd int) { _ = unix.Close(fd) }
 // drop turns away an arrival that cannot enter any more: the node is going away. Any goroutine.
 func (g *gate) drop(a arrival) {
 	g.door.turnAway(a, draining, closeFile)
-	if a.transport == broker.TransportWS {
+	if a.transport.WebSocket() {
 		g.door.leave(g)
 	} else {
 		g.giveBack()

@@ -35,6 +35,8 @@ const (
 	BytesWritten
 	OpenTCP // a level: connections
 	OpenWS  // a level
+	OpenTLS // a level
+	OpenWSS // a level
 	Slow    // a level: connections whose sockets are full
 	Unread  // a level: connections whose sockets are not read
 	Backlog // a maximum that goes down again: bytes

@@ -31,11 +31,12 @@ var LabelledTable = []Labelled{
 			return values
 		}},
 	{Family{"mb_connections_by_transport", "gauge",
-		"connections that became services and are not closed yet, of a transport: tcp or ws"},
+		"connections that became services and are not closed, of a transport: tcp, ws, tls, wss"},
 		"transport",
 		func(s *Sample) []LabelledValue {
 			return []LabelledValue{
 				{"tcp", float64(s.Totals[OpenTCP])}, {"ws", float64(s.Totals[OpenWS])},
+				{"tls", float64(s.Totals[OpenTLS])}, {"wss", float64(s.Totals[OpenWSS])},
 			}
 		}},
 }
