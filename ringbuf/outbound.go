@@ -1,5 +1,7 @@
 package ringbuf
 
+import "errors"
+
 // Limits bound one connection's egress: what is encoded for it in this turn and what its socket has
 // not taken yet.
 type Limits struct {
@@ -17,11 +19,16 @@ type span struct {
 }
 
 // Writer takes bytes without blocking. A count below the total with a nil error means that the
-// socket is full.
+// socket is full. ErrBehind says so too, of a writer that keeps bytes of which it has counted all.
 type Writer interface {
 	Write(p []byte) (n int, err error)
 	Writev(bufs [][]byte) (n int, err error)
 }
+
+// ErrBehind is returned by a writer that has taken what it counted, but whose socket has not: it
+// keeps some, and writes it when it is called again, before anything else. It is called again, if
+// need be with nothing, when the socket is writable.
+var ErrBehind = errors.New("the socket is behind its writer")
 
 // Outbound is one connection's bounded egress. The zero value is empty and ready. Loop only.
 type Outbound struct {
@@ -81,8 +88,8 @@ func (o *Outbound) Held() int {
 // Stalled says that the socket did not take everything: frames go to the backlog until it drains.
 func (o *Outbound) Stalled() bool { return o.backlog != nil }
 
-// Empty says that nothing waits to be written.
-func (o *Outbound) Empty() bool { return o.messages == 0 }
+// Empty says that nothing waits to be written, here or in a writer.
+func (o *Outbound) Empty() bool { return o.messages == 0 && o.backlog == nil }
 
 // Room says whether a message of size bytes fits into l.
 func (o *Outbound) Room(size int, l Limits) bool {
@@ -250,7 +257,7 @@ func (o *Outbound) flushMany(t *Turn, w Writer) (full bool, err error) {
 // spill keeps what the socket did not take: the turn's runs without their first written bytes
 // become the backlog.
 func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
-	if err != nil {
+	if err != nil && err != ErrBehind {
 		return false, err
 	}
 	o.backlog = newBacklog()
@@ -315,17 +322,18 @@ func (o *Outbound) drain(t *Turn, w Writer) (full bool, err error) {
 		}
 		n, err := w.Writev(t.iov)
 		clear(t.iov)
-		if err != nil {
+		behind := err == ErrBehind
+		if err != nil && !behind {
 			return false, err
 		}
 		o.bytes -= n
 		o.messages -= uint32(o.backlog.discard(n))
-		if o.backlog.empty() {
+		if o.backlog.empty() && !behind {
 			o.backlog.free()
 			o.backlog = nil
 			return false, nil
 		}
-		if n < want {
+		if n < want || behind {
 			return true, nil
 		}
 	}

@@ -21,18 +21,20 @@ var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
 	"server": "server/admin server/broker server/config server/door server/logging " +
-		"server/reactor",
-	"server/door":    "codec server/broker server/config server/fair server/reactor",
+		"server/reactor server/secure",
+	"server/door": "codec server/broker server/config server/fair server/metrics " +
+		"server/reactor server/secure",
 	"server/admin":   "server/metrics",
-	"server/reactor": "server/broker",
+	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/config server/fair server/limit server/logging " +
-		"server/metrics server/system server/wheel topic",
+		"server/metrics server/secure server/system server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics topic",
 	"server/limit":    "topic",
 	"server/metrics":  "codec",
 	"server/fair":     "",
 	"server/wheel":    "",
-	"server/config":   "",
+	"server/config":   "server/secure",
+	"server/secure":   "",
 	"server/logging":  "",
 	"server/blackbox": "",
 

@@ -32,7 +32,7 @@ func (n *Node) Start() (err error) {
 			err = errors.Join(err, n.stop(ctx))
 		}
 	}()
-	if n.door, err = door.Bind(&n.cfg, n.broker, n.log); err != nil {
+	if n.door, err = door.Bind(&n.cfg, n.broker, n.certificates, n.log); err != nil {
 		return err
 	}
 	if n.reactors, err = reactor.Start(n.broker, n.log); err != nil {
@@ -45,6 +45,7 @@ func (n *Node) Start() (err error) {
 		number, _ := strconv.Atoi(port)
 		return &ListenError{Transport: "admin", Host: host, Port: number, Err: err}
 	}
+	n.watchExpiry()
 	return n.door.Open(n.reactors)
 }
 
@@ -54,13 +55,16 @@ func (n *Node) stop(ctx context.Context) (err error) {
 	if n.reactors != nil {
 		err = n.reactors.Stop(ctx)
 	}
+	if n.expiry != nil {
+		n.expiry.Stop()
+	}
 	n.admin.Close(ctx)
 	n.broker.Stop(ctx)
 	return err
 }
 
-// Addr returns the address that a listener is bound to: transport is "ws", "tcp" or "admin". Empty
-// when it is off. With several addresses (localhost) it is the first.
+// Addr returns the address that a listener is bound to: transport is "ws", "wss", "tcp", "tls" or
+// "admin". Empty when it is off. With several addresses (localhost) it is the first.
 func (n *Node) Addr(transport string) string {
 	switch {
 	case transport == "admin":

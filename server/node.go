@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"time"
 
 	"mbserver/server/admin"
 	"mbserver/server/broker"
@@ -9,6 +10,7 @@ import (
 	"mbserver/server/door"
 	"mbserver/server/logging"
 	"mbserver/server/reactor"
+	"mbserver/server/secure"
 )
 
 // Options are what a Node is given beside its configuration.
@@ -27,10 +29,13 @@ type Node struct {
 	version string
 	broker  *broker.Broker
 
+	certificates *secure.Certificates // nil: there are no listeners for TLS
+
 	// Immutable after Start.
 	reactors *reactor.Group
 	door     *door.Door
 	admin    *admin.Server
+	expiry   *time.Timer // looks when the certificate expires; nil: there is none
 }
 
 // New makes a node that does not listen yet. An error says what is wrong with the configuration.
@@ -44,5 +49,11 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b}, nil
+	n := &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b}
+	if cfg.TLS() {
+		if n.certificates, err = secure.Open(cfg.CertificateFiles()); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
 }

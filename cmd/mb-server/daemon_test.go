@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,12 +28,18 @@ import (
 type fakeNode struct {
 	startErr error
 	shutdown func(context.Context) error
+	reloads  atomic.Int32
 }
 
 func (f *fakeNode) Start() error { return f.startErr }
 
 func (f *fakeNode) Addr(transport string) string {
 	return map[string]string{"ws": "127.0.0.1:3000", "admin": "127.0.0.1:3002"}[transport]
+}
+
+func (f *fakeNode) Reload() error {
+	f.reloads.Add(1)
+	return nil
 }
 
 func (f *fakeNode) Shutdown(ctx context.Context) error { return f.shutdown(ctx) }

@@ -122,8 +122,8 @@ func TestHangUpEndsNothing(t *testing.T) {
 	if c := <-code; c != exitOK {
 		t.Errorf("exit code %d", c)
 	}
-	const line = "hang-up: the node goes on, the configuration is not read again"
-	if len(find(b.lines(t), line)) != 3 {
-		t.Errorf("log: %s", b.out.String())
+	const line = "hang-up: the node goes on, certificates are read again"
+	if len(find(b.lines(t), line)) != 3 || n.reloads.Load() > 3 {
+		t.Errorf("%d reloads, log: %s", n.reloads.Load(), b.out.String())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"mbserver/server/logging"
@@ -18,17 +19,23 @@ func (d *daemon) logOutput(file string) (io.Writer, error) {
 	return logging.OpenFile(file)
 }
 
-// outliveHangups says at each SIGHUP that it ends nothing, and has the log's file opened again, as
-// logrotate and its like expect, until the function that it returns is called.
-func (d *daemon) outliveHangups(log *slog.Logger, logs *logging.Handler) (stop func()) {
+// outliveHangups says at each SIGHUP that it ends nothing, has the log's file opened again, as
+// logrotate and its like expect, and the node read what may change while it runs, until the
+// function that it returns is called.
+func (d *daemon) outliveHangups(
+	log *slog.Logger, logs *logging.Handler, running *atomic.Pointer[node],
+) (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		for {
 			select {
 			case <-d.hangups:
-				log.Info("hang-up: the node goes on, the configuration is not read again")
+				log.Info("hang-up: the node goes on, certificates are read again")
 				logs.Reopen()
+				if n := running.Load(); n != nil {
+					_ = (*n).Reload() // it has logged what is wrong
+				}
 			case <-end:
 				return
 			}

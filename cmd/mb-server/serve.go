@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"mbserver/cmd/internal/build"
@@ -20,6 +21,7 @@ import (
 type node interface {
 	Start() error
 	Addr(transport string) string
+	Reload() error
 	Shutdown(ctx context.Context) error
 }
 
@@ -36,7 +38,8 @@ func (d *daemon) serve(cfg config.Config) int {
 	}
 	logs := logging.New(out, cfg.Logging.Level, d.format(cfg.Logging.Format, out))
 	log := slog.New(logs).With("module", "daemon")
-	defer d.outliveHangups(log, logs)()
+	var running atomic.Pointer[node] // nil before there is one
+	defer d.outliveHangups(log, logs, &running)()
 	var hardEnd time.Time // zero before the node was asked to stop
 	defer func() {
 		last := time.Now().Add(logPatience)
@@ -61,6 +64,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	if err != nil {
 		return d.fail(log, "the node cannot be set up", err)
 	}
+	running.Store(&n)
 	if err := n.Start(); err != nil {
 		return d.fail(log, "the node cannot start", err)
 	}

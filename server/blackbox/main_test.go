@@ -17,8 +17,9 @@ import (
 
 // Immutable after TestMain.
 var (
-	serverBinary string // the daemon, cmd/mb-server
-	toolBinary   string // the tool, cmd/mb
+	serverBinary string   // the daemon, cmd/mb-server
+	toolBinary   string   // the tool, cmd/mb
+	ours         identity // what nodes show on wss and tls
 )
 
 func TestMain(m *testing.M) {
@@ -52,6 +53,10 @@ func run(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "building %s: %v\n%s", program.name, err, out)
 			return 1
 		}
+	}
+	if ours, err = selfSigned(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
 }

@@ -46,7 +46,7 @@ type launch struct {
 	settings []string // "key=value" in the terms of protocol §9
 	files    int      // limit of open descriptors; 0 leaves the inherited one
 	stdout   *os.File // instead of collecting what it prints there
-	secure   bool     // wss and tls listeners too; the settings must name a key and a certificate
+	plain    bool     // no wss and tls listeners
 	tcp      string   // address of the TCP listener, that of a node that has ended; empty: any
 }
 
@@ -57,7 +57,7 @@ type node struct {
 	pid     int
 	ws      string // host:port of the listener
 	tcp     string
-	wss     string // empty unless launched secure
+	wss     string // empty when launched plain
 	tls     string
 	admin   string
 	out     *output
@@ -112,13 +112,14 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 		"--ws-port", strconv.Itoa(ports[0]), "--tcp-port", strconv.Itoa(ports[1]),
 		"--set", "admin.address=" + n.admin,
 	}
-	if l.secure {
+	if l.plain {
+		arguments = append(arguments, "--set", "ports.wss=0", "--set", "ports.tls=0")
+	} else {
 		n.wss, n.tls = address(3), address(4)
 		arguments = append(arguments,
 			"--set", fmt.Sprintf("ports.wss=%d", ports[3]),
-			"--set", fmt.Sprintf("ports.tls=%d", ports[4]))
-	} else {
-		arguments = append(arguments, "--set", "ports.wss=0", "--set", "ports.tls=0")
+			"--set", fmt.Sprintf("ports.tls=%d", ports[4]),
+			"--set", "ssl.key="+ours.key, "--set", "ssl.cert="+ours.certificate)
 	}
 	for _, s := range l.settings {
 		arguments = append(arguments, "--set", s)

@@ -3,6 +3,7 @@ package blackbox
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -33,18 +34,42 @@ type peer interface {
 const (
 	overTCP = "tcp"
 	overWS  = "ws"
+	overTLS = "tls"
+	overWSS = "wss"
 )
 
-// transports are what every contract test runs over.
-var transports = []string{overTCP, overWS}
+// transports are what every contract test runs over. The first two are not secure.
+var transports = []string{overTCP, overWS, overTLS, overWSS}
+
+// pairs are the pairs of transports that tests of two clients run over: each of those that are not
+// secure with each, and each secure one both ways.
+var pairs = [][2]string{
+	{overTCP, overTCP}, {overTCP, overWS}, {overWS, overTCP}, {overWS, overWS},
+	{overTLS, overWSS}, {overWSS, overTLS}, {overTCP, overTLS}, {overWSS, overWS},
+}
 
 // connect opens a connection without reading from it.
 func (n *node) connect(transport string) (peer, error) {
-	if transport == overTCP {
+	switch transport {
+	case overTCP:
 		return dialTCP(n.tcp)
+	case overTLS:
+		return dialTLS(n.tls, ours.trust())
+	case overWSS:
+		p, _, err := dialWS("wss://"+n.wss+"/", &websocket.DialOptions{HTTPClient: ours.client()})
+		return p, err
 	}
 	p, _, err := dialWS("ws://"+n.ws+"/", nil)
 	return p, err
+}
+
+func dialTLS(address string, cfg *tls.Config) (*tcpPeer, error) {
+	dialer := &net.Dialer{Timeout: patience}
+	conn, err := tls.DialWithDialer(dialer, "tcp", address, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return newTCPPeer(conn), nil
 }
 
 // tcpPeer frames by hand: 4 bytes of length, then the message (protocol §1).

@@ -46,6 +46,8 @@ type Broker struct {
 	Arrivals    metrics.Connections // the door counts those that never came in
 	Visitors    atomic.Int64        // in the door: in their handshake, or being told why not
 	Arriving    atomic.Int64        // bytes that those hold
+	Sessions    atomic.Int64        // bytes that the TLS sessions of connections hold
+	TLS         metrics.TLS         // what becomes of TLS handshakes
 	Throttle    logging.Throttle    // for lines that clients can cause at will
 	registry    registry
 	spares      spares

@@ -65,7 +65,7 @@ func (u *budget) set(limit int64) {
 
 // base is, in bytes, what connections cost by themselves, and what arrivals hold.
 func (b *Broker) base() int64 {
-	return b.connections.Load()*connectionCharge + b.Arriving.Load()
+	return b.connections.Load()*connectionCharge + b.Arriving.Load() + b.Sessions.Load()
 }
 
 // charged is, in bytes, what the loops hold as of their last turns, their inboxes and the snapshots
@@ -103,7 +103,7 @@ func (c *Conn) held() int64 {
 	if c.state == stateGone || c.aborted {
 		return 0
 	}
-	held := int64(c.dec.Buffered())
+	held := int64(c.dec.Buffered()) + int64(c.sock.Held())
 	if p := c.paused; p != nil && p.request.body != nil {
 		held += bodyCharge(p.request.body)
 	}
@@ -111,6 +111,12 @@ func (c *Conn) held() int64 {
 		held += int64(c.out.Held()) + stalledCharge
 	}
 	return held
+}
+
+// Recharge notes that c's socket holds more than before, or less. Loop only.
+func (c *Conn) Recharge() {
+	c.loop.begin()
+	c.recharge()
 }
 
 // recharge notes what c holds now.

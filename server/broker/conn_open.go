@@ -8,15 +8,17 @@ import (
 	"mbserver/codec"
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
+	"mbserver/server/secure"
 	"mbserver/server/system"
 )
 
 // Arrival is a connection that passed the door.
 type Arrival struct {
 	Transport Transport
-	Remote    netip.AddrPort // without a zone in what is logged
-	Answer    []byte         // the door's to the handshake: goes out before all else
-	Rest      []byte         // what came after the handshake
+	Remote    netip.AddrPort  // without a zone in what is logged
+	Answer    []byte          // the door's to the handshake: goes out before all else
+	Rest      []byte          // what came after the handshake
+	Session   *secure.Session // what seals and opens its bytes; nil: nothing does
 }
 
 // Open makes a connection of an arrival in c, which is zero and may lie beside the socket's own

@@ -298,6 +298,8 @@ func (s *testSocket) PauseReading(paused bool) { s.paused = paused }
 
 func (s *testSocket) Unacked() int { return s.unacked }
 
+func (s *testSocket) Held() int { return 0 }
+
 func (s *testSocket) CloseWrite() { s.writeClosed = true }
 
 func (s *testSocket) Close() {

@@ -31,6 +31,9 @@ type Socket interface {
 	// Unacked is how many written bytes the peer's system has not acknowledged; 0 where that is
 	// not known.
 	Unacked() int
+	// Held is how many bytes of memory it keeps for this connection beyond what every one costs:
+	// what it has taken and could not write yet.
+	Held() int
 	// CloseWrite sends the end of the stream and lets the peer's bytes come.
 	CloseWrite()
 	// Close gives the descriptor back. The reactor reports nothing for this socket afterwards.

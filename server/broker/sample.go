@@ -30,6 +30,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Services:      b.registry.count(),
 		Subscriptions: b.trie.Count(),
 		Machine:       b.machine.Read(now),
+		TLS:           b.TLS.Read(),
 	}
 	if b.logs != nil {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()

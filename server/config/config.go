@@ -2,13 +2,16 @@
 // defaults, the environment names, the flags, the checks and the printed form all come, and the
 // code that layers flags over environment over file over defaults (protocol §9).
 //
-// It is a leaf: it knows neither the codec nor the topics' trie.
+// It knows neither the codec nor the topics' trie; certificates it has looked at by who loads them
+// (server/secure).
 package config
 
 import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"mbserver/server/secure"
 )
 
 // Config is the whole configuration of one node. The zero value is not usable; start from Default
@@ -50,8 +53,11 @@ type Logging struct {
 	File   string // path; "" = standard output
 }
 
-// Auth bounds failed authentications of one client address.
+// Auth says who is asked to prove who it is, and bounds failures of one client address.
 type Auth struct {
+	CertificateCA       string // path; "" = clients are not asked for certificates
+	CertificateRequired bool   // who shows none is refused
+
 	LockoutThreshold int // failures; 0 = never locked out
 	LockoutDuration  time.Duration
 }
@@ -153,16 +159,20 @@ const frameOverhead = 512
 // payload and header line.
 func (c Config) MaxFrame() int { return c.Message.PayloadMaxLength + frameOverhead }
 
+// CertificateFiles returns what TLS is served with.
+func (c Config) CertificateFiles() secure.Files {
+	return secure.Files{
+		Certificate: c.SSL.Cert, Key: c.SSL.Key,
+		ClientCA: c.Auth.CertificateCA, Required: c.Auth.CertificateRequired,
+	}
+}
+
 // TLS reports whether a certificate is configured.
 func (c Config) TLS() bool { return c.SSL.Cert != "" && c.SSL.Key != "" }
 
 // Warnings lists, in sentences, what is legal but will surprise the operator.
 func (c Config) Warnings() []string {
 	var ws []string
-	if c.TLS() {
-		ws = append(ws, "ssl.key and ssl.cert are valid, but this version does not serve "+
-			"the wss and tls listeners: ports.wss and ports.tls stay closed")
-	}
 	standard := Default()
 	for i := range keys {
 		k := &keys[i]

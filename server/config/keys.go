@@ -96,6 +96,14 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.Logging.File },
 		Doc: "path of a file that log lines are appended to, opened again at SIGHUP; " +
 			"empty: standard output"},
+	{Name: "auth.certificate.ca", Env: "AUTH_CERTIFICATE_CA", kind: kindString,
+		at: func(c *Config) any { return &c.Auth.CertificateCA },
+		Doc: "path of a PEM file with the certificates that may have signed those of clients on " +
+			"wss and tls; empty: clients are not asked for one"},
+	{Name: "auth.certificate.required", Env: "AUTH_CERTIFICATE_REQUIRED", Default: "false",
+		kind: kindBool,
+		at:   func(c *Config) any { return &c.Auth.CertificateRequired },
+		Doc:  "refuse a client without such a certificate on wss and tls"},
 	{Name: "auth.failure.lockout.threshold", Pending: true, Env: "AUTH_FAILURE_LOCKOUT_THRESHOLD",
 		Unit: "failures", Default: "5", max: maxCount,
 		at:  func(c *Config) any { return &c.Auth.LockoutThreshold },

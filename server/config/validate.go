@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,11 +8,12 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"mbserver/server/secure"
 )
 
 // Validate checks every key's range and what keys mean together, reads the certificate, and returns
@@ -112,9 +112,13 @@ func (c Config) checkListeners(add func(key string, value any, reason string, ar
 	if c.Host != "" && !validHost(c.Host) {
 		add("host", c.Host, "neither a host name nor an address")
 	}
-	if c.Ports.WS == 0 && c.Ports.TCP == 0 {
-		add("ports.ws", 0, "every listener is off: ports.tcp is 0 too, "+
-			"and this version does not serve wss and tls")
+	switch plain := c.Ports.WS != 0 || c.Ports.TCP != 0; {
+	case plain:
+	case !c.TLS():
+		add("ports.ws", 0, "every listener is off: ports.tcp is 0 too, and wss and tls need "+
+			"ssl.key and ssl.cert")
+	case c.Ports.WSS == 0 && c.Ports.TLS == 0:
+		add("ports.ws", 0, "every listener is off: ports.wss, ports.tcp and ports.tls are 0 too")
 	}
 	if !c.AllowUnsecure && !c.loopback() {
 		for _, p := range []struct {
@@ -195,36 +199,31 @@ func validHost(s string) bool {
 	return strings.Trim(last, "0123456789") != "" // all digits: a misspelt IPv4 address
 }
 
-// checkTLS checks that key and certificate come together, exist and fit each other.
+// checkTLS checks that key and certificate come together, and that all files are what they should
+// be.
 func (c Config) checkTLS(add func(key string, value any, reason string, args ...any)) {
-	files := []struct{ key, path, other string }{
-		{"ssl.key", c.SSL.Key, c.SSL.Cert}, {"ssl.cert", c.SSL.Cert, c.SSL.Key},
-	}
-	readable := true
-	for _, f := range files {
-		switch {
-		case f.path == "" && f.other != "":
-			add(f.key, f.path, "ssl.key and ssl.cert must be set together")
-			readable = false
-		case f.path == "":
-			readable = false
-		case strings.Contains(f.path, "-----BEGIN"):
-			add(f.key, f.path, "must be the path of a file, not its content")
-			readable = false
-		default:
-			if _, err := os.ReadFile(f.path); err != nil {
-				add(f.key, f.path, "%v", fileReason(err))
-				readable = false
-			}
+	switch {
+	case c.SSL.Key == "" && c.SSL.Cert != "":
+		add("ssl.key", "", "ssl.key and ssl.cert must be set together")
+	case c.SSL.Cert == "" && c.SSL.Key != "":
+		add("ssl.cert", "", "ssl.key and ssl.cert must be set together")
+	case c.TLS():
+		for _, bad := range secure.Check(c.CertificateFiles()) {
+			add(fileKeys[bad.File], bad.Path, "%s", bad.Reason)
 		}
+	case c.Auth.CertificateCA != "":
+		add("auth.certificate.ca", c.Auth.CertificateCA,
+			"there are no listeners for TLS without ssl.key and ssl.cert")
 	}
-	if !readable {
-		return
+	if c.Auth.CertificateRequired && c.Auth.CertificateCA == "" {
+		add("auth.certificate.required", true, "needs auth.certificate.ca: "+
+			"without it nobody knows which certificates to trust")
 	}
-	if _, err := tls.LoadX509KeyPair(c.SSL.Cert, c.SSL.Key); err != nil {
-		add("ssl.cert", c.SSL.Cert, "does not load with ssl.key = %q: %s", c.SSL.Key,
-			strings.TrimPrefix(err.Error(), "tls: "))
-	}
+}
+
+// fileKeys are the keys of files of certificates.
+var fileKeys = map[secure.File]string{
+	secure.Chain: "ssl.cert", secure.Key: "ssl.key", secure.ClientCA: "auth.certificate.ca",
 }
 
 // fileReason is why a file cannot be read, without its path.

@@ -11,12 +11,12 @@ import (
 	"mbserver/server/broker"
 )
 
-// arrive finds an accepted connection its way. Over TCP there is nothing to ask first: it has a
-// place on a loop at once, or is refused. Over WebSocket it takes a place when its handshake is
-// complete, not before. On the accepting loop.
+// arrive finds an accepted connection its way. Over plain TCP there is nothing to ask first: it has
+// a place on a loop at once, or is refused. Else it takes a place when its handshakes are complete,
+// not before. On the accepting loop.
 func (g *gate) arrive(a arrival) {
 	d := g.door
-	if a.transport.WebSocket() {
+	if a.asks() {
 		to := d.quietest()
 		d.come(to)
 		g.hand(to, a)
@@ -62,7 +62,7 @@ func (d *Door) turnAway(a arrival, reason string, done func(fd int)) {
 			break
 		}
 	}
-	_, _ = unix.Write(a.fd, refusal(a.transport, reason))
+	_, _ = unix.Write(a.fd, a.sealed(refusal(a.transport, reason)))
 	_ = unix.Shutdown(a.fd, unix.SHUT_WR)
 	done(a.fd)
 }

@@ -1,6 +1,9 @@
 package door
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Bounds that are not configuration: each has a name, a unit and a reason, and stands only here.
 const (
@@ -18,6 +21,13 @@ const (
 	// it costs at most: a head of codec.MaxHandshake, in a slice that has grown to it.
 	visitorCharge = 1 << 10
 	visitorMost   = 12 << 10
+
+	// handshakeCharge is what a TLS handshake costs in bytes while it stands: its state, and the
+	// stack of a goroutine.
+	handshakeCharge = 40 << 10
+
+	// secureRead is how many bytes are read at once of a visitor over TLS.
+	secureRead = 16 << 10
 
 	// spareFiles is how many descriptors are left for others than clients: the admin listener's
 	// connections, files that are read.
@@ -47,6 +57,10 @@ const (
 	// balancer has learned of it.
 	retryAfter = time.Second
 )
+
+// stepsMax is how many steps of TLS handshakes may run at a time: they leave half of the processors
+// to the loops.
+func stepsMax() int { return max(runtime.NumCPU()/2, 1) }
 
 // visitorsOf is how many visitors each of a node's gates may have, where the process may have so
 // much memory, in bytes, and so many open files.

@@ -10,6 +10,7 @@ import (
 	"mbserver/server/broker"
 	"mbserver/server/config"
 	"mbserver/server/reactor"
+	"mbserver/server/secure"
 )
 
 // Door is where connections arrive and are refused or shown in. It runs on the loops, where it
@@ -21,8 +22,10 @@ type Door struct {
 	log              *slog.Logger
 	handshakeTimeout time.Duration
 	listeners        []*listener
-	files            int   // that the process may have open
-	memory           int64 // memory.limit, in bytes
+	files            int                  // that the process may have open
+	memory           int64                // memory.limit, in bytes
+	certificates     *secure.Certificates // nil: nobody listens for TLS
+	steps            chan struct{}        // a token for each step of a TLS handshake that runs
 
 	// Immutable after Open.
 	most  int     // visitors of each gate
@@ -32,10 +35,13 @@ type Door struct {
 	empty chan struct{} // a token when nobody is in the door any more
 }
 
-// Bind listens on every port of the configuration, but accepts nobody before Open. An error is a
-// *ListenError, and leaves nothing listening.
-func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error) {
+// Bind listens on every port of the configuration, those for TLS only with certificates, but
+// accepts nobody before Open. An error is a *ListenError, and leaves nothing listening.
+func Bind(
+	cfg *config.Config, b *broker.Broker, certificates *secure.Certificates, log *slog.Logger,
+) (*Door, error) {
 	d := &Door{
+		certificates: certificates, steps: make(chan struct{}, stepsMax()),
 		broker: b, log: log.With("module", "door"),
 		handshakeTimeout: cfg.Connection.HandshakeTimeout,
 		empty:            make(chan struct{}, 1),
@@ -44,7 +50,13 @@ func Bind(cfg *config.Config, b *broker.Broker, log *slog.Logger) (*Door, error)
 	for _, l := range []struct {
 		transport broker.Transport
 		port      int
-	}{{broker.TransportWS, cfg.Ports.WS}, {broker.TransportTCP, cfg.Ports.TCP}} {
+	}{
+		{broker.TransportWS, cfg.Ports.WS}, {broker.TransportTCP, cfg.Ports.TCP},
+		{broker.TransportWSS, cfg.Ports.WSS}, {broker.TransportTLS, cfg.Ports.TLS},
+	} {
+		if l.transport.Secure() && certificates == nil {
+			continue
+		}
 		if err := d.listen(l.transport, cfg.Host, l.port); err != nil {
 			d.Close(context.Background()) // no loop has to be waited for
 			return nil, err

@@ -9,7 +9,9 @@ import (
 
 	"mbserver/server/broker"
 	"mbserver/server/fair"
+	"mbserver/server/metrics"
 	"mbserver/server/reactor"
+	"mbserver/server/secure"
 )
 
 // gate is the door's part on one loop.
@@ -37,7 +39,11 @@ type arrival struct {
 	fd        int
 	transport broker.Transport
 	remote    netip.AddrPort
+	session   *secure.Session // over TLS, when its handshake is done; else nil
 }
+
+// asks says whether there is a handshake to wait for.
+func (a *arrival) asks() bool { return a.transport.WebSocket() || a.transport.Secure() }
 
 func newGate(d *Door, l *broker.Loop, room *reactor.Reactor) *gate {
 	g := &gate{door: d, loop: l, room: room}
@@ -46,12 +52,12 @@ func newGate(d *Door, l *broker.Loop, room *reactor.Reactor) *gate {
 	return g
 }
 
-// enter takes an arrival: over WebSocket as a visitor, over TCP it has a place on this loop.
+// enter takes an arrival: as a visitor, or over plain TCP, where it has a place on this loop.
 func (g *gate) enter(a arrival) {
 	switch {
 	case g.closed:
 		g.drop(a)
-	case a.transport.WebSocket():
+	case a.asks():
 		g.receive(a, "")
 	default:
 		g.show(a, &broker.Arrival{Transport: a.transport, Remote: a.remote})
@@ -76,7 +82,7 @@ func closeFile(fd int) { _ = unix.Close(fd) }
 // drop turns away an arrival that cannot enter any more: the node is going away. Any goroutine.
 func (g *gate) drop(a arrival) {
 	g.door.turnAway(a, draining, closeFile)
-	if a.transport.WebSocket() {
+	if a.asks() {
 		g.door.leave(g)
 	} else {
 		g.giveBack()
@@ -133,6 +139,7 @@ func (g *gate) sweep() {
 				g.wake(v.deadline)
 				break
 			} else if list == &g.asking {
+				v.failure = metrics.TLSLate
 				v.fail("it took too long")
 			} else {
 				v.end()

@@ -49,7 +49,7 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Bind(&cfg, b, log)
+	d, err := Bind(&cfg, b, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"mbserver/codec"
 	"mbserver/server/broker"
 	"mbserver/server/fair"
+	"mbserver/server/metrics"
 )
 
 // visitor is an arrival that stays in the door for a while: for its handshake, or to hear why it
@@ -26,6 +27,8 @@ type visitor struct {
 	parsed   int                 // bytes of head that were looked at
 	left     int                 // bytes that it may still send; 0 before it has heard all
 	gone     bool
+	tls      securing
+	failure  metrics.TLSFailure // what it counts as when its TLS handshake comes to nothing
 }
 
 // receive lets an arrival stay: for its handshake, or to hear why it may not enter, a reason of
@@ -65,6 +68,10 @@ func (v *visitor) Ready(buf []byte) {
 		v.hearOut(buf)
 		return
 	}
+	if v.transport.Secure() {
+		v.readSecure(buf)
+		return
+	}
 	have := copy(buf, v.head)
 	n, err := unix.Read(v.fd, buf[have:])
 	switch {
@@ -95,7 +102,8 @@ func (v *visitor) ask(head []byte) {
 		v.parsed = len(head)
 	default:
 		v.enter(&broker.Arrival{
-			Transport: v.transport, Remote: v.remote, Answer: hs.Response, Rest: head[size:],
+			Transport: v.transport, Remote: v.remote, Session: v.session,
+			Answer: hs.Response, Rest: head[size:],
 		})
 	}
 }
@@ -121,7 +129,7 @@ func (v *visitor) keep(head []byte) {
 func (v *visitor) recharge() {
 	held := 0
 	if !v.gone {
-		held = visitorCharge + cap(v.head)
+		held = visitorCharge + cap(v.head) + v.chargeTLS()
 	}
 	v.gate.door.broker.Arriving.Add(int64(held - v.charge))
 	v.charge = held
@@ -145,10 +153,14 @@ func (v *visitor) refuse(reason string) {
 }
 
 // giveWay ends a handshake for the sake of newer ones.
-func (v *visitor) giveWay() { v.turnAway("handshake_limit") }
+func (v *visitor) giveWay() {
+	v.failure = metrics.TLSGaveWay
+	v.turnAway("handshake_limit")
+}
 
 // turnAway ends a handshake at once, but tells v why.
 func (v *visitor) turnAway(reason string) {
+	v.noteTLS()
 	v.depart()
 	v.gate.door.turnAway(v.arrival, reason, v.gate.room.Close)
 }
@@ -167,10 +179,14 @@ func (v *visitor) failed(reason string) {
 			"remote", v.remote.String(), "reason", reason)
 	}
 	d.broker.Arrivals.Failed.Add(time.Now().Unix())
+	v.noteTLS()
 }
 
 // sayLast writes the last words to v, which has the chance to read them before it is closed.
-func (v *visitor) sayLast(words []byte) {
+func (v *visitor) sayLast(words []byte) { v.say(v.sealed(words)) }
+
+// say is sayLast for bytes as they are on the wire.
+func (v *visitor) say(words []byte) {
 	// The socket is new and takes them whole, or its peer is gone.
 	if n, err := unix.Write(v.fd, words); err != nil || n < len(words) {
 		v.end()
@@ -221,6 +237,7 @@ func (v *visitor) depart() {
 		v.stopAsking()
 	}
 	v.gone = true
+	v.tls.stop()
 	v.recharge()
 	v.gate.inside--
 	v.gate.door.leave(v.gate)

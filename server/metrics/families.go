@@ -39,6 +39,18 @@ var LabelledTable = []Labelled{
 				{"tls", float64(s.Totals[OpenTLS])}, {"wss", float64(s.Totals[OpenWSS])},
 			}
 		}},
+	{Family{"mb_tls_handshakes_failed_total", "counter",
+		"TLS handshakes that came to nothing, by reason: ended (the client went away, or was cut " +
+			"at the end of the node), late (connection.handshakeTimeout), gave_way (to newer " +
+			"ones), not_tls, no_agreement (on a version, cipher, curve or protocol), " +
+			"client_certificate (missing, or not to be trusted), refused (by the client), other"},
+		"reason",
+		func(s *Sample) (values []LabelledValue) {
+			for i, name := range tlsFailureNames {
+				values = append(values, LabelledValue{name, float64(s.TLS.Failed[i])})
+			}
+			return values
+		}},
 }
 
 // Info tells what runs, in its labels version and node.

@@ -21,4 +21,5 @@ type Sample struct {
 	LogDropped, LogLost         uint64 // the output was too slow, or failed
 	LogUnread                   uint64
 	Machine                     MachineSample
+	TLS                         TLSSample
 }

@@ -202,11 +202,19 @@ var Table = []Metric{
 			"connection.stallTimeout",
 		func(s *Sample) float64 { return float64(s.Stalled) }},
 	{"", "", "mb_memory_charged_bytes",
-		"what clients make the node hold: 1 KiB for each connection, what half handshakes hold, " +
-			"rings, partial frames, what paused ones had sent, waiting requests and publishes, " +
-			"all that waits in inboxes; subscriptions, profiles and log filters; remembered " +
-			"routes; lists that somebody has not read yet",
+		"what clients make the node hold: 1 KiB for each connection, TLS sessions, what half " +
+			"handshakes hold, rings, partial frames, what paused ones had sent, waiting " +
+			"requests and publishes, all that waits in inboxes; subscriptions, profiles and log " +
+			"filters; remembered routes; lists that somebody has not read yet",
 		func(s *Sample) float64 { return float64(s.Charged) }},
+	{"", "", "mb_tls_handshakes_total", "TLS handshakes that were completed",
+		func(s *Sample) float64 { return float64(s.TLS.Done) }},
+	{"", "", "mb_tls_handshakes_resumed_total",
+		"TLS handshakes that went on with an earlier session",
+		func(s *Sample) float64 { return float64(s.TLS.Resumed) }},
+	{"", "", "mb_tls_certificate_expiry_timestamp_seconds",
+		"when the certificate of wss and tls expires, Unix time; 0: there is none",
+		func(s *Sample) float64 { return float64(s.TLS.Expiry) }},
 	{"", "", "mb_connections_shed_total", "connections cut because memory.limit was near",
 		func(s *Sample) float64 { return float64(s.Shed) }},
 	{"", "", "mb_snapshots_total",

@@ -7,6 +7,16 @@ const (
 	// lets one publisher keep the others of its loop waiting longer.
 	readMax = 128 << 10
 
+	// sealMax is how many bytes are sealed at a time, in records of 16 KiB, when the kernel has
+	// taken all that was sealed before: what it does not take waits beside the ring. recordMax is
+	// what the records of as many bytes are longer, or what is left of one read.
+	sealMax   = 64 << 10
+	recordMax = 17 << 10
+
+	// opensMax is how many reads of a socket over TLS may bring nothing, such as parts of records,
+	// before it is left for the next event.
+	opensMax = 4
+
 	// streakMax bounds how many turns may follow one another only because the inbox filled again.
 	// gnet runs tasks that tasks queue before it polls; without a bound two loops that keep each
 	// other busy never read a socket. A turn that gives way is never followed so.

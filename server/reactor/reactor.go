@@ -40,9 +40,10 @@ type Reactor struct {
 	turn atomic.Int32 // turnState
 
 	// Owned by the loop.
-	guests map[int]Guest // who minds descriptors that are not connections, by descriptor
-	buf    []byte        // for one read
-	streak int           // turns in a row without a look at the sockets
+	guests map[int]Guest  // who minds descriptors that are not connections, by descriptor
+	buf    []byte         // for one read
+	secure *secureBuffers // nil before the first connection over TLS
+	streak int            // turns in a row without a look at the sockets
 }
 
 // turnState is where the loop's next turn stands.
@@ -250,7 +251,11 @@ func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 		if over(ev) {
 			s.end(true)
 		} else if s.conn.Reads() {
-			r.read(s)
+			if s.secure != nil {
+				s.secure.receive()
+			} else {
+				r.read(s)
+			}
 		}
 	} else if fd == r.nudge[0] {
 		r.nudged()
@@ -262,20 +267,26 @@ func (r *Reactor) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 
 // read takes what has arrived for a connection.
 func (r *Reactor) read(s *socket) {
+	in, err := r.take(s)
+	switch {
+	case len(in) > 0:
+		s.conn.Receive(in)
+	case err == nil:
+		s.end(false)
+	case err != unix.EAGAIN:
+		s.end(true)
+	}
+}
+
+// take reads what has arrived at a socket, as much as the loop has time for. Without an error and
+// bytes the stream has ended.
+func (r *Reactor) take(s *socket) (in []byte, err error) {
 	buf := r.buf[:r.loop.ReadSize(len(r.buf))]
 	for {
 		n, err := unix.Read(int(s.fd), buf)
-		switch {
-		case n > 0:
-			s.conn.Receive(buf[:n])
-		case err == nil:
-			s.end(false)
-		case err == unix.EINTR:
-			continue
-		case err != unix.EAGAIN:
-			s.end(true)
+		if err != unix.EINTR {
+			return buf[:max(n, 0)], err
 		}
-		return
 	}
 }
 
@@ -318,13 +329,25 @@ func (r *Reactor) Open(fd int, a *broker.Arrival) (err error) {
 	} else if err = r.watch(fd); err != nil {
 		return fmt.Errorf("watching it: %w", err)
 	}
-	s := &socket{reactor: r, fd: int32(fd)}
-	if !r.loop.Open(&s.conn, a, s) {
+	var s *socket
+	var as broker.Socket
+	if a.Session == nil {
+		s = &socket{reactor: r, fd: int32(fd)}
+		as = s
+	} else {
+		sealed := r.newSecure(a.Session, fd)
+		s, as = &sealed.socket, sealed
+	}
+	if !r.loop.Open(&s.conn, a, as) {
 		r.Forget(fd)
 		return errNotOpened
 	}
 	r.group.sockets.put(fd, s)
-	s.conn.Receive(a.Rest)
+	if s.secure == nil {
+		s.conn.Receive(a.Rest)
+	} else {
+		s.secure.begin(a.Rest)
+	}
 	return nil
 }
 

@@ -13,9 +13,10 @@ import (
 // socket is a connection and its descriptor, side by side because every write needs both. Owned by
 // the loop.
 type socket struct {
-	reactor *Reactor // immutable
-	fd      int32    // -1 when closed
-	watched bool     // the stall watcher knows the descriptor
+	reactor *Reactor      // immutable
+	fd      int32         // -1 when closed
+	watched bool          // the stall watcher knows the descriptor
+	secure  *secureSocket // of which it is the first part; nil: its bytes are not TLS
 	conn    broker.Conn
 }
 
@@ -92,6 +93,9 @@ func retry(err error) (stop bool, _ error) {
 	return true, err
 }
 
+// Held implements broker.Socket.
+func (s *socket) Held() int { return 0 }
+
 // AwaitWritable implements broker.Socket.
 func (s *socket) AwaitWritable() error {
 	err := s.reactor.group.stall.watch(s, s.watched)
@@ -107,6 +111,9 @@ func (s *socket) CloseWrite() { _ = unix.Shutdown(int(s.fd), unix.SHUT_WR) }
 func (s *socket) Close() {
 	if s.fd < 0 {
 		return
+	}
+	if s.secure != nil {
+		s.secure.leave()
 	}
 	s.reactor.group.sockets.remove(int(s.fd))
 	_ = unix.Close(int(s.fd))

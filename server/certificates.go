@@ -1,0 +1,59 @@
+package server
+
+import (
+	"fmt"
+	"time"
+)
+
+// Certificates that expire within expiryWarning are told of at the start, at each reload and each
+// expiryLook.
+const (
+	expiryWarning = 14 * 24 * time.Hour
+	expiryLook    = 24 * time.Hour
+)
+
+// Reload reads again what may change while the node runs: the files of ssl.cert, ssl.key and
+// auth.certificate.ca. Handshakes that begin afterwards use them; connections that stand are not
+// touched. A fault is logged and returned, and changes nothing. Any goroutine.
+func (n *Node) Reload() error {
+	if n.certificates == nil {
+		return nil
+	}
+	log := n.log.With("module", "config")
+	if err := n.certificates.Reload(); err != nil {
+		log.Error("configuration not reloaded", "error", err.Error())
+		return err
+	}
+	n.noteExpiry(time.Now())
+	log.Info("configuration reloaded", "certificates", 1,
+		"expires", n.certificates.Expiry().UTC().Format(time.RFC3339))
+	return nil
+}
+
+// watchExpiry looks at once, and each day, whether the certificate expires soon.
+func (n *Node) watchExpiry() {
+	if n.certificates == nil {
+		return
+	}
+	n.noteExpiry(time.Now())
+	n.expiry = time.AfterFunc(expiryLook, func() {
+		n.noteExpiry(time.Now())
+		n.expiry.Reset(expiryLook)
+	})
+}
+
+// noteExpiry tells of a certificate that expires soon, and has metrics know when.
+func (n *Node) noteExpiry(now time.Time) {
+	at := n.certificates.Expiry()
+	n.broker.TLS.SetExpiry(at)
+	left := at.Sub(now)
+	if left > expiryWarning {
+		return
+	}
+	when := fmt.Sprintf("the certificate of ssl.cert expires in %d days", left/(24*time.Hour))
+	if left <= 0 {
+		when = "the certificate of ssl.cert has expired: clients refuse it"
+	}
+	n.log.With("module", "config").Warn(
+		when+"; SIGHUP reads a new one", "expires", at.UTC().Format(time.RFC3339))
+}

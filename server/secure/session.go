@@ -1,0 +1,109 @@
+package secure
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+)
+
+// Session is one TLS connection whose handshake is done, seen from the server. It knows no socket
+// and never waits. One goroutine at a time.
+type Session struct {
+	conn *tls.Conn
+	wire wire
+	end  error // why nothing more can be opened; nil: nothing ended it
+}
+
+// ErrEnded says that the peer has ended its stream in order, with close_notify.
+var ErrEnded = errors.New("the peer has ended its stream")
+
+// chunk is how many bytes Open makes room for at a time: the longest record's plaintext.
+const chunk = 16 << 10
+
+// Open decrypts what has arrived and appends the plaintext to dst, whose spare room it uses. All of
+// in is used, and not kept: what is left is at most the beginning of a record. The plaintext is
+// never longer than what arrived, but for what had been left. An error comes with the plaintext
+// before it: ErrEnded, or one that says what the peer did wrong. What the session has to answer is
+// for Answer.
+func (s *Session) Open(dst, in []byte) ([]byte, error) {
+	if len(s.wire.in) > 0 { // it came with the end of the handshake
+		in = append(s.wire.in, in...)
+	}
+	s.wire.in = in
+	for s.end == nil {
+		if len(dst) == cap(dst) {
+			dst = append(dst, make([]byte, chunk)...)[:len(dst)]
+		}
+		n, err := s.conn.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case err == nil:
+			continue
+		case err == nothing:
+			s.wire.in = nil
+			return dst, nil
+		case err == io.EOF:
+			s.end = ErrEnded
+		default:
+			s.end = err
+		}
+	}
+	s.wire.in = nil
+	return dst, s.end
+}
+
+// Behind says that something arrived with the end of the handshake and was not opened.
+func (s *Session) Behind() bool { return len(s.wire.in) > 0 }
+
+// Seal encrypts p, in as few records as possible, and appends them to dst. An error is for good.
+func (s *Session) Seal(dst, p []byte) ([]byte, error) {
+	s.wire.out = append(dst, s.wire.out...)
+	_, err := s.conn.Write(p)
+	return s.Answer(), err
+}
+
+// Answer returns what the session has to say by itself: an alert, the answer to a change of keys.
+func (s *Session) Answer() []byte {
+	out := s.wire.out
+	s.wire.out = nil
+	return out
+}
+
+// Finish appends the end of our stream, close_notify, to dst, once. Nothing may be sealed
+// afterwards.
+func (s *Session) Finish(dst []byte) []byte {
+	s.wire.out = append(dst, s.wire.out...)
+	_ = s.conn.CloseWrite() // of memory nothing fails
+	return s.Answer()
+}
+
+// Held is, in bytes, what the session keeps for records that are longer than usual, or were.
+func (s *Session) Held() int { return max(s.wire.room-usualRoom, 0) }
+
+// sessionCost is what a session costs in bytes, beside what it has Held and the certificates that
+// its client has shown.
+const sessionCost = 7 << 10
+
+// Cost is what the session costs in bytes as long as it stands, beside what it has Held.
+func (s *Session) Cost() int64 {
+	cost := sessionCost
+	for _, shown := range s.conn.ConnectionState().PeerCertificates {
+		cost += certificateCost * len(shown.Raw)
+	}
+	return int64(cost)
+}
+
+// certificateCost is what a certificate costs that was parsed, for each of its bytes.
+const certificateCost = 4
+
+// usualRoom is how many bytes for records are part of what every session costs.
+const usualRoom = 1 << 10
+
+// Peer returns the client's certificate, which was verified; nil when it has shown none.
+func (s *Session) Peer() *x509.Certificate {
+	if shown := s.conn.ConnectionState().PeerCertificates; len(shown) > 0 {
+		return shown[0]
+	}
+	return nil
+}
