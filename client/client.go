@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"math/rand/v2"
 	"net/url"
 	"sync"
@@ -15,6 +16,7 @@ type Client struct {
 	// Immutable after Dial.
 	addresses []*url.URL
 	options   options
+	secure    *tls.Config // of TLS connections, but for names; nil: there are none
 	queue     *queue
 	idHigh    uint64
 
@@ -67,6 +69,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		return nil, &Error{Code: codec.MalformedMessage,
 			Message: "version " + c.options.version + " is not MAJOR.MINOR.PATCH"}
 	}
+	c.secure = secureConfig(addresses, c.options.tls)
 	c.queue = newQueue(c.options.pending, c.tellGap, c.tellErrors, c.tellChange)
 	c.idLow.Store(rand.Uint64())
 	l, err := c.connect(ctx)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gobwas/ws"
@@ -88,16 +89,11 @@ func (c *Client) boundAttempt(ctx context.Context) (context.Context, context.Can
 func (c *Client) connectOne(ctx context.Context) (*link, error) {
 	ctx, cancel := c.boundAttempt(ctx)
 	defer cancel()
-	overWS := c.address.Scheme == "ws" || c.address.Scheme == "wss"
-	dial := c.dialTCP
-	if overWS {
-		dial = c.dialWS
-	}
-	conn, early, err := dial(ctx)
+	conn, early, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l := c.newLink(conn, overWS)
+	l := c.newLink(conn, c.overWS())
 	l.run(early)
 	if err := l.introduce(ctx); err != nil {
 		l.fail(err)
@@ -106,10 +102,23 @@ func (c *Client) connectOne(ctx context.Context) (*link, error) {
 		if errors.As(l.cause, &refused) {
 			return nil, refused
 		}
-		return nil, fmt.Errorf("connecting to %s: %w", c.address.Redacted(), err)
+		return nil, c.failed(err, nil)
 	}
 	return l, nil
 }
+
+func (c *Client) overWS() bool { return c.address.Scheme == "ws" || c.address.Scheme == "wss" }
+
+func (c *Client) overTLS() bool { return c.address.Scheme == "tls" || c.address.Scheme == "wss" }
+
+// failed is err of the attempt at the address in use; said is what the peer
+// said first, nil when that is not known.
+func (c *Client) failed(err error, said []byte) error {
+	return &attemptError{address: c.address, advice: advise(c.address, said, err), err: err}
+}
+
+// errNoWelcome: whoever is there did not greet as a broker does.
+var errNoWelcome = errors.New("no system.initialize from the broker")
 
 // introduce waits for the welcome and presents the token.
 func (l *link) introduce(ctx context.Context) error {
@@ -118,7 +127,7 @@ func (l *link) introduce(ctx context.Context) error {
 	case <-l.dead:
 		return l.cause
 	case <-ctx.Done():
-		return fmt.Errorf("no system.initialize from the broker: %w", ctx.Err())
+		return fmt.Errorf("%w: %w", errNoWelcome, ctx.Err())
 	}
 	token := l.client.options.token
 	if token == "" || l.ws {
@@ -128,36 +137,63 @@ func (l *link) introduce(ctx context.Context) error {
 	return err
 }
 
-func (c *Client) tlsConfig() *tls.Config {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.options.tls != nil {
-		cfg = c.options.tls.Clone()
+// secureConfig is what TLS connections are made with; nil when no address is of
+// one. Own is the caller's, which stays as it is.
+func secureConfig(addresses []*url.URL, own *tls.Config) *tls.Config {
+	secure := func(u *url.URL) bool { return u.Scheme == "tls" || u.Scheme == "wss" }
+	if !slices.ContainsFunc(addresses, secure) {
+		return nil
 	}
-	if cfg.ServerName == "" {
-		cfg.ServerName = c.address.Hostname()
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if own != nil {
+		cfg = own.Clone()
+	}
+	if cfg.ClientSessionCache == nil {
+		// Of this client alone, and one for each server name, of which there are no more.
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(len(addresses))
 	}
 	return cfg
 }
 
-func (c *Client) dialTCP(ctx context.Context) (net.Conn, []byte, error) {
-	conn, err := c.options.dial(ctx, "tcp", c.address.Host)
-	if err != nil {
-		return nil, nil, err
+// tlsConfig is that of the address in use.
+func (c *Client) tlsConfig() *tls.Config {
+	cfg := c.secure.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = c.address.Hostname()
 	}
-	if c.address.Scheme == "tcp" {
-		return conn, nil, nil
+	if c.overWS() && cfg.NextProtos == nil {
+		cfg.NextProtos = []string{"http/1.1"}
 	}
-	secure := tls.Client(conn, c.tlsConfig())
-	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // The handshake's error is the one to tell.
-		return nil, nil, err
-	}
-	return secure, nil, nil
+	return cfg
 }
 
-// dialWS upgrades (RFC 6455 §4.1). What the broker sent right behind the
-// handshake is returned with the connection.
-func (c *Client) dialWS(ctx context.Context) (net.Conn, []byte, error) {
+// dial connects up to where messages begin. What the broker sent right behind a
+// WebSocket handshake is returned with the connection.
+func (c *Client) dial(ctx context.Context) (conn net.Conn, early []byte, err error) {
+	conn, err = c.options.dial(ctx, "tcp", c.address.Host)
+	if err != nil {
+		return nil, nil, c.failed(err, nil)
+	}
+	below := conn
+	if c.overTLS() {
+		secure := tls.Client(conn, c.tlsConfig())
+		if err = secure.HandshakeContext(ctx); err != nil {
+			err = c.failed(err, nil)
+		}
+		conn = secure
+	}
+	if err == nil && c.overWS() {
+		early, err = c.upgrade(ctx, conn)
+	}
+	if err != nil {
+		_ = below.Close() // The handshake's error is the one to tell.
+		return nil, nil, err
+	}
+	return conn, early, nil
+}
+
+// upgrade makes a WebSocket of the connection (RFC 6455 §4.1).
+func (c *Client) upgrade(ctx context.Context, conn net.Conn) (early []byte, err error) {
 	header := http.Header{}
 	for name, values := range c.options.header {
 		header[name] = values
@@ -167,9 +203,7 @@ func (c *Client) dialWS(ctx context.Context) (net.Conn, []byte, error) {
 	}
 	var refused *Error
 	d := ws.Dialer{
-		NetDial:   c.options.dial,
-		TLSConfig: c.tlsConfig(),
-		Header:    ws.HandshakeHeaderHTTP(header),
+		Header: ws.HandshakeHeaderHTTP(header),
 		OnStatusError: func(status int, reason []byte, resp io.Reader) {
 			refused = refusal(status, string(reason), resp)
 		},
@@ -178,26 +212,29 @@ func (c *Client) dialWS(ctx context.Context) (net.Conn, []byte, error) {
 	if target.Path == "" {
 		target.Path = "/"
 	}
-	conn, br, _, err := d.Dial(ctx, target.String())
-	if err != nil {
-		if conn != nil {
-			_ = conn.Close() // The handshake's error is the one to tell.
-		}
-		if refused != nil {
-			return nil, nil, refused
-		}
-		return nil, nil, fmt.Errorf("connecting to %s: %w", c.address.Redacted(), err)
+	below := kernelConn(conn) // Its end does not wait, as that of TLS may.
+	stop := context.AfterFunc(ctx, func() { _ = below.Close() })
+	heard := &overheard{ReadWriter: conn}
+	br, _, err := d.Upgrade(heard, &target)
+	if !stop() {
+		err = ctx.Err() // The connection is closed, whatever came of it.
 	}
-	if br == nil {
-		return conn, nil, nil
+	if br != nil {
+		defer ws.PutReader(br)
 	}
-	defer ws.PutReader(br)
-	early := make([]byte, br.Buffered())
+	switch {
+	case refused != nil:
+		return nil, refused
+	case err != nil:
+		return nil, c.failed(err, heard.first)
+	case br == nil:
+		return nil, nil
+	}
+	early = make([]byte, br.Buffered())
 	if _, err := io.ReadFull(br, early); err != nil {
-		_ = conn.Close() // As above.
-		return nil, nil, err
+		return nil, c.failed(err, nil)
 	}
-	return conn, early, nil
+	return early, nil
 }
 
 // refusal is the broker's reason for not upgrading (protocol §4): the error

@@ -45,7 +45,7 @@ func TestDialEmptyWelcome(t *testing.T) {
 func TestDialRefused(t *testing.T) {
 	overTransports(t, func(t *testing.T, transport string) {
 		b := newBroker(t, clienttest.Options{Refuse: codec.ServiceUnavailable})
-		_, err := Dial(testContext(t), b.URL(transport))
+		_, err := Dial(testContext(t), b.URL(transport), trusting(t))
 		var e *Error
 		if !errors.Is(err, ErrServiceUnavailable) || !errors.As(err, &e) || e.Message != "refused" {
 			t.Errorf("Dial: %v", err)
@@ -56,7 +56,8 @@ func TestDialRefused(t *testing.T) {
 func TestDialSilentBroker(t *testing.T) {
 	overTransports(t, func(t *testing.T, transport string) {
 		b := newBroker(t, clienttest.Options{Silent: true})
-		_, err := Dial(testContext(t), b.URL(transport), WithDialTimeout(50*time.Millisecond))
+		_, err := Dial(testContext(t), b.URL(transport), trusting(t),
+			WithDialTimeout(50*time.Millisecond))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Dial: %v", err)
 		}

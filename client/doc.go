@@ -39,7 +39,17 @@
 // Messages are appended to a bounded buffer; one goroutine takes all of it and
 // writes it with one system call. A lone message therefore leaves at once and
 // a burst leaves in few writes. When the buffer is full, Publish blocks until
-// its context ends.
+// its context ends. Over TLS each record, of up to 16 KiB, is a system call.
+//
+// # TLS
+//
+// Addresses that begin with tls:// and wss:// need no option when the broker's
+// certificate is signed by an authority that the system trusts: its name must be
+// the host of the address. [WithTLS] sets whom else to trust, the client's own
+// certificate, and anything crypto/tls can do; the handshake is bounded as all of
+// the attempt is, [WithDialTimeout]. An error of [Dial] says what was wrong with
+// the certificate, or who else speaks at that port, and what to try. The end is
+// said with close_notify, so that neither side takes a cut for it.
 //
 // # Contexts
 //

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,9 @@ import (
 	"mbserver/codec"
 )
 
-// closePatience bounds how long a closing connection may take to write what
-// is left and to say goodbye.
-const closePatience = 2 * time.Second
+// lastWord bounds how long close_notify may take (RFC 8446 §6.1): it finds room
+// unless the peer reads nothing.
+const lastWord = 100 * time.Millisecond
 
 // routeCache is how many topics a connection remembers the routes of.
 const routeCache = 8192
@@ -91,7 +92,8 @@ func (l *link) run(early []byte) {
 	}()
 }
 
-// fail ends the connection. The first cause stays. Any goroutine; does not wait.
+// fail ends the connection. The first cause stays. Any goroutine; does not wait,
+// but for lastWord at most.
 func (l *link) fail(cause error) {
 	l.failing.Do(func() {
 		if errors.Is(cause, io.EOF) {
@@ -102,8 +104,17 @@ func (l *link) fail(cause error) {
 		l.out.fail(l.cause)
 		l.calls.fail(l.cause)
 		l.cancel(l.cause)
-		_ = l.conn.Close() // It is gone either way.
+		l.hangUp()
 	})
+}
+
+// hangUp closes the connection. TLS says that first.
+func (l *link) hangUp() {
+	if secure, ok := l.conn.(*tls.Conn); ok {
+		below := secure.NetConn()
+		defer time.AfterFunc(lastWord, func() { _ = below.Close() }).Stop()
+	}
+	_ = l.conn.Close() // It is gone either way.
 }
 
 // goodbye writes what is left, ends the outbound direction and lets the broker
@@ -114,19 +125,14 @@ func (l *link) goodbye(cause error) {
 	if l.ws {
 		l.out.control(codec.Close, codec.AppendClosePayload(nil, codec.CloseNormal, ""))
 	}
-	patience := time.NewTimer(closePatience)
+	// Whatever is waited for below ends with the connection. To end the outbound direction may
+	// take time too: over TLS it is a message.
+	patience := time.AfterFunc(l.client.options.closePatience, func() { l.fail(cause) })
 	defer patience.Stop()
-	select {
-	case <-l.out.flushed():
-	case <-patience.C:
-		patience.Reset(0)
-	}
+	<-l.out.flushed()
 	half, ok := l.conn.(interface{ CloseWrite() error })
 	if l.ws || ok && half.CloseWrite() == nil {
-		select {
-		case <-l.dead:
-		case <-patience.C:
-		}
+		<-l.dead
 	}
 	l.fail(cause)
 	l.gone.Wait()
@@ -177,7 +183,7 @@ func (l *link) take(in []byte) error {
 // closed answers the peer's close frame (RFC 6455 §5.5.1) and says why it came.
 func (l *link) closed(payload []byte) error {
 	l.out.control(codec.Close, codec.AppendClosePayload(nil, codec.EchoCloseCode(payload), ""))
-	patience := time.NewTimer(closePatience)
+	patience := time.NewTimer(l.client.options.closePatience)
 	defer patience.Stop()
 	select {
 	case <-l.out.flushed():

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -39,8 +40,40 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
+// authority signs the certificate of the tests' brokers, and is trusted by what dial connects.
+var authority = sync.OnceValues(func() (a *clienttest.Authority, err error) {
+	return clienttest.NewAuthority()
+})
+
+// certified is the TLS configuration of a broker with a certificate for these names.
+func certified(t *testing.T, end time.Time, names ...string) *tls.Config {
+	t.Helper()
+	a, err := authority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := a.Issue(end, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
+}
+
+// trusting makes a client trust what certified makes.
+func trusting(t *testing.T) Option {
+	t.Helper()
+	a, err := authority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return WithTLS(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: a.Pool()})
+}
+
 func newBroker(t *testing.T, o clienttest.Options) *clienttest.Broker {
 	t.Helper()
+	if o.TLS == nil {
+		o.TLS = certified(t, time.Time{}, "127.0.0.1")
+	}
 	b, err := clienttest.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +84,7 @@ func newBroker(t *testing.T, o clienttest.Options) *clienttest.Broker {
 
 func dial(t *testing.T, address string, opts ...Option) *Client {
 	t.Helper()
-	c, err := Dial(testContext(t), address, opts...)
+	c, err := Dial(testContext(t), address, append([]Option{trusting(t)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +119,7 @@ func receive[T any](t *testing.T, what string, ch <-chan T) T {
 	}
 }
 
-var transports = []string{"tcp", "ws"}
+var transports = []string{"tcp", "ws", "tls", "wss"}
 
 func overTransports(t *testing.T, f func(t *testing.T, transport string)) {
 	for _, transport := range transports {

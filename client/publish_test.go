@@ -217,8 +217,13 @@ func TestBatching(t *testing.T) {
 		if err := c.Flush(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		if got := g.count() - before; got != 2 {
-			t.Errorf("%d writes, want 2", got)
+		most := 2
+		if transport == "tls" || transport == "wss" {
+			// One for each record: 16 KiB, the first ones less.
+			most += 16 + burst*len("....publish:a:1.0.0\nburst......")>>14
+		}
+		if got := g.count() - before; got < 2 || got > most {
+			t.Errorf("%d writes, want 2 to %d", got, most)
 		}
 		eventually(t, "all at the broker", func() bool {
 			return b.Received(codec.Publish) == burst+1

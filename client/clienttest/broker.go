@@ -5,6 +5,7 @@
 package clienttest
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -18,6 +19,10 @@ import (
 const (
 	maxFrame     = 1 << 20
 	maxTimeoutMs = 3_600_000
+	loopback     = "127.0.0.1:0"
+
+	// lastWords bounds what is written to a client that has gone, or cannot be understood.
+	lastWords = time.Second
 )
 
 // Options of a broker. The zero value is a broker that takes everything.
@@ -25,6 +30,9 @@ type Options struct {
 	// Welcome is the payload of system.initialize; nil: one with the service's
 	// ID and a limit of 16384 bytes.
 	Welcome []byte
+	// TLS, when not nil, makes the broker listen for tls:// and wss:// too. It must not change any
+	// more.
+	TLS *tls.Config
 	// Silent makes the broker say nothing on connecting.
 	Silent bool
 	// Refuse, when not "", is answered to every connection, which is then closed.
@@ -63,10 +71,13 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{
 		options:   o,
 		listeners: make(map[string]net.Listener),
-		addresses: map[string]string{"tcp": "127.0.0.1:0", "ws": "127.0.0.1:0"},
+		addresses: map[string]string{"tcp": loopback, "ws": loopback},
 		conns:     make(map[*Conn]struct{}),
 		requests:  make(map[string]*outstanding),
 		received:  make(map[codec.Action]int),
+	}
+	if o.TLS != nil {
+		b.addresses["tls"], b.addresses["wss"] = loopback, loopback
 	}
 	return b, b.Listen()
 }
@@ -75,15 +86,15 @@ func New(o Options) (*Broker, error) {
 func (b *Broker) Listen() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, transport := range []string{"tcp", "ws"} {
-		ln, err := net.Listen("tcp", b.addresses[transport])
+	for transport, address := range b.addresses {
+		ln, err := net.Listen("tcp", address)
 		if err != nil {
 			return err
 		}
 		b.listeners[transport] = ln
 		b.addresses[transport] = ln.Addr().String()
 		b.serving.Add(1)
-		go b.accept(ln, transport == "ws")
+		go b.accept(ln, transport)
 	}
 	return nil
 }
@@ -98,7 +109,8 @@ func (b *Broker) StopListening() {
 	}
 }
 
-// URL returns the address for Dial; transport is "tcp" or "ws".
+// URL returns the address for Dial; transport is "tcp" or "ws", with [Options].TLS also "tls" or
+// "wss".
 func (b *Broker) URL(transport string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -142,7 +154,7 @@ func (b *Broker) Received(a codec.Action) int {
 	return b.received[a]
 }
 
-func (b *Broker) accept(ln net.Listener, overWS bool) {
+func (b *Broker) accept(ln net.Listener, transport string) {
 	defer b.serving.Done()
 	for {
 		conn, err := ln.Accept()
@@ -155,14 +167,22 @@ func (b *Broker) accept(ln net.Listener, overWS bool) {
 		b.serving.Add(1)
 		go func() {
 			defer b.serving.Done()
-			b.serve(conn, overWS)
+			b.serve(conn, transport)
 		}()
 	}
 }
 
-func (b *Broker) serve(conn net.Conn, overWS bool) {
-	defer func() { _ = conn.Close() }() // It may be closed already.
-	c := newConn(b, conn, overWS)
+func (b *Broker) serve(below net.Conn, transport string) {
+	defer func() { _ = below.Close() }() // It may be closed already.
+	conn, overWS := below, transport == "ws" || transport == "wss"
+	if transport == "tls" || transport == "wss" {
+		secure := tls.Server(below, b.options.TLS)
+		if secure.Handshake() != nil {
+			return // The client is told.
+		}
+		conn = secure
+	}
+	c := newConn(b, conn, below, overWS)
 	if overWS {
 		if b.options.Refuse != "" {
 			body := append(errorBody(b.options.Refuse, "refused", nil), '\n')
@@ -173,9 +193,9 @@ func (b *Broker) serve(conn net.Conn, overWS bool) {
 			return
 		}
 	}
-	b.serving.Add(1)
+	written := make(chan struct{})
 	go func() {
-		defer b.serving.Done()
+		defer close(written)
 		c.write()
 	}()
 	b.mu.Lock()
@@ -191,6 +211,8 @@ func (b *Broker) serve(conn net.Conn, overWS bool) {
 	b.mu.Unlock()
 	c.read()
 	b.forget(c)
+	_ = below.SetWriteDeadline(time.Now().Add(lastWords)) // It may be closed already.
+	<-written
 }
 
 func (b *Broker) welcome(c *Conn) []byte {

@@ -1,6 +1,7 @@
 package clienttest
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"math/rand/v2"
 	"net"
@@ -17,6 +18,7 @@ type Conn struct {
 
 	broker *Broker
 	conn   net.Conn
+	below  net.Conn // conn, or what is under TLS
 	ws     bool
 
 	// Guarded by the broker's mu.
@@ -42,8 +44,8 @@ type subscription struct {
 
 func newID() string { return codec.NewUUID(rand.Uint64(), rand.Uint64()).String() }
 
-func newConn(b *Broker, conn net.Conn, overWS bool) *Conn {
-	c := &Conn{ID: newID(), broker: b, conn: conn, ws: overWS}
+func newConn(b *Broker, conn, below net.Conn, overWS bool) *Conn {
+	c := &Conn{ID: newID(), broker: b, conn: conn, below: below, ws: overWS}
 	c.changed = sync.NewCond(&c.mu)
 	return c
 }
@@ -72,12 +74,22 @@ func (c *Conn) SendRaw(b []byte) {
 
 // Cut closes the connection at once, without goodbye.
 func (c *Conn) Cut() {
-	_ = c.conn.Close() // It may be closed already.
+	_ = c.below.Close() // It may be closed already.
 	c.finish()
 }
 
-// NetConn returns the connection below the messages.
-func (c *Conn) NetConn() net.Conn { return c.conn }
+// TLS returns what was agreed on for the connection; nil without TLS.
+func (c *Conn) TLS() *tls.ConnectionState {
+	secure, ok := c.conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := secure.ConnectionState()
+	return &state
+}
+
+// NetConn returns the connection below the messages, and below TLS.
+func (c *Conn) NetConn() net.Conn { return c.below }
 
 // Stall stops (true) or starts (false) reading from the client.
 func (c *Conn) Stall(stalled bool) {
