@@ -26,12 +26,11 @@ type app struct {
 	out        *outlet
 	command    string // as it was called, "mb pub"; for hints
 
-	// Global flags. server to insecure are those of the context that is chosen.
+	// Global flags. server, token and security are those of the context that is chosen.
 	context  string
 	server   string
 	token    string
-	ca       string
-	insecure bool
+	security security
 	json     bool
 	quiet    bool
 	timeout  time.Duration
@@ -106,8 +105,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer),
 		"address `URL` of the broker: tcp, tls, ws or wss (environment: MB_SERVER)")
 	flags.StringVar(&a.token, "token", "", "credential `TOKEN` (environment: MB_TOKEN)")
-	flags.StringVar(&a.ca, "ca", "", "certificates `FILE` (PEM) to trust instead of the system's")
-	flags.BoolVar(&a.insecure, "insecure", false, "do not check the broker's certificate")
+	a.security.register(root)
 	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line; notices and errors too")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false,
 		"print no notices and no progress on standard error")

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,12 +35,9 @@ func (a *app) choose(flags *pflag.FlagSet) error {
 	}
 	if saved.Server != "" {
 		a.server = saved.Server
-		if !given("ca") {
-			a.ca = saved.CA
-		}
-		if !given("insecure") {
-			a.insecure = saved.Insecure
-		}
+	}
+	if err := a.security.choose(flags, saved, a.context != ""); err != nil {
+		return err
 	}
 	switch {
 	case given("token"):
@@ -50,7 +46,7 @@ func (a *app) choose(flags *pflag.FlagSet) error {
 	default:
 		a.token = environment("MB_TOKEN", saved.Token)
 	}
-	return nil
+	return a.security.check(flags, a.address())
 }
 
 // saved returns the context of --context, or the one in use; an empty one when
@@ -120,16 +116,20 @@ func (a *app) contextAdd() *cobra.Command {
 	var use bool
 	cmd := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Save --server, --token, --ca and --insecure under a name",
-		Long: "Save --server, --token, --ca and --insecure under a name. --token - reads the " +
+		Short: "Save --server, --token and the --tls flags under a name",
+		Long: "Save --server, --token and the --tls flags under a name. --token - reads the " +
 			"credential from standard input, so that it is\nneither in the shell's history nor " +
-			"in the list of processes.",
-		Example: "  mb context add prod --server tls://mb.example.org:8001 --token - < token.txt",
-		Args:    cobra.ExactArgs(1),
+			"in the list of processes. Of --tls files the paths are saved.",
+		Example: "  mb context add prod --server tls://mb.example.org --token - < token.txt\n" +
+			"  mb context add lab --server wss://lab:8000 --tls-ca ca.pem --use",
+		Args: cobra.ExactArgs(1),
 	}
 	cmd.RunE = work(func(ctx context.Context, args []string) error {
 		if !cmd.Flags().Changed("server") {
 			return usageError("--server is missing: the broker to save")
+		}
+		if err := a.security.check(cmd.Flags(), a.address()); err != nil {
+			return err
 		}
 		return a.addContext(ctx, args[0], use)
 	})
@@ -151,13 +151,9 @@ func (a *app) addContext(ctx context.Context, name string, use bool) error {
 	if err != nil {
 		return err
 	}
-	saved := contexts.Context{
-		Name: name, Server: withScheme(a.server), Token: token, Insecure: a.insecure,
-	}
-	if a.ca != "" {
-		if saved.CA, err = filepath.Abs(a.ca); err != nil {
-			return err
-		}
+	saved := contexts.Context{Name: name, Server: withScheme(a.server), Token: token}
+	if err := a.security.save(&saved); err != nil {
+		return err
 	}
 	file, err := contextFile()
 	if err != nil {
@@ -289,6 +285,8 @@ type contextRow struct {
 	Server     string `json:"server"`
 	Credential bool   `json:"credential"` // whether there is one
 	CA         string `json:"ca,omitempty"`
+	Cert       string `json:"cert,omitempty"`
+	ServerName string `json:"serverName,omitempty"`
 	Insecure   bool   `json:"insecure,omitempty"`
 	Default    bool   `json:"default"`
 }
@@ -307,7 +305,8 @@ func (a *app) contextList() *cobra.Command {
 			rows := make([]contextRow, len(file.Contexts))
 			for i, c := range file.Contexts {
 				rows[i] = contextRow{Name: c.Name, Server: c.Server, Credential: c.Token != "",
-					CA: c.CA, Insecure: c.Insecure, Default: c.Name == file.Current}
+					CA: c.CA, Cert: c.Cert, ServerName: c.ServerName, Insecure: c.Insecure,
+					Default: c.Name == file.Current}
 			}
 			if a.json {
 				return objects(a, rows)
@@ -316,7 +315,7 @@ func (a *app) contextList() *cobra.Command {
 				a.notice("no context is saved: mb context add saves one")
 				return nil
 			}
-			return a.table("  NAME\tSERVER\tCREDENTIAL\tCA", func(w io.Writer) {
+			return a.table("  NAME\tSERVER\tCREDENTIAL\tCA\tCERTIFICATE", func(w io.Writer) {
 				for _, r := range rows {
 					mark, credential, ca := "  ", "no", cell(r.CA)
 					if r.Default {
@@ -329,8 +328,8 @@ func (a *app) contextList() *cobra.Command {
 						ca = "not checked"
 					}
 					// A buffer takes everything.
-					_, _ = fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n",
-						mark, r.Name, cell(r.Server), credential, ca)
+					_, _ = fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n",
+						mark, r.Name, cell(r.Server), credential, ca, cell(r.Cert))
 				}
 			})
 		}),

@@ -48,9 +48,9 @@ func TestContexts(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	list := regexp.MustCompile(`^  NAME +SERVER +CREDENTIAL +CA
-\* gone +tcp://127.0.0.1:1 +no +-
-  here +tcp://[0-9.:]+ +yes +-
+	list := regexp.MustCompile(`^  NAME +SERVER +CREDENTIAL +CA +CERTIFICATE
+\* gone +tcp://127.0.0.1:1 +no +- +-
+  here +tcp://[0-9.:]+ +yes +- +-
 $`)
 	if got := start(t, "", "context", "list").wait(exitOK).stdout.String(); !list.MatchString(got) {
 		t.Errorf("%s", got)
@@ -122,11 +122,13 @@ func TestContextTypedToken(t *testing.T) {
 	if !echoes() {
 		t.Error("the terminal does not show what is typed any more")
 	}
-	// The line ends what still reads; another reads the next.
+	s.shows(t, "mb: interrupted at the credential")
+	// The line ends what still reads, which then shows what is typed there. What
+	// is asked next has a terminal of its own.
 	if _, err := s.keys.WriteString("\n"); err != nil {
 		t.Fatal(err)
 	}
-	s.shows(t, "mb: interrupted at the credential")
+	s = newScreen(t)
 	i = startOn(t, s.tty, s.tty, s.tty, add...)
 	eventually(t, "hidden", func() bool { return !echoes() })
 	if _, err := s.keys.WriteString("secret\n"); err != nil {

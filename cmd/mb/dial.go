@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 
 	"mbserver/client"
@@ -21,17 +17,9 @@ func (a *app) dial(ctx context.Context, opts ...client.Option) (*client.Client, 
 		return nil, a.unchosen
 	}
 	server := withScheme(a.server)
-	// Insecure: the user asked for it.
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.insecure}
-	if a.ca != "" {
-		pem, err := os.ReadFile(a.ca)
-		if err != nil {
-			return nil, err
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no certificate in it", a.ca)
-		}
+	cfg, err := a.tlsConfig(server)
+	if err != nil {
+		return nil, err
 	}
 	heard := &greeting{}
 	basic := []client.Option{

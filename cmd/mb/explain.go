@@ -161,6 +161,7 @@ func reason(u *url.URL, said []byte, timeout time.Duration, err error) (what, tr
 	var wrongHost x509.HostnameError
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
+	var alert *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused",
@@ -171,10 +172,18 @@ func reason(u *url.URL, said []byte, timeout time.Duration, err error) (what, tr
 		return "there is no way to that address", "is the network up, and the address right?"
 	case errors.As(err, &wrongHost):
 		return "the certificate is for another name: " + wrongHost.Error(),
-			"connect by a name that it has"
+			"connect by a name that it has, or tell it with --tls-server-name NAME"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate is not valid now: " + certificateText(err),
+			"renew it, or set this machine's clock; --tls-insecure takes any"
 	case errors.As(err, &unknown), errors.As(err, &invalid):
 		return "the certificate is not trusted: " + certificateText(err),
-			"--ca FILE trusts those in FILE, --insecure any"
+			"--tls-ca FILE trusts those in FILE, --tls-insecure any"
+	case strings.Contains(err.Error(), "tls: certificate required"):
+		return "the broker wants to be shown a certificate", "--tls-cert FILE and --tls-key FILE do"
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return "the broker ends the TLS handshake: " + alert.Err.Error(),
+			"does it take the certificate of --tls-cert, and TLS 1.2 or 1.3?"
 	case strings.Contains(err.Error(), "no system.initialize"):
 		return fmt.Sprintf("no greeting came within %v", timeout),
 			"is that a broker's port for " + u.Scheme + "? " + otherSchemes(u)

@@ -19,9 +19,11 @@ func didYouMean(word string, known []string) string {
 func nearest(word string, known []string) string {
 	word = strings.ToLower(word)
 	best, least := "", max(1, len(word)/3)+1
+	part := "-" + strings.TrimLeft(word, "-")
 	for _, k := range known {
 		d := typos(word, strings.ToLower(k))
-		if len(word) > 1 && strings.HasPrefix(strings.ToLower(k), word) {
+		if len(word) > 1 && strings.HasPrefix(strings.ToLower(k), word) ||
+			len(part) > 2 && strings.HasSuffix(strings.ToLower(k), part) {
 			d = 0
 		}
 		if d < least {

@@ -14,7 +14,8 @@ func TestNearest(t *testing.T) {
 	known := []string{"pub", "sub", "request", "services", "drop", "drop-oldest"}
 	for word, want := range map[string]string{
 		"pbu": "pub", "pubb": "pub", "serv": "services", "reqeust": "request", "SUB": "sub",
-		"drop-oldset": "drop-oldest", "drpo": "drop", "elephant": "", "": "", "x": "",
+		"drop-oldset": "drop-oldest", "oldest": "drop-oldest",
+		"drpo": "drop", "elephant": "", "": "", "x": "",
 	} {
 		if got := nearest(word, known); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)

@@ -16,11 +16,14 @@ import (
 
 // Context is one server and what to show it.
 type Context struct {
-	Name     string `json:"name"`
-	Server   string `json:"server"`          // URL, or several with commas between them
-	Token    string `json:"token,omitempty"` // credential
-	CA       string `json:"ca,omitempty"`    // file of certificates to trust
-	Insecure bool   `json:"insecure,omitempty"`
+	Name       string `json:"name"`
+	Server     string `json:"server"`               // URL, or several with commas between them
+	Token      string `json:"token,omitempty"`      // credential
+	CA         string `json:"ca,omitempty"`         // file of certificates to trust
+	Cert       string `json:"cert,omitempty"`       // file of a certificate to show
+	Key        string `json:"key,omitempty"`        // file of its key, when that is another
+	ServerName string `json:"serverName,omitempty"` // in the server's certificate
+	Insecure   bool   `json:"insecure,omitempty"`
 }
 
 // File is the saved contexts. Not for several goroutines at once; of two programs that save at
