@@ -232,7 +232,7 @@ func TestSecureGoodbye(t *testing.T) {
 	}
 	welcome := []byte("publish:system.initialize:1.0.0\n{}")
 	for name, ends := range map[string]func(c *Client, broker net.Conn){
-		"closed":  func(c *Client, _ net.Conn) { _ = c.Close() },
+		"closed": func(c *Client, _ net.Conn) { _ = c.Close() },
 		"framing": func(_ *Client, broker net.Conn) {
 			_, _ = broker.Write([]byte{0xff, 0xff, 0xff, 0xff})
 		},
