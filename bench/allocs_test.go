@@ -38,6 +38,34 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	}
 }
 
+// Neither does what TLS adds.
+func TestSessionDoesNotAllocate(t *testing.T) {
+	d, err := newDirection(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{out: d, in: d, head: make([]byte, 0, recordHead)}
+	burst := payloadOf(40_000)
+	sealed, plain := make([]byte, 0, 64<<10), make([]byte, 0, 64<<10)
+	if n := testing.AllocsPerRun(100, func() {
+		sealed = s.seal(sealed[:0], burst)
+		got := s.count(sealed[:100]) + s.count(sealed[100:])
+		plain, err = s.open(plain[:0], sealed[:1000])
+		if err == nil {
+			plain, err = s.open(plain, sealed[1000:])
+		}
+		if err != nil || len(plain) != len(burst) || int(got) != len(burst) {
+			t.Fatalf("%d of %d bytes, %d counted, %v", len(plain), len(burst), got, err)
+		}
+		sealed = s.sealTail(append(sealed[:0], burst...), 0)
+		if plain, err = s.open(plain[:0], sealed); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // A whole round of the loop over a socket pair: publish, arrive, publish again.
 func TestLoopDoesNotAllocate(t *testing.T) {
 	const kind = unix.SOCK_STREAM | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC

@@ -36,6 +36,7 @@ func (l *loop) ask(c *conn, index int32, n int) {
 		a.next = (a.next + run) % a.flight
 		n -= run
 	}
+	out = c.sealed(out, pending)
 	c.own, c.out = out[:0], out
 	if a.times != nil {
 		a.since = time.Now()

@@ -3,6 +3,8 @@
 package bench
 
 import (
+	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"time"
@@ -15,8 +17,9 @@ const patience = 10 * time.Second
 
 // conn is one connection of the generator. It belongs to its loop.
 type conn struct {
-	fd   int
-	role role
+	fd      int
+	role    role
+	session *session // over TLS, else nil
 
 	in    int64  // received since the handshake, in the unit of wire.delivered
 	out   []byte // rest of a write that the kernel did not take
@@ -32,17 +35,36 @@ type conn struct {
 	// Of a wire that tallies.
 	skip int    // bytes of the current frame that have not arrived
 	head []byte // part of a frame's head
+
+	early []byte // came with the upgrade to WebSocket, and belongs to the answer to hello
+}
+
+// place is where a server listens, and what is agreed on with it over TLS; nil without.
+type place struct {
+	address string
+	tls     *tls.Config
 }
 
 // dial connects, says hello and waits for the welcome.
-func dial(address string, w wire, r role, topic string, slot, frame int) (*conn, error) {
+func dial(at place, w wire, r role, topic string, slot, frame int) (*conn, error) {
+	address := at.address
 	fd, err := connect(address)
 	if err != nil {
 		return nil, err
 	}
 	c := &conn{fd: fd, role: r}
+	if at.tls != nil {
+		if c.session, err = handshake(fd, at.tls); err != nil {
+			c.close()
+			return nil, fmt.Errorf("connecting to %s: %w", address, err)
+		}
+	}
 	if u, ok := w.(upgrader); ok {
-		if err := c.exchange(u.upgrade(), u.upgraded); err != nil {
+		upgraded := func(in []byte) bool {
+			c.early = behindHead(in)
+			return u.upgraded(in)
+		}
+		if err := c.exchange(u.upgrade(), upgraded); err != nil {
 			c.close()
 			return nil, fmt.Errorf("upgrading at %s: %w", address, err)
 		}
@@ -52,6 +74,12 @@ func dial(address string, w wire, r role, topic string, slot, frame int) (*conn,
 		return nil, fmt.Errorf("connecting to %s: %w", address, err)
 	}
 	return c, nil
+}
+
+// behindHead is what follows an HTTP answer's head.
+func behindHead(in []byte) []byte {
+	_, rest, _ := bytes.Cut(in, []byte("\r\n\r\n"))
+	return rest
 }
 
 // subscribe makes c receive pattern.
@@ -137,6 +165,7 @@ func await(fd int, event int16, deadline time.Time) error {
 // exchange writes m and reads until done says that everything has arrived.
 func (c *conn) exchange(m []byte, done func(in []byte) bool) error {
 	deadline := time.Now().Add(patience)
+	m = c.outbound(m)
 	for len(m) > 0 {
 		n, err := unix.Write(c.fd, m)
 		if err == unix.EAGAIN {
@@ -147,7 +176,8 @@ func (c *conn) exchange(m []byte, done func(in []byte) bool) error {
 		}
 		m = m[max(n, 0):]
 	}
-	var in []byte
+	in := c.early
+	c.early = nil
 	buf := make([]byte, 16<<10)
 	for !done(in) {
 		if err := await(c.fd, unix.POLLIN, deadline); err != nil {
@@ -160,9 +190,30 @@ func (c *conn) exchange(m []byte, done func(in []byte) bool) error {
 			return err
 		case n == 0:
 			return fmt.Errorf("the server closed the connection after %q", in[:min(len(in), 80)])
+		case c.session != nil:
+			if in, err = c.session.open(in, buf[:n]); err != nil {
+				return err
+			}
 		default:
 			in = append(in, buf[:n]...)
 		}
 	}
 	return nil
+}
+
+// outbound is what is written for b, which stays as it is. It is good until the next call.
+func (c *conn) outbound(b []byte) []byte {
+	if c.session == nil {
+		return b
+	}
+	c.own = c.session.seal(c.own[:0], b)
+	return c.own
+}
+
+// sealed is out with what was appended behind begin as it is written.
+func (c *conn) sealed(out []byte, begin int) []byte {
+	if c.session == nil {
+		return out
+	}
+	return c.session.sealTail(out, begin)
 }

@@ -127,7 +127,7 @@ func (t *try) storm() error {
 			c.in = append(c.in, t.loop.buf[:m]...)
 			if upgrades && !c.upgraded {
 				if c.upgraded = u.upgraded(c.in); c.upgraded {
-					c.in = c.in[:0]
+					c.in = behindHead(c.in)
 					if err := say(c.fd, hello); err != nil {
 						return err
 					}
@@ -180,7 +180,7 @@ func (t *try) accepted(n int, cpu, load int64, began time.Time) {
 
 // knock connects and says hello, without waiting for the answer.
 func (t *try) knock(hello []byte) (*newcomer, error) {
-	fd, err := connect(t.address)
+	fd, err := connect(t.at.address)
 	if err != nil {
 		return nil, err
 	}

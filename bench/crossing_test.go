@@ -40,9 +40,9 @@ func runOnLoops(t *testing.T, scenario string, loops int, transport string) *Res
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &process{pid: os.Getpid(), address: startNode(t, loops)}
+	server := &process{pid: os.Getpid(), at: place{address: startNode(t, loops)[transport]}}
 	w := mbWire{ws: transport == "ws"}
-	if err := server.ready(context.Background(), w, transport); err != nil {
+	if err := server.ready(context.Background(), w); err != nil {
 		t.Fatal(err)
 	}
 	l, err := newLoop(context.Background(), w)
@@ -52,7 +52,7 @@ func runOnLoops(t *testing.T, scenario string, loops int, transport string) *Res
 	defer l.close()
 	try := &try{
 		runner: &runner{Options: o, results: &Results{}}, s: s[0], server: server, loop: l, wire: w,
-		payload: minPayload, address: server.address[transport],
+		payload: minPayload, at: server.at,
 		into: Measure{
 			Scenario: scenario, Target: nodeWith(loops), Transport: transport, Payload: minPayload,
 		},

@@ -5,9 +5,9 @@
 //
 // Reading order: options.go and loops.go (what is measured), run.go (repetitions and their order),
 // scenario.go (the list of scenarios), fan.go, request.go, latency.go, connect.go (the scenarios),
-// loop.go and stream.go (the generator), wire.go and wire_*.go (one protocol each), process.go (the
-// server), crossing.go (its loops), result.go (what is kept), table.go, plot.go, report.go,
-// compare.go (how it is shown).
+// loop.go and stream.go (the generator), session.go and handshake.go (TLS), wire.go and wire_*.go
+// (one protocol each), process.go (the server), crossing.go (its loops), result.go (what is kept),
+// table.go, plot.go, report.go, compare.go (how it is shown).
 //
 // The floor of every figure is the same socket work without a broker, package bench/raw, measured
 // in the same run by the same generator. The method is described in docs/benchmarks.md.

@@ -55,7 +55,7 @@ func (r *runner) anyFits(scenarios []Scenario, target string) bool {
 	for _, transport := range r.Transports {
 		w := wireFor(target, transport)
 		if w != nil && slices.ContainsFunc(scenarios, func(s Scenario) bool {
-			return fits(s, target, w)
+			return fits(s, target, transport, w)
 		}) {
 			return true
 		}

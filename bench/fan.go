@@ -134,7 +134,7 @@ func (t *try) publisher(s *stream, topic string, burst []byte) error {
 func (t *try) dial(r role, patterns []string) (*conn, error) {
 	slot := len(t.loop.conns)
 	frame := t.wire.delivered(patterns[0], t.payload)
-	c, err := dial(t.address, t.wire, r, patterns[0], slot, frame)
+	c, err := dial(t.at, t.wire, r, patterns[0], slot, frame)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (l *loop) pace(p *paced) error {
 		now = int64(time.Since(clock))
 		if due := min(int(now/int64(p.interval))+1, p.total); due > p.sent && len(c.out) == 0 {
 			n := min(due-p.sent, most)
-			c.out = burst[:n*p.message]
+			c.out = c.outbound(burst[:n*p.message])
 			p.sent += n
 			l.flush(c, index)
 		}

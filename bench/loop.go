@@ -27,6 +27,7 @@ type loop struct {
 	epoll  int
 	conns  []*conn
 	buf    []byte
+	plain  []byte // what arrived over TLS and must be understood
 	events []unix.EpollEvent
 
 	// ready holds those whose subscribers have all finished a round, or whose publishers have room
@@ -94,6 +95,8 @@ func (l *loop) read(c *conn, index int32) {
 	var errno unix.Errno
 	kept := 0
 	switch {
+	case c.session != nil:
+		n, errno = sysRead(c.fd, l.buf)
 	case c.role == responder:
 		kept = copy(l.buf, c.rest)
 		n, errno = sysRead(c.fd, l.buf[kept:])
@@ -112,11 +115,7 @@ func (l *loop) read(c *conn, index int32) {
 	switch c.role {
 	case subscriber:
 		before := c.in
-		if l.tally != nil {
-			c.in += l.tally.tally(c, l.buf[:n])
-		} else {
-			c.in += int64(n)
-		}
+		c.in += l.worth(c, l.buf[:n])
 		if l.arrive != nil {
 			l.arrive(c, before)
 		}
@@ -124,11 +123,39 @@ func (l *loop) read(c *conn, index int32) {
 			c.stream.reached(l)
 		}
 	case requester:
-		c.in += int64(n)
+		c.in += l.worth(c, l.buf[:n])
 		l.answered(c, index)
 	case responder:
-		l.answer(c, index, l.buf[:kept+n])
+		in := l.buf[:kept+n]
+		if c.session != nil {
+			in = l.opened(c, append(l.plain[:0], c.rest...), in)
+		}
+		l.answer(c, index, in)
 	}
+}
+
+// worth is how much arrived, in the unit of the wire's delivered. Over plain TCP in is not there to
+// be read, only counted.
+func (l *loop) worth(c *conn, in []byte) int64 {
+	switch {
+	case l.tally == nil && c.session == nil:
+		return int64(len(in))
+	case l.tally == nil:
+		return c.session.count(in)
+	case c.session != nil:
+		in = l.opened(c, l.plain[:0], in)
+	}
+	return l.tally.tally(c, in)
+}
+
+// opened appends what stands in the records of in to dst, which is l.plain. It is good until the
+// next call.
+func (l *loop) opened(c *conn, dst, in []byte) []byte {
+	var err error
+	if l.plain, err = c.session.open(dst, in); err != nil {
+		l.fail(err)
+	}
+	return l.plain
 }
 
 var errEnded = errors.New("the server closed it")
@@ -143,6 +170,7 @@ func (l *loop) fail(err error) {
 func (l *loop) answer(c *conn, index int32, in []byte) {
 	pending := copy(c.own[:cap(c.own)], c.out)
 	out, used := l.wire.(asker).answer(c.own[:pending], in)
+	out = c.sealed(out, pending)
 	c.own = out[:0]
 	c.rest = append(c.rest[:0], in[used:]...)
 	c.out = out

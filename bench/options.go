@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +12,7 @@ import (
 type Options struct {
 	Scenarios  []string // names or beginnings of names; empty: all
 	Targets    []string // see Targets
-	Transports []string // tcp, ws
+	Transports []string // see Transports
 	Payloads   []int    // bytes
 	Duration   time.Duration
 	Warmup     time.Duration
@@ -27,6 +28,7 @@ type Options struct {
 	Traffic string   // file of flights, one JSON object a line, for the scenario traffic
 
 	Address map[string]string // a running node instead of Node: transport to host:port
+	TLS     *tls.Config       // whom to trust there, over tls and wss
 	PID     int               // of the running node, for its CPU time and memory; 0: not known
 
 	Version string // of the harness, for the results
@@ -61,8 +63,11 @@ func (o *Options) validate() error {
 		}
 	}
 	for _, t := range o.Transports {
-		if t != "tcp" && t != "ws" {
-			return fmt.Errorf("unknown transport %q: tcp or ws", t)
+		if !slices.Contains(Transports(), t) {
+			return fmt.Errorf("unknown transport %q: one of %v", t, Transports())
+		}
+		if overTLS(t) && o.Address != nil && o.TLS == nil {
+			return fmt.Errorf("a running node over %s: nobody to trust", t)
 		}
 	}
 	for _, n := range o.Payloads {

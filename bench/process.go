@@ -25,7 +25,7 @@ import (
 type process struct {
 	cmd     *exec.Cmd
 	pid     int
-	address map[string]string // transport to host:port
+	at      place
 	cleanup func()
 	exited  chan struct{} // closed when cmd has ended
 	said    *tail
@@ -102,11 +102,11 @@ func pinSelf(core int) (undo func(), err error) {
 	return func() { each(&before) }, nil
 }
 
-// ready waits until the server at address welcomes a client.
-func (p *process) ready(ctx context.Context, w wire, transport string) error {
+// ready waits until the server welcomes a client.
+func (p *process) ready(ctx context.Context, w wire) error {
 	deadline := time.Now().Add(patience)
 	for {
-		c, err := dial(p.address[transport], w, idler, "bench.start", 0, minPayload)
+		c, err := dial(p.at, w, idler, "bench.start", 0, minPayload)
 		if err == nil {
 			p.up = time.Since(p.started)
 			c.leave()

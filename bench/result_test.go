@@ -100,6 +100,29 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Over TLS a column stands beside its ratio to the same target without, where that was measured.
+func TestTableTLS(t *testing.T) {
+	r := sample()
+	for _, m := range []Measure{
+		{Target: "mb", Transport: "tls"}, {Target: "mb", Transport: "wss"},
+	} {
+		m.Scenario, m.Payload, m.Metric, m.Unit = "fan-out/100", 128, metricCPU, "ns"
+		r.add(m, 60)
+	}
+	var b strings.Builder
+	if err := r.WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(b.String(), "\n")
+	if got := strings.Join(strings.Fields(head), " "); got !=
+		"server CPU raw tcp mb tcp mb tls mb tls/tcp mb wss" {
+		t.Errorf("columns %q", got)
+	}
+	if !strings.Contains(b.String(), "1.20") {
+		t.Errorf("no ratio in\n%s", b.String())
+	}
+}
+
 func TestSelected(t *testing.T) {
 	all, err := selected(nil)
 	if err != nil || len(all) != len(Scenarios()) {

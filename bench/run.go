@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
@@ -21,6 +22,7 @@ type runner struct {
 	results  *Results
 	programs map[string]string // target to the file that is started for it
 	cpus     unix.CPUSet       // of the servers
+	shown    *certificate      // by the servers, over TLS; nil: no transport has it
 }
 
 // Run measures what o says, each repetition against a fresh server. The targets of one scenario
@@ -46,6 +48,12 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	}
 	if err := r.prepare(scenarios); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(r.Transports, overTLS) && r.Address == nil {
+		if r.shown, err = newCertificate(); err != nil {
+			return nil, err
+		}
+		defer r.shown.remove()
 	}
 	if r.LoadCore >= 0 {
 		undo, err := pinSelf(r.LoadCore)
@@ -115,7 +123,7 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	for _, target := range r.Targets {
 		for _, transport := range r.Transports {
 			w := wireFor(target, transport)
-			if w != nil && fits(s, target, w) {
+			if w != nil && fits(s, target, transport, w) {
 				turns = append(turns, turn{target: target, transport: transport})
 			}
 		}
@@ -152,7 +160,10 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	return nil
 }
 
-func fits(s Scenario, target string, w wire) bool {
+func fits(s Scenario, target, transport string, w wire) bool {
+	if s.kind == kindHandshake && !overTLS(transport) || s.kind == kindStorm && overTLS(transport) {
+		return false // Each is for the connections that the other is not for.
+	}
 	if _, asks := w.(asker); s.kind == kindRequest && !asks {
 		return false
 	}
@@ -182,8 +193,8 @@ func (r *runner) once(
 	defer l.close()
 	t := &try{
 		runner: r, s: s, server: server, loop: l, wire: w, payload: payload,
-		address: server.address[transport],
-		into:    Measure{Scenario: s.Name, Target: target, Transport: transport, Payload: payload},
+		at:   server.at,
+		into: Measure{Scenario: s.Name, Target: target, Transport: transport, Payload: payload},
 	}
 	return t.run()
 }
@@ -196,7 +207,7 @@ type try struct {
 	loop    *loop
 	wire    wire
 	payload int
-	address string
+	at      place
 	into    Measure
 }
 
@@ -216,6 +227,8 @@ func (t *try) run() error {
 		return t.storm()
 	case kindSerial:
 		return t.serial()
+	case kindHandshake:
+		return t.handshakes()
 	case kindStart:
 		return t.begin()
 	}

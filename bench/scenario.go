@@ -17,6 +17,7 @@ const (
 	kindIdle
 	kindStorm
 	kindSerial
+	kindHandshake
 	kindStart
 	kindWild
 	kindSlow
@@ -57,6 +58,8 @@ func Scenarios() []Scenario {
 		})
 	}
 	return append(all, []Scenario{
+		{Name: "lone/1", kind: kindLone, subscribers: 1,
+			About: "1 publisher to 1 subscriber, one message at a time"},
 		{Name: "lone/100", kind: kindLone, subscribers: 100,
 			About: "1 publisher to 100 subscribers, one message at a time"},
 		{Name: "pairs/50", kind: kindPairs, subscribers: 50,
@@ -85,6 +88,8 @@ func Scenarios() []Scenario {
 			About: "5000 connections as fast as they are welcomed"},
 		{Name: "serial/2000", kind: kindSerial, clients: 2000, oneSize: true,
 			About: "2000 connections, one after the other: connect, welcome, subscribe, answer"},
+		{Name: "handshake/2000", kind: kindHandshake, clients: 2000, oneSize: true,
+			About: "2000 connections over TLS, 8 at a time: whole handshake, welcome, end"},
 		{Name: "start", kind: kindStart, oneSize: true,
 			About: "from starting the process to the first welcome"},
 	}...)

@@ -115,7 +115,7 @@ func TestSmokeRaw(t *testing.T) {
 			}
 			try := &try{
 				runner: r, s: s[0], server: &process{pid: os.Getpid()}, loop: l, wire: rawWire{},
-				payload: payload, address: h.Addr(),
+				payload: payload, at: place{address: h.Addr()},
 				into: Measure{Scenario: name, Target: "raw", Transport: "tcp", Payload: payload},
 			}
 			if err := try.run(); err != nil {

@@ -79,7 +79,7 @@ func (s *stream) push(l *loop) {
 		}
 		s.sent++
 		for i, c := range s.publishers {
-			c.out = s.burst[i]
+			c.out = c.outbound(s.burst[i])
 			l.flush(c, s.indexes[i])
 		}
 	}

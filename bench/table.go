@@ -10,11 +10,15 @@ import (
 	"text/tabwriter"
 )
 
-// column is a target over a transport, or its ratio to another target over that.
-type column struct{ target, transport, over string }
+// column is a target over a transport, or its ratio to another target over that, or to itself over
+// another transport.
+type column struct{ target, transport, over, overTransport string }
 
 func (c column) String() string {
-	if c.over != "" {
+	switch {
+	case c.over != "" && c.transport != c.overTransport:
+		return c.target + " " + c.transport + "/" + c.overTransport
+	case c.over != "":
 		return c.target + "/" + c.over
 	}
 	return c.target + " " + c.transport
@@ -118,17 +122,26 @@ func (w row) label(withPayload bool) string {
 }
 
 // shown is the columns of g with a ratio after each node of several loops, where the node with one
-// was measured too.
+// was measured too, and after each transport with TLS, where the one without was.
 func (r *Results) shown(g grid) (all []column) {
 	for _, c := range g.columns {
 		all = append(all, c)
-		if loopsOf(c.target) < 2 {
-			continue
+		for _, ratio := range c.ratios() {
+			if slices.ContainsFunc(g.rows, func(w row) bool { return r.over(g, w, ratio) > 0 }) {
+				all = append(all, ratio)
+			}
 		}
-		c.over = node
-		if slices.ContainsFunc(g.rows, func(line row) bool { return r.over(g, line, c) > 0 }) {
-			all = append(all, c)
-		}
+	}
+	return all
+}
+
+// ratios are those that c may be shown with.
+func (c column) ratios() (all []column) {
+	if loopsOf(c.target) > 1 {
+		all = append(all, column{c.target, c.transport, node, c.transport})
+	}
+	if overTLS(c.transport) {
+		all = append(all, column{c.target, c.transport, c.target, plainOf(c.transport)})
 	}
 	return all
 }
@@ -136,7 +149,7 @@ func (r *Results) shown(g grid) (all []column) {
 // over is the ratio that c shows, 0 when there is none.
 func (r *Results) over(g grid, line row, c column) float64 {
 	m := r.find(line.scenario, c.target, c.transport, line.payload, g.metric)
-	base := r.find(line.scenario, c.over, c.transport, line.payload, g.metric)
+	base := r.find(line.scenario, c.over, c.overTransport, line.payload, g.metric)
 	if m == nil || base == nil || base.Median() <= 0 {
 		return 0
 	}

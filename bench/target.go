@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -24,7 +25,7 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 		if address == "" {
 			return nil, fmt.Errorf("the running node's address for %s is not known", transport)
 		}
-		return &process{pid: r.PID, address: map[string]string{transport: address}}, nil
+		return &process{pid: r.PID, at: r.place(transport, address)}, nil
 	}
 	port, err := proc.FreePort()
 	if err != nil {
@@ -40,8 +41,8 @@ func (r *runner) start(ctx context.Context, target, transport string) (*process,
 		return nil, err
 	}
 	p.cleanup = cleanup
-	p.address = map[string]string{transport: fmt.Sprintf("127.0.0.1:%d", port)}
-	if err := p.ready(ctx, w, transport); err != nil {
+	p.at = r.place(transport, fmt.Sprintf("127.0.0.1:%d", port))
+	if err := p.ready(ctx, w); err != nil {
 		p.stop()
 		return nil, err
 	}
@@ -65,16 +66,35 @@ func (r *runner) command(target, transport string, port int) (
 }
 
 func (r *runner) nodeCommand(loops int, transport string, port int) *exec.Cmd {
-	other := "ws"
-	if transport == "ws" {
-		other = "tcp"
+	arguments := []string{"--host", "127.0.0.1"}
+	for _, each := range Transports() {
+		own := 0
+		if each == transport {
+			own = port
+		}
+		arguments = append(arguments, "--"+each+"-port", strconv.Itoa(own))
 	}
-	return exec.Command(r.programs[node], "--host", "127.0.0.1",
-		"--"+transport+"-port", strconv.Itoa(port), "--"+other+"-port", "0",
-		"--log-level", "error", "--set", fmt.Sprintf("loops=%d", loops), "--set", "admin.address=",
+	if overTLS(transport) {
+		arguments = append(arguments, "--ssl-cert", r.shown.cert, "--ssl-key", r.shown.key)
+	}
+	return exec.Command(r.programs[node], append(arguments, "--log-level", "error",
+		"--set", fmt.Sprintf("loops=%d", loops), "--set", "admin.address=",
 		"--set", fmt.Sprintf("message.payload.maxLength=%d", maxPayload),
 		// Subscribers say nothing for as long as a run takes: a heartbeat would be a foreign
 		// message.
 		"--set", "connection.heartbeatRetryTimeout=3600000",
-		"--set", "connection.heartbeatDeregisterTimeout=7200000")
+		"--set", "connection.heartbeatDeregisterTimeout=7200000")...)
+}
+
+// place is where a server is, over TLS with the certificate of the run, or as a running node is to
+// be trusted.
+func (r *runner) place(transport, address string) place {
+	switch {
+	case !overTLS(transport):
+		return place{address: address}
+	case r.Address == nil:
+		return place{address, secureConfig(&tls.Config{RootCAs: r.shown.trust,
+			ServerName: "127.0.0.1"})}
+	}
+	return place{address, secureConfig(r.TLS)}
 }

@@ -55,12 +55,16 @@ type asker interface {
 	answer(dst, in []byte) (out []byte, used int)
 }
 
-// wireFor returns the adapter of a target over a transport, nil when there is none.
+// wireFor returns the adapter of a target over a transport, nil when there is none. The floor has
+// no TLS.
 func wireFor(target, transport string) wire {
 	if loopsOf(target) > 0 {
 		target = node
 	}
-	switch target + "/" + transport {
+	if target == "raw" && overTLS(transport) {
+		return nil
+	}
+	switch target + "/" + plainOf(transport) {
 	case node + "/tcp":
 		return mbWire{}
 	case node + "/ws":

@@ -158,3 +158,26 @@ func TestMatches(t *testing.T) {
 		}
 	}
 }
+
+// Who speaks TLS, and what is for it alone.
+func TestTransports(t *testing.T) {
+	storm, err := selected([]string{"storm"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shake, err := selected([]string{"handshake"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, transport := range Transports() {
+		w := wireFor("mb", transport)
+		if w == nil || wireFor("raw", transport) != nil && transport != "tcp" {
+			t.Errorf("%s: node %v, raw %v", transport, w, wireFor("raw", transport))
+		}
+		secure := transport == "tls" || transport == "wss"
+		if fits(storm[0], "mb", transport, w) == secure ||
+			fits(shake[0], "mb", transport, w) != secure {
+			t.Errorf("%s: storm and handshake do not fit", transport)
+		}
+	}
+}

@@ -54,9 +54,14 @@ func (a *app) bench() *cobra.Command {
 			}
 			if cmd.Flags().Changed("server") {
 				u, err := url.Parse(a.server)
-				if err != nil || u.Port() == "" || u.Scheme != "tcp" && u.Scheme != "ws" {
-					return usageError(fmt.Sprintf("--server %q: tcp or ws, with a port", a.server))
+				if err != nil || u.Port() == "" || !slices.Contains(bench.Transports(), u.Scheme) {
+					return usageError(fmt.Sprintf("--server %q: %s, with a port",
+						a.server, strings.Join(bench.Transports(), ", ")))
 				}
+				if o.TLS, err = a.tlsConfig(a.server); err != nil {
+					return &failure{err}
+				}
+				o.TLS.ServerName = or(o.TLS.ServerName, u.Hostname())
 				for _, name := range []string{"loops", "procs"} {
 					if cmd.Flags().Changed(name) {
 						return usageError("--" + name + ": a running node has its own")
@@ -71,7 +76,8 @@ func (a *app) bench() *cobra.Command {
 	f := cmd.Flags()
 	wordsFlag(cmd, &o.Targets, "targets", "`NAMES` of what is measured: "+
 		strings.Join(bench.Targets(), ", ")+" (raw is the floor)", bench.Targets()...)
-	wordsFlag(cmd, &o.Transports, "transports", "`NAMES` of transports: tcp, ws", "tcp", "ws")
+	wordsFlag(cmd, &o.Transports, "transports", "`NAMES` of transports: "+
+		strings.Join(bench.Transports(), ", "), bench.Transports()...)
 	f.IntSliceVar(&o.Payloads, "payload", o.Payloads, "payloads in `BYTES`, 16 to 65536")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "`TIME` of one measurement")
 	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "`TIME` before it that does not count")

@@ -54,7 +54,7 @@ func TestBenchReport(t *testing.T) {
 }
 
 func TestBenchUsage(t *testing.T) {
-	start(t, "", "bench", "start", "--server", "tls://127.0.0.1:1").wait(exitUsage)
+	start(t, "", "bench", "start", "--server", "http://127.0.0.1:1").wait(exitUsage)
 	start(t, "", "bench", "start", "--loops", "2", "--server", "tcp://127.0.0.1:1").
 		wait(exitUsage).wantErr("--loops")
 	start(t, "", "bench", "start", "--procs", "2", "--server", "tcp://127.0.0.1:1").

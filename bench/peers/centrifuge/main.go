@@ -19,14 +19,16 @@ import (
 
 func main() {
 	port := flag.Int("ws", 8000, "WebSocket port")
+	cert := flag.String("cert", "", "certificate file, empty: no TLS")
+	key := flag.String("key", "", "key file")
 	flag.Parse()
-	if err := run(*port); err != nil {
+	if err := run(*port, *cert, *key); err != nil {
 		fmt.Fprintln(os.Stderr, "centrifuge:", err)
 		os.Exit(1)
 	}
 }
 
-func run(port int) error {
+func run(port int, cert, key string) error {
 	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: 64 << 20})
 	if err != nil {
 		return err
@@ -55,7 +57,11 @@ func run(port int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() { _ = s.Close() }) // The process ends.
-	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	serve := s.ListenAndServe
+	if cert != "" {
+		serve = func() error { return s.ListenAndServeTLS(cert, key) }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

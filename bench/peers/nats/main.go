@@ -2,9 +2,12 @@
 // generator would have to tell from messages.
 //
 //	nats -port 4222 | nats -ws 8080
+//
+// With -cert and -key it speaks TLS, over TCP from the first byte.
 package main
 
 import (
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"os"
@@ -18,14 +21,27 @@ import (
 func main() {
 	port := flag.Int("port", -1, "TCP port, -1: any")
 	ws := flag.Int("ws", 0, "WebSocket port, 0: none")
+	cert := flag.String("cert", "", "certificate file, empty: no TLS")
+	key := flag.String("key", "", "key file")
 	flag.Parse()
 	o := &server.Options{
 		Host: "127.0.0.1", Port: *port, NoLog: true, NoSigs: true,
 		MaxConn: 100_000, MaxPayload: 1 << 20,
 		PingInterval: time.Hour, DisableShortFirstPing: true,
 	}
+	var secure *tls.Config
+	if *cert != "" {
+		own, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "nats:", err)
+			os.Exit(1)
+		}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}}
+		o.TLSConfig, o.TLSHandshakeFirst = secure.Clone(), true
+	}
 	if *ws > 0 {
-		o.Websocket = server.WebsocketOpts{Host: "127.0.0.1", Port: *ws, NoTLS: true}
+		o.Websocket = server.WebsocketOpts{Host: "127.0.0.1", Port: *ws, NoTLS: secure == nil,
+			TLSConfig: secure}
 	}
 	s, err := server.NewServer(o)
 	if err != nil {
