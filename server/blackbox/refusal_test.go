@@ -1,9 +1,12 @@
 package blackbox
 
 import (
+	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -225,6 +228,40 @@ func TestS10_ClientAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Before TLS comes the balancer's header; inside, what a client says by itself does not count.
+func TestS10_ClientAddressOverTLS(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "proxy.trusted=127.0.0.1", `proxy.protocol={"ws":"off","tcp":"off"}`)
+	seen := n.dial(t, overTCP)
+	behind := func(address, header string) *tls.Conn {
+		r := dialRaw(t, address)
+		r.write([]byte(header))
+		return tls.Client(r.conn, ours.trust())
+	}
+	adopt(t, newTCPPeer(behind(n.tls, "PROXY TCP4 203.0.113.9 10.0.0.1 4711 1\r\n")), overTLS)
+	adopt(t, newTCPPeer(behind(n.tls, "PROXY UNKNOWN\r\n")), overTLS)
+	wss := behind(n.wss, "PROXY TCP6 2001:db8::9 ::1 4711 1\r\n")
+	if _, err := wss.Write(head("X-Forwarded-For: 198.51.100.7")); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(wss), nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp, err)
+	}
+	all := remotes(seen)
+	for _, want := range []string{"203.0.113.9:4711", "[2001:db8::9]:4711"} {
+		if !slices.Contains(all, want) || len(all) != 4 {
+			t.Errorf("nobody is from %s: %q", want, all)
+		}
+	}
+	for _, address := range []string{n.tls, n.wss} {
+		if err := behind(address, "").Handshake(); err == nil {
+			t.Error("a connection without a header got through")
+		}
+	}
+	n.says("proxy.protocol is required for")
 }
 
 // Of headers that contradict each other, or cannot be read, none is believed.
