@@ -146,7 +146,7 @@ func TestReadmePage(t *testing.T) {
 	if len(want) != 4 {
 		t.Fatalf("README.md says that %d lines are printed", len(want))
 	}
-	n := startNode(t, "connection.heartbeatRetryTimeout=100",
+	n := startNode(t, "ws.hosts="+pageHost, "connection.heartbeatRetryTimeout=100",
 		"connection.heartbeatDeregisterTimeout=400")
 	const address = "ws://localhost:3000"
 	if !strings.Contains(program, address) {

@@ -21,6 +21,9 @@ type Handshake struct {
 	Protocols     []string // subprotocols the client offers; the first is selected
 	Extensions    string   // what the client offers, several fields joined by ", "
 	Authorization string   // empty when absent
+	ForwardedFor  string   // X-Forwarded-For; of this and the next two several fields are joined
+	Forwarded     string   // (RFC 7239)
+	ForwardedHost string   // X-Forwarded-Host
 	Response      []byte   // the complete 101 response
 }
 
@@ -183,10 +186,7 @@ func (r *request) field(line []byte) *HandshakeError {
 	switch strings.ToLower(string(line[:colon])) {
 	case "host":
 		// RFC 9112 §3.2: 400 "to any request message that contains more than one Host".
-		if r.hasHost {
-			return badRequest("more than one Host")
-		}
-		r.hasHost, r.Host = true, string(value)
+		return once(&r.hasHost, &r.Host, "Host", value)
 	case "upgrade":
 		r.upgradeWS = r.upgradeWS || listHas(value, "websocket")
 	case "connection":
@@ -204,20 +204,17 @@ func (r *request) field(line []byte) *HandshakeError {
 	case "sec-websocket-protocol":
 		return r.protocols(value)
 	case "sec-websocket-extensions": // §11.3.2: "MAY appear multiple times"
-		if r.Extensions != "" && len(value) > 0 {
-			r.Extensions += ", "
-		}
-		r.Extensions += string(value)
+		join(&r.Extensions, value)
 	case "origin":
-		if r.hasOrigin {
-			return badRequest("more than one Origin")
-		}
-		r.hasOrigin, r.Origin = true, string(value)
+		return once(&r.hasOrigin, &r.Origin, "Origin", value)
 	case "authorization":
-		if r.hasAuth {
-			return badRequest("more than one Authorization")
-		}
-		r.hasAuth, r.Authorization = true, string(value)
+		return once(&r.hasAuth, &r.Authorization, "Authorization", value)
+	case "x-forwarded-for":
+		join(&r.ForwardedFor, value)
+	case "x-forwarded-host":
+		join(&r.ForwardedHost, value)
+	case "forwarded":
+		join(&r.Forwarded, value)
 	case "content-length":
 		if r.length != nil {
 			return badRequest("more than one Content-Length")
@@ -227,6 +224,23 @@ func (r *request) field(line []byte) *HandshakeError {
 		r.hasTransferEncoding = true
 	}
 	return nil
+}
+
+// once takes the value of a field that may be there only once.
+func once(has *bool, to *string, name string, value []byte) *HandshakeError {
+	if *has {
+		return badRequest("more than one " + name)
+	}
+	*has, *to = true, string(value)
+	return nil
+}
+
+// join takes the value of a field of a list, which may be there several times (RFC 9110 §5.3).
+func join(to *string, value []byte) {
+	if *to != "" && len(value) > 0 {
+		*to += ", "
+	}
+	*to += string(value)
 }
 
 func (r *request) protocols(value []byte) *HandshakeError {

@@ -60,6 +60,13 @@ func TestHandshakeGood(t *testing.T) {
 					"Sec-WebSocket-Protocol: mb\r\n\r\n")
 				h.Extensions = "permessage-deflate; client_max_window_bits, x"
 			})},
+		{"forwarded", goodHandshake + "X-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n" +
+			"x-forwarded-for:192.0.2.3\r\nX-Forwarded-Host: a\r\nX-FORWARDED-HOST: b\r\n" +
+			"Forwarded: for=192.0.2.4\r\nForwarded:\r\nForwarded: for=_x\r\n",
+			with(func(h *Handshake) {
+				h.ForwardedFor, h.ForwardedHost = "192.0.2.1, 192.0.2.2, 192.0.2.3", "a, b"
+				h.Forwarded = "for=192.0.2.4, for=_x"
+			})},
 		{"8 KiB", goodHandshake + "X: " + fill + "\r\n", plain},
 	} {
 		head := c.head + "\r\n"

@@ -23,17 +23,18 @@ var arrows = map[string]string{
 	"server": "server/admin server/broker server/config server/door server/logging " +
 		"server/reactor server/secure",
 	"server/door": "codec server/broker server/config server/fair server/metrics " +
-		"server/reactor server/secure",
+		"server/origin server/reactor server/secure",
 	"server/admin":   "server/metrics",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/config server/fair server/limit server/logging " +
-		"server/metrics server/secure server/system server/wheel topic",
+		"server/metrics server/origin server/secure server/system server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics topic",
 	"server/limit":    "topic",
 	"server/metrics":  "codec",
 	"server/fair":     "",
 	"server/wheel":    "",
-	"server/config":   "server/secure",
+	"server/config":   "server/origin server/secure",
+	"server/origin":   "",
 	"server/secure":   "",
 	"server/logging":  "",
 	"server/blackbox": "",
@@ -64,6 +65,7 @@ var onlyImporters = map[string]string{
 	"github.com/panjf2000/gnet/v2/pkg/errors":  "server/reactor",
 	"github.com/panjf2000/gnet/v2/pkg/netpoll": "server/reactor",
 	"github.com/panjf2000/gnet/v2/pkg/queue":   "server/reactor",
+	"github.com/pires/go-proxyproto":           "codec",
 	"github.com/gobwas/ws":                     "client client/clienttest codec",
 	"github.com/VictoriaMetrics/metrics":       "server/admin",
 	"github.com/coder/websocket":               "", // tests only

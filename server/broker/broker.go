@@ -64,6 +64,7 @@ type Broker struct {
 	remembered  atomic.Int64  // bytes: subscriptions, profiles, log filters
 	connections atomic.Int64  // on the loops, and on their way there
 	places      atomic.Int64  // how many of those there may be
+	addresses   addresses     // whose they are
 	cut         atomic.Int64  // connections that the end of the node took something from
 	leaving     atomic.Int64  // have left, and the trie still knows them
 	state       atomic.Int32  // state
@@ -113,6 +114,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	b.canPause = true
 	b.pause = cfg.Connection.Backpressure == config.BackpressurePause
 	b.places.Store(int64(cfg.Connection.MaxConcurrent))
+	b.addresses.most = cfg.Connection.MaxPerAddress
 	b.budget.set(cfg.Memory.Limit)
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails (crypto/rand)

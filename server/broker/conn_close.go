@@ -126,7 +126,7 @@ func (c *Conn) free() {
 	l.gens[c.slot]++
 	l.free = append(l.free, c.slot)
 	l.load.Add(-1)
-	l.broker.Release()
+	l.broker.Release(c.countedBy())
 }
 
 // closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost

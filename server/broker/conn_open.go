@@ -15,7 +15,8 @@ import (
 // Arrival is a connection that passed the door.
 type Arrival struct {
 	Transport Transport
-	Remote    netip.AddrPort  // without a zone in what is logged
+	Remote    netip.AddrPort  // the client's; without a zone in what is logged
+	Counted   bool            // its place is one of Remote's
 	Answer    []byte          // the door's to the handshake: goes out before all else
 	Rest      []byte          // what came after the handshake
 	Session   *secure.Session // what seals and opens its bytes; nil: nothing does
@@ -51,6 +52,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	c.connectedAt = l.time.Unix
 	c.transport, c.form = a.Transport, a.Transport.form()
 	c.peer = peerOf(a.Remote)
+	c.mark(markCounted, a.Counted)
 	c.capacity.Store(l.broker.perService)
 	c.lastSeen.Store(l.time.Unix)
 	c.heard = l.listened()

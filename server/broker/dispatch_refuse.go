@@ -69,6 +69,9 @@ func (l *Loop) tooLong(c *Conn, h *codec.Header, length, longest int) {
 // closes it (protocol §1).
 func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
 	details := []codec.Detail{codec.TextDetail("reason", err.Reason)}
+	if err.TooLarge && c.form == formTCP && codec.ProxyLength(err.Length) {
+		l.unaskedProxy(c)
+	}
 	if err.TooLarge {
 		details = append(details, codec.NumberDetail("length", int(err.Length)),
 			codec.NumberDetail("maxLength", l.broker.maxFrame))
@@ -76,6 +79,15 @@ func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.MalformedMessage, err.Reason, details)
 	l.closeWS(c, err.CloseCode, err.Reason)
+}
+
+// unaskedProxy says why a connection is lost that a balancer has begun with a PROXY header. Over
+// TCP nobody looks for one who does not expect it: it is a length that no message has.
+func (l *Loop) unaskedProxy(c *Conn) {
+	remote := c.peer.String()
+	l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn,
+		"refused a PROXY header", remote+", it came unasked: see proxy.trusted, proxy.protocol",
+		"remote", remote, "transport", c.transport.String(), "serviceId", c.id.String())
 }
 
 // debugClientError logs at debug level that a client's message was answered with an error.

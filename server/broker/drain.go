@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"mbserver/codec"
@@ -195,9 +196,10 @@ func (b *Broker) Stop(ctx context.Context) {
 func (b *Broker) CutOff() int { return int(b.cut.Load() + b.connections.Load()) }
 
 // Admit takes a place for a connection that arrives, or says why it has none: a reason of protocol
-// §4. A connection gives its place back when it ends; one that never comes to a loop, with Release.
-// Any goroutine.
-func (b *Broker) Admit() (refusal string) {
+// §4, or "address" for connection.max.perAddress. from is the address that it is counted by, the
+// zero one when it is by none. A connection gives its place back when it ends; one that never comes
+// to a loop, with Release. Any goroutine.
+func (b *Broker) Admit(from netip.Addr) (refusal string) {
 	switch {
 	case b.connections.Add(1) > b.places.Load():
 		refusal = "connection_limit"
@@ -205,15 +207,20 @@ func (b *Broker) Admit() (refusal string) {
 		refusal = "draining"
 	case b.crowded():
 		refusal = "memory"
+	case from.IsValid() && !b.addresses.take(from):
+		refusal = "address"
 	default:
 		return ""
 	}
-	b.Release() // a refused connection takes nobody's place
+	b.Release(netip.Addr{}) // a refused connection takes nobody's place
 	return refusal
 }
 
-// Release gives a place back. Any goroutine.
-func (b *Broker) Release() {
+// Release gives back a place that Admit has given to an address. Any goroutine.
+func (b *Broker) Release(from netip.Addr) {
+	if from.IsValid() {
+		b.addresses.giveBack(from)
+	}
 	if b.connections.Add(-1) == 0 {
 		select {
 		case b.empty <- struct{}{}:

@@ -328,18 +328,23 @@ type testClient struct {
 
 // connect opens a connection on loop i, as the door does.
 func (n *testNode) connect(i int, t Transport) *testClient {
-	l := n.loops[i]
 	n.connections.Add(1)
+	remote := netip.MustParseAddrPort("192.0.2.1:1")
+	return n.enter(i, &Arrival{Transport: t, Remote: remote})
+}
+
+// enter opens a connection that has its place.
+func (n *testNode) enter(i int, a *Arrival) *testClient {
+	l := n.loops[i]
 	l.load.Add(1)
 	k := &testClient{node: n, sock: &testSocket{unlimited: true}}
-	remote := netip.MustParseAddrPort("192.0.2.1:1")
 	k.Conn = new(Conn)
 	n.wake(l)
-	if !l.Open(k.Conn, &Arrival{Transport: t, Remote: remote}, k.sock) {
+	if !l.Open(k.Conn, a, k.sock) {
 		n.t.Fatal("the connection was not opened")
 	}
 	k.sock.owner = &k.Conn.service
-	if t == TransportWS {
+	if a.Transport == TransportWS {
 		k.in = codec.NewWSDecoder(1<<20, true)
 	} else {
 		k.in = codec.NewTCPDecoder(1 << 20)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -108,11 +109,11 @@ func TestShedLeavesRoom(t *testing.T) {
 	if k.state != stateOpen {
 		t.Error("it was cut for what others hold")
 	}
-	if !n.crowded() || n.Admit() != "memory" {
+	if !n.crowded() || n.Admit(netip.Addr{}) != "memory" {
 		t.Error("newcomers are let in")
 	}
 	n.Arriving.Add(-600 << 10)
-	if why := n.Admit(); why != "" {
+	if why := n.Admit(netip.Addr{}); why != "" {
 		t.Errorf("a newcomer is refused for %s", why)
 	}
 }

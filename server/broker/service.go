@@ -72,6 +72,7 @@ const (
 	markWaited                     // requests wait for its room: only grants take it
 	markLeft                       // its connection has left the node
 	markGone                       // and gets no answers any more either
+	markCounted                    // its place is one of its address
 )
 
 // marked says whether s has the mark. Any goroutine.
@@ -97,6 +98,14 @@ func peerOf(a netip.AddrPort) peer { return peer{port: a.Port(), ip: a.Addr().As
 
 func (p peer) String() string {
 	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port).String()
+}
+
+// countedBy is the address that Admit has counted the connection by, the zero one when by none.
+func (s *service) countedBy() netip.Addr {
+	if !s.marked(markCounted) {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16(s.peer.ip)
 }
 
 // Handle returns what names the connection on its loop, for Loop.Writable. Any goroutine.

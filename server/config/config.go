@@ -9,13 +9,14 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"mbserver/server/secure"
 )
 
 // Config is the whole configuration of one node. The zero value is not usable; start from Default
-// or Load. It is a plain value: copy it freely, but treat RateLimit.TopicPerService as read only.
+// or Load. It is a plain value: copy it freely, but treat its maps and lists as read only.
 type Config struct {
 	Ports         Ports
 	Host          string // "localhost" = every loopback address, "" = all addresses
@@ -25,6 +26,8 @@ type Config struct {
 	Auth          Auth
 	RateLimit     RateLimit
 	Connection    Connection
+	WS            WS
+	Proxy         Proxy
 	Request       Request
 	Max           Max
 	Message       Message
@@ -75,6 +78,7 @@ type RateLimit struct {
 // Connection bounds every single connection and their number.
 type Connection struct {
 	MaxConcurrent              int // connections of all kinds
+	MaxPerAddress              int // of one client address, IPv6: of one /64; 0 = no limit
 	MaxSubscriptions           int // of one connection, each kind counted
 	HeartbeatRetryTimeout      time.Duration
 	HeartbeatDeregisterTimeout time.Duration
@@ -98,6 +102,30 @@ const (
 const (
 	BackpressureOff   = "off"
 	BackpressurePause = "pause"
+)
+
+// WS says which web pages may connect (protocol §10). Elements are in the forms that package origin
+// compares.
+type WS struct {
+	Origins []string // beside those of the node's own name; origin.Any: every one
+	Hosts   []string // names of the node beside those of loopback, for loopback listeners
+}
+
+// Proxy says which balancers the node believes who they speak for.
+type Proxy struct {
+	Trusted  []netip.Prefix
+	Protocol ProxyProtocol
+}
+
+// ProxyProtocol says for each listener whether connections of trusted balancers begin with a PROXY
+// header: ProxyRequired, ProxyOptional or ProxyOff.
+type ProxyProtocol struct{ WS, WSS, TCP, TLS string }
+
+// Values of proxy.protocol.
+const (
+	ProxyRequired = "required"
+	ProxyOptional = "optional"
+	ProxyOff      = "off"
 )
 
 // Values of logging.format.

@@ -42,6 +42,10 @@ func show(v any) string {
 		return shorten(fmt.Sprintf("%q", v))
 	case map[string]int:
 		return shorten(ratesText(v))
+	case []string:
+		return shorten(listText(v))
+	case ProxyProtocol:
+		return shorten(eachText(v))
 	}
 	return shorten(fmt.Sprint(v))
 }

@@ -18,6 +18,8 @@ const (
 	kindEnum
 	kindLevel // slog level by name
 	kindRates // topic pattern to messages per second
+	kindList  // texts, each brought to the form that element gives it
+	kindEach  // a word for all listeners, or a map of listener to word
 )
 
 // Key is one row of the table: everything there is to know about one configuration key.
@@ -33,8 +35,10 @@ type Key struct {
 
 	kind     kind
 	min, max int64    // bounds of numbers (bytes, milliseconds, seconds); inclusive
-	values   []string // of kindEnum and kindLevel
+	values   []string // of kindEnum, kindLevel and kindEach
 	at       func(*Config) any
+
+	element func(string) (string, error) // of kindList: the canonical form of one
 }
 
 const (
@@ -43,6 +47,10 @@ const (
 	maxRate  = 1_000_000_000
 	maxBytes = 1 << 30
 	maxMs    = math.MaxInt32 // 24.8 days
+
+	// maxList is how many elements a list may have: those of proxy.trusted are looked at one by
+	// one.
+	maxList = 256
 
 	// maxSubscriptions is how many subscriptions of one connection a loop copies within a
 	// millisecond or so, as it may have to.
@@ -132,6 +140,11 @@ var keys = []Key{
 		Default: "100000", min: 1, max: maxCount,
 		at:  func(c *Config) any { return &c.Connection.MaxConcurrent },
 		Doc: "connections of all kinds; more are answered and closed"},
+	{Name: "connection.max.perAddress", Env: "CONNECTION_MAX_PER_ADDRESS", Unit: "connections",
+		Default: "0", max: maxCount,
+		at: func(c *Config) any { return &c.Connection.MaxPerAddress },
+		Doc: "connections of one client address (IPv6: of one /64), but for those of " +
+			"proxy.trusted; 0 = no limit"},
 	{Name: "connection.max.subscriptions", Env: "CONNECTION_MAX_SUBSCRIPTIONS",
 		Unit: "subscriptions", Default: "10000", min: 1, max: maxSubscriptions,
 		at:  func(c *Config) any { return &c.Connection.MaxSubscriptions },
@@ -152,6 +165,23 @@ var keys = []Key{
 		Default: "10000", kind: kindMillis, min: 1, max: maxMs,
 		at:  func(c *Config) any { return &c.Connection.HandshakeTimeout },
 		Doc: "from accept to established, TLS and HTTP included"},
+	{Name: "ws.origins", Env: "WS_ORIGINS", Default: "[]", kind: kindList, element: pageOrigin,
+		at: func(c *Config) any { return &c.WS.Origins },
+		Doc: "origins of web pages that may connect (https://app.example) beside those of the " +
+			"node's own name; null, or * for every one"},
+	{Name: "ws.hosts", Env: "WS_HOSTS", Default: "[]", kind: kindList, element: hostName,
+		at: func(c *Config) any { return &c.WS.Hosts },
+		Doc: "host names, beside those of loopback, by which a listener on a loopback address " +
+			"may be called"},
+	{Name: "proxy.trusted", Env: "PROXY_TRUSTED", Default: "[]", kind: kindList,
+		element: trustedNetwork,
+		at:      func(c *Config) any { return &c.Proxy.Trusted },
+		Doc:     "networks (10.0.0.0/8) of balancers, which are believed who they speak for"},
+	{Name: "proxy.protocol", Env: "PROXY_PROTOCOL", Default: ProxyRequired, kind: kindEach,
+		values: []string{ProxyRequired, ProxyOptional, ProxyOff},
+		at:     func(c *Config) any { return &c.Proxy.Protocol },
+		Doc: "whether connections of proxy.trusted begin with a PROXY header: required, optional " +
+			"or off, for all listeners or for each"},
 	{Name: "request.response.timeout.default", Env: "REQUEST_RESPONSE_TIMEOUT_DEFAULT", Unit: "ms",
 		Default: "5000", kind: kindMillis, min: 1, max: maxMs,
 		at:  func(c *Config) any { return &c.Request.TimeoutDefault },

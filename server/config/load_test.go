@@ -69,6 +69,9 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		Admin:      Admin{Address: "127.0.0.1:3002"},
 		Monitoring: Monitoring{Interval: time.Minute},
 		Shutdown:   Shutdown{Timeout: 10 * time.Second},
+		Proxy: Proxy{Protocol: ProxyProtocol{
+			WS: "required", WSS: "required", TCP: "required", TLS: "required",
+		}},
 		Connection: Connection{
 			MaxConcurrent: 100000, MaxSubscriptions: 10000,
 			HeartbeatRetryTimeout:      30 * time.Second,
@@ -245,6 +248,14 @@ func sample(k *Key) (text, yamlText string) {
 		}
 	case kindRates:
 		return `{"x.#":1}`, `{"x.#":1}`
+	case kindList:
+		text = map[string]string{
+			"ws.origins": "https://a.example", "ws.hosts": "a.example",
+			"proxy.trusted": "10.0.0.0/8",
+		}[k.Name]
+		return text, "[" + quote(text) + "]"
+	case kindEach:
+		return `{"tcp":"off"}`, "{tcp: off}"
 	case kindBytes:
 		return "17MiB", "17MiB"
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +15,8 @@ import (
 )
 
 // Parsed values travel between sources as one of: int64 (kindInt, kindBytes), time.Duration, bool,
-// string (kindString, kindEnum), slog.Level and map[string]int64 (kindRates). They are within the
-// key's range.
+// string (kindString, kindEnum), slog.Level, map[string]int64 (kindRates), []string (kindList) and
+// ProxyProtocol (kindEach). They are within the key's range.
 
 // parseText reads a value written as text: environment, flag, default, or one value of the file. So
 // a number means the same wherever it stands.
@@ -25,6 +26,10 @@ func (k *Key) parseText(s string) (any, error) {
 		return s, nil
 	case kindRates:
 		return k.parseRatesText(s)
+	case kindList:
+		return k.parseListText(s)
+	case kindEach:
+		return k.parseEachText(s)
 	}
 	s = strings.TrimSpace(s)
 	switch k.kind {
@@ -57,8 +62,13 @@ func (k *Key) parseText(s string) (any, error) {
 // parseNode reads a value of the file. Quotes make no difference, but where text is expected:
 // there a number or a switch without them is a wrong type.
 func (k *Key) parseNode(n *yaml.Node) (any, error) {
-	if k.kind == kindRates {
+	switch k.kind {
+	case kindRates:
 		return k.parseRates(n)
+	case kindList:
+		return k.parseList(n)
+	case kindEach:
+		return k.parseEach(n)
 	}
 	if n.Kind != yaml.ScalarNode {
 		return nil, fmt.Errorf("must be %s, and is %s", k.expects(), describe(n))
@@ -277,6 +287,12 @@ func (k *Key) assign(c *Config, v any) {
 			m[pattern] = int(n)
 		}
 		*p = m
+	case *[]string:
+		*p = v.([]string)
+	case *[]netip.Prefix:
+		*p = prefixes(v.([]string))
+	case *ProxyProtocol:
+		*p = v.(ProxyProtocol)
 	default:
 		panic(fmt.Sprintf("config: %s has a field of an unknown type %T", k.Name, p))
 	}

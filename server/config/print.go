@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,12 @@ func (k *Key) plain(c *Config) any {
 		return strings.ToLower(p.String())
 	case *map[string]int:
 		return *p
+	case *[]string:
+		return *p
+	case *[]netip.Prefix:
+		return prefixTexts(*p)
+	case *ProxyProtocol:
+		return *p
 	}
 	panic("config: " + k.Name + " has a field of an unknown type")
 }
@@ -75,6 +82,10 @@ func (k *Key) yaml(c *Config) string {
 		return quote(v)
 	case map[string]int:
 		return ratesText(v)
+	case []string:
+		return listText(v)
+	case ProxyProtocol:
+		return eachText(v)
 	default:
 		return fmt.Sprint(v)
 	}

@@ -85,6 +85,12 @@ func (k *Key) checkField(c *Config) error {
 		}
 	case *map[string]int:
 		return k.checkRates(*p)
+	case *[]string:
+		return k.checkList(*p)
+	case *[]netip.Prefix:
+		return k.checkList(prefixTexts(*p))
+	case *ProxyProtocol:
+		return k.checkEach(*p)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/broker"
+	"mbserver/server/origin"
 )
 
 // arrive finds an accepted connection its way. Over plain TCP there is nothing to ask first: it has
@@ -22,7 +24,7 @@ func (g *gate) arrive(a arrival) {
 		g.hand(to, a)
 		return
 	}
-	if why := d.broker.Admit(); why != "" {
+	if why := d.broker.Admit(d.countedBy(a)); why != "" {
 		d.come(g)
 		g.receive(a, why)
 		return
@@ -62,55 +64,84 @@ func (d *Door) turnAway(a arrival, reason string, done func(fd int)) {
 			break
 		}
 	}
-	_, _ = unix.Write(a.fd, a.sealed(refusal(a.transport, reason)))
+	_, _ = unix.Write(a.fd, a.sealed(d.refusal(a.transport, reason)))
 	_ = unix.Shutdown(a.fd, unix.SHUT_WR)
 	done(a.fd)
 }
 
-// refused counts a refusal and logs it.
-func (d *Door) refused(a arrival, reason string) {
-	d.broker.Arrivals.Rejected.Add(time.Now().Unix())
-	remote := a.remote.String()
-	d.warn("refused a connection", remote+", "+reason, "remote", remote, "reason", reason)
+// countedBy is the address that a connection's place is counted by, the zero one when by none.
+func (d *Door) countedBy(a arrival) netip.Addr {
+	if d.broker.PerAddress() == 0 || d.trusted.Has(a.remote.Addr()) {
+		return netip.Addr{}
+	}
+	return a.remote.Addr()
 }
 
-// causes are the reasons of protocol §4 in words.
-var causes = map[string]string{
-	"connection_limit": "this node has as many connections as it may have",
-	"handshake_limit":  "too many connections are in their handshake",
-	"memory":           "this node has no memory for more connections",
-	draining:           "this node is going away",
+// refused counts a refusal and logs it.
+func (d *Door) refused(a arrival, reason string, attrs ...any) {
+	d.broker.Arrivals.Rejected.Add(time.Now().Unix())
+	remote, c := a.remote.String(), causes[reason]
+	about := remote + ", " + reason
+	if c.key != "" {
+		about = remote + ", see " + c.key
+		attrs = append(attrs, "key", c.key)
+	}
+	attrs = append(attrs, "remote", remote, "reason", reason)
+	d.warn(cmp.Or(c.line, "refused a connection"), about, attrs...)
+}
+
+// cause is a reason of protocol §4 for which a connection may not enter.
+type cause struct {
+	status int
+	code   codec.Code
+	says   string // to the sender
+	key    string // of the configuration, where one decides
+	line   string // the log's, where it is one of its own: one of them does not hide the other
 }
 
 const draining = "draining"
 
+var causes = map[string]cause{
+	"connection_limit": {503, codec.ServiceUnavailable,
+		"this node has as many connections as it may have", "", ""},
+	"handshake_limit": {503, codec.ServiceUnavailable,
+		"too many connections are in their handshake", "", ""},
+	"memory": {503, codec.ServiceUnavailable, "this node has no memory for more connections",
+		"", ""},
+	draining: {503, codec.ServiceUnavailable, "this node is going away", "", ""},
+	"address": {429, codec.RateLimitExceeded,
+		"this address has as many connections as it may have", "connection.max.perAddress",
+		"refused a connection of an address that has many"},
+	origin.BadOrigin: {403, codec.Forbidden, "web pages of this origin may not connect",
+		"ws.origins", "refused a connection of a web page"},
+	origin.BadHost: {403, codec.Forbidden, "this node may not be called by this name",
+		"ws.hosts", "refused a connection by a foreign name"},
+}
+
 // refusal composes the answer to a connection that may not enter (protocol §4).
-func refusal(t broker.Transport, reason string) []byte {
-	details := []codec.Detail{codec.TextDetail("reason", reason)}
+func (d *Door) refusal(t broker.Transport, reason string) []byte {
+	var details []codec.Detail
 	var fields []string
+	c := causes[reason]
+	switch c.code {
+	case codec.RateLimitExceeded:
+		details = append(details, codec.TextDetail("scope", reason),
+			codec.NumberDetail("limit", d.broker.PerAddress()))
+	case codec.Forbidden:
+		details = append(details, codec.TextDetail("reason", reason),
+			codec.TextDetail("key", c.key))
+	default:
+		details = append(details, codec.TextDetail("reason", reason))
+	}
 	if reason == draining {
 		details = append(details, codec.NumberDetail("retryAfterMs",
 			int(retryAfter.Milliseconds())))
 		fields = append(fields, "Retry-After: "+strconv.Itoa(int(retryAfter.Seconds())))
 	}
-	payload := codec.AppendError(nil, codec.ServiceUnavailable, causes[reason],
-		time.Now().UnixMilli(), details...)
+	payload := codec.AppendError(nil, c.code, c.says, time.Now().UnixMilli(), details...)
 	if t.WebSocket() {
-		return codec.AppendHTTPError(nil, 503, payload, fields...)
+		return codec.AppendHTTPError(nil, c.status, payload, fields...)
 	}
 	b := codec.AppendTCPHeader(nil, len(codec.ErrorHeader)+len(payload))
 	return append(append(b, codec.ErrorHeader...), payload...)
-}
-
-// origin is the address that shares are counted by: of IPv6 the network, which is what one client
-// may have.
-func origin(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return a
-	}
-	network, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return a
-	}
-	return network.Addr()
 }

@@ -14,7 +14,13 @@ const (
 	visitorFiles  = 4
 	visitorMemory = 16
 
-	// addressShare is which part (1/n) of the handshakes may be those of one address.
+	// proxyWait is how long who may begin with a PROXY header, and would otherwise wait for its
+	// welcome, is waited for. A balancer sends the header at once: this is time for it to be lost
+	// and sent again.
+	proxyWait = 500 * time.Millisecond
+
+	// addressShare is which part (1/n) of the handshakes may be those of one address. A trusted
+	// balancer has no share: who comes through it has.
 	addressShare = 4
 
 	// visitorCharge is what a visitor costs in bytes, beside what it has sent; visitorMost is what
@@ -26,8 +32,8 @@ const (
 	// stack of a goroutine.
 	handshakeCharge = 40 << 10
 
-	// secureRead is how many bytes are read at once of a visitor over TLS.
-	secureRead = 16 << 10
+	// visitRead is how many bytes are read at once of a visitor.
+	visitRead = 16 << 10
 
 	// spareFiles is how many descriptors are left for others than clients: the admin listener's
 	// connections, files that are read.

@@ -9,6 +9,7 @@ import (
 
 	"mbserver/server/broker"
 	"mbserver/server/config"
+	"mbserver/server/origin"
 	"mbserver/server/reactor"
 	"mbserver/server/secure"
 )
@@ -21,6 +22,9 @@ type Door struct {
 	broker           *broker.Broker
 	log              *slog.Logger
 	handshakeTimeout time.Duration
+	pages            *origin.Rules
+	trusted          origin.Networks
+	proxy            [4]proxyMode // by transport, for who is trusted
 	listeners        []*listener
 	files            int                  // that the process may have open
 	memory           int64                // memory.limit, in bytes
@@ -44,6 +48,9 @@ func Bind(
 		certificates: certificates, steps: make(chan struct{}, stepsMax()),
 		broker: b, log: log.With("module", "door"),
 		handshakeTimeout: cfg.Connection.HandshakeTimeout,
+		pages:            origin.NewRules(cfg.WS.Origins, cfg.WS.Hosts),
+		trusted:          cfg.Proxy.Trusted,
+		proxy:            proxyModes(&cfg.Proxy.Protocol),
 		empty:            make(chan struct{}, 1),
 	}
 	d.files, d.memory = filesMax(), cfg.Memory.Limit

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -190,18 +189,6 @@ func TestOldestGivesWay(t *testing.T) {
 	if status, body := half[3].answer(); status != 503 ||
 		!strings.Contains(body, "connection_limit") {
 		t.Errorf("the refusal is %d %q", status, body)
-	}
-}
-
-// Addresses of one IPv6 network share.
-func TestOrigin(t *testing.T) {
-	for _, tt := range []struct{ address, want string }{
-		{"192.0.2.1", "192.0.2.1"}, {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
-		{"fe80::1%eth0", "fe80::"}, {"::1", "::"},
-	} {
-		if got := origin(netip.MustParseAddr(tt.address)); got != netip.MustParseAddr(tt.want) {
-			t.Errorf("%s counts as %v, not %s", tt.address, got, tt.want)
-		}
 	}
 }
 

@@ -27,8 +27,9 @@ type gate struct {
 
 	// Owned by the loop.
 	asking  fair.List[*visitor] // in their handshake, the oldest first
+	waiting fair.List[*visitor] // who may enter when no PROXY header comes, the oldest first
 	leaving fair.List[*visitor] // hearing why they may not enter, the oldest first
-	inside  int                 // visitors in either
+	inside  int                 // visitors in any of them
 	shares  fair.Queue[netip.Addr, *visitor]
 	due     time.Time // of the alarm; zero: not set
 	closed  bool
@@ -38,12 +39,16 @@ type gate struct {
 type arrival struct {
 	fd        int
 	transport broker.Transport
-	remote    netip.AddrPort
+	remote    netip.AddrPort  // the client's, as far as is known
+	loopback  bool            // to a listener on a loopback address
+	proxy     proxyMode       // whether a PROXY header has to come yet
 	session   *secure.Session // over TLS, when its handshake is done; else nil
 }
 
-// asks says whether there is a handshake to wait for.
-func (a *arrival) asks() bool { return a.transport.WebSocket() || a.transport.Secure() }
+// asks says whether there is a handshake to wait for, or a PROXY header.
+func (a *arrival) asks() bool {
+	return a.transport.WebSocket() || a.transport.Secure() || a.proxy != proxyOff
+}
 
 func newGate(d *Door, l *broker.Loop, room *reactor.Reactor) *gate {
 	g := &gate{door: d, loop: l, room: room}
@@ -52,7 +57,7 @@ func newGate(d *Door, l *broker.Loop, room *reactor.Reactor) *gate {
 	return g
 }
 
-// enter takes an arrival: as a visitor, or over plain TCP, where it has a place on this loop.
+// enter takes an arrival: as a visitor, or it has a place on this loop.
 func (g *gate) enter(a arrival) {
 	switch {
 	case g.closed:
@@ -60,16 +65,18 @@ func (g *gate) enter(a arrival) {
 	case a.asks():
 		g.receive(a, "")
 	default:
-		g.show(a, &broker.Arrival{Transport: a.transport, Remote: a.remote})
+		g.show(a, &broker.Arrival{})
 	}
 }
 
 // show makes a connection of the node of an arrival that has a place. One that cannot be watched,
 // for want of descriptors or of memory, is told so.
 func (g *gate) show(a arrival, as *broker.Arrival) {
+	as.Transport, as.Remote, as.Session = a.transport, a.remote, a.session
+	as.Counted = g.door.countedBy(a).IsValid()
 	if err := g.room.Open(a.fd, as); err != nil {
 		g.door.broker.Arrivals.Failed.Add(time.Now().Unix())
-		g.giveBack()
+		g.giveBack(a)
 		remote := a.remote.String()
 		g.door.warn("cannot open a connection", remote+", "+err.Error(),
 			"remote", remote, "error", err.Error())
@@ -85,24 +92,20 @@ func (g *gate) drop(a arrival) {
 	if a.asks() {
 		g.door.leave(g)
 	} else {
-		g.giveBack()
+		g.giveBack(a)
 	}
 }
 
 // giveBack returns the place of an arrival that does not become a connection.
-func (g *gate) giveBack() {
+func (g *gate) giveBack(a arrival) {
 	g.loop.GiveBack()
-	g.door.broker.Release()
+	g.door.broker.Release(g.door.countedBy(a))
 }
 
-// makeRoom finds room for one more visitor from an address: when that has its share of the
-// handshakes, its oldest gives way; when the gate is full, who has been told why it may not enter,
-// and then the oldest of all. Never the newest: a handshake takes milliseconds, and one that takes
-// longer is the least likely to end.
-func (g *gate) makeRoom(from netip.Addr) {
-	if g.shares.Count(from) >= max(g.door.most/addressShare, 2) {
-		g.shares.First(from).Item.giveWay()
-	}
+// makeRoom finds room for one more visitor. When the gate is full, who has been told why it may not
+// enter gives way, and then the oldest of all. Never the newest: a handshake takes milliseconds,
+// and one that takes longer is the least likely to end.
+func (g *gate) makeRoom() {
 	for g.inside >= g.door.most {
 		g.yield()
 	}
@@ -114,9 +117,11 @@ func (g *gate) yield() bool {
 		k.Item.end()
 		return true
 	}
-	if k := g.asking.First(); k != nil {
-		k.Item.giveWay()
-		return true
+	for _, list := range []*fair.List[*visitor]{&g.asking, &g.waiting} {
+		if k := list.First(); k != nil {
+			k.Item.giveWay()
+			return true
+		}
 	}
 	return false
 }
@@ -133,25 +138,31 @@ func (g *gate) wake(at time.Time) {
 func (g *gate) sweep() {
 	now := time.Now()
 	g.due = time.Time{}
-	for _, list := range []*fair.List[*visitor]{&g.asking, &g.leaving} {
-		for k := list.First(); k != nil; k = list.First() {
-			if v := k.Item; v.deadline.After(now) {
-				g.wake(v.deadline)
-				break
-			} else if list == &g.asking {
-				v.failure = metrics.TLSLate
-				v.fail("it took too long")
-			} else {
-				v.end()
-			}
+	g.sweepList(now, &g.asking, func(v *visitor) {
+		v.failure = metrics.TLSLate
+		v.fail("it took too long")
+	})
+	g.sweepList(now, &g.waiting, (*visitor).greet)
+	g.sweepList(now, &g.leaving, (*visitor).end)
+}
+
+// sweepList has over called for those of a list whose time is over. It takes them out.
+func (g *gate) sweepList(now time.Time, list *fair.List[*visitor], over func(*visitor)) {
+	for k := list.First(); k != nil; k = list.First() {
+		if v := k.Item; v.deadline.After(now) {
+			g.wake(v.deadline)
+			return
 		}
+		over(k.Item)
 	}
 }
 
 // cut ends every handshake, for good: they are told that the node is going away.
 func (g *gate) cut() {
 	g.closed = true
-	for k := g.asking.First(); k != nil; k = g.asking.First() {
-		k.Item.turnAway(draining)
+	for _, list := range []*fair.List[*visitor]{&g.asking, &g.waiting} {
+		for k := list.First(); k != nil; k = list.First() {
+			k.Item.turnAway(draining)
+		}
 	}
 }

@@ -5,12 +5,16 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +30,47 @@ const patience = 10 * time.Second
 // house is a door with the floors below it.
 type house struct {
 	*Door
-	t testing.TB
+	t   testing.TB
+	log *logLines
+}
+
+// logLines keeps what is logged. Any goroutine.
+type logLines struct {
+	slog.Handler
+
+	mu      sync.Mutex
+	lines   []string // guarded by mu: level and message
+	remotes []string // guarded by mu: who has connected
+}
+
+func (l *logLines) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logLines) WithAttrs([]slog.Attr) slog.Handler       { return l }
+
+func (l *logLines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, r.Level.String()+" "+r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "remote" && strings.HasPrefix(r.Message, "connected: ") {
+			l.remotes = append(l.remotes, a.Value.String())
+		}
+		return true
+	})
+	return nil
+}
+
+// logged waits for a line that has all the words.
+func (h *house) logged(words ...string) {
+	h.t.Helper()
+	h.eventually(fmt.Sprintf("a line with %q", words), func() bool {
+		h.log.mu.Lock()
+		defer h.log.mu.Unlock()
+		return slices.ContainsFunc(h.log.lines, func(line string) bool {
+			return !slices.ContainsFunc(words, func(w string) bool {
+				return !strings.Contains(line, w)
+			})
+		})
+	})
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -41,11 +85,14 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	if change != nil {
 		change(&cfg)
 	}
-	log := discard
+	lines := &logLines{Handler: slog.DiscardHandler}
+	log := slog.New(lines)
 	b, err := broker.New(cfg, broker.Options{Logger: log, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	var asked atomic.Int64 // no line is left out of the log
+	b.Throttle.Now = func() time.Time { return time.Unix(asked.Add(1)*60, 0) }
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +107,7 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	if err := d.Open(room); err != nil {
 		t.Fatal(err)
 	}
-	h := &house{Door: d, t: t}
+	h := &house{Door: d, t: t, log: lines}
 	t.Cleanup(func() {
 		h.Close(context.Background())
 		_ = room.Stop(context.Background())

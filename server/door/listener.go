@@ -68,7 +68,10 @@ func (l *listener) Ready([]byte) {
 		switch err {
 		case nil:
 			l.backoff = acceptBackoffMin
-			l.gate.arrive(arrival{fd: fd, transport: l.transport, remote: remote})
+			l.gate.arrive(arrival{
+				fd: fd, transport: l.transport, remote: remote, loopback: l.address.IP.IsLoopback(),
+				proxy: l.door.proxies(l.transport, remote),
+			})
 		case unix.EAGAIN:
 			return
 		case unix.EINTR, unix.ECONNABORTED: // that peer has gone

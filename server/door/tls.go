@@ -74,7 +74,7 @@ func (v *visitor) readSecure(buf []byte) {
 	case v.tls.handshake == nil:
 		have = copy(buf, v.head)
 	}
-	n, err := unix.Read(v.fd, buf[have:min(have+secureRead, len(buf))])
+	n, err := unix.Read(v.fd, buf[have:min(have+visitRead, len(buf))])
 	switch {
 	case n > 0 && v.session != nil:
 		v.openHead(buf[:copy(buf[:have], v.head):have], buf[have:have+n])
@@ -87,9 +87,9 @@ func (v *visitor) readSecure(buf []byte) {
 		}
 		v.step()
 	case err == nil:
-		v.fail("it ended")
+		v.ended("it ended")
 	case err != unix.EAGAIN && err != unix.EINTR:
-		v.fail(err.Error())
+		v.ended(err.Error())
 	}
 }
 
@@ -163,7 +163,7 @@ func (v *visitor) secured(h *secure.Handshake) {
 	v.recharge()
 	switch {
 	case !v.transport.WebSocket():
-		v.enter(&broker.Arrival{Transport: v.transport, Remote: v.remote, Session: v.session})
+		v.enter(&broker.Arrival{})
 	case v.session.Behind():
 		v.openHead(nil, nil)
 	}

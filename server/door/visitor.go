@@ -2,8 +2,11 @@ package door
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
+	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,16 +15,20 @@ import (
 	"mbserver/server/broker"
 	"mbserver/server/fair"
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
 )
 
-// visitor is an arrival that stays in the door for a while: for its handshake, or to hear why it
-// may not enter. Owned by the loop.
+// visitor is an arrival that stays in the door for a while: for a balancer's word and its
+// handshake, or to hear why it may not enter. Owned by the loop.
 type visitor struct {
 	arrival
 	gate     *gate
 	deadline time.Time
-	link     fair.Link[*visitor] // in the gate's asking, or leaving
-	share    fair.Link[*visitor] // in the gate's shares, while it asks
+	link     fair.Link[*visitor] // in one of the gate's lists
+	in       *fair.List[*visitor]
+	share    fair.Link[*visitor] // in the gate's shares, when from is valid
+	from     netip.Addr          // whose share
+	begun    bool                // what has to come first has come: a PROXY header, or none
 	charge   int                 // bytes of the node's memory budget
 	head     []byte              // what came of its handshake, when that comes in pieces
 	parsed   int                 // bytes of head that were looked at
@@ -40,15 +47,17 @@ func (g *gate) receive(a arrival, refusal string) {
 		g.door.leave(g)
 		return
 	}
-	from := origin(a.remote.Addr())
-	g.makeRoom(from)
 	v := &visitor{arrival: a, gate: g}
 	v.link.Item, v.share.Item = v, v
-	v.deadline = time.Now().Add(g.door.handshakeTimeout)
+	v.sharing() // before others give way: whose address has its share makes room itself
+	g.makeRoom()
+	v.deadline, v.in = time.Now().Add(g.door.handshakeTimeout), &g.asking
+	if a.speaksSecond() {
+		v.deadline, v.in = time.Now().Add(min(proxyWait, g.door.handshakeTimeout)), &g.waiting
+	}
 	v.recharge()
 	g.inside++
-	g.asking.Push(&v.link)
-	g.shares.Push(from, &v.share)
+	v.in.Push(&v.link)
 	g.wake(v.deadline)
 	switch err := g.room.Watch(v.fd, v); {
 	case err != nil && refusal == "":
@@ -68,19 +77,36 @@ func (v *visitor) Ready(buf []byte) {
 		v.hearOut(buf)
 		return
 	}
-	if v.transport.Secure() {
+	if v.begun && v.transport.Secure() {
 		v.readSecure(buf)
 		return
 	}
 	have := copy(buf, v.head)
-	n, err := unix.Read(v.fd, buf[have:])
+	n, err := unix.Read(v.fd, buf[have:min(have+visitRead, len(buf))])
 	switch {
 	case n > 0:
-		v.ask(buf[:have+n])
+		v.take(buf[:have+n])
 	case err == nil:
-		v.fail("it ended")
+		v.ended("it ended")
 	case err != unix.EAGAIN && err != unix.EINTR:
-		v.fail(err.Error())
+		v.ended(err.Error())
+	}
+}
+
+// take goes on with a visit of which head has come so far: first a PROXY header, then handshakes.
+func (v *visitor) take(head []byte) {
+	if !v.begun {
+		if head, v.begun = v.unwrap(head); !v.begun {
+			return
+		}
+	}
+	switch {
+	case v.transport.Secure():
+		v.begin(head)
+	case v.transport.WebSocket():
+		v.ask(head)
+	default:
+		v.enter(&broker.Arrival{Rest: head})
 	}
 }
 
@@ -93,24 +119,55 @@ func (v *visitor) ask(head []byte) {
 	hs, size, bad := codec.ParseHandshake(head)
 	switch {
 	case bad != nil:
-		now := time.Now().UnixMilli()
-		payload := codec.AppendError(nil, codec.MalformedMessage, bad.Reason, now)
-		v.failed(bad.Reason)
-		v.sayLast(codec.AppendHTTPError(nil, bad.Status, payload))
+		v.malformed(bad.Status, bad.Reason)
 	case size == 0:
 		v.keep(head)
 		v.parsed = len(head)
 	default:
-		v.enter(&broker.Arrival{
-			Transport: v.transport, Remote: v.remote, Session: v.session,
-			Answer: hs.Response, Rest: head[size:],
-		})
+		v.judge(&hs, head[size:])
 	}
+}
+
+// judge decides on a complete handshake by who sends it and from where.
+func (v *visitor) judge(hs *codec.Handshake, rest []byte) {
+	d := v.gate.door
+	host := hs.Host
+	if d.trusted.Has(v.remote.Addr()) {
+		host = cmp.Or(origin.LastElement(hs.ForwardedHost), host)
+	}
+	client, err := d.trusted.Client(v.remote, hs.ForwardedFor, hs.Forwarded)
+	if err != nil {
+		v.malformed(400, err.Error())
+		return
+	}
+	v.remote = client
+	if why := d.pages.Check(hs.Origin, host, v.loopback); why != "" {
+		v.refuse(why, "origin", shorten(hs.Origin), "host", shorten(host))
+		return
+	}
+	v.enter(&broker.Arrival{Answer: hs.Response, Rest: rest})
+}
+
+// shorten keeps what a stranger has sent from filling the log.
+func shorten(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// malformed answers a handshake that is none.
+func (v *visitor) malformed(status int, reason string) {
+	payload := codec.AppendError(nil, codec.MalformedMessage, reason, time.Now().UnixMilli())
+	v.failed(reason)
+	v.sayLast(codec.AppendHTTPError(nil, status, payload))
 }
 
 // enter makes a connection of v, whose handshake is complete, if there is a place for it.
 func (v *visitor) enter(as *broker.Arrival) {
-	if why := v.gate.door.broker.Admit(); why != "" {
+	d := v.gate.door
+	if why := d.broker.Admit(d.countedBy(v.arrival)); why != "" {
 		v.refuse(why)
 		return
 	}
@@ -147,9 +204,9 @@ func (v *visitor) worthParsing(head []byte) bool {
 var headEnd = []byte("\r\n\r\n")
 
 // refuse tells v that it may not enter.
-func (v *visitor) refuse(reason string) {
-	v.gate.door.refused(v.arrival, reason)
-	v.sayLast(refusal(v.transport, reason))
+func (v *visitor) refuse(reason string, attrs ...any) {
+	v.gate.door.refused(v.arrival, reason, attrs...)
+	v.sayLast(v.gate.door.refusal(v.transport, reason))
 }
 
 // giveWay ends a handshake for the sake of newer ones.
@@ -165,8 +222,28 @@ func (v *visitor) turnAway(reason string) {
 	v.gate.door.turnAway(v.arrival, reason, v.gate.room.Close)
 }
 
+// ended is the end of v's stream before it has entered. Balancers end so when they only wanted to
+// know whether the node is there.
+func (v *visitor) ended(how string) {
+	d := v.gate.door
+	spoke := len(v.head) > 0 || v.tls.handshake != nil || v.session != nil
+	if spoke || !d.trusted.Has(v.remote.Addr()) {
+		v.fail(how)
+		return
+	}
+	if d.log.Enabled(context.Background(), slog.LevelDebug) {
+		remote := v.remote.String()
+		d.log.Debug("health check: "+remote, "remote", remote)
+	}
+	v.end()
+}
+
 // fail ends a handshake without an answer.
 func (v *visitor) fail(reason string) {
+	if v.proxy == proxyRequired {
+		v.refuseProxy(v.missing(reason))
+		return
+	}
 	v.failed(reason)
 	v.end()
 }
@@ -196,8 +273,8 @@ func (v *visitor) say(words []byte) {
 	v.stopAsking()
 	v.head, v.left = nil, refusedBytes
 	v.recharge()
-	v.deadline = time.Now().Add(refusedTime)
-	v.gate.leaving.Push(&v.link)
+	v.deadline, v.in = time.Now().Add(refusedTime), &v.gate.leaving
+	v.in.Push(&v.link)
 	v.gate.wake(v.deadline)
 }
 
@@ -223,19 +300,38 @@ func (v *visitor) end() {
 	}
 }
 
+// sharing takes a share of the handshakes for v's address. When that has as many as it may have,
+// the oldest of them gives way.
+func (v *visitor) sharing() {
+	g := v.gate
+	if g.door.trusted.Has(v.remote.Addr()) {
+		return
+	}
+	v.from = origin.Network(v.remote.Addr())
+	if g.shares.Count(v.from) >= max(g.door.most/addressShare, 2) {
+		g.shares.First(v.from).Item.giveWay()
+	}
+	g.shares.Push(v.from, &v.share)
+}
+
+// stopSharing gives that share back.
+func (v *visitor) stopSharing() {
+	if v.from.IsValid() {
+		v.gate.shares.Remove(v.from, &v.share)
+		v.from = netip.Addr{}
+	}
+}
+
 // stopAsking takes v out of those in their handshake.
 func (v *visitor) stopAsking() {
-	v.gate.asking.Remove(&v.link)
-	v.gate.shares.Remove(origin(v.remote.Addr()), &v.share)
+	v.in.Remove(&v.link)
+	v.stopSharing()
 }
 
 // depart takes v out of the door.
 func (v *visitor) depart() {
-	if v.left > 0 {
-		v.gate.leaving.Remove(&v.link)
-	} else {
-		v.stopAsking()
-	}
+	v.in.Remove(&v.link)
+	v.stopSharing()
 	v.gone = true
 	v.tls.stop()
 	v.recharge()

@@ -82,7 +82,7 @@ func pair(t testing.TB) (fd int, peer net.Conn) {
 // enter makes a connection of fd, as the door does.
 func enter(t testing.TB, b *broker.Broker, g *Group, fd int) error {
 	t.Helper()
-	if why := b.Admit(); why != "" {
+	if why := b.Admit(netip.Addr{}); why != "" {
 		t.Fatal(why)
 	}
 	l := b.LoopFor()
@@ -92,7 +92,7 @@ func enter(t testing.TB, b *broker.Broker, g *Group, fd int) error {
 	})
 	if err != nil {
 		l.GiveBack()
-		b.Release()
+		b.Release(netip.Addr{})
 	}
 	return err
 }
