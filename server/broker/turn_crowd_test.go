@@ -1,0 +1,255 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"mbserver/ringbuf"
+	"mbserver/server/config"
+	"mbserver/server/metrics"
+	"mbserver/topic"
+)
+
+// crowd is much that comes to its end at once on loop 0.
+type crowd struct {
+	name  string
+	loops int
+	// gather makes it. What it returns brings the end, before the loop's next turn, and says how
+	// much of it is still to come.
+	gather func(n *testNode, size int) (end func(), left func() int)
+}
+
+var crowds = []crowd{
+	{"heartbeats", 1, func(n *testNode, size int) (func(), func() int) {
+		n.members(size, 0, TransportTCP)
+		sent := n.sent()
+		n.pass(n.heartbeatRetry - 1)
+		return func() { n.advance(1) },
+			func() int { return size - int(n.sent()-sent) }
+	}},
+	{"silent connections", 1, func(n *testNode, size int) (func(), func() int) {
+		n.members(size, 0, TransportWS)
+		n.pass(n.heartbeatDeregister - 1)
+		return func() { n.advance(1) }, n.openConns
+	}},
+	{"timers of another level", 1, func(n *testNode, size int) (func(), func() int) {
+		n.members(size, 0, TransportTCP)
+		l := n.loops[0]
+		const at = 2<<20 + 5<<14 + 3<<8 + 7 // each is moved three times before it fires
+		for _, c := range l.conns {
+			l.wheel.Add(&c.timer, at)
+		}
+		// What is moved is nobody's to see: time tells.
+		return func() { n.advance(at - 1 - n.ms) }, func() int { return 0 }
+	}},
+	{"deadlines", 1, func(n *testNode, size int) (func(), func() int) {
+		n.asked(1, size)
+		return func() { n.advance(n.timeoutDefaultMs + 1) }, n.open
+	}},
+	{"deadlines of what waits", 1, func(n *testNode, size int) (func(), func() int) {
+		n.worker(0, 1, "a.b")
+		n.asks(size)
+		return func() { n.advance(n.timeoutDefaultMs + 1) }, n.open
+	}},
+	{"the end of requests", 1, func(n *testNode, size int) (func(), func() int) {
+		n.asked(1, size)
+		return func() { n.loops[0].call((*Loop).failOutstanding) }, n.open
+	}},
+	{"the end of connections", 1, func(n *testNode, size int) (func(), func() int) {
+		n.members(size, 0, TransportWS)
+		return func() { n.loops[0].call((*Loop).goAway) }, n.openConns
+	}},
+	{"services that leave", 1, func(n *testNode, size int) (func(), func() int) {
+		ks := n.asked(100, size)
+		return func() {
+			for _, k := range ks {
+				k.hangUp(true)
+			}
+		}, n.open
+	}},
+	{"services that are cut", 1, func(n *testNode, size int) (func(), func() int) {
+		ks := n.asked(100, size)
+		return func() {
+			n.loops[0].begin()
+			for _, k := range ks {
+				k.abort()
+			}
+		}, n.open
+	}},
+	{"requesters that leave", 1, func(n *testNode, size int) (func(), func() int) {
+		n.worker(0, 1, "a.b")
+		ks := n.asks(size)
+		return func() {
+			for _, k := range ks {
+				k.hangUp(true)
+			}
+		}, func() int { return int(n.queued.Load()) }
+	}},
+	{"readers that are cut", 1, func(n *testNode, size int) (func(), func() int) {
+		for _, k := range n.members(size, 0, TransportTCP) {
+			k.sock.unlimited = false
+			k.joins(topic.Publish, topic.Options{Overflow: uint8(deliverDisconnect)})
+		}
+		n.droppable = ringbuf.Limits{Bytes: 1 << 20, Messages: 3}
+		k := n.connect(0, TransportTCP)
+		for range 3 {
+			k.send("publish:a.b:1.0.0\nx")
+			n.settle()
+		}
+		return func() { k.send("publish:a.b:1.0.0\nx") }, n.openConns
+	}},
+	{"publishes that wait for who leaves", 1, func(n *testNode, size int) (func(), func() int) {
+		s := n.parked(1, size)[0]
+		return func() { s.hangUp(true) }, func() int { return n.loops[0].parkedCount }
+	}},
+	{"publishes that wait for who is cut", 1, func(n *testNode, size int) (func(), func() int) {
+		s := n.parked(1, size)[0]
+		return func() {
+			n.loops[0].begin()
+			s.abort()
+		}, func() int { return n.loops[0].parkedCount }
+	}},
+	{"publishes that have waited enough", 1, func(n *testNode, size int) (func(), func() int) {
+		n.parked(30, size/30)
+		return func() { n.advance(n.backpressureMax) },
+			func() int { return n.loops[0].parkedCount }
+	}},
+	{"publishes that find room", 1, func(n *testNode, size int) (func(), func() int) {
+		s := n.parked(1, size)[0]
+		return func() { s.unblock(0, true) }, func() int { return int(n.paused.Load()) }
+	}},
+	{"losses at an inbox", 2, func(n *testNode, size int) (func(), func() int) {
+		ks := n.members(size, 0, TransportTCP)
+		for _, k := range ks {
+			k.joins(topic.Publish, topic.Options{})
+		}
+		l := n.loops[1]
+		k := n.connect(1, TransportTCP)
+		n.settle()
+		n.inboxBytes = 1 // nothing fits
+		k.send("publish:a.b:1.0.0\nx")
+		n.run(l.index)
+		dropped := n.loops[0].counts[metrics.Dropped]
+		return func() {}, func() int {
+			return size - int(n.loops[0].counts[metrics.Dropped]-dropped)
+		}
+	}},
+}
+
+// members connects clients that discard what they receive.
+func (n *testNode) members(count, loop int, tr Transport) (ks []*testClient) {
+	for range count {
+		ks = append(ks, n.connect(loop, tr))
+	}
+	n.settle()
+	quiet(ks...)
+	return ks
+}
+
+// joins subscribes to a.b.
+func (k *testClient) joins(kind topic.Kind, o topic.Options) {
+	p, err := topic.ParsePattern("a.b")
+	if err != nil {
+		k.node.t.Fatal(err)
+	}
+	k.Conn.subscribe(p, kind, o)
+}
+
+// openConns is how many connections are open on loop 0.
+func (n *testNode) openConns() (count int) {
+	for _, c := range n.loops[0].conns {
+		if c != nil && c.state == stateOpen {
+			count++
+		}
+	}
+	return count
+}
+
+func (n *testNode) open() int { return int(n.outstanding.Load()) }
+
+// asks has ten clients have so many requests on a.b, for which n.maxOutstanding is raised.
+func (n *testNode) asks(count int) []*testClient {
+	n.maxOutstanding, n.waitBytes, n.queuedPerTopic = int64(count), 1<<40, count
+	n.budget.set(1 << 40)
+	ks := n.members(10, 0, TransportTCP)
+	for i := range count {
+		ks[i%len(ks)].send(fmt.Sprintf("request:a.b:1.0.0:00000000-0000-4000-8000-%012d\nx", i))
+		if i%1000 == 0 {
+			n.settle()
+		}
+	}
+	n.settle()
+	return ks
+}
+
+// asked has so many services be asked so much together.
+func (n *testNode) asked(services, count int) (ks []*testClient) {
+	for range services {
+		k := n.connect(0, TransportTCP)
+		k.joins(topic.Request, topic.Options{})
+		ks = append(ks, k)
+	}
+	n.settle()
+	quiet(ks...)
+	n.asks(count)
+	return ks
+}
+
+// parked has so many publishes wait for each of so many subscribers.
+func (n *testNode) parked(subscribers, count int) (ks []*testClient) {
+	n.pause = true
+	ks = n.subscribers(subscribers, 0, TransportTCP, "publish", "a.b")
+	publishers := n.members(count, 0, TransportTCP)
+	quiet(ks...)
+	n.droppable.Messages = 3
+	for _, k := range ks {
+		k.sock.unlimited = false
+	}
+	for range 3 {
+		publishers[0].send("publish:a.b:1.0.0\nx")
+		n.settle()
+	}
+	for i, k := range publishers {
+		k.send("publish:a.b:1.0.0:" + testRequestID + "\nx")
+		if i%100 == 0 {
+			n.settle()
+		}
+	}
+	n.settle()
+	if n.loops[0].parkedCount != subscribers*count {
+		n.t.Fatalf("%d publishes wait", n.loops[0].parkedCount)
+	}
+	return ks
+}
+
+// BenchmarkLongestTurn tells how long the longest turn takes when much comes to its end at once.
+func BenchmarkLongestTurn(b *testing.B) {
+	for _, c := range crowds {
+		b.Run(c.name, func(b *testing.B) {
+			const size = 10_000
+			longest, turns := time.Duration(0), 0
+			for range b.N {
+				n := newTestNode(b, 1, c.loops, func(cfg *config.Config) {
+					cfg.Memory.Limit = 4 << 30
+				})
+				end, left := c.gather(n, size)
+				n.wall = true
+				begun := time.Now()
+				end()
+				for n.drivers[0].scheduled {
+					n.run(0)
+					longest = max(longest, time.Since(begun))
+					turns++
+					begun = time.Now()
+				}
+				n.settle()
+				if left() > 10 {
+					b.Fatalf("%d are left", left())
+				}
+			}
+			b.ReportMetric(float64(longest.Microseconds()), "µs/longest")
+			b.ReportMetric(float64(turns)/float64(b.N), "turns")
+		})
+	}
+}
