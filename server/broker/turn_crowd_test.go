@@ -20,6 +20,52 @@ type crowd struct {
 	gather func(n *testNode, size int) (end func(), left func() int)
 }
 
+// crowdTurn is how much of it a turn may do: a quantum's looks at the clock, of which each comes
+// after little work, or the steps of what ends; and in front of it what had its part in the turn
+// before, which was not begun by run.
+const crowdTurn = 20*workLook/messageWork + 2*endsTurn
+
+// However much ends at once, it does so in several turns, and in each of them who asks is answered.
+func TestCrowdsEndInPieces(t *testing.T) {
+	for _, c := range crowds {
+		t.Run(c.name, func(t *testing.T) {
+			const size = 4 * crowdTurn
+			n := newTestNode(t, 1, c.loops, func(cfg *config.Config) {
+				cfg.Memory.Limit = 4 << 30
+			})
+			end, left := c.gather(n, size)
+			probe := n.connect(0, TransportTCP)
+			n.settle()
+			probe.messages()
+			n.tick = quantum / 20 // one look at the clock
+			l := n.loops[0]
+			before, turns, some := left(), 0, left() > 0
+			for end(); n.drivers[0].scheduled; turns++ {
+				if turns > 0 && probe.Conn.state == stateOpen {
+					probe.send("request:system.heartbeat:1.0.0\n{}")
+				}
+				n.run(0)
+				if took := before - left(); took > crowdTurn {
+					t.Fatalf("turn %d did %d of %d, it may do %d", turns, took, before, crowdTurn)
+				}
+				before = left()
+				answers := probe.messages()
+				if turns > 0 && probe.Conn.state == stateOpen && len(answers) == 0 {
+					t.Fatalf("turn %d: the probe has no answer", turns)
+				}
+				if n.drivers[0].scheduled != l.GivesWay() && l.inbox.empty() {
+					t.Fatalf("turn %d: there is more = %v, and a turn is coming = %v",
+						turns, l.GivesWay(), n.drivers[0].scheduled)
+				}
+			}
+			if before > 2 || some && turns < 4 {
+				t.Errorf("after %d turns %d are left", turns, before)
+			}
+			n.settle()
+		})
+	}
+}
+
 var crowds = []crowd{
 	{"heartbeats", 1, func(n *testNode, size int) (func(), func() int) {
 		n.members(size, 0, TransportTCP)
@@ -31,7 +77,7 @@ var crowds = []crowd{
 	{"silent connections", 1, func(n *testNode, size int) (func(), func() int) {
 		n.members(size, 0, TransportWS)
 		n.pass(n.heartbeatDeregister - 1)
-		return func() { n.advance(1) }, n.openConns
+		return func() { n.advance(1) }, n.there
 	}},
 	{"timers of another level", 1, func(n *testNode, size int) (func(), func() int) {
 		n.members(size, 0, TransportTCP)
@@ -58,7 +104,7 @@ var crowds = []crowd{
 	}},
 	{"the end of connections", 1, func(n *testNode, size int) (func(), func() int) {
 		n.members(size, 0, TransportWS)
-		return func() { n.loops[0].call((*Loop).goAway) }, n.openConns
+		return func() { n.loops[0].call((*Loop).goAway) }, n.there
 	}},
 	{"services that leave", 1, func(n *testNode, size int) (func(), func() int) {
 		ks := n.asked(100, size)
@@ -97,7 +143,7 @@ var crowds = []crowd{
 			k.send("publish:a.b:1.0.0\nx")
 			n.settle()
 		}
-		return func() { k.send("publish:a.b:1.0.0\nx") }, n.openConns
+		return func() { k.send("publish:a.b:1.0.0\nx") }, n.there
 	}},
 	{"publishes that wait for who leaves", 1, func(n *testNode, size int) (func(), func() int) {
 		s := n.parked(1, size)[0]
@@ -156,10 +202,10 @@ func (k *testClient) joins(kind topic.Kind, o topic.Options) {
 	k.Conn.subscribe(p, kind, o)
 }
 
-// openConns is how many connections are open on loop 0.
-func (n *testNode) openConns() (count int) {
+// there is how many connections have not left loop 0.
+func (n *testNode) there() (count int) {
 	for _, c := range n.loops[0].conns {
-		if c != nil && c.state == stateOpen {
+		if c != nil && !c.marked(markLeft) {
 			count++
 		}
 	}
