@@ -61,7 +61,7 @@ func (l *Loop) startTurn() {
 	l.inTurn = true
 	l.readClock()
 	l.measure(l.time.Ns, quantum)
-	l.before = 0
+	l.before, l.written = 0, false
 }
 
 // run ends a turn, or makes a whole one, when only the inbox or a timer called.
@@ -131,7 +131,7 @@ func (l *Loop) Run() {
 // requests, or answers of their own and nothing else.
 func (l *Loop) write() {
 	l.flushPrompt()
-	if l.writing || l.writesAll() {
+	if !l.written && (l.writing || l.writesAll()) {
 		l.writePart()
 	}
 }

@@ -166,21 +166,26 @@ var crowds = []crowd{
 		return func() { s.unblock(0, true) }, func() int { return int(n.paused.Load()) }
 	}},
 	{"losses at an inbox", 2, func(n *testNode, size int) (func(), func() int) {
-		ks := n.members(size, 0, TransportTCP)
-		for _, k := range ks {
-			k.joins(topic.Publish, topic.Options{})
-		}
-		l := n.loops[1]
-		k := n.connect(1, TransportTCP)
-		n.settle()
-		n.inboxBytes = 1 // nothing fits
-		k.send("publish:a.b:1.0.0\nx")
-		n.run(l.index)
-		dropped := n.loops[0].counts[metrics.Dropped]
-		return func() {}, func() int {
-			return size - int(n.loops[0].counts[metrics.Dropped]-dropped)
-		}
+		n.loses(size)
+		return func() {}, func() int { return size - int(n.loops[0].counts[metrics.Dropped]) }
 	}},
+	{"losses that are told", 2, func(n *testNode, size int) (func(), func() int) {
+		n.loses(size)
+		sent := n.sent()
+		return func() {}, func() int { return size - int(n.sent()-sent) }
+	}},
+}
+
+// loses has so many subscribers of loop 0 lose a message at its inbox.
+func (n *testNode) loses(subscribers int) {
+	for _, k := range n.members(subscribers, 0, TransportTCP) {
+		k.joins(topic.Publish, topic.Options{})
+	}
+	k := n.connect(1, TransportTCP)
+	n.settle()
+	n.inboxBytes = 1 // nothing fits
+	k.send("publish:a.b:1.0.0\nx")
+	n.run(1)
 }
 
 // members connects clients that discard what they receive.

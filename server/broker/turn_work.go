@@ -82,6 +82,7 @@ type working struct {
 	served  bool             // some of it was taken in this turn
 	writing bool             // what was fanned out is being written
 	wrote   int              // connections of the dirty list that were
+	written bool             // this turn has written as much of it as it may
 	since   int64            // ns of the clock: fanned-out frames wait since then; 0: none do
 }
 
@@ -301,6 +302,7 @@ func (l *Loop) writePart() {
 		l.flushOne(c)
 		if n%look == 0 && l.wrote < len(l.dirty) {
 			if l.checkClock(); l.spent {
+				l.written = true // what was written may have more to say, in this turn
 				return
 			}
 		}
