@@ -79,7 +79,7 @@
 //     response finds the entry by its masked ID (broker/request_table.go find), and broker/fate.go
 //     answered frees it and sends the payload on under the requester's own topic, version and ID
 //     (broker/conn_send.go sendTo): to another loop it goes in a parcel too, and is always taken.
-//  6. A deadline (broker/request_answer.go Expire), a target that leaves (failRequestsOf) and the
+//  6. A deadline (broker/request_answer.go Expire), a target that leaves (endWaits) and the
 //     node's bound (evict) end an entry the same way, with an error. An entry is freed
 //     exactly once (broker/request_table.go drop), and only its freeing answers; a queued entry
 //     that finds a service, or whose requester has left, is freed without an answer. So each

@@ -52,7 +52,7 @@ const (
 	// inboxKeep is how many parcels an empty inbox keeps room for.
 	inboxKeep = 256
 
-	// endsTurn is bounds.endsTurn: some hundred microseconds' worth.
+	// endsTurn is bounds.endsTurn: some hundred microseconds' worth of each kind.
 	endsTurn = 256
 
 	// lingerTime is how long a connection that is being closed may take to read its last messages
@@ -124,7 +124,7 @@ type bounds struct {
 	payloadMax int // bytes
 	systemMax  int // bytes of a system request's payload
 	subsMax    int // subscriptions of a connection
-	endsTurn   int // subscriptions of who has left that a loop ends in one turn
+	endsTurn   int // steps that a turn takes of each kind of what ends (turn_ends.go)
 	inboxBytes int // that may wait for one loop
 	routeBytes int // that a loop remembers of routes, of publishes and requests each
 	workLook   int // units of work between two looks at the clock

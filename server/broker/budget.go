@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"mbserver/ringbuf"
-	"mbserver/server/metrics"
 )
 
 // The memory budget (protocol §9, memory.limit): what clients can make the node hold.
@@ -133,7 +132,6 @@ func (c *Conn) recharge() {
 // settleMemory publishes the loop's charge at the end of its turn and, when the node is over its
 // budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
-	l.counts[metrics.Backlog] = uint64(l.laggards.most())
 	l.settleRoutes()
 	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
@@ -222,7 +220,7 @@ func (l *Loop) cut(c *Conn) int64 {
 	l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn,
 		"memory.limit is near, the largest laggard is cut", c.name(),
 		"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", freed)
-	c.abortSlow()
+	c.abort()
 	return freed
 }
 

@@ -39,7 +39,7 @@ type Conn struct {
 	beats      uint16 // heartbeats sent since it was heard
 	unanswered uint16 // answers it is owed (conn_ended.go)
 	out        ringbuf.Outbound
-	parkedHere []*parkedPublish // publishes that wait for room in its ring, in order
+	parked     *parkedHere // publishes that wait for room in its ring; nil: none do
 
 	service
 
@@ -185,7 +185,6 @@ func (c *Conn) flush(writable bool) {
 	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
 	switch {
 	case err != nil:
-		c.releaseRing()
 		c.abort()
 	case full:
 		if !c.blocked || writable {

@@ -8,7 +8,7 @@ import (
 	"mbserver/server/metrics"
 )
 
-// closeLater decides that c will be closed at the end of the turn, after its last messages are
+// closeLater decides that c will be closed at the end of a turn, after its last messages are
 // written. Until then nothing more is taken from it or for it. A fan-out that walks over c is not
 // disturbed.
 func (c *Conn) closeLater() {
@@ -16,36 +16,30 @@ func (c *Conn) closeLater() {
 		return
 	}
 	c.state = stateClosing
-	c.mark(markStalled, true) // no more requests, though the trie knows it until the turn's end
-	l := c.loop
-	l.closing = append(l.closing, c)
+	c.mark(markStalled, true) // no more requests, though the trie knows it until it is closed
+	c.loop.closing.push(c)
 }
 
-// abort is closeLater for a connection whose peer will not read any more: its descriptor is given
-// back at the end of the turn, without lingering.
+// abort is closeLater for a connection whose peer will not read any more, or does not keep up: what
+// waits for it is lost, and counted, and its descriptor is given back at the end of a turn, without
+// lingering.
 func (c *Conn) abort() {
+	if c.state == stateGone {
+		return
+	}
 	switch c.state {
 	case stateOpen:
-		c.aborted = true
 		c.closeLater()
-	case stateClosing:
-		c.aborted = true
 	case stateLinger, stateEnded:
-		c.aborted = true
-		l := c.loop
-		l.closing = append(l.closing, c)
+		if !c.aborted {
+			c.loop.closing.push(c)
+		}
 	}
-}
-
-// abortSlow is abort for a connection that does not keep up: what waits for it is lost, and
-// counted.
-func (c *Conn) abortSlow() {
+	c.aborted = true
 	c.releaseRing()
-	c.abort()
-	c.recharge()
 }
 
-// finishClose runs at the end of a turn for a connection whose close was decided during it.
+// finishClose runs at the end of a turn for a connection whose close was decided.
 func (c *Conn) finishClose() {
 	l := c.loop
 	if c.state == stateGone {
@@ -77,8 +71,10 @@ func (c *Conn) leave() {
 	l.broker.logStream.Leave(&c.service)
 	l.broker.registry.remove(&c.service)
 	l.counts[metrics.Unregistrations]++
-	l.failRequestsOf(c)
-	c.dropParked()
+	l.forgetAwaited(&c.service)
+	if c.requests.First() != nil || c.parked != nil {
+		l.inPieces(c.endWaits)
+	}
 	c.forgetPause()
 	l.broker.discardQueuedOf(&c.service)
 	c.gap = nil

@@ -56,7 +56,7 @@ func (l *Loop) askerOf(s *service) *Conn {
 
 // takesAnswers says whether answers may be sent to c.
 func (c *Conn) takesAnswers() bool {
-	return c.state == stateOpen || c.state == stateEnded && c.unanswered > 0
+	return c.state == stateOpen || c.state == stateEnded && c.unanswered > 0 && !c.aborted
 }
 
 // answerKind is what an answer is to who asked.

@@ -51,12 +51,12 @@ func (c *Conn) settleOwed() {
 		c.forgetOwed(p.owing)
 		p.owing = nil
 		if !p.stops() {
-			l.resuming = append(l.resuming, &c.service)
+			l.resuming.push(&c.service)
 		}
 	case c.state != stateOpen || !owes(&c.out, l.broker.owedHigh):
 	case !l.broker.canPause:
 		l.warn(c, "closed, it does not read its answers, and here no socket can be left unread")
-		c.abortSlow()
+		c.abort()
 	default:
 		o := &owing{conn: c, since: l.time.Ms, unacked: c.sock.Unacked()}
 		o.timer.Owner = o
@@ -91,7 +91,7 @@ func (o *owing) look(now int64) {
 	if now-o.since >= l.broker.stallTimeout {
 		l.warn(c, "closed, it has acknowledged none of its answers for connection.stallTimeout")
 		l.broker.unread.cut.Add(1)
-		c.abortSlow()
+		c.abort()
 		return
 	}
 	next := now + max(l.broker.stallTimeout/stallLooks, 1)

@@ -66,8 +66,7 @@ func (l *Loop) pause(s *service, topic string) {
 	}
 }
 
-// unpause takes one of the reasons away; after the last one the publisher is read on, before the
-// turn ends.
+// unpause takes one of the reasons away; after the last one the publisher is read on, soon.
 func (l *Loop) unpause(s *service) {
 	c := l.connOf(s)
 	if c == nil || c.paused == nil {
@@ -78,7 +77,7 @@ func (l *Loop) unpause(s *service) {
 	}
 	c.paused.waits--
 	if !c.paused.stops() {
-		l.resuming = append(l.resuming, s)
+		l.resuming.push(s)
 	}
 }
 
@@ -120,7 +119,7 @@ func (l *Loop) readOn(index int) {
 		c.paused.filling = false
 		l.broker.unread.filling.Add(-1)
 		if !c.paused.stops() {
-			l.resuming = append(l.resuming, s)
+			l.resuming.push(s)
 		}
 	}
 	out.held = slices.Delete(out.held, 0, some)
@@ -132,8 +131,9 @@ func (l *Loop) readOn(index int) {
 // resumePublishers ends the pauses for which no reason is left: a request that was held back is
 // assigned, and what was read before is left over like any other input.
 func (l *Loop) resumePublishers() {
-	for i := 0; i < len(l.resuming); i++ {
-		c := l.connOf(l.resuming[i])
+	for l.resumesMore() {
+		l.ends.resumes++
+		c := l.connOf(l.resuming.pop())
 		if c == nil || c.paused == nil || c.paused.stops() {
 			continue
 		}
@@ -159,8 +159,6 @@ func (l *Loop) resumePublishers() {
 		}
 		c.recharge()
 	}
-	clear(l.resuming)
-	l.resuming = l.resuming[:0]
 }
 
 // readOn ends a pause: nothing is left of it.

@@ -33,7 +33,7 @@ var ringEnds = []struct {
 	}},
 	{"cut as slow", func(_ *testNode, k, _ *testClient) {
 		k.loop.begin()
-		k.abortSlow()
+		k.abort()
 	}},
 	{"silent", func(n *testNode, _, _ *testClient) {
 		n.pass(n.heartbeatDeregister)

@@ -192,33 +192,29 @@ func (c *Conn) endAll() {
 	if len(list) == 0 {
 		return
 	}
-	l.leaving = append(l.leaving, leaver{&c.service, list})
+	l.leaving.push(leaver{&c.service, list})
 	l.broker.leaving.Add(1)
-	if l.endSome(); len(l.leaving) > 0 {
+	if l.endSubscriptions(); l.leaving.len() > 0 {
 		l.broker.trie.Outdate()
 		l.broker.wakeQueues()
 	}
 }
 
-// endSome ends subscriptions of those who have left, as many as the turn still may.
-func (l *Loop) endSome() {
+// endSubscriptions ends subscriptions of those who have left, as many as the turn still may.
+func (l *Loop) endSubscriptions() {
 	b := l.broker
-	for len(l.leaving) > 0 && l.ended < b.endsTurn {
-		of := &l.leaving[0]
+	for l.leaving.len() > 0 && l.mayTake(l.ends.subscriptions) {
+		of := l.leaving.first()
 		last := len(of.subs) - 1
 		s := &of.subs[last]
 		b.trie.Unsubscribe(s.pattern, s.kind, of.service)
 		b.interestChanged(of.service, s.pattern, s.kind, -1)
 		l.remember(-int64(s.charge()))
-		l.ended++
+		l.ends.subscriptions++
 		if of.subs = of.subs[:last]; last == 0 {
 			b.leaving.Add(-1)
-			l.leaving[0] = leaver{}
-			l.leaving = l.leaving[1:]
+			l.leaving.pop()
 		}
-	}
-	if len(l.leaving) == 0 {
-		l.leaving = nil
 	}
 }
 

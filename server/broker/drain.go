@@ -120,9 +120,12 @@ func (b *Broker) sendWords(f func(*Loop)) words {
 	for _, l := range b.loops {
 		l.call(func(l *Loop) {
 			f(l)
-			for _, to := range b.loops {
-				l.sendCall(to, func(*Loop) { w <- struct{}{} })
-			}
+			l.inPieces(func() bool { // behind those of f
+				for _, to := range b.loops {
+					l.sendCall(to, func(*Loop) { w <- struct{}{} })
+				}
+				return true
+			})
 		})
 	}
 	return w
@@ -144,25 +147,42 @@ func (b *Broker) hear(ctx context.Context, w words) {
 // and from here on what comes from other loops.
 func (l *Loop) failOutstanding() {
 	l.parting = true
-	for _, e := range l.outstanding.slots {
-		if e != nil && (e.target != nil || e.queue != nil) {
+	slot, o := 0, &l.outstanding
+	l.inPieces(func() (done bool) {
+		for ; slot < len(o.slots); slot++ {
+			e := o.slots[slot]
+			if e == nil || e.target == nil && e.queue == nil {
+				continue
+			}
+			if !l.mayEnd() {
+				return false
+			}
 			l.drained(e)
 		}
-	}
+		return true
+	})
 }
 
 // goAway closes every connection of the loop after its last messages.
 func (l *Loop) goAway() {
-	for _, c := range l.conns {
-		if c == nil || c.state != stateOpen {
-			continue
+	slot := 0
+	l.inPieces(func() (done bool) {
+		for ; slot < len(l.conns); slot++ {
+			c := l.conns[slot]
+			if c == nil || c.state != stateOpen {
+				continue
+			}
+			if !l.mayEnd() {
+				return false
+			}
+			if p := c.paused; p != nil && p.request.body != nil {
+				q := p.request.unpacked()
+				l.drainedRequest(&q)
+			}
+			l.closeWS(c, codec.CloseGoingAway, "the server is going away")
 		}
-		if p := c.paused; p != nil && p.request.body != nil {
-			q := p.request.unpacked()
-			l.drainedRequest(&q)
-		}
-		l.closeWS(c, codec.CloseGoingAway, "the server is going away")
-	}
+		return true
+	})
 }
 
 // Cut ends the connection because its loop ends. The caller closes the descriptor. Loop only.

@@ -102,8 +102,19 @@ func (l *Loop) answered(e *entry, payload []byte, text bool) {
 	}
 }
 
+// orphaned: the service has left before it answered.
+func (l *Loop) orphaned(e *entry) {
+	l.failEntry(e, codec.ServiceUnavailable, "the service disconnected before it answered",
+		codec.TextDetail("targetServiceId", e.target.id.String()),
+		codec.TextDetail("reason", "disconnected"))
+}
+
 // expired: the deadline came first. Nobody is told of one without an ID.
 func (l *Loop) expired(e *entry) {
+	if e.target != nil && e.target.marked(markLeft) {
+		l.orphaned(e) // its turn to be told so had not come
+		return
+	}
 	if e.hasID {
 		l.counts[metrics.RequestTimeouts]++
 	}

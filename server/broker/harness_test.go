@@ -28,12 +28,15 @@ type testNode struct {
 	ms      int64 // the clock of all loops
 	ns      int64 // the same, finer; only its differences matter
 	tick    int64 // ns by which every look at the clock moves it
+	wall    bool  // the finer clock is the real one
 	drivers []*testDriver
 	faults  []string // what the node logged as its own faults
 
 	// onLine takes what the log stream is given; nil: there is no stream.
 	onLine func(line logging.Line, to []*service)
 }
+
+var wallStart = time.Now()
 
 // testEpoch is the wall clock (Unix ms) at which a test node starts.
 const testEpoch = 1_700_000_000_000
@@ -49,7 +52,9 @@ type testDriver struct {
 }
 
 func (d *testDriver) Now() Clock {
-	d.node.ns += d.node.tick
+	if d.node.ns += d.node.tick; d.node.wall {
+		d.node.ns = int64(time.Since(wallStart))
+	}
 	return Clock{Ms: d.node.ms, Ns: d.node.ns, Unix: testEpoch + d.node.ms}
 }
 

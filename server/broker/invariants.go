@@ -17,11 +17,10 @@ func (l *Loop) checkInvariants() {
 			panic("invariant: " + fmt.Sprintf(format, args...))
 		}
 	}
-	gives := l.GivesWay()
+	gives, closing := l.takesMore(), l.closing.len() > 0
 	must(gives || l.turn.Len() == 0, "%d bytes are left in the turn's frames", l.turn.Len())
 	must(gives || len(l.dirty) == 0, "%d are dirty", len(l.dirty))
-	must(len(l.prompt) == 0 && len(l.closing) == 0,
-		"%d answered, %d closing", len(l.prompt), len(l.closing))
+	must(len(l.prompt) == 0, "%d are to be answered", len(l.prompt))
 	must(l.charge >= 0, "the loop is charged %d bytes", l.charge)
 	must(l.parkedCount >= 0, "%d publishes wait", l.parkedCount)
 	must(l.outstanding.count >= 0 && l.outstanding.count <= len(l.outstanding.slots),
@@ -30,7 +29,8 @@ func (l *Loop) checkInvariants() {
 		if c == nil {
 			continue
 		}
-		must((c.dirty == clean || gives && c.dirty == dirtyAll) && c.state != stateClosing,
+		must((c.dirty == clean || gives && c.dirty == dirtyAll) &&
+			(c.state != stateClosing || closing),
 			"%v was left behind: dirty %v, state %d", c.id, c.dirty, c.state)
 		must(c.charge() >= int64(c.out.Held()), "%v (dirty %v) is charged %d and holds %d",
 			c.id, c.dirty, c.charge(), c.out.Held())

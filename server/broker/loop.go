@@ -49,6 +49,7 @@ type Loop struct {
 	requesting
 	turning
 	working
+	ending
 	silence
 	sending
 	timed
@@ -72,18 +73,14 @@ type requesting struct {
 
 // turning is the running turn. Loop only.
 type turning struct {
-	inTurn   bool
-	quiet    bool // what is delivered is a log line: its loss makes no other
-	time     Clock
-	armed    int64 // when ScheduleAt was last to call; 0, or in the past: nothing is armed
-	turn     *ringbuf.Turn
-	dirty    []*Conn // with something to write
-	prompt   []*Conn // those not to wait for more
-	closing  []*Conn
-	resuming []*service // publishers whose pause has ended
-	leaving  []leaver   // have left, and the trie still knows them
-	ended    int        // subscriptions of theirs that this turn has ended
-	counts   metrics.Counts
+	inTurn bool
+	quiet  bool // what is delivered is a log line: its loss makes no other
+	time   Clock
+	armed  int64 // when ScheduleAt was last to call; 0, or in the past: nothing is armed
+	turn   *ringbuf.Turn
+	dirty  []*Conn // with something to write
+	prompt []*Conn // those not to wait for more
+	counts metrics.Counts
 }
 
 // sending is what a turn gathers for other loops. Loop only.
@@ -96,9 +93,9 @@ type sending struct {
 
 // outbox is what is on its way to one loop.
 type outbox struct {
-	parcel *parcel          // being filled; nil: nothing to hand over
-	lost   map[*service]int // refused, and to be told behind the parcel
-	held   []*service       // connections that are not read until its inbox has room
+	parcel *parcel    // being filled; nil: nothing to hand over
+	lost   *losses    // refused, and to be told behind the parcel; nil: nothing
+	held   []*service // connections that are not read until its inbox has room
 }
 
 // scratch is space that is valid within one call. Loop only.
@@ -121,6 +118,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 		wheel:  wheel.New(0),
 	}
 	l.turn = ringbuf.NewTurn()
+	l.goesOn = l.mayFire
 	l.parcels = make([]outbox, count)
 	l.routes.init(l)
 	l.outstanding.init(l)

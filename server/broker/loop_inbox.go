@@ -23,16 +23,17 @@ type inbox struct {
 	// Guarded by mu, which is held for some microseconds at most and never across a system call.
 	mu      sync.Mutex
 	parcels []*parcel
-	lost    map[*service]int // deliveries that were refused; bounded by the loop's connections
-	wants   []*Loop          // those that hold connections back until there is room; each once
-	room    []handle         // of connections whose sockets take bytes again; each once
+	lost    *losses  // what was refused; bounded by the loop's connections; nil: nothing
+	wants   []*Loop  // those that hold connections back until there is room; each once
+	room    []handle // of connections whose sockets take bytes again; each once
 
 	// Owned by the loop.
 	taken     []*parcel // being received, from next on
 	next      int
-	item      int              // of that parcel, the next to be received
-	takenLost map[*service]int // told when all of taken is received
-	takenRoom []handle         // from nextRoom on
+	item      int      // of that parcel, the next to be received
+	takenLost *losses  // told when all of taken is received, from nextLost on; nil: nothing
+	nextLost  int      // of its list
+	takenRoom []handle // from nextRoom on
 	nextRoom  int
 }
 
@@ -48,12 +49,12 @@ func (in *inbox) empty() bool {
 
 // leavesOver says that something was taken and not received yet. Loop only.
 func (in *inbox) leavesOver() bool {
-	return in.next < len(in.taken) || in.nextRoom < len(in.takenRoom)
+	return in.next < len(in.taken) || in.nextRoom < len(in.takenRoom) || in.takenLost != nil
 }
 
 // accept takes a parcel, and the losses that come behind it. from is the loop that sends it, nil
 // for other goroutines; held says that it wants word of room. Any goroutine.
-func (l *Loop) accept(p *parcel, lost map[*service]int, from *Loop, held bool) {
+func (l *Loop) accept(p *parcel, lost *losses, from *Loop, held bool) {
 	in := &l.inbox
 	in.mu.Lock()
 	sleeps := len(in.parcels) == 0
@@ -98,8 +99,8 @@ func (in *inbox) join(p *parcel, most int) bool {
 }
 
 // addLost notes what was refused. mu is held.
-func (in *inbox) addLost(lost map[*service]int) {
-	if len(lost) == 0 {
+func (in *inbox) addLost(lost *losses) {
+	if lost == nil {
 		return
 	}
 	in.full.Store(true)
@@ -107,8 +108,8 @@ func (in *inbox) addLost(lost map[*service]int) {
 		in.lost = lost
 		return
 	}
-	for s, n := range lost {
-		in.lost[s] += n
+	for _, one := range lost.list {
+		in.lost.add(one.of, one.count)
 	}
 }
 
@@ -199,11 +200,13 @@ func (s *service) postFailure(header, payload []byte) {
 func (l *Loop) drainInbox() {
 	l.resumeWritable()
 	in := &l.inbox
-	measured := false
+	measured := in.leavesOver()
+	if measured {
+		l.measure(l.driver.Now().Ns, quantum/2)
+	}
 	for bytes, took := 0, false; ; {
 		if in.next == len(in.taken) {
-			l.tellLost()
-			if took {
+			if !l.tellLost() || took {
 				break // what came since has woken the loop again
 			}
 			l.takeInbox()
@@ -275,15 +278,24 @@ func (l *Loop) receiveParcel(p *parcel) (all bool) {
 }
 
 // tellLost notes what was refused behind the parcels that have been received, for each subscriber
-// to be told.
-func (l *Loop) tellLost() {
+// to be told, for as long as the quantum lasts.
+func (l *Loop) tellLost() (all bool) {
 	in := &l.inbox
-	for s, n := range in.takenLost {
-		if c := l.connOf(s); c != nil {
-			c.noteLoss(n)
-		}
+	if in.takenLost == nil {
+		return true
 	}
-	in.takenLost = nil
+	for list := in.takenLost.list; in.nextLost < len(list); in.nextLost++ {
+		if l.spent {
+			return false
+		}
+		one := &list[in.nextLost]
+		if c := l.connOf(one.of); c != nil {
+			c.noteLoss(one.count)
+		}
+		l.spend(messageWork)
+	}
+	in.takenLost, in.nextLost = nil, 0
+	return true
 }
 
 // sendWord tells the loops that hold connections back that there is room.

@@ -37,7 +37,7 @@ func TestInboxAgainstModel(t *testing.T) {
 				l.accept(p, nil, nil, false)
 			},
 			"lose": func(*rapid.T) {
-				l.accept(n.spares.take(), map[*service]int{&c.service: 1}, nil, false)
+				l.accept(n.spares.take(), lossesOf(c), nil, false)
 			},
 			"room": func(*rapid.T) { l.Writable(c.Handle()) },
 			"short turn": func(*rapid.T) { // its quanta end at the first look
@@ -112,13 +112,19 @@ func (d *wakingDriver) Schedule() {
 	}
 }
 
+// lossesOf are one loss of k's.
+func lossesOf(k *testClient) *losses {
+	lost := new(losses)
+	lost.add(&k.service, 1)
+	return lost
+}
+
 // An inbox that was full takes publishes again though more are refused all the time: what comes
 // from there on is received behind the losses before it.
 func TestInboxOpensAgain(t *testing.T) {
 	n := newTestNode(t, 1, 1, nil)
 	l, c := n.loops[0], n.connect(0, TransportTCP)
 	n.settle()
-	lost := func() map[*service]int { return map[*service]int{&c.service: 1} }
 	rounds, open := 0, 0
 	var round func(*Loop)
 	round = func(*Loop) {
@@ -128,7 +134,7 @@ func TestInboxOpensAgain(t *testing.T) {
 		if rounds++; rounds < 10 {
 			p := n.spares.take()
 			p.add(itemCall).rare = &rare{call: round}
-			l.accept(p, lost(), nil, false) // refused while the loop receives
+			l.accept(p, lossesOf(c), nil, false) // refused while the loop receives
 		}
 	}
 	l.call(round)

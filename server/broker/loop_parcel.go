@@ -221,6 +221,30 @@ func (l *Loop) parcelFor(to *Loop) *parcel {
 	return out.parcel
 }
 
+// losses are deliveries that an inbox refused, by who does not get them, in the order in which they
+// were first lost.
+type losses struct {
+	list []loss
+	at   map[*service]int32 // places in list
+}
+
+type loss struct {
+	of    *service
+	count int
+}
+
+func (s *losses) add(of *service, n int) {
+	if i, ok := s.at[of]; ok {
+		s.list[i].count += n
+		return
+	}
+	if s.at == nil {
+		s.at = make(map[*service]int32)
+	}
+	s.at[of] = int32(len(s.list))
+	s.list = append(s.list, loss{of, n})
+}
+
 // sendCall has f run on another loop, in order with what else this one sends it. Loop only.
 func (l *Loop) sendCall(to *Loop, f func(*Loop)) {
 	p := l.parcelFor(to)
@@ -268,12 +292,13 @@ func (l *Loop) mayFill(to *Loop, n int) bool {
 func (l *Loop) lose(g *remoteGroup) {
 	out := &l.parcels[g.loop.index]
 	if out.lost == nil {
-		out.lost = make(map[*service]int)
+		out.lost = new(losses)
 	}
 	l.parcelFor(g.loop) // something to hand over
 	for _, s := range g.targets {
-		out.lost[s]++
+		out.lost.add(s, 1)
 	}
+	l.spend(len(g.targets))
 }
 
 // handOver gives the parcel for a loop to its inbox. Loop only.

@@ -233,10 +233,10 @@ func (m *overloadModel) quiesce() {
 	lost, conflated, toldMost := 0, 0, 0
 	for i, s := range m.subs {
 		m.read(s)
-		if s.Conn.state != stateOpen || s.gap != nil || !s.out.Empty() || len(s.parkedHere) > 0 {
+		if s.Conn.state != stateOpen || s.gap != nil || !s.out.Empty() || s.parked != nil {
 			m.rt.Fatalf("subscriber %d is not at rest: state %d, gap %+v, "+
-				"%d messages wait, %d publishes wait for it",
-				i, s.Conn.state, s.gap, s.out.Messages(), len(s.parkedHere))
+				"%d messages wait, %v waits for it",
+				i, s.Conn.state, s.gap, s.out.Messages(), s.parked)
 		}
 		if s.received+s.lost+s.conflated != s.owed {
 			m.rt.Fatalf("subscriber %d received %d, lost %d, conflated %d of %d",

@@ -2,10 +2,10 @@ package broker
 
 import (
 	"bytes"
-	"slices"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/fair"
 	"mbserver/server/wheel"
 )
 
@@ -18,9 +18,9 @@ import (
 // Outline. The publish is parked on the loop of each subscriber whose ring has no room for it
 // (deliverOrPark, park); meanwhile its publisher's socket is not read (conn_pause.go). A ring that
 // drains takes what waits for it, in order (serveParked); a subscriber that leaves ends the wait
-// (dropParked); after connection.backpressureMax the overflow policies decide (Expire). When the
-// last subscriber of a loop is settled, that loop's part of the acknowledgement is known (unpark),
-// and the publisher is read on.
+// (endWaits); after connection.backpressureMax the overflow policies decide (Expire). Each of these
+// goes in pieces when it is much. When the last subscriber of a loop is settled, that loop's part
+// of the acknowledgement is known (unpark), and the publisher is read on.
 //
 // Invariants. Nothing of a topic overtakes a publish of that topic which waits for the same
 // subscriber. A publish without ID cannot wait, since it would hold nobody back, and must not
@@ -29,8 +29,9 @@ import (
 // connections that wait for each other come free, whatever they do.
 //
 // Cost. While nobody has to wait: one look at each subscriber's ring for a publish with an ID
-// (mayWait). With several loops a few batches of reads may arrive before a pause takes hold; they
-// are kept, charged to the memory budget.
+// (mayWait). A wait that begins or ends takes the same time however many there are. With several
+// loops a few batches of reads may arrive before a pause takes hold; they are kept, charged to the
+// memory budget.
 
 // parkedPublish is one publish that waits on one loop. Loop only.
 type parkedPublish struct {
@@ -46,13 +47,24 @@ type parkedPublish struct {
 
 	targets []parkedTarget // one for each subscriber without room
 	left    int            // those that are not settled
+	expired int            // those that were settled, or looked at, since its time was over
 	dropped int
 }
 
+// parkedTarget is a subscriber for which a publish waits.
 type parkedTarget struct {
-	c    *Conn
-	d    delivery
-	done bool
+	publish *parkedPublish
+	link    fair.Link[*parkedTarget] // among what waits for the subscriber
+	c       *Conn
+	d       delivery
+	done    bool
+}
+
+// parkedHere is what waits for one connection. There is something.
+type parkedHere struct {
+	list    fair.List[*parkedTarget]
+	topics  map[uint64]int // by key: how many
+	serving bool           // what its ring has room for is being delivered
 }
 
 // mayWait is the quick test before the slow path: may any subscriber here lack room for n bytes?
@@ -81,7 +93,7 @@ func (l *Loop) mayWaitHere(p *parcel, it *item) bool {
 }
 
 func (c *Conn) mayWait(d delivery, n int) bool {
-	return c.state == stateOpen && (len(c.parkedHere) > 0 || d&deliverLossy == 0 && !c.hasRoom(n))
+	return c.state == stateOpen && (c.parked != nil || d&deliverLossy == 0 && !c.hasRoom(n))
 }
 
 // publishPatiently is publishAcked when back pressure is on and somebody may have no room.
@@ -139,11 +151,8 @@ func (l *Loop) receivePatiently(in *parcel, it *item) {
 func (l *Loop) deliverOrPark(p *parkedPublish, c *Conn, d delivery) {
 	patient := d&deliverLossy == 0
 	if c.state == stateOpen &&
-		(patient && (len(c.parkedHere) > 0 || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
-		c.parkedHere = append(c.parkedHere, p)
-		l.parkedCount++
-		p.targets = append(p.targets, parkedTarget{c: c, d: d})
-		p.left++
+		(patient && (c.parked != nil || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
+		p.targets = append(p.targets, parkedTarget{publish: p, c: c, d: d})
 		return
 	}
 	l.deliverParked(p, c, d)
@@ -151,20 +160,13 @@ func (l *Loop) deliverOrPark(p *parkedPublish, c *Conn, d delivery) {
 
 // awaits: a publish with this key (topic) waits for c. No later message of the topic may be
 // delivered before it.
-func (c *Conn) awaits(key uint64) bool {
-	for _, p := range c.parkedHere {
-		if p.key == key {
-			return true
-		}
-	}
-	return false
-}
+func (c *Conn) awaits(key uint64) bool { return c.parked != nil && c.parked.topics[key] > 0 }
 
 // dropIfOvertaking loses a message that would overtake a waiting publish of its topic, and counts
 // it. Only messages without acknowledgement come here; they may be the paused publisher's own,
 // which learns of its pause at the end of the turn.
 func (c *Conn) dropIfOvertaking(key uint64) bool {
-	if len(c.parkedHere) == 0 || c.state != stateOpen || !c.awaits(key) {
+	if c.parked == nil || c.state != stateOpen || !c.awaits(key) {
 		return false
 	}
 	c.noteLoss(1)
@@ -201,9 +203,12 @@ func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 
 // park makes p wait if it must, and pauses its publisher; else it is done.
 func (l *Loop) park(p *parkedPublish) {
-	if p.left == 0 {
+	if len(p.targets) == 0 {
 		l.unpark(p, false)
 		return
+	}
+	for i := range p.targets {
+		p.targets[i].begin()
 	}
 	p.timer.Owner = p
 	l.wheel.Add(&p.timer, l.time.Ms+l.broker.backpressureMax)
@@ -239,59 +244,87 @@ func (l *Loop) unpark(p *parkedPublish, waited bool) {
 	}
 }
 
-// settleParked ends the wait of p for c: the message is offered when deliver is set.
-func (c *Conn) settleParked(p *parkedPublish, deliver bool) {
-	l := c.loop
-	for i := range p.targets {
-		w := &p.targets[i]
-		if w.c != c || w.done {
-			continue
-		}
-		w.done = true
-		l.parkedCount--
-		if deliver {
-			l.deliverParked(p, c, w.d)
-		}
-		if p.left--; p.left == 0 {
-			l.unpark(p, true)
-		}
-		return
+// begin has the publish wait for w, which has its place in memory now.
+func (w *parkedTarget) begin() {
+	c := w.c
+	if c.parked == nil {
+		c.parked = &parkedHere{topics: make(map[uint64]int)}
 	}
+	w.link.Item = w
+	c.parked.list.Push(&w.link)
+	c.parked.topics[w.publish.key]++
+	c.loop.parkedCount++
+	w.publish.left++
+}
+
+// settle ends the wait of the publish for w: the message is offered when deliver is set.
+func (w *parkedTarget) settle(deliver bool) {
+	c, p := w.c, w.publish
+	l, here := c.loop, c.parked
+	w.done = true
+	here.list.Remove(&w.link)
+	if here.topics[p.key]--; here.topics[p.key] == 0 {
+		delete(here.topics, p.key)
+	}
+	if here.list.First() == nil {
+		c.parked = nil
+	}
+	l.parkedCount--
+	if deliver {
+		l.deliverParked(p, c, w.d)
+	}
+	if p.left--; p.left == 0 {
+		l.unpark(p, true)
+	}
+}
+
+// firstParked is what has waited longest for c, or nil.
+func (c *Conn) firstParked() *parkedTarget {
+	if c.parked == nil {
+		return nil
+	}
+	return c.parked.list.First().Item
 }
 
 // serveParked delivers what waits for c's ring, in order, for as long as there is room.
 func (c *Conn) serveParked() {
-	for len(c.parkedHere) > 0 && c.state == stateOpen {
-		p := c.parkedHere[0]
-		if !c.hasRoom(len(p.body.B)) {
-			return
-		}
-		c.parkedHere = slices.Delete(c.parkedHere, 0, 1)
-		c.settleParked(p, true)
-	}
-	if len(c.parkedHere) == 0 {
-		c.parkedHere = nil
+	if c.parked != nil && !c.parked.serving {
+		c.parked.serving = true
+		c.loop.inPieces(c.serveSome)
 	}
 }
 
-// dropParked ends every wait for c, which is leaving.
-func (c *Conn) dropParked() {
-	waiters := c.parkedHere
-	c.parkedHere = nil
-	for _, p := range waiters {
-		c.settleParked(p, false)
+// serveSome is a part of serveParked.
+func (c *Conn) serveSome() (done bool) {
+	for w := c.firstParked(); w != nil; w = c.firstParked() {
+		if c.state != stateOpen || !c.hasRoom(len(w.publish.body.B)) {
+			c.parked.serving = false
+			break
+		}
+		if !c.loop.mayEnd() {
+			return false
+		}
+		w.settle(true)
 	}
+	return true
 }
 
 // Expire implements wheel.Expirer: p has waited as long as it may. The policies decide.
 func (p *parkedPublish) Expire(*wheel.Timer, int64) {
-	p.loop.guard(nil, func() {
-		for i := range p.targets {
-			if c := p.targets[i].c; !p.targets[i].done {
-				c.parkedHere = slices.DeleteFunc(c.parkedHere,
-					func(q *parkedPublish) bool { return q == p })
-				c.settleParked(p, true)
-			}
+	p.loop.guard(nil, func() { p.loop.inPieces(p.endSome) })
+}
+
+// endSome is a part of that.
+func (p *parkedPublish) endSome() (done bool) {
+	for ; p.expired < len(p.targets); p.expired++ {
+		w := &p.targets[p.expired]
+		switch {
+		case w.done:
+		case !p.loop.mayEnd():
+			return false
+		default:
+			w.settle(true)
 		}
-	})
+	}
+	return true
 }

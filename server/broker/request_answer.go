@@ -84,19 +84,23 @@ func (l *Loop) failTo(
 // Expire implements wheel.Expirer: the deadline of a request has come.
 func (e *entry) Expire(*wheel.Timer, int64) { e.loop.guard(nil, func() { e.loop.expired(e) }) }
 
-// failRequestsOf fails every request that c was to answer, a part in each turn: c has left.
-func (l *Loop) failRequestsOf(c *Conn) {
-	l.forgetAwaited(&c.service)
-	for range leaveTurn {
-		k := c.requests.First() // oldest first
-		if k == nil {
-			return
+// endWaits ends what others wait for from c, which has left, a part in each turn: requests that it
+// was to answer, and publishes that wait for room in its ring.
+func (c *Conn) endWaits() (done bool) {
+	l := c.loop
+	for k := c.requests.First(); k != nil; k = c.requests.First() { // oldest first
+		if !l.mayEnd() {
+			return false
 		}
-		l.failEntry(k.Item, codec.ServiceUnavailable, "the service disconnected before it answered",
-			codec.TextDetail("targetServiceId", c.id.String()),
-			codec.TextDetail("reason", "disconnected"))
+		l.orphaned(k.Item)
 	}
-	l.call(func(l *Loop) { l.failRequestsOf(c) })
+	for w := c.firstParked(); w != nil; w = c.firstParked() {
+		if !l.mayEnd() {
+			return false
+		}
+		w.settle(false)
+	}
+	return true
 }
 
 // evict frees the oldest requests of the node while there are more than may be, but not latest,

@@ -68,6 +68,7 @@ func (l *Loop) candidatesOf(name []byte) *candidates {
 // random one of those that tie (protocol §6). nil means that none has room that nobody waits for.
 func (l *Loop) reserve(cs *candidates) *service {
 	for _, services := range cs.groups {
+		l.spend(len(services) / 4) // looking at four is a delivery's work
 		for s := l.choose(services); s != nil; s = l.choose(services) {
 			if s.take() {
 				return s

@@ -33,16 +33,13 @@ const (
 	grantMost    = 16  // requests that one grant serves
 	serveTurn    = 256 // steps of serving in one turn, a request each; the rest is for the next
 	recheckSteps = 4   // what looking a topic up again is of those
-	leaveTurn    = 256 // requests failed or dropped in one turn because somebody left
 )
 
 // granting is what a loop knows of the services that are waited for, and has to do. Loop only.
 type granting struct {
 	awaited map[*service]*awaited // services of this loop
-	offers  []*awaited            // of which there may be room, from nextOffer on
+	offers  line[*awaited]        // of which there may be room
 	steps   int                   // of serving in this turn
-
-	nextOffer int
 }
 
 // awaited is a service of this loop that requests wait for.
@@ -68,6 +65,7 @@ func (l *Loop) enlist(t *topicQueue, cs *candidates) {
 	}
 	l.charge += t.cost()
 	l.broker.queuedBytes.Add(t.cost())
+	l.spend(len(cs.all))
 }
 
 // unlist ends the wait of a topic in those places for those services. Their loops are not told:
@@ -81,6 +79,7 @@ func (l *Loop) unlist(cs *candidates, places []fair.Link[*topicQueue], cost int6
 	}
 	l.charge -= cost
 	l.broker.queuedBytes.Add(-cost)
+	l.spend(len(cs.all))
 }
 
 // waitFor tells the loop of s that requests wait here for it.
@@ -130,29 +129,15 @@ func (l *Loop) freed(s *service) {
 func (l *Loop) offer(s *service) {
 	if a := l.awaited[s]; a != nil && !a.offered {
 		a.offered = true
-		l.offers = append(l.offers, a)
+		l.offers.push(a)
 	}
-}
-
-// offersLeft says whether there are offers; when not, their memory is used again.
-func (l *Loop) offersLeft() bool {
-	if l.nextOffer == len(l.offers) {
-		l.offers, l.nextOffer = l.offers[:0], 0
-		return false
-	}
-	if l.nextOffer >= serveTurn {
-		l.offers, l.nextOffer = slices.Delete(l.offers, 0, l.nextOffer), 0
-	}
-	return true
 }
 
 // serveQueues grants the room that was offered, and looks topics up again, as far as one turn may
 // go.
 func (l *Loop) serveQueues() {
-	for ; l.offersLeft() && l.steps < serveTurn && !l.writing; l.steps++ {
-		a := l.offers[l.nextOffer]
-		l.offers[l.nextOffer] = nil
-		l.nextOffer++
+	for ; l.offers.len() > 0 && l.steps < serveTurn && !l.writing; l.steps++ {
+		a := l.offers.pop()
 		a.offered = false
 		l.grant(a)
 		if l.framesFull() {
@@ -170,7 +155,7 @@ func (l *Loop) serveQueues() {
 // serving says that there is more to serve in this turn.
 func (l *Loop) serving() bool {
 	return l.steps < serveTurn && !l.writing &&
-		(l.offersLeft() || l.serve.Load() || l.queues.checks > 0)
+		(l.offers.len() > 0 || l.serve.Load() || l.queues.checks > 0)
 }
 
 // endServing ends the turn's part; what is left over is for the next (GivesWay).

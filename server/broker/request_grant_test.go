@@ -224,7 +224,7 @@ func TestWaitingIsBoundedByMemory(t *testing.T) {
 
 // A service or a requester that leaves with many requests does so in pieces, and nothing is left.
 func TestLeavingInPieces(t *testing.T) {
-	const count = 3*leaveTurn + 1
+	const count = 3*endsTurn + 1
 	n := newTestNode(t, 1, 2, nil)
 	s, k := n.worker(1, count, "a.#"), n.connect(0, TransportTCP)
 	for range 2 * count {
@@ -238,7 +238,7 @@ func TestLeavingInPieces(t *testing.T) {
 	s.hangUp(true)
 	s.sock.closed = true
 	n.run(1)
-	if got := before - n.outstanding.Load(); got < 1 || got > 3*leaveTurn {
+	if got := before - n.outstanding.Load(); got < 1 || got > 3*endsTurn {
 		t.Errorf("%d of %d requests end in one turn", got, before)
 	}
 	k.hangUp(true)

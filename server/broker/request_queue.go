@@ -203,20 +203,19 @@ func (b *Broker) discardQueuedOf(s *service) {
 		return
 	}
 	for _, l := range b.loops {
-		l.call(func(l *Loop) { l.discardQueued(s) })
+		l.call(func(l *Loop) { l.inPieces(func() bool { return l.discardQueued(s) }) })
 	}
 }
 
 // discardQueued drops them on this loop, a part in each turn.
-func (l *Loop) discardQueued(s *service) {
-	for range leaveTurn {
-		w := l.queues.waiters[s]
-		if w == nil {
-			return
+func (l *Loop) discardQueued(s *service) (done bool) {
+	for w := l.queues.waiters[s]; w != nil; w = l.queues.waiters[s] {
+		if !l.mayEnd() {
+			return false
 		}
 		l.discard(w.entries.First().Item)
 	}
-	l.call(func(l *Loop) { l.discardQueued(s) })
+	return true
 }
 
 // discard drops a request that waits, and whose requester has left: nobody is owed its answer.

@@ -26,14 +26,14 @@ func (s *simulation) checkAlways() {
 				s.fail("%s has %d requests, outstanding are %d",
 					c.id, requests, c.outstanding.Load())
 			}
-			left := c.dirty != clean && !(l.GivesWay() && c.dirty == dirtyAll)
-			if !l.inTurn && (left || c.state == stateClosing) {
+			left := c.dirty != clean && !(l.takesMore() && c.dirty == dirtyAll)
+			if !l.inTurn && (left || c.state == stateClosing && l.closing.len() == 0) {
 				s.fail("%s was left behind by its loop: dirty = %v, state %d",
 					c.id, c.dirty, c.state)
 			}
 			s.checkRing(c)
 		}
-		if !l.inTurn && l.turn.Len() != 0 && !l.GivesWay() {
+		if !l.inTurn && l.turn.Len() != 0 && !l.takesMore() {
 			s.fail("loop %d left %d bytes in its frames", l.index, l.turn.Len())
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"mbserver/codec"
@@ -26,6 +27,7 @@ type simSettings struct {
 	drains   bool // it ends by going away
 	draining bool
 	over     bool    // and the time for that is over
+	parting  bool    // what is outstanding is being ended, and nothing else happens
 	ranAt    []int64 // by loop: its idea of the time in its last turn
 
 	auditFrom map[string][]string // service ID to what the audit says was taken from it
@@ -82,10 +84,12 @@ func (s *simulation) runLoop(i int) {
 	l := s.n.loops[i]
 	s.n.wake(l)
 	s.noteUnread(i)
-	l.units, l.look = 0, l.broker.workLook
+	l.before, l.units, l.look = 0, 0, l.broker.workLook // what arrived has its share in any case
+	ended := s.beforeEnds(l)
 	s.n.run(i)
 	s.ranAt[i] = l.time.Ms
 	s.checkWork(l)
+	s.checkEnds(l, ended)
 	for _, k := range s.places {
 		if k != nil {
 			k.checkTaken()
@@ -101,9 +105,12 @@ func (s *simulation) checkWork(l *Loop) {
 	if s.n.tick == 0 {
 		return // its clock stands still
 	}
+	// Two quanta go to what is left over and to writing, six halves and quarters to the rest.
+	const kinds = 8
 	step := messageWork + errorWork + len(s.places)
-	if most := (int(quantum/s.n.tick) + 1) * (s.n.workLook + step); l.units > most {
-		s.fail("loop %d did %d units of work in a turn, it may do %d", l.index, l.units, most)
+	most := kinds * (int(quantum/s.n.tick) + 1) * (s.n.workLook + step)
+	if did := l.before + l.units; did > most {
+		s.fail("loop %d did %d units of work in a turn, it may do %d", l.index, did, most)
 	}
 }
 
@@ -219,7 +226,10 @@ func (s *simulation) checkFlow() {
 				if c.paused.told {
 					paused++
 				}
-				if !l.inTurn && !c.paused.stops() && !c.paused.left || idle && c.paused.filling {
+				resumes := slices.Contains(l.resuming.waiting(), &c.service)
+				resumes = resumes || c.state == stateClosing
+				if !l.inTurn && !c.paused.stops() && !c.paused.left && !resumes ||
+					idle && c.paused.filling {
 					s.fail("%s is paused for no reason: %+v", c.id, c.paused)
 				}
 				if c.paused.request.body != nil {
@@ -229,13 +239,18 @@ func (s *simulation) checkFlow() {
 					s.totals["held for filling an inbox"]++
 				}
 			}
-			waits += len(c.parkedHere)
-			for _, p := range c.parkedHere {
-				done := p.left <= 0 || p.body == nil || !p.timer.Armed()
-				if done || !l.inTurn && c.state != stateOpen {
+			for p := range c.waiting() {
+				waits++
+				done := p.left <= 0 || p.body == nil || !p.timer.Armed() && l.pieces.len() == 0
+				if done || !l.inTurn && c.state != stateOpen && l.closing.len() == 0 {
 					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v",
 						c.id, c.state, p.left, p.timer.Armed())
 				}
+			}
+		}
+		for c := range s.departed(l) {
+			for range c.waiting() {
+				waits++
 			}
 		}
 		if waits != l.parkedCount {
@@ -309,9 +324,9 @@ func (s *simulation) checkOwed(c *Conn) {
 
 // checkFlowAtRest holds that the client has been told everything, and is read.
 func (k *simClient) checkFlowAtRest() {
-	if k.toldPause || k.sock.paused || len(k.parkedHere) > 0 {
-		k.s.fail("%s was told paused = %v, its socket is paused = %v, %d publishes wait for it",
-			k.name, k.toldPause, k.sock.paused, len(k.parkedHere))
+	if k.toldPause || k.sock.paused || k.parked != nil {
+		k.s.fail("%s was told paused = %v, its socket is paused = %v, %v waits for it",
+			k.name, k.toldPause, k.sock.paused, k.parked)
 	}
 	for key, n := range k.refused {
 		if n != 0 {
@@ -358,15 +373,13 @@ func (s *simulation) checkCharges() {
 				continue
 			}
 			sum += c.charge()
-			for _, p := range c.parkedHere {
-				if !parked[p] {
-					parked[p] = true
-					sum += bodyCharge(p.body)
-				}
-			}
+			sum += c.heldParked(parked)
 			if c.paused != nil && c.paused.rest != nil {
 				sum += bodyCharge(c.paused.rest)
 			}
+		}
+		for c := range s.departed(l) {
+			sum += c.heldParked(parked)
 		}
 		for _, q := range l.queues.busy {
 			sum += q.cost()
@@ -433,7 +446,9 @@ func (s *simulation) overtime() {
 	s.say("the time to drain is over")
 	s.over = true
 	words := s.n.sendWords((*Loop).failOutstanding)
+	s.parting = true
 	s.settle()
+	s.parting = false
 	if len(words) != cap(words) {
 		s.fail("%d words were heard of %d", len(words), cap(words))
 	}

@@ -62,7 +62,7 @@ func (s *simulation) heldBeside(l *Loop) (sum int64) {
 		}
 		sum += c.subs.charged()
 	}
-	for _, of := range l.leaving {
+	for _, of := range l.leaving.waiting() {
 		for i := range of.subs {
 			sum += int64(of.subs[i].charge())
 		}
@@ -73,10 +73,8 @@ func (s *simulation) heldBeside(l *Loop) (sum int64) {
 // leaving is how many subscriptions the trie still has of those who have left.
 func (s *simulation) leaving() (count int) {
 	for _, l := range s.n.loops {
-		for _, of := range l.leaving {
-			count += len(of.subs)
-			s.totals["left in pieces"]++
-		}
+		count += leavingOf(l)
+		s.totals["left in pieces"] += l.leaving.len()
 	}
 	return count
 }

@@ -13,6 +13,7 @@ const (
 	simLeakedCharge    simfault = "leaked-charge"    // a request that has waited stays charged
 	simSkippedLimit    simfault = "skipped-limit"    // a message escapes the rate limits
 	simEndlessTurn     simfault = "endless-turn"     // a loop does not give way
+	simEndlessEnd      simfault = "endless-end"      // what ends at once does so in one turn
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
 	simCountedAbsence  simfault = "counted-absence"  // the loop's own absence counts as silence
 	simStaleList       simfault = "stale-list"       // a list is shared after a change
@@ -20,6 +21,6 @@ const (
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
-	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simUnfairLane,
-	simCountedAbsence, simStaleList,
+	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simEndlessEnd,
+	simUnfairLane, simCountedAbsence, simStaleList,
 }

@@ -368,11 +368,11 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 	for i := range groups {
 		g := &groups[i]
 		in, p := &g.loop.inbox, b.spares.take()
-		var lost map[*service]int
+		var lost *losses
 		if in.full.Load() || in.waiting.Load()+int64(len(body.B)+itemCharge) > int64(b.inboxBytes) {
-			lost = make(map[*service]int, len(g.targets))
+			lost = new(losses)
 			for _, s := range g.targets {
-				lost[s]++
+				lost.add(s, 1)
 			}
 		} else {
 			it := p.add(itemLog)

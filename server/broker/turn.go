@@ -1,6 +1,9 @@
 package broker
 
-import "mbserver/ringbuf"
+import (
+	"mbserver/ringbuf"
+	"mbserver/server/metrics"
+)
 
 // A turn is all that a loop does between two looks at its sockets.
 //
@@ -18,15 +21,15 @@ import "mbserver/ringbuf"
 //	          answers, if there is more to do  answerEarly
 //	          what other loops sent, a part      drainInbox
 //	          input that is left over, a part    serveLeft
-//	          timers that are due                wheel.Advance
+//	          timers that are due, a part        fireTimers
 //	          the counts become visible          published.Publish
-//	          subscriptions of who has left    endSome
-//	          until nothing of it is left:
+//	          what ends with much else, a part   endSome
+//	          until nothing of it is left, or a part of what ends is done:
 //	            parcels for other loops          handOverAll
 //	            waiting requests with room       serveQueues
 //	            paused connections, read on      resumePublishers
 //	            the oldest request's age is told settleOutstanding
-//	            closes                           closeAll
+//	            closes                           closeSome
 //	            a write per dirty connection     write
 //	            laggards over the memory budget  settleMemory
 //	          what rate limits lent is paid      gate.EndTurn
@@ -34,13 +37,14 @@ import "mbserver/ringbuf"
 //	          how long all that took             noteTimes
 //	          the next timer is armed            armTimer
 //
-// Invariants. Between turns no connection is closing. Unless the turn gives way (turn_work.go),
-// none is dirty and the frames are empty: whatever refers to them was written or copied. Closes
-// are decided anywhere, and carried out only here, so that a fan-out never walks over a connection
-// that is going away under it. Whoever has received an answer finds its message counted.
+// Invariants. Unless the turn gives way (turn_work.go, turn_ends.go), no connection is closing,
+// none is dirty and the frames are empty: whatever refers to them was written or copied. Closes are
+// decided anywhere, and carried out only here, so that a fan-out never walks over a connection that
+// is going away under it. Whoever has received an answer finds its message counted.
 //
 // Cost. Once a turn has encoded more than turnMax bytes, they are written early. What a turn may do
-// is bounded (turn_work.go). An idle loop has no turns.
+// is bounded: what arrives, comes from other loops or is written by the clock (turn_work.go), what
+// ends by that or in steps (turn_ends.go). An idle loop has no turns.
 
 // begin starts a turn unless one is running: the clock is read once, and the turn's end is
 // scheduled.
@@ -57,6 +61,7 @@ func (l *Loop) startTurn() {
 	l.inTurn = true
 	l.readClock()
 	l.measure(l.time.Ns, quantum)
+	l.before, l.written = 0, false
 }
 
 // run ends a turn, or makes a whole one, when only the inbox or a timer called.
@@ -67,7 +72,7 @@ func (l *Loop) run() {
 	l.answerEarly()
 	l.drainInbox()
 	l.serveLeft()
-	l.wheel.Advance(l.time.Ms)
+	l.fireTimers()
 	// Publish the counts before the flush: whoever has received an answer must find its message
 	// counted.
 	l.published.Publish(l.time.sec(), &l.counts)
@@ -77,7 +82,7 @@ func (l *Loop) run() {
 		l.serveQueues()
 		l.resumePublishers()
 		l.settleOutstanding()
-		l.closeAll()
+		l.closeSome()
 		l.write()
 		l.settleMemory() // may cut laggards: they are closed in the next round
 	}
@@ -85,9 +90,8 @@ func (l *Loop) run() {
 		l.gate.EndTurn(l.time.Ms)
 	}
 	l.endServing()
-	if l.ended = 0; len(l.leaving) > 0 {
-		l.driver.Schedule() // the rest in the next turn
-	}
+	l.ends = ends{}
+	l.counts[metrics.Backlog] = uint64(l.laggards.most())
 	l.published.Publish(l.time.sec(), &l.counts)
 	if invariants {
 		l.checkInvariants()
@@ -113,7 +117,7 @@ func (l *Loop) answerEarly() {
 
 // unsettled says that the turn's end has made more to do.
 func (l *Loop) unsettled() bool {
-	return len(l.resuming) > 0 || len(l.closing) > 0 || len(l.prompt) > 0 || l.carried > 0 ||
+	return l.resumesMore() || l.closesMore() || len(l.prompt) > 0 || l.carried > 0 ||
 		len(l.dirty) > 0 && !l.writing && l.writesAll() || l.serving()
 }
 
@@ -123,21 +127,11 @@ func (l *Loop) Run() {
 	l.inTurn = false
 }
 
-// closeAll carries out the closes that were decided during the turn.
-func (l *Loop) closeAll() {
-	for i := 0; i < len(l.closing); i++ {
-		c := l.closing[i]
-		l.guard(nil, c.finishClose)
-	}
-	clear(l.closing)
-	l.closing = l.closing[:0]
-}
-
 // write writes what is to leave now: all, or when the loop gives way, only connections that got
 // requests, or answers of their own and nothing else.
 func (l *Loop) write() {
 	l.flushPrompt()
-	if l.writing || l.writesAll() {
+	if !l.written && (l.writing || l.writesAll()) {
 		l.writePart()
 	}
 }
@@ -189,7 +183,7 @@ func (l *Loop) flushOne(c *Conn) {
 // armTimer asks for a turn when the wheel's next timer is due. An earlier time that is already
 // armed is left alone: at worst it costs one empty turn. Unless it has passed since this turn
 // began: then its alarm rang while a turn was already queued and was swallowed, and no other will
-// come. now is in loop ms.
+// come. now is in loop ms. What is left over of timers that are due is called for at once.
 func (l *Loop) armTimer(now int64) {
 	at, ok := l.wheel.Next()
 	if !ok {

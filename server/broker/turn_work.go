@@ -41,6 +41,10 @@ const (
 	// workLook is bounds.workLook: units of work between two looks at the clock.
 	workLook = 256
 
+	// promptMost is how many connections may be answered, of each kind of work, before the writing
+	// has its turn: about a quantum's worth.
+	promptMost = 256
+
 	// writeLook is bounds.writeLook: connections written between two looks at the clock.
 	writeLook = 16
 
@@ -67,21 +71,26 @@ const (
 // working is the work of the running turn, and what is left over for the next. Loop only.
 type working struct {
 	units   int              // done, of the kind at hand
+	before  int              // done before in this turn, of other kinds
 	look    int              // units at which the clock is read again
 	until   int64            // ns of the clock: the quantum's end
 	spent   bool             // it is over
+	woken   int              // connections that were to be answered when it began
 	few     fair.List[*Conn] // with input left over, of which little was taken; next one first
 	many    fair.List[*Conn] // the others with input left over
 	rests   int64            // bytes charged for it
 	served  bool             // some of it was taken in this turn
 	writing bool             // what was fanned out is being written
 	wrote   int              // connections of the dirty list that were
+	written bool             // this turn has written as much of it as it may
 	since   int64            // ns of the clock: fanned-out frames wait since then; 0: none do
 }
 
 // measure begins a quantum of so many ns for another kind of work.
 func (l *Loop) measure(now, length int64) {
+	l.before += l.units
 	l.units, l.look, l.until, l.spent = 0, l.broker.workLook, now+length, false
+	l.woken = len(l.prompt)
 }
 
 // spend counts work that was done.
@@ -91,14 +100,15 @@ func (l *Loop) spend(units int) {
 	}
 }
 
-// checkClock finds out whether the quantum is over.
+// checkClock finds out whether the quantum is over, or enough connections are to be answered: that
+// takes its time, too, at the end of the turn.
 func (l *Loop) checkClock() {
 	l.look = l.units + l.broker.workLook
 	if simfaultBuild && strikes(simEndlessTurn) {
 		l.until = math.MaxInt64
 	}
 	if !l.spent {
-		l.spent = l.driver.Now().Ns >= l.until
+		l.spent = len(l.prompt)-l.woken >= promptMost || l.driver.Now().Ns >= l.until
 	}
 }
 
@@ -122,9 +132,12 @@ func (l *Loop) ReadSize(most int) int {
 	return min(readBusy, most)
 }
 
-// GivesWay says that the turn has left work over, for after a look at the sockets. So it does when
-// it has just taken the last of that: who sends much will have sent more. Loop only.
-func (l *Loop) GivesWay() bool {
+// GivesWay says that the turn has left work over, for after a look at the sockets. Loop only.
+func (l *Loop) GivesWay() bool { return l.takesMore() || l.endsMore() }
+
+// takesMore says that there is more to take in: what is fanned out of it is written together. So
+// there is when the last has just been taken: who sends much will have sent more.
+func (l *Loop) takesMore() bool {
 	return l.served || l.writing || l.leftOver() || l.inbox.leavesOver() || l.serving()
 }
 
@@ -255,7 +268,7 @@ func (l *Loop) serveRest(c *Conn) {
 
 // writesAll says whether what was fanned out is written now.
 func (l *Loop) writesAll() bool {
-	if !l.GivesWay() || l.framesFull() {
+	if !l.takesMore() || l.framesFull() {
 		return true
 	}
 	now := l.driver.Now().Ns
@@ -289,6 +302,7 @@ func (l *Loop) writePart() {
 		l.flushOne(c)
 		if n%look == 0 && l.wrote < len(l.dirty) {
 			if l.checkClock(); l.spent {
+				l.written = true // what was written may have more to say, in this turn
 				return
 			}
 		}

@@ -72,15 +72,25 @@ type LogStream[S comparable] struct {
 	// Guarded by mu.
 	mu        sync.Mutex
 	listeners map[S]*logListener
+	wanted    [levelError + 1]int // by level: how many listeners want it
+	tapped    int                 // 1 + the lowest level that the log makes lines for; 0: none
 
 	// Atomic.
-	targets atomic.Pointer[[]logTarget[S]] // what the listeners want, for the tap; immutable
+	targets atomic.Pointer[[]logTarget[S]] // what they want, for the tap; nil: to be gathered anew
 }
 
 // logListener is what one service asked for, in either of two ways. With both, its filter decides.
 type logListener struct {
 	filter    *LogFilter // by system.log.subscribe; nil: not
 	following bool       // by system.topic.subscribe
+}
+
+// effective is the filter that decides; nil: it gets nothing.
+func (li *logListener) effective() *LogFilter {
+	if li.filter == nil && li.following {
+		return defaultLogFilter
+	}
+	return li.filter
 }
 
 type logTarget[S comparable] struct {
@@ -138,33 +148,51 @@ func (g *LogStream[S]) change(s S, f func(*logListener)) {
 	default:
 		*li = is
 	}
+	g.count(was.effective(), -1)
+	g.count(is.effective(), 1)
 	g.retune()
 }
 
-// retune makes the tap see the listeners of now, and the log make the lines that they want and
-// no others. g.mu is held.
-func (g *LogStream[S]) retune() {
-	targets := make([]logTarget[S], 0, len(g.listeners))
-	var wanted levelSet
-	for s, li := range g.listeners {
-		f := li.filter
-		if f == nil {
-			f = defaultLogFilter
+// count counts one listener more, or less, with a filter. g.mu is held.
+func (g *LogStream[S]) count(f *LogFilter, by int) {
+	for i := range g.wanted {
+		if f != nil && f.levels&setOf(i) != 0 {
+			g.wanted[i] += by
 		}
-		wanted |= f.levels
-		targets = append(targets, logTarget[S]{s, f})
 	}
-	g.targets.Store(&targets)
-	if g.Logs == nil {
+}
+
+// retune makes the tap see the listeners of now, and the log make the lines that they want and
+// no others. It takes the same time however many there are: a loop calls it. g.mu is held.
+func (g *LogStream[S]) retune() {
+	g.targets.Store(nil)
+	tapped := 0
+	for i := range g.wanted {
+		if g.wanted[i] > 0 {
+			tapped = 1 + i
+			break
+		}
+	}
+	if g.Logs == nil || g.tapped == tapped {
 		return
 	}
-	for i := range logLevels {
-		if wanted&setOf(i) != 0 {
-			g.Logs.SetTap(logLevels[i].level, g.Deliver)
-			return
-		}
+	if g.tapped = tapped; tapped == 0 {
+		g.Logs.SetTap(0, nil)
+		return
 	}
-	g.Logs.SetTap(0, nil)
+	g.Logs.SetTap(logLevels[tapped-1].level, g.Deliver)
+}
+
+// gather lists the listeners of now, and what they want.
+func (g *LogStream[S]) gather() *[]logTarget[S] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	targets := make([]logTarget[S], 0, len(g.listeners))
+	for s, li := range g.listeners {
+		targets = append(targets, logTarget[S]{s, li.effective()})
+	}
+	g.targets.Store(&targets)
+	return &targets
 }
 
 // Stop ends the stream: no loop runs any more.
@@ -172,6 +200,7 @@ func (g *LogStream[S]) Stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.listeners)
+	g.wanted = [levelError + 1]int{}
 	g.retune()
 }
 
@@ -202,7 +231,7 @@ func (g *LogStream[S]) Deliver(line logging.Line) {
 func (g *LogStream[S]) who(wants func(*LogFilter) bool) (to []S) {
 	targets := g.targets.Load()
 	if targets == nil {
-		return nil
+		targets = g.gather() // they have changed since the last line
 	}
 	for _, t := range *targets {
 		if wants(t.filter) {

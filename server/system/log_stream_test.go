@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -78,5 +79,30 @@ func TestLogStreamListeners(t *testing.T) {
 	to := g.Listeners(slog.LevelError)
 	if len(to) != 0 || logs.Enabled(t.Context(), slog.LevelWarn) {
 		t.Errorf("%q are left, or the log is tapped for nobody", to)
+	}
+}
+
+// One reader more or less costs its loop the same however many there are; the list of all is made
+// with the next line.
+func TestLogStreamOfManyReaders(t *testing.T) {
+	told := 0
+	g := &LogStream[int]{Send: func(to []int, _ *ringbuf.Shared) { told = len(to) }}
+	const readers = 10_000
+	for s := range readers {
+		g.Follow(s, true)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const changes = 100
+	for s := range changes {
+		g.Leave(s)
+	}
+	runtime.ReadMemStats(&after)
+	if held := (after.TotalAlloc - before.TotalAlloc) / changes; held > readers {
+		t.Errorf("a reader that leaves has %d bytes allocated", held)
+	}
+	g.Deliver(logging.Line{Level: slog.LevelError, Message: "m"})
+	if told != readers-changes {
+		t.Errorf("%d are told of %d", told, readers-changes)
 	}
 }

@@ -13,6 +13,7 @@ type probe struct {
 	Timer
 	at    int64 // the time it counts as having; noTime when not armed
 	round int   // the Advance it was armed in, or 0 when outside
+	late  bool  // it was due when it was armed
 }
 
 const noTime = math.MinInt64
@@ -25,13 +26,14 @@ type bench struct {
 	last   int64 // time of the last expiry of this Advance
 	round  int
 	inside bool
+	done   bool // so was the last Advance
 	probes []*probe
 	react  func(p *probe)
 }
 
 func (b *bench) add(p *probe, at int64) {
 	b.wheel.Add(&p.Timer, at)
-	p.at, p.round = max(at, b.now), 0
+	p.at, p.round, p.late = max(at, b.now), 0, at <= b.now
 	if b.inside {
 		p.round = b.round
 	}
@@ -55,25 +57,41 @@ func (b *bench) Expire(t *Timer, now int64) {
 			b.t.Fatalf("a timer that was not armed expired, or is still")
 		case p.at > now || now != b.now:
 			b.t.Fatalf("expired at %d, due %d, the time is %d", now, p.at, b.now)
-		case p.at < b.last:
+		case p.at < b.last && !p.late:
 			b.t.Fatalf("%d expired after %d", p.at, b.last)
 		case p.round == b.round:
 			b.t.Fatalf("a timer expired in the Advance it was added in")
 		}
-		b.last, p.at = p.at, noTime
+		if !p.late {
+			b.last = p.at
+		}
+		p.at = noTime
 		b.react(p)
 		return
 	}
 	b.t.Fatalf("an unknown timer expired")
 }
 
-func (b *bench) advance(to int64) {
+// advance brings the wheel there in one Advance, which may take so many steps.
+func (b *bench) advance(to int64, steps int) {
+	resumes := !b.done
 	b.now, b.last, b.inside = max(b.now, to), noTime, true
 	b.round++
-	b.wheel.Advance(to)
-	b.inside = false
+	b.done = b.wheel.Advance(to, func() bool {
+		if steps--; steps < 0 {
+			b.t.Fatalf("a step was taken after it was to end")
+		}
+		return steps > 0
+	})
+	if b.inside = false; !b.done {
+		if steps > 0 {
+			b.t.Fatalf("%d steps too early it was not done", steps)
+		}
+		return
+	}
 	for _, p := range b.probes {
-		if p.at != noTime && p.at <= b.now && p.round != b.round {
+		mayWait := p.round == b.round || p.late && resumes
+		if p.at != noTime && p.at <= b.now && !mayWait {
 			b.t.Fatalf("not expired: due %d, now %d", p.at, b.now)
 		}
 	}
@@ -87,7 +105,7 @@ func (b *bench) check() {
 		}
 		if p.at != noTime {
 			count++
-			earliest = min(earliest, p.at)
+			earliest = min(earliest, max(p.at, b.now))
 		}
 	}
 	at, ok := b.wheel.Next()
@@ -96,6 +114,7 @@ func (b *bench) check() {
 		b.t.Fatalf("Len %d, Next %v, want %d", b.wheel.Len(), ok, count)
 	case ok && (at > earliest || at < b.now):
 		b.t.Fatalf("Next %d, earliest %d, now %d", at, earliest, b.now)
+	case !b.done: // something was due, and may have been cancelled since
 	case ok && earliest>>baseBits == b.now>>baseBits && at != earliest:
 		b.t.Fatalf("Next %d is not exact, earliest %d, now %d", at, earliest, b.now)
 	}
@@ -107,7 +126,7 @@ func TestWheelAgainstList(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		start := rapid.Int64Range(-1<<41, 1<<41).Draw(t, "start")
-		b := &bench{t: t, wheel: New(start), now: start}
+		b := &bench{t: t, wheel: New(start), now: start, done: true}
 		for range 12 {
 			p := &probe{at: noTime}
 			p.Owner = b
@@ -134,10 +153,14 @@ func TestWheelAgainstList(t *testing.T) {
 				b.add(pick.Draw(t, "timer"), max(b.now, pick.Draw(t, "as").at))
 			},
 			"cancel":  func(t *rapid.T) { b.cancel(pick.Draw(t, "timer")) },
-			"advance": func(t *rapid.T) { b.advance(b.now + gap.Draw(t, "by")) },
+			"advance": func(t *rapid.T) { b.advance(b.now+gap.Draw(t, "by"), math.MaxInt) },
+			"some": func(t *rapid.T) {
+				b.advance(b.now+gap.Draw(t, "by"), rapid.IntRange(1, 8).Draw(t, "steps"))
+			},
+			"go on": func(t *rapid.T) { b.advance(b.now, rapid.IntRange(1, 8).Draw(t, "steps")) },
 			"next": func(t *rapid.T) {
 				if at, ok := b.wheel.Next(); ok {
-					b.advance(at)
+					b.advance(at, math.MaxInt)
 				}
 			},
 			"": func(*rapid.T) { b.check() },
@@ -158,6 +181,8 @@ func (y *expiries) Expire(t *Timer, now int64) {
 	}
 }
 
+func always() bool { return true }
+
 // TestFollowNext reaches every timer by calling Advance at the times Next names, as an idle loop
 // does, in few calls.
 func TestFollowNext(t *testing.T) {
@@ -175,7 +200,7 @@ func TestFollowNext(t *testing.T) {
 			if calls++; !ok || calls > 300 {
 				t.Fatalf("in %d ms: not expired after %d calls", delay, calls)
 			}
-			w.Advance(next)
+			w.Advance(next, always)
 		}
 		if y.count != 1 || at != now+delay {
 			t.Errorf("in %d ms: expired %d times, at +%d", delay, y.count, at-now)
@@ -195,7 +220,7 @@ func TestPastTimer(t *testing.T) {
 		if at, ok := w.Next(); !ok || at != 1000 || y.count != i {
 			t.Fatalf("Next %d, %v after %d expiries, want 1000 and %d", at, ok, y.count, i)
 		}
-		w.Advance(900) // the clock went back
+		w.Advance(900, always) // the clock went back
 	}
 }
 
@@ -211,9 +236,43 @@ func TestCancelInSameTick(t *testing.T) {
 	a.Owner, b.Owner = y, y
 	w.Add(&a, 70_000)
 	w.Add(&b, 70_000)
-	w.Advance(1 << 40)
+	w.Advance(1<<40, always)
 	if y.count != 1 || w.Len() != 0 {
 		t.Errorf("%d expired, %d armed", y.count, w.Len())
+	}
+}
+
+// TestAdvanceInPieces holds how many steps an Advance takes of very many timers that are due, and
+// that none is lost: on their way down the levels, and beyond the last of these.
+func TestAdvanceInPieces(t *testing.T) {
+	for _, at := range []int64{100, 1<<20 + 1<<14 + 1<<8 + 1, 1<<32 + 1<<20 + 3} {
+		w, y := New(99), &expiries{}
+		timers := make([]Timer, 1000)
+		for i := range timers {
+			timers[i].Owner = y
+			w.Add(&timers[i], at)
+		}
+		w.Cancel(&timers[500])
+		for calls, more := 0, true; more; calls++ {
+			fired, steps := y.count, 0
+			more = !w.Advance(at, func() bool {
+				steps++
+				return steps < 10
+			})
+			if steps > 10 || y.count-fired > 10 || more && steps < 10 {
+				t.Fatalf("at %d: call %d took %d steps and fired %d", at, calls,
+					steps, y.count-fired)
+			}
+			if next, ok := w.Next(); more && (!ok || next != at) {
+				t.Fatalf("at %d: next is %d, %v", at, next, ok)
+			}
+			if calls > (levels+1)*len(timers)/10 {
+				t.Fatalf("at %d: not done after %d calls", at, calls)
+			}
+		}
+		if y.count != len(timers)-1 || w.Len() != 0 {
+			t.Errorf("at %d: %d fired, %d are left", at, y.count, w.Len())
+		}
 	}
 }
 
@@ -232,7 +291,7 @@ func TestAllocations(t *testing.T) {
 			w.Cancel(&timers[i])
 		}
 		now += 500_000
-		w.Advance(now)
+		w.Advance(now, always)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -272,7 +331,7 @@ func BenchmarkWheel(b *testing.B) {
 		for b.Loop() {
 			for target := y.count + 1; y.count < target; {
 				now++
-				w.Advance(now)
+				w.Advance(now, always)
 			}
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(y.count), "ns/expiry")
@@ -284,7 +343,7 @@ func BenchmarkWheel(b *testing.B) {
 		for b.Loop() {
 			now += 3_600_000
 			w.Add(&timer, now)
-			w.Advance(now)
+			w.Advance(now, always)
 		}
 	})
 }
