@@ -1,4 +1,4 @@
-// Package human writes numbers, times and the texts of others as people read them.
+// Package human writes numbers and times as people read them.
 package human
 
 import (
@@ -54,19 +54,6 @@ func Span(d time.Duration) string {
 		return whole(time.Hour) + "h " + rest(time.Minute, time.Hour) + "m"
 	}
 	return whole(day) + "d " + rest(time.Hour, day) + "h"
-}
-
-// Text is what others wrote as a part of one line that does nothing to a terminal; "-" for none.
-func Text(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // si writes v with three digits and a prefix. What is between zero and one gets one in times only.
