@@ -80,5 +80,8 @@ func digits(v float64) string {
 	if strings.Contains(text, ".") {
 		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
 	}
+	if text == "-0" {
+		return "0" // what is left of a sum that was to be zero
+	}
 	return text
 }

@@ -9,6 +9,7 @@ func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
 		Count(0): "0", Count(12): "12", Count(999): "999", Count(999.9): "1 k",
 		Count(12345): "12.3 k", Count(1.5): "1.5", Count(0.04): "0.04", Count(999_999): "1 M",
+		Count(-1e-13): "0", Rate(-1e-13): "0/s", Percent(-1e-13): "0 %",
 		Rate(0): "0/s", Rate(0.5): "0.5/s", Rate(1.996): "2/s",
 		Rate(12345): "12.3 k/s", Rate(120_000): "120 k/s",
 		Bytes(-1): "0 B", Bytes(512): "512 B", Bytes(16384): "16 KiB", Bytes(1 << 22): "4.0 MiB",
