@@ -11,6 +11,7 @@ import (
 // call is one message that waits for its answer. It belongs to one waiter.
 type call struct {
 	id    codec.UUID
+	text  [36]byte // of id
 	topic string
 	done  chan result // capacity 1; exactly one result, unless abandoned first
 }
@@ -77,8 +78,7 @@ func (l *link) start(ctx context.Context, f *frame) (*call, error) {
 		callPool.Put(c)
 		return nil, err
 	}
-	var id [36]byte
-	f.id = c.id.Append(id[:0])
+	f.id = c.id.Append(c.text[:0])
 	l.client.queue.waiting(1)
 	sent, err := l.out.send(ctx.Done(), f)
 	if sent {

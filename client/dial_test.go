@@ -144,6 +144,8 @@ func TestDialBytesBehindHandshake(t *testing.T) {
 				out = append(codec.AppendWSHeader(out, codec.Text, len(msg)), msg...)
 			}
 			_, _ = conn.Write(out) // The client notices.
+			_, _ = conn.Read(buf)  // its goodbye, which it waits to see answered
+			_ = conn.Close()
 			return
 		}
 	})

@@ -57,7 +57,6 @@ type link struct {
 	publish  map[string]*route
 	request  map[string]*route
 	registry uint64 // version the routes are of
-	version  string // of the last message
 	greeted  bool
 }
 

@@ -26,22 +26,28 @@ type frame struct {
 func (f *frame) size() int { return len(f.topic) + len(f.payload) + 128 }
 
 func (f *frame) append(dst []byte) []byte {
-	dst = append(dst, f.action.String()...)
-	dst = append(dst, ':')
+	switch f.action { // A constant costs a store, action.String() a call more.
+	case codec.Publish:
+		dst = append(dst, "publish:"...)
+	case codec.Request:
+		dst = append(dst, "request:"...)
+	default:
+		dst = append(dst, "response:"...)
+	}
 	dst = append(dst, f.topic...)
 	dst = append(dst, ':')
 	dst = append(dst, f.version...)
 	if len(f.id) > 0 || f.parent != "" || f.timeout > 0 {
 		dst = append(dst, ':')
 		dst = append(dst, f.id...)
-	}
-	if f.parent != "" || f.timeout > 0 {
-		dst = append(dst, ':')
-		dst = append(dst, f.parent...)
-	}
-	if f.timeout > 0 {
-		dst = append(dst, ':')
-		dst = strconv.AppendUint(dst, f.timeout, 10)
+		if f.parent != "" || f.timeout > 0 {
+			dst = append(dst, ':')
+			dst = append(dst, f.parent...)
+		}
+		if f.timeout > 0 {
+			dst = append(dst, ':')
+			dst = strconv.AppendUint(dst, f.timeout, 10)
+		}
 	}
 	dst = append(dst, '\n')
 	return append(dst, f.payload...)

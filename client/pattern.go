@@ -23,15 +23,16 @@ func topicFault(s string) string {
 		switch c := s[i]; {
 		case c|0x20 >= 'a' && c|0x20 <= 'z':
 			start = false
-		case c == '.' && start:
+		case c == '.' && !start:
+			levels++
+			start = true
+		case c >= '0' && c <= '9' && !start:
+		case c == '.':
 			return fmt.Sprintf("level %d is empty", levels)
 		case c == '+' || c == '#':
 			return "wildcards are for subscriptions"
-		case start || (c < '0' || c > '9') && c != '.':
+		default:
 			return levelFault(levels, start, s[i:])
-		case c == '.':
-			levels++
-			start = true
 		}
 	}
 	switch {

@@ -111,9 +111,6 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]b
 	if err := l.check(topic, payload); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, gaveUp(ctx, topic, "")
-	}
 	f := &frame{action: codec.Request, topic: topic, version: c.options.version, payload: payload}
 	if deadline, ok := ctx.Deadline(); ok {
 		longest := uint64(maxDefaultTimeoutMs)
@@ -122,12 +119,13 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]b
 		}
 		f.timeout = min(uint64(max(time.Until(deadline).Milliseconds(), 1)), longest)
 	}
-	parent, named := ctx.Value(parentKey{}).(string)
-	if _, ok := codec.ParseUUID([]byte(parent)); named && !ok {
-		return nil, &Error{Code: codec.MalformedMessage, Topic: topic,
-			Message: fmt.Sprintf("the parent ID %q is not a UUID", parent)}
+	if parent, named := ctx.Value(parentKey{}).(string); named {
+		if _, ok := codec.ParseUUID([]byte(parent)); !ok {
+			return nil, &Error{Code: codec.MalformedMessage, Topic: topic,
+				Message: fmt.Sprintf("the parent ID %q is not a UUID", parent)}
+		}
+		f.parent = parent
 	}
-	f.parent = parent
 	return l.call(ctx, f)
 }
 

@@ -344,13 +344,13 @@ func TestAllocationsReceive(t *testing.T) {
 	id := []byte("00000000-0000-4000-8000-000000000000")
 	if n := testing.AllocsPerRun(1000, func() {
 		for range 100 {
-			q.message(nil, false, rt, "1.0.0", id, payload)
+			q.message(nil, false, rt, id, payload)
 		}
 		q.swap()
 		start := 0
 		for _, it := range q.workItems {
 			body := start + it.idLen
-			it.route.deliver(it.version, q.workArena[start:body], q.workArena[body:it.end])
+			it.route.deliver(q.workArena[start:body], q.workArena[body:it.end])
 			start = it.end
 		}
 	}); n > 0.5 {

@@ -26,11 +26,10 @@ const maxErrors = 16384
 
 // item is one thing for the dispatch goroutine: a message of a route, or an event.
 type item struct {
-	route   *route
-	version string
-	idLen   int
-	end     int // of its bytes in the arena
-	event   func()
+	route *route
+	event func()
+	idLen int
+	end   int // of its bytes in the arena
 }
 
 // queue holds what waits for the dispatch goroutine: two sets of buffers, one
@@ -52,6 +51,7 @@ type queue struct {
 	mu         sync.Mutex
 	items      []item
 	arena      []byte
+	asleep     bool          // run has found nothing, and is to be woken
 	room       chan struct{} // non-nil while the reader waits for it to be closed
 	halted     bool          // the reader does not read
 	calls      int           // that wait for answers
@@ -88,7 +88,7 @@ func newQueue(
 // drops and counts the message when the answer that a callback waits for may
 // stand behind it, or when the caller says so. Reader only.
 func (q *queue) message(
-	giveUp <-chan struct{}, drop bool, r *route, version string, id, payload []byte,
+	giveUp <-chan struct{}, drop bool, r *route, id, payload []byte,
 ) (waited bool) {
 	q.mu.Lock()
 	if q.untoldLoss || q.full() {
@@ -105,7 +105,7 @@ func (q *queue) message(
 	}
 	q.arena = append(q.arena, id...)
 	q.arena = append(q.arena, payload...)
-	q.items = append(q.items, item{route: r, version: version, idLen: len(id), end: len(q.arena)})
+	q.items = append(q.items, item{route: r, idLen: len(id), end: len(q.arena)})
 	q.pushed()
 	return waited
 }
@@ -277,11 +277,12 @@ func (q *queue) tellUntold() {
 	q.tellChange(news)
 }
 
-// pushed releases mu and wakes run, which may be waiting.
+// pushed releases mu and wakes run if it sleeps.
 func (q *queue) pushed() {
-	first := len(q.items) <= 2 // the first may be a gap that was told
+	wake := q.asleep
+	q.asleep = false
 	q.mu.Unlock()
-	if first {
+	if wake {
 		q.signal()
 	}
 }
@@ -366,7 +367,7 @@ func (q *queue) run() {
 			} else {
 				id := q.workArena[start : start+it.idLen : start+it.idLen]
 				payload := q.workArena[start+it.idLen : it.end : it.end]
-				it.route.deliver(it.version, id, payload)
+				it.route.deliver(id, payload)
 			}
 			start = it.end
 		}
@@ -380,7 +381,9 @@ func (q *queue) began() {
 	}
 }
 
-// swap exchanges the buffers and reports whether the queue is ending.
+// swap exchanges the buffers and reports whether the queue is ending. It does so
+// before run sleeps too: what comes next is then put into the buffers that were
+// just worked off, which the processor has at hand.
 func (q *queue) swap() bool {
 	clear(q.workItems)
 	if cap(q.workArena) > q.limit {
@@ -390,6 +393,7 @@ func (q *queue) swap() bool {
 	defer q.mu.Unlock()
 	q.errors = 0
 	q.tellLost() // What was queued before the hole is in items, nothing after it.
+	q.asleep = len(q.items) == 0
 	q.items, q.workItems = q.workItems[:0], q.items
 	q.arena, q.workArena = q.workArena[:0], q.arena
 	q.freeRoom()

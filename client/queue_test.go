@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -32,7 +33,7 @@ func TestStallPatience(t *testing.T) {
 			go q.run()
 			begun := time.Now()
 			for range count {
-				q.message(nil, false, r, "1.0.0", nil, nil)
+				q.message(nil, false, r, nil, nil)
 			}
 			if took := time.Since(begun); c.loses == (took > stallPatience) {
 				t.Errorf("callbacks of %v kept the reader for %v", c.callback, took)
@@ -114,14 +115,84 @@ func TestDroppedNoticesAreTold(t *testing.T) {
 		func(n uint64) { events += n }, nil)
 	r := &route{topic: "a", subs: []*Subscription{{message: func(Message) {}}}}
 	since, until := time.Now().Add(-time.Hour), time.Now()
-	q.message(nil, true, r, "1.0.0", nil, nil) // fits
+	q.message(nil, true, r, nil, nil) // fits
 	q.notice(nil, true, &Gap{Count: 5, Conflated: 3, Since: since, Until: until}, nil)
-	q.message(nil, true, r, "1.0.0", nil, nil)
+	q.message(nil, true, r, nil, nil)
 	q.notice(nil, true, nil, func() { t.Error("it does not fit") })
 	q.end(false)
 	q.run()
 	if len(told) != 1 || told[0].Count != 6 || told[0].Conflated != 3 || !told[0].Local ||
 		!told[0].Since.Equal(since) || told[0].Until.Before(until) || events != 1 {
 		t.Errorf("told %+v and %d events", told, events)
+	}
+}
+
+// A queue that is worked off before more comes uses one set of buffers.
+func TestQueueKeepsToOneBuffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1<<20, nil, nil, nil)
+		seen := 0
+		r := &route{topic: "a", subs: []*Subscription{{message: func(Message) { seen++ }}}}
+		go q.run()
+		for range 100 {
+			for range 3 {
+				q.message(nil, false, r, nil, make([]byte, 100))
+			}
+			synctest.Wait() // It sleeps.
+		}
+		q.end(false)
+		synctest.Wait()
+		if least := min(cap(q.arena), cap(q.workArena)); seen != 300 || least > 0 {
+			t.Errorf("%d of 300 messages, the second buffer has %d bytes", seen, least)
+		}
+	})
+}
+
+// Messages and requests on one topic, of versions that change from one to the
+// next, keep theirs, however many wait.
+func TestEachMessageHasItsVersion(t *testing.T) {
+	b := newBroker(t, clienttest.Options{})
+	c := dial(t, b.URL("tcp"))
+	ctx := testContext(t)
+	entered, release := make(chan struct{}, 1), make(chan struct{})
+	var got []string
+	if _, err := c.Subscribe(ctx, "a", func(m Message) {
+		select {
+		case entered <- struct{}{}:
+		default:
+		}
+		<-release
+		got = append(got, m.Version)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan string, 4)
+	if _, err := c.Handle(ctx, "b", func(_ context.Context, r Request) ([]byte, error) {
+		served <- r.Version
+		return nil, nil
+	}, WithConcurrency(1)); err != nil {
+		t.Fatal(err)
+	}
+	conn := b.Conns()[0]
+	versions := []string{"1.0.0", "2.0.0", "2.0.0", "1.0.0"}
+	for _, v := range versions {
+		conn.Send("publish:a:"+v, nil)
+		conn.Send("request:b:"+v+":00000000-0000-4000-8000-000000000000", nil)
+	}
+	receive(t, "the first", entered)
+	if err := c.Ping(ctx); err != nil { // The others wait.
+		t.Fatal(err)
+	}
+	close(release)
+	if err := c.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, versions) {
+		t.Errorf("published %v, received %v", versions, got)
+	}
+	for i, want := range versions {
+		if v := receive(t, "a request", served); v != want {
+			t.Errorf("request %d: %s, want %s", i, v, want)
+		}
 	}
 }

@@ -124,15 +124,11 @@ func (l *link) answer(h *codec.Header, payload []byte) {
 // deliver queues a message for the subscriptions; those of no subscription
 // (any more) are dropped.
 func (l *link) deliver(h *codec.Header, payload []byte) {
-	r := l.route(l.publish, h.Topic)
+	r := l.route(l.publish, h)
 	if len(r.subs) == 0 {
 		return
 	}
-	if string(h.Version) != l.version {
-		l.version = string(h.Version)
-	}
-	l.readOn(l.client.queue.message(
-		l.dead, l.renewing.Load(), r, l.version, h.RequestID, payload))
+	l.readOn(l.client.queue.message(l.dead, l.renewing.Load(), r, h.RequestID, payload))
 }
 
 // readOn goes on reading, after the queue was waited for or not.
@@ -145,9 +141,9 @@ func (l *link) readOn(waited bool) {
 
 // serve hands a request to its handler.
 func (l *link) serve(h *codec.Header, payload []byte) {
-	r := l.route(l.request, h.Topic)
+	r := l.route(l.request, h)
 	req := Request{
-		Topic: r.topic, Version: string(h.Version),
+		Topic: r.topic, Version: r.version,
 		ID: string(h.RequestID), ParentID: string(h.ParentID),
 	}
 	if r.handler == nil {
@@ -164,21 +160,28 @@ func (l *link) serve(h *codec.Header, payload []byte) {
 	r.handler.accept(l, req)
 }
 
-// route returns where messages on the topic go, from the cache while no
-// subscription changed.
-func (l *link) route(cache map[string]*route, topic []byte) *route {
+// route returns where messages with the header's topic and version go, from the
+// cache while no subscription changed.
+func (l *link) route(cache map[string]*route, h *codec.Header) *route {
 	if v := l.client.registry.version.Load(); v != l.registry {
 		clear(l.publish)
 		clear(l.request)
 		l.registry = v
 	}
-	if r, ok := cache[string(topic)]; ok {
+	r, known := cache[string(h.Topic)]
+	switch {
+	case known && r.version == string(h.Version):
 		return r
-	}
-	if len(cache) >= routeCache {
+	case known:
+		other := *r // Messages in the queue have the version that it had.
+		r = &other
+	case len(cache) >= routeCache:
 		clear(cache)
+		fallthrough
+	default:
+		r = l.client.registry.route(string(h.Topic))
 	}
-	r := l.client.registry.route(string(topic))
+	r.version = string(h.Version)
 	cache[r.topic] = r
 	return r
 }

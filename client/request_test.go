@@ -164,12 +164,13 @@ func TestHandleConcurrency(t *testing.T) {
 	server, c := dial(t, b.URL("tcp")), dial(t, b.URL("tcp"))
 	const bound, backlog, sent = 3, 4, 10
 	var running, most atomic.Int64
-	release := make(chan struct{})
+	entered, release := make(chan struct{}, sent), make(chan struct{})
 	handle(t, server, "work", func(_ context.Context, r Request) ([]byte, error) {
 		n := running.Add(1)
 		defer running.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
+		entered <- struct{}{}
 		<-release
 		return nil, nil
 	}, WithConcurrency(bound), WithBacklog(backlog))
@@ -187,6 +188,9 @@ func TestHandleConcurrency(t *testing.T) {
 			e.Details["reason"] != "handler_busy" {
 			t.Errorf("over the backlog: %v", err)
 		}
+	}
+	for range bound { // To be counted as running is not to run already.
+		receive(t, "handler", entered)
 	}
 	close(release)
 	for range bound + backlog {

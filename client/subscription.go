@@ -284,9 +284,11 @@ func (r *registry) all() []*Subscription {
 	return r.subs
 }
 
-// route is where the messages of one topic, as spelled, go. Immutable.
+// route is where the messages of one topic, as spelled, and version go.
+// Immutable once a message has taken it.
 type route struct {
 	topic   string
+	version string
 	subs    []*Subscription // publish
 	handler *handler        // request: of the highest priority, the first made
 }
@@ -307,10 +309,10 @@ func (r *registry) route(topic string) *route {
 }
 
 // deliver runs the callbacks. Dispatch goroutine only.
-func (rt *route) deliver(version string, id, payload []byte) {
+func (rt *route) deliver(id, payload []byte) {
 	for _, s := range rt.subs {
 		if !s.closed.Load() {
-			m := Message{Topic: rt.topic, Version: version, Payload: payload, id: id}
+			m := Message{Topic: rt.topic, Version: rt.version, Payload: payload, id: id}
 			if !s.borrow {
 				m = m.Clone()
 			}

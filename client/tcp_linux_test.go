@@ -88,7 +88,7 @@ func TestClosedWindowIsNoDeath(t *testing.T) {
 		state, known := tcpStateOf(l.conn)
 		return known && !state.owed && writing > 10
 	})
-	for range 50 {
+	for range 35 { // longer than ackPatience
 		state, known := tcpStateOf(l.conn)
 		if !known || state.gone(0) {
 			t.Fatalf("known %v: %+v", known, state)

@@ -54,8 +54,8 @@ var arrows = map[string]string{
 	"cmd/mb/template":    "",
 	"cmd/mb/terminal":    "",
 	"cmd/mb/human":       "",
-	"cmd/mb/observe":     "client cmd/mb/human",
-	"cmd/mb/top":         "cmd/mb/human cmd/mb/observe",
+	"cmd/mb/observe":     "client cmd/mb/terminal",
+	"cmd/mb/top":         "cmd/mb/human cmd/mb/observe cmd/mb/terminal",
 	"cmd/mb/load":        "client",
 }
 

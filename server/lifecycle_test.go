@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -43,33 +44,36 @@ func (c *liveClient) wantEnd() {
 // being told.
 func TestShutdownWithABusyLoop(t *testing.T) {
 	for busy := range 2 {
-		n := startLiveNode(t, withAdmin)
-		clients := []*liveClient{n.dial(), n.dial()} // one on each loop
-		release := make(chan struct{})
-		entered := make(chan struct{})
-		room := n.reactors.At(n.broker.Loops()[busy])
-		room.Do(func() {
-			close(entered)
-			<-release
+		t.Run(fmt.Sprint(busy), func(t *testing.T) {
+			t.Parallel() // It waits most of the time.
+			n := startLiveNode(t, withAdmin)
+			clients := []*liveClient{n.dial(), n.dial()} // one on each loop
+			release := make(chan struct{})
+			entered := make(chan struct{})
+			room := n.reactors.At(n.broker.Loops()[busy])
+			room.Do(func() {
+				close(entered)
+				<-release
+			})
+			<-entered
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				clients[1-busy].wantEnd()
+			}()
+			err := n.shutdown(500 * time.Millisecond)
+			if err == nil || !errors.Is(err, context.DeadlineExceeded) ||
+				!strings.Contains(err.Error(), "busy") ||
+				!strings.Contains(err.Error(), "1 connections were cut") {
+				t.Errorf("loop %d is busy: %v", busy, err)
+			}
+			<-ended
+			close(release)
+			if err := n.reactors.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+			clients[busy].wantEnd()
 		})
-		<-entered
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			clients[1-busy].wantEnd()
-		}()
-		err := n.shutdown(500 * time.Millisecond)
-		if err == nil || !errors.Is(err, context.DeadlineExceeded) ||
-			!strings.Contains(err.Error(), "busy") ||
-			!strings.Contains(err.Error(), "1 connections were cut") {
-			t.Errorf("loop %d is busy: %v", busy, err)
-		}
-		<-ended
-		close(release)
-		if err := n.reactors.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-		clients[busy].wantEnd()
 	}
 }
 
@@ -147,6 +151,7 @@ func TestShutdownCountsWhatIsCut(t *testing.T) {
 		{"one that does not read for long", livePatience, true, "1 connections were cut"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel() // It waits most of the time.
 			n := startLiveNode(t, func(cfg *config.Config) {
 				cfg.Connection.OutboundBytes = 256 << 10
 			})

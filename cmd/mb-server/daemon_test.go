@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -149,57 +150,56 @@ func TestStopsOnASignal(t *testing.T) {
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
-	release := make(chan struct{})
-	ended := make(chan struct{})
-	b := newBench(t, nil, nil)
-	n := &fakeNode{shutdown: func(context.Context) error {
-		defer close(ended)
-		b.signals <- os.Interrupt // the same wish
-		time.Sleep(2 * bounce)    // what is tested: that it was not taken for a second one
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		ended := make(chan struct{})
+		b := newBench(t, nil, nil)
+		n := &fakeNode{shutdown: func(context.Context) error {
+			defer close(ended)
+			b.signals <- os.Interrupt // the same wish
+			time.Sleep(2 * bounce)    // what is tested: that it was not taken for a second one
+			b.signals <- os.Interrupt
+			<-release
+			return nil
+		}}
+		b.newNode = func(config.Config, server.Options) (node, error) { return n, nil }
 		b.signals <- os.Interrupt
-		<-release
-		return nil
-	}}
-	b.newNode = func(config.Config, server.Options) (node, error) { return n, nil }
-	b.signals <- os.Interrupt
-	began := time.Now()
-	if code := b.execute([]string{"--set", "shutdown.timeout=1h"}); code != exitFailure {
-		t.Errorf("exit code %d", code)
-	}
-	if took := time.Since(began); took < bounce {
-		t.Errorf("a signal that came at once after the first ended it, in %v", took)
-	}
-	if len(find(b.lines(t), "second signal: stopping at once")) != 1 {
-		t.Errorf("log: %s", b.out.String())
-	}
-	close(release)
-	<-ended
+		began := time.Now()
+		if code := b.execute([]string{"--set", "shutdown.timeout=1h"}); code != exitFailure {
+			t.Errorf("exit code %d", code)
+		}
+		if took := time.Since(began); took < bounce {
+			t.Errorf("a signal that came at once after the first ended it, in %v", took)
+		}
+		if len(find(b.lines(t), "second signal: stopping at once")) != 1 {
+			t.Errorf("log: %s", b.out.String())
+		}
+		close(release)
+		<-ended
+	})
 }
 
 // A node that does not come back from its end is left behind.
 func TestHangingNodeIsLeftBehind(t *testing.T) {
-	release := make(chan struct{})
-	ended := make(chan struct{})
-	n := &fakeNode{shutdown: func(context.Context) error {
-		defer close(ended)
-		<-release
-		return nil
-	}}
-	b := newBench(t, n, nil)
-	b.signals <- syscall.SIGTERM
-	code := make(chan int, 1)
-	go func() { code <- b.execute([]string{"--set", "shutdown.timeout=10ms"}) }()
-	select {
-	case c := <-code:
-		if l := find(b.lines(t), "the node does not stop: ending it"); c != exitFailure ||
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		ended := make(chan struct{})
+		n := &fakeNode{shutdown: func(context.Context) error {
+			defer close(ended)
+			<-release
+			return nil
+		}}
+		b := newBench(t, n, nil)
+		b.signals <- syscall.SIGTERM
+		// synctest fails a bubble in which nothing happens any more.
+		code := b.execute([]string{"--set", "shutdown.timeout=10ms"})
+		if l := find(b.lines(t), "the node does not stop: ending it"); code != exitFailure ||
 			len(l) != 1 || l[0]["level"] != "ERROR" {
-			t.Errorf("exit code %d, log: %s", c, b.out.String())
+			t.Errorf("exit code %d, log: %s", code, b.out.String())
 		}
-	case <-time.After(20 * time.Second):
-		t.Error("it hangs with its node")
-	}
-	close(release)
-	<-ended
+		close(release)
+		<-ended
+	})
 }
 
 func TestFailures(t *testing.T) {
@@ -356,13 +356,16 @@ func TestRealNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
 	first := make([]byte, 4+len("publish:system.initialize:1.0.0\n"))
 	if _, err := io.ReadFull(conn, first); err != nil ||
 		string(first[4:]) != "publish:system.initialize:1.0.0\n" {
 		t.Errorf("%q, %v", first, err)
 	}
 	b.signals <- syscall.SIGTERM
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Error(err)
+	}
+	_ = conn.Close() // The node gives who stays two seconds.
 	if c := <-code; c != exitOK {
 		t.Errorf("exit code %d: %s", c, b.out.String())
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mbserver/server"
 )
@@ -93,8 +96,13 @@ func TestHolder(t *testing.T) {
 	}
 	defer all.Close()
 	port := all.Addr().(*net.TCPAddr).Port
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := filepath.Base(program) + " (process "
 	for _, host := range []string{"127.0.0.1", "::1", "", "localhost"} {
-		if who := holder(host, port); !strings.HasPrefix(who, "mb-server.test (process ") {
+		if who := holder(host, port); !strings.HasPrefix(who, want) {
 			t.Errorf("port %d of %q is in use by %s", port, host, who)
 		}
 	}
@@ -118,11 +126,18 @@ func TestHangUpEndsNothing(t *testing.T) {
 	for range 3 {
 		b.hangups <- syscall.SIGHUP
 	}
+	const line = "hang-up: the node goes on, certificates are read again"
+	deadline := time.Now().Add(20 * time.Second)
+	for strings.Count(b.out.String(), line) < 3 { // One that comes with the end may go untold.
+		if time.Now().After(deadline) {
+			t.Fatalf("log: %s", b.out.String())
+		}
+		<-time.After(time.Millisecond)
+	}
 	b.signals <- syscall.SIGTERM
 	if c := <-code; c != exitOK {
 		t.Errorf("exit code %d", c)
 	}
-	const line = "hang-up: the node goes on, certificates are read again"
 	if len(find(b.lines(t), line)) != 3 || n.reloads.Load() > 3 {
 		t.Errorf("%d reloads, log: %s", n.reloads.Load(), b.out.String())
 	}

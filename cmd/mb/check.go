@@ -13,6 +13,7 @@ import (
 	"mbserver/client"
 	"mbserver/cmd/mb/human"
 	"mbserver/cmd/mb/observe"
+	"mbserver/cmd/mb/terminal"
 )
 
 // Exit codes of mb check, as monitoring plugins have them.
@@ -136,7 +137,7 @@ func (a *app) checked(err error) error {
 
 // judge prints the line and returns the verdict.
 func (a *app) judge(state int, reasons, data []string) error {
-	line := "MB " + stateNames[state] + " - " + human.Text(strings.Join(reasons, ", "))
+	line := "MB " + stateNames[state] + " - " + terminal.Cell(strings.Join(reasons, ", "))
 	// What is before the bar is text, what is behind it is data.
 	line = strings.ReplaceAll(line, "|", "/")
 	if len(data) > 0 {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"mbserver/cmd/mb/terminal"
 )
 
 // completionPatience bounds what a completion may take: a broker that does not
@@ -128,7 +130,7 @@ func (a *app) serviceIDs(ctx context.Context) ([]string, error) {
 	all := make([]string, len(answer.Services))
 	for i, s := range answer.Services {
 		if all[i] = s.ID; s.Name != "" {
-			all[i] += "\t" + cell(s.Name)
+			all[i] += "\t" + terminal.Cell(s.Name)
 		}
 	}
 	return all, err

@@ -13,6 +13,7 @@ import (
 	"mbserver/client"
 	"mbserver/cmd/mb/human"
 	"mbserver/cmd/mb/observe"
+	"mbserver/cmd/mb/terminal"
 )
 
 // selection is which rows of a list are shown, and in which order.
@@ -110,15 +111,15 @@ func (a *app) connectionTable(all []observe.Connection, now time.Time, own strin
 		cell  func(*row) string
 	}{
 		{"REMOTE", func(c *row) bool { return c.Remote != "" },
-			func(c *row) string { return human.Text(c.Remote) }},
+			func(c *row) string { return terminal.Cell(c.Remote) }},
 		{"IDENTITY", func(c *row) bool { return c.Identity != "" },
-			func(c *row) string { return human.Text(c.Identity) }},
+			func(c *row) string { return terminal.Cell(c.Identity) }},
 		{"BACKLOG", func(c *row) bool { return c.BacklogBytes != nil },
 			func(c *row) string { return human.Bytes(float64(observe.Told(c.BacklogBytes))) }},
 		{"DROPPED", func(c *row) bool { return c.Dropped != nil },
 			func(c *row) string { return human.Count(float64(observe.Told(c.Dropped))) }},
 		{"NODE", func(c *row) bool { return c.NodeID != "" },
-			func(c *row) string { return human.Text(c.NodeID) }},
+			func(c *row) string { return terminal.Cell(c.NodeID) }},
 	}
 	heading := "ID\tNAME\tTRANSPORT\tAGE\tIDLE\tOUTSTANDING\tQUEUED"
 	kept := optional[:0]
@@ -131,18 +132,18 @@ func (a *app) connectionTable(all []observe.Connection, now time.Time, own strin
 	return a.table(heading+"\tDESCRIPTION", func(w io.Writer) {
 		for i := range all {
 			c := &all[i]
-			name := human.Text(c.Name)
+			name := terminal.Cell(c.Name)
 			if c.ID == own && c.Name == "" {
 				name = "(this command)"
 			}
 			// A buffer takes everything.
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d", human.Text(c.ID), name,
-				human.Text(c.Transport), human.Span(c.Age(now)), human.Span(c.Idle(now)),
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d", terminal.Cell(c.ID), name,
+				terminal.Cell(c.Transport), human.Span(c.Age(now)), human.Span(c.Idle(now)),
 				c.Outstanding, c.Queued)
 			for _, o := range kept {
 				_, _ = fmt.Fprint(w, "\t"+o.cell(c))
 			}
-			_, _ = fmt.Fprintln(w, "\t"+human.Text(c.Description))
+			_, _ = fmt.Fprintln(w, "\t"+terminal.Cell(c.Description))
 		}
 	})
 }

@@ -83,7 +83,7 @@ func TestConnectionsTold(t *testing.T) {
 	lines := start(t, "", "connections").wait(exitOK).stdout.lines()
 	want := regexp.MustCompile(`REMOTE +IDENTITY +BACKLOG +DROPPED +NODE +DESCRIPTION\n` +
 		`b +- +tcp .* 0 +7 +\[::1\]:10 +- +5.0 MiB +12.3 k +- +-\n` +
-		`a +quick \[2J +wss +1d 3h +0s +1 +0 +\[::1\]:9 +anna +0 B +0 +n +d$`)
+		`a +quick\\u001b\[2J +wss +1d 3h +0s +1 +0 +\[::1\]:9 +anna +0 B +0 +n +d$`)
 	if !want.MatchString(strings.Join(lines, "\n")) {
 		t.Errorf("table %q", lines)
 	}

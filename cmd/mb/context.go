@@ -66,9 +66,9 @@ func (a *app) saved() (contexts.Context, error) {
 	if name == "" {
 		return contexts.Context{}, nil
 	}
-	saved, ok := file.Find(name)
-	if !ok {
-		return saved, noContext(file, name)
+	saved, err := find(file, name)
+	if err != nil {
+		return saved, err
 	}
 	if file.Exposed() {
 		a.complain("%s holds credentials, and others can read it: chmod 600 it", file.Path())
@@ -84,12 +84,27 @@ func contextFile() (*contexts.File, error) {
 	return contexts.Load(path)
 }
 
-func noContext(file *contexts.File, name string) error {
+// savedContext returns the file, and what it has under the name.
+func savedContext(name string) (*contexts.File, contexts.Context, error) {
+	file, err := contextFile()
+	if err != nil {
+		return nil, contexts.Context{}, err
+	}
+	saved, err := find(file, name)
+	return file, saved, err
+}
+
+// find says what may have been meant when there is no such name.
+func find(file *contexts.File, name string) (contexts.Context, error) {
+	saved, ok := file.Find(name)
+	if ok {
+		return saved, nil
+	}
 	hint := didYouMean(name, file.Names())
 	if hint == "" {
 		hint = "; mb context list shows them"
 	}
-	return usageError(fmt.Sprintf("no context is called %q%s", name, hint))
+	return saved, usageError(fmt.Sprintf("no context is called %q%s", name, hint))
 }
 
 func (a *app) contexts() *cobra.Command {
@@ -237,13 +252,9 @@ func (a *app) contextUse() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeContexts,
 		RunE: work(func(_ context.Context, args []string) error {
-			file, err := contextFile()
+			file, saved, err := savedContext(args[0])
 			if err != nil {
 				return err
-			}
-			saved, ok := file.Find(args[0])
-			if !ok {
-				return noContext(file, args[0])
 			}
 			file.Current = saved.Name
 			if err := file.Save(); err != nil {
@@ -267,13 +278,11 @@ func (a *app) contextRemove() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeContexts,
 		RunE: work(func(_ context.Context, args []string) error {
-			file, err := contextFile()
+			file, saved, err := savedContext(args[0])
 			if err != nil {
 				return err
 			}
-			if !file.Remove(args[0]) {
-				return noContext(file, args[0])
-			}
+			file.Remove(saved.Name)
 			return file.Save()
 		}),
 	}
@@ -317,7 +326,7 @@ func (a *app) contextList() *cobra.Command {
 			}
 			return a.table("  NAME\tSERVER\tCREDENTIAL\tCA\tCERTIFICATE", func(w io.Writer) {
 				for _, r := range rows {
-					mark, credential, ca := "  ", "no", cell(r.CA)
+					mark, credential, ca := "  ", "no", terminal.Cell(r.CA)
 					if r.Default {
 						mark = "* "
 					}
@@ -329,7 +338,8 @@ func (a *app) contextList() *cobra.Command {
 					}
 					// A buffer takes everything.
 					_, _ = fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n",
-						mark, r.Name, cell(r.Server), credential, ca, cell(r.Cert))
+						mark, terminal.Cell(r.Name), terminal.Cell(r.Server), credential, ca,
+						terminal.Cell(r.Cert))
 				}
 			})
 		}),

@@ -12,6 +12,7 @@ import (
 	"mbserver/cmd/internal/build"
 	"mbserver/cmd/mb/human"
 	"mbserver/cmd/mb/observe"
+	"mbserver/cmd/mb/terminal"
 )
 
 func (a *app) info() *cobra.Command {
@@ -89,8 +90,8 @@ func (a *app) showInfo(ctx context.Context) error {
 	}
 	return a.table("SERVER\t"+i.Server, func(w io.Writer) {
 		for _, row := range [][2]string{
-			{"node", human.Text(i.NodeID)},
-			{"version", human.Text(i.Version)},
+			{"node", terminal.Cell(i.NodeID)},
+			{"version", terminal.Cell(i.Version)},
 			{"uptime", human.Span(f.Uptime())},
 			{"connect", human.Latency(connect)},
 			{"round trip", human.Latency(trip)},

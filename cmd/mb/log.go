@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mbserver/client"
+	"mbserver/cmd/mb/terminal"
 )
 
 func (a *app) log() *cobra.Command {
@@ -88,7 +89,7 @@ func logLine(payload []byte) string {
 	d := json.NewDecoder(bytes.NewReader(payload))
 	d.UseNumber() // 3932156, not 3.932156e+06
 	if d.Decode(&fields) != nil {
-		return cell(string(payload))
+		return terminal.Cell(string(payload))
 	}
 	text := func(key string) string {
 		v, ok := fields[key]
@@ -96,7 +97,7 @@ func logLine(payload []byte) string {
 		if !ok {
 			return ""
 		}
-		return cell(fmt.Sprint(v))
+		return terminal.Cell(fmt.Sprint(v))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %-5s", text("timestamp"), strings.ToUpper(text("level")))
@@ -105,7 +106,7 @@ func logLine(payload []byte) string {
 	}
 	b.WriteString(" " + text("message"))
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		b.WriteString(" " + cell(key) + "=" + text(key))
+		b.WriteString(" " + terminal.Cell(key) + "=" + text(key))
 	}
 	return b.String()
 }

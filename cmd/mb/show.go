@@ -99,21 +99,13 @@ func (a *app) services() *cobra.Command {
 				for _, s := range all {
 					// A buffer takes everything.
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n",
-						s.ID, cell(s.Name), cell(s.Transport), cell(s.ConnectedAt),
-						s.Outstanding, s.Queued, cell(s.Description))
+						terminal.Cell(s.ID), terminal.Cell(s.Name),
+						terminal.Cell(s.Transport), terminal.Cell(s.ConnectedAt),
+						s.Outstanding, s.Queued, terminal.Cell(s.Description))
 				}
 			})
 		}),
 	}
-}
-
-// cell keeps what services call themselves within its column and off the
-// terminal's controls.
-func cell(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return terminal.Line(s)
 }
 
 // topicRow is a pattern as --json lists it.
@@ -210,7 +202,7 @@ func (a *app) showMetrics(all map[string]json.Number, filter string) error {
 	return a.table("METRIC\tVALUE", func(w io.Writer) {
 		for _, m := range shown {
 			// A buffer takes everything.
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", cell(m.Name), metricText(m.Name, m.Value))
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", terminal.Cell(m.Name), metricText(m.Name, m.Value))
 		}
 	})
 }
@@ -220,7 +212,7 @@ func (a *app) showMetrics(all map[string]json.Number, filter string) error {
 func metricText(name string, value json.Number) string {
 	v, err := value.Float64()
 	if err != nil {
-		return cell(value.String())
+		return terminal.Cell(value.String())
 	}
 	switch {
 	case strings.HasSuffix(name, ".percent"):

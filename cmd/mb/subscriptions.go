@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mbserver/client"
-	"mbserver/cmd/mb/human"
 	"mbserver/cmd/mb/observe"
+	"mbserver/cmd/mb/terminal"
 	"mbserver/topic"
 )
 
@@ -131,7 +131,8 @@ func (a *app) listSubscriptions(ctx context.Context, q *subscriptionQuery) error
 			s := &all[i]
 			// A buffer takes everything.
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\n",
-				human.Text(s.Topic), human.Text(s.Action), len(s.Subscribers), s.Who(whoShown))
+				terminal.Cell(s.Topic), terminal.Cell(s.Action),
+				len(s.Subscribers), s.Who(whoShown))
 		}
 	})
 }
@@ -167,8 +168,8 @@ func (a *app) eachSubscriber(each []lone) error {
 				priority = strconv.FormatFloat(*s.Priority, 'f', -1, 64)
 			}
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", // A buffer takes everything.
-				human.Text(s.Topic), human.Text(s.Action), priority,
-				human.Text(s.Name), human.Text(s.ServiceID))
+				terminal.Cell(s.Topic), terminal.Cell(s.Action), priority,
+				terminal.Cell(s.Name), terminal.Cell(s.ServiceID))
 		}
 	})
 }

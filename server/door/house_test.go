@@ -110,12 +110,12 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	h := &house{Door: d, t: t, log: lines}
 	t.Cleanup(func() {
 		h.Close(context.Background())
+		h.nobody() // Loops that have stopped do not say so: it would wait for them.
 		_ = room.Stop(context.Background())
 		b.Stop(context.Background())
 		if n := h.broker.Visitors.Load(); n != 0 {
 			t.Errorf("%d visitors are left in the door", n)
 		}
-		h.nobody()
 	})
 	return h
 }

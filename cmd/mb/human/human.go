@@ -1,4 +1,4 @@
-// Package human writes numbers, times and the texts of others as people read them.
+// Package human writes numbers and times as people read them.
 package human
 
 import (
@@ -56,19 +56,6 @@ func Span(d time.Duration) string {
 	return whole(day) + "d " + rest(time.Hour, day) + "h"
 }
 
-// Text is what others wrote as a part of one line that does nothing to a terminal; "-" for none.
-func Text(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
 // si writes v with three digits and a prefix. What is between zero and one gets one in times only.
 func si(v float64, unit string) string {
 	// Rounded before the prefix is chosen, so that 999.9 is 1 k and not 1000.
@@ -92,6 +79,9 @@ func digits(v float64) string {
 	text := strconv.FormatFloat(v, 'f', decimals, 64)
 	if strings.Contains(text, ".") {
 		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	if text == "-0" {
+		return "0" // what is left of a sum that was to be zero
 	}
 	return text
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"mbserver/cmd/mb/human"
+	"mbserver/cmd/mb/terminal"
 )
 
 // Subscription is one pattern and action, and who is subscribed to it.
@@ -67,7 +67,7 @@ func (s *Subscription) Who(most int) string {
 		if name == "" {
 			name = one.ServiceID[:min(8, len(one.ServiceID))]
 		}
-		names = append(names, human.Text(name))
+		names = append(names, terminal.Cell(name))
 	}
 	text := strings.Join(names, ", ")
 	if more := len(s.Subscribers) - most; more > 0 {

@@ -52,6 +52,14 @@ func AppendText(dst, text []byte) []byte { return escape(dst, text, true) }
 // too.
 func Line(text string) string { return string(escape(nil, []byte(text), false)) }
 
+// Cell returns text as Line does, for its place in a table or among others; "-" for none.
+func Cell(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return Line(text)
+}
+
 // escape writes what acts as JSON does in strings, \n or \u001b, so that JSON stays what it was,
 // and bytes that are no UTF-8 as \xff.
 func escape(dst, text []byte, lines bool) []byte {

@@ -80,3 +80,15 @@ func TestTextIsHarmless(t *testing.T) {
 		}
 	})
 }
+
+// What is nothing has a place in a table too, and what is not to be seen does not look like it.
+func TestCell(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "-", "billing": "billing", "billing\x00": `billing\u0000`, "a\tb": `a\tb`,
+		"👩\u200d💻": "👩\u200d💻",
+	} {
+		if got := Cell(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

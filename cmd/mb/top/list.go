@@ -10,6 +10,7 @@ import (
 
 	"mbserver/cmd/mb/human"
 	"mbserver/cmd/mb/observe"
+	"mbserver/cmd/mb/terminal"
 )
 
 // column is one column of a list of T.
@@ -101,9 +102,9 @@ func connectionColumns(f observe.Figures, now time.Time) []column[observe.Connec
 	number := func(v int64) string { return strconv.FormatInt(v, 10) }
 	return []column[row]{
 		{title: "NAME", order: "name", width: 12, most: 36, left: true,
-			cell: func(c *row) string { return human.Text(c.Name) }},
+			cell: func(c *row) string { return terminal.Cell(c.Name) }},
 		{title: "ID", width: 8, left: true,
-			cell: func(c *row) string { return human.Text(c.ID[:min(8, len(c.ID))]) }},
+			cell: func(c *row) string { return terminal.Cell(c.ID[:min(8, len(c.ID))]) }},
 		{title: "OUTST", order: "outstanding", width: 6,
 			cell: func(c *row) string { return number(c.Outstanding) }},
 		{title: "QUEUED", order: "queued", width: 7,
@@ -127,15 +128,15 @@ func connectionColumns(f observe.Figures, now time.Time) []column[observe.Connec
 		{title: "AGE", order: "age", width: 7,
 			cell: func(c *row) string { return human.Span(c.Age(now)) }},
 		{title: "VIA", order: "transport", width: 4, left: true,
-			cell: func(c *row) string { return human.Text(c.Transport) }},
+			cell: func(c *row) string { return terminal.Cell(c.Transport) }},
 		{title: "REMOTE", width: 21, left: true,
-			cell: func(c *row) string { return human.Text(c.Remote) },
+			cell: func(c *row) string { return terminal.Cell(c.Remote) },
 			told: func(c *row) bool { return c.Remote != "" }},
 		{title: "IDENTITY", width: 16, left: true,
-			cell: func(c *row) string { return human.Text(c.Identity) },
+			cell: func(c *row) string { return terminal.Cell(c.Identity) },
 			told: func(c *row) bool { return c.Identity != "" }},
 		{title: "DESCRIPTION", width: 30, left: true,
-			cell: func(c *row) string { return human.Text(c.Description) }},
+			cell: func(c *row) string { return terminal.Cell(c.Description) }},
 	}
 }
 
@@ -147,9 +148,9 @@ func topicColumns() []column[observe.Subscription] {
 	type row = observe.Subscription
 	return []column[row]{
 		{title: "TOPIC", order: "topic", width: 12, most: 60, left: true,
-			cell: func(s *row) string { return human.Text(s.Topic) }},
+			cell: func(s *row) string { return terminal.Cell(s.Topic) }},
 		{title: "ACTION", width: 7, left: true,
-			cell: func(s *row) string { return human.Text(s.Action) }},
+			cell: func(s *row) string { return terminal.Cell(s.Action) }},
 		{title: "SUBSCRIBERS", order: "subscribers", width: 12,
 			cell: func(s *row) string { return strconv.Itoa(len(s.Subscribers)) }},
 		{title: "WHO", width: 20, left: true, cell: func(s *row) string { return s.Who(whoShown) }},

@@ -18,8 +18,8 @@ import (
 	"mbserver/cmd/mb/observe"
 )
 
-// terminal is a pseudoterminal, and what was written to it.
-type terminal struct {
+// pseudoterminal is one, and what was written to it.
+type pseudoterminal struct {
 	t        *testing.T
 	keyboard *os.File // of the user
 	tty      *os.File // of the program
@@ -29,7 +29,7 @@ type terminal struct {
 	written strings.Builder // Guarded by mu.
 }
 
-func newTerminal(t *testing.T) *terminal {
+func newTerminal(t *testing.T) *pseudoterminal {
 	t.Helper()
 	keyboard, tty, err := pty.Open()
 	if err != nil {
@@ -38,7 +38,7 @@ func newTerminal(t *testing.T) *terminal {
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
 		t.Fatal(err)
 	}
-	x := &terminal{t: t, keyboard: keyboard, tty: tty}
+	x := &pseudoterminal{t: t, keyboard: keyboard, tty: tty}
 	if x.before, err = term.GetState(int(tty.Fd())); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func newTerminal(t *testing.T) *terminal {
 }
 
 // await waits until the program has written text.
-func (x *terminal) await(text string) {
+func (x *pseudoterminal) await(text string) {
 	x.t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		x.mu.Lock()
@@ -80,7 +80,7 @@ func (x *terminal) await(text string) {
 }
 
 // press types.
-func (x *terminal) press(keys string) {
+func (x *pseudoterminal) press(keys string) {
 	x.t.Helper()
 	if _, err := x.keyboard.WriteString(keys); err != nil {
 		x.t.Error(err)
@@ -95,7 +95,7 @@ const (
 )
 
 // restored checks that the terminal is as it was.
-func (x *terminal) restored() {
+func (x *pseudoterminal) restored() {
 	x.t.Helper()
 	x.await(leaveScreen)
 	x.await(showCursor)
@@ -123,16 +123,16 @@ func options() Options {
 }
 
 // raw reports whether the terminal is in the hands of the program.
-func (x *terminal) raw() bool {
+func (x *pseudoterminal) raw() bool {
 	now, err := term.GetState(int(x.tty.Fd()))
 	return err == nil && *now != *x.before
 }
 
 func TestRunGivesTheTerminalBack(t *testing.T) {
-	for name, end := range map[string]func(x *terminal, cancel func()){
-		"key":    func(x *terminal, _ func()) { x.press("q") },
-		"ctrl+c": func(x *terminal, _ func()) { x.press("\x03") },
-		"signal": func(_ *terminal, cancel func()) { cancel() },
+	for name, end := range map[string]func(x *pseudoterminal, cancel func()){
+		"key":    func(x *pseudoterminal, _ func()) { x.press("q") },
+		"ctrl+c": func(x *pseudoterminal, _ func()) { x.press("\x03") },
+		"signal": func(_ *pseudoterminal, cancel func()) { cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newTerminal(t)

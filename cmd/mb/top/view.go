@@ -11,6 +11,7 @@ import (
 
 	"mbserver/cmd/mb/human"
 	"mbserver/cmd/mb/observe"
+	"mbserver/cmd/mb/terminal"
 )
 
 // Heights. What does not fit is left out from the bottom up; the graph goes first.
@@ -67,10 +68,10 @@ func (m *model) about(r *reading) string {
 		return text
 	}
 	if s.NodeID != "" {
-		text += "  node " + human.Text(s.NodeID[:min(8, len(s.NodeID))])
+		text += "  node " + terminal.Cell(s.NodeID[:min(8, len(s.NodeID))])
 	}
 	if s.Version != "" {
-		text += "  " + human.Text(s.Version)
+		text += "  " + terminal.Cell(s.Version)
 	}
 	return text + "  up " + human.Span(s.Figures.Uptime())
 }
@@ -193,7 +194,7 @@ func (m *model) log(r *reading, height int) (lines []string) {
 	}
 	for i := len(r.notes) - 1; i >= 0; i-- {
 		n := &r.notes[i]
-		text := ansi.Hardwrap(human.Text(n.Text), max(m.width-2, 1), false)
+		text := ansi.Hardwrap(terminal.Cell(n.Text), max(m.width-2, 1), false)
 		for j, line := range strings.Split(text, "\n") {
 			if j > 0 {
 				line = "  " + line
@@ -221,10 +222,10 @@ func (m *model) foot(r *reading) string {
 	case m.help:
 		return faint.Styled("any key: back")
 	case m.now.err != nil:
-		return alarming.Styled(human.Text(m.now.err.Error()) + "; trying again")
+		return alarming.Styled(terminal.Cell(m.now.err.Error()) + "; trying again")
 	case len(r.notes) > 0 && m.page != logPage:
 		n := &r.notes[len(r.notes)-1]
-		return faint.Styled("? help  3 log: ") + n.style().Styled(human.Text(n.Text))
+		return faint.Styled("? help  3 log: ") + n.style().Styled(terminal.Cell(n.Text))
 	}
 	return faint.Styled(keys)
 }
