@@ -51,6 +51,7 @@ type Loop struct {
 	working
 	silence
 	sending
+	deflating
 	timed
 	scratch
 }

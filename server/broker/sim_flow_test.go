@@ -361,7 +361,7 @@ func (s *simulation) checkCharges() {
 			for _, p := range c.parkedHere {
 				if !parked[p] {
 					parked[p] = true
-					sum += bodyCharge(p.body)
+					sum += p.holds()
 				}
 			}
 			if c.paused != nil && c.paused.rest != nil {

@@ -85,6 +85,7 @@ func (l *Loop) run() {
 		l.gate.EndTurn(l.time.Ms)
 	}
 	l.endServing()
+	l.noteInflated()
 	if l.ended = 0; len(l.leaving) > 0 {
 		l.driver.Schedule() // the rest in the next turn
 	}
