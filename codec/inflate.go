@@ -146,7 +146,7 @@ func (c chunked) Read(p []byte) (int, error) {
 	if c.source.Len() < len(c.in) && !c.pause(struct{}{}) {
 		return 0, errStopped
 	}
-	return c.source.Read(p)
+	return c.source.Read(p[:min(len(p), stepRead/2)])
 }
 
 // step does a part of the work, and returns how many bytes it read and made.

@@ -1,7 +1,7 @@
 package codec
 
 // WSDeflateDecoder is a WSDecoder for a connection that has agreed on permessage-deflate with
-// client_no_context_takeover (RFC 7692): each message may be compressed, and is so by itself.
+// no context takeover (RFC 7692): each message may be compressed, and is so by itself.
 //
 // A compressed message is gathered as it is, and inflated when all of it is there, step by step:
 // Next says Compressed, its caller calls Inflate when it has the time, and Next again. So whoever
@@ -17,11 +17,11 @@ type WSDeflateDecoder struct {
 
 var _ Decoder = (*WSDeflateDecoder)(nil)
 
-// NewWSDeflateDecoder returns a server's decoder for messages of at most maxFrame bytes, inflated,
-// which takes its inflaters from pool.
-func NewWSDeflateDecoder(maxFrame int, pool *Inflaters) *WSDeflateDecoder {
+// NewWSDeflateDecoder returns a decoder for messages of at most maxFrame bytes, inflated, which
+// takes its inflaters from pool. client is the side that decodes.
+func NewWSDeflateDecoder(maxFrame int, client bool, pool *Inflaters) *WSDeflateDecoder {
 	d := &WSDeflateDecoder{pool: pool}
-	d.ws = WSDecoder{max: uint32Of(maxFrame), deflate: true}
+	d.ws = WSDecoder{max: uint32Of(maxFrame), client: client, deflate: true}
 	return d
 }
 

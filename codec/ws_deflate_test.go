@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func newDeflateDecoder() Decoder { return NewWSDeflateDecoder(testMaxFrame, new(Inflaters)) }
+func newDeflateDecoder() Decoder { return NewWSDeflateDecoder(testMaxFrame, false, new(Inflaters)) }
 
 // deflated is what a sender makes of a message with the standard library (RFC 7692 §7.2.1).
 func deflated(t testing.TB, level int, message string) string {
@@ -113,12 +113,14 @@ const (
 
 var big = strings.Repeat("0123456789", testMaxFrame/10)
 
-// noise is what does not compress, of the largest size.
-var noise = func() string {
-	b := make([]byte, testMaxFrame)
+// noiseOf is what does not compress.
+func noiseOf(size int) string {
+	b := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
 	return string(b)
-}()
+}
+
+var noise = noiseOf(testMaxFrame)
 
 func blocks() *bitWriter { return new(bitWriter) }
 

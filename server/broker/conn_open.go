@@ -63,7 +63,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	case formWS:
 		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
 	case formDeflate:
-		c.dec = codec.NewWSDeflateDecoder(l.broker.maxFrame, &l.inflaters)
+		c.dec = codec.NewWSDeflateDecoder(l.broker.maxFrame, false, &l.inflaters)
 		l.deflate.Connections.Add(1)
 	}
 	if l.gate != nil {
