@@ -83,9 +83,10 @@ func (s *simulation) runLoop(i int) {
 	s.n.wake(l)
 	s.noteUnread(i)
 	l.units, l.look = 0, l.broker.workLook
+	outs := l.outs
 	s.n.run(i)
 	s.ranAt[i] = l.time.Ms
-	s.checkWork(l)
+	s.checkWork(l, outs)
 	for _, k := range s.places {
 		if k != nil {
 			k.checkTaken()
@@ -94,7 +95,8 @@ func (s *simulation) runLoop(i int) {
 }
 
 // checkWork holds that a turn has given way when its quantum was over.
-func (s *simulation) checkWork(l *Loop) {
+// outs is how often it had compressed before.
+func (s *simulation) checkWork(l *Loop, outs uint32) {
 	if l.GivesWay() {
 		s.totals["gave way"]++
 	}
@@ -102,6 +104,12 @@ func (s *simulation) checkWork(l *Loop) {
 		return // its clock stands still
 	}
 	step := messageWork + errorWork + len(s.places)
+	m, compressed := s.n.maxFrame, int(l.outs-outs)
+	if l.ins > 0 {
+		step += inflateWork + m/inflateUnit + m/readUnit
+	}
+	// Some messages come without a look at the clock, such as the ends of who has left's requests.
+	step += compressed * (deflateWork + m/deflateUnit)
 	if most := (int(quantum/s.n.tick) + 1) * (s.n.workLook + step); l.units > most {
 		s.fail("loop %d did %d units of work in a turn, it may do %d", l.index, l.units, most)
 	}
