@@ -85,7 +85,8 @@ var simEvents = []string{
 	"list exact", "snapshot shared", "slow counted", "unread counted", "backlog counted",
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
-	"compressed", "inflated", "closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
+	"compressed", "inflated",
+	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
 }
 
 // simulation is one run.
