@@ -9,12 +9,16 @@ import (
 type Kind uint8
 
 const (
-	None   Kind = iota // no whole message yet
-	Binary             // a TCP frame, or a WebSocket binary message
-	Text               // a WebSocket text message: valid UTF-8
-	Ping               // WebSocket only, at most 125 bytes
-	Pong               // WebSocket only, at most 125 bytes
-	Close              // WebSocket only: empty, or a code and a reason that were checked
+	None       Kind = iota // no whole message yet
+	Binary                 // a TCP frame, or a WebSocket binary message
+	Text                   // a WebSocket text message: valid UTF-8
+	Ping                   // WebSocket only, at most 125 bytes
+	Pong                   // WebSocket only, at most 125 bytes
+	Close                  // WebSocket only: empty, or a code and a reason that were checked
+	Compressed             // a WSDeflateDecoder has a message to inflate; there is no data yet
+
+	deflatedBinary // a Binary message that is compressed, between a WSDecoder and what inflates it
+	deflatedText   // a Text message that is; not checked
 )
 
 // String returns the kind's name in lower case.
@@ -32,6 +36,8 @@ func (k Kind) String() string {
 		return "pong"
 	case Close:
 		return "close"
+	case Compressed:
+		return "compressed"
 	}
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }

@@ -14,10 +14,11 @@
 //	codec.go      Kind, Message, Decoder, FrameError
 //	tcp.go        the smaller decoder: the shape of both
 //	ws.go         the WebSocket decoder; ws_mask.go, ws_text.go: its inner loops
+//	ws_deflate.go the same with permessage-deflate; inflate.go: a message, step by step
 //	buffer.go     where partial frames wait
 //	header.go     a message's header line
-//	handshake.go  the HTTP upgrade; http_error.go refuses it
-//	ws_out.go     outbound frames
+//	handshake.go  the HTTP upgrade; extension.go: its extensions; http_error.go refuses it
+//	ws_out.go     outbound frames; deflate.go compresses what they hold
 //	uuid.go, errors.go, answer.go, json.go  what answers are made of
 //
 // # Two kinds of error
@@ -34,9 +35,9 @@
 //
 // # Permessage-deflate
 //
-// RFC 7692 has its place in WSDecoder: parseHead lets RSV1 through on the first frame of a message
-// once the extension is agreed, arrive leaves the text check to the inflated bytes, and
-// finishMessage inflates, bounded by the same maximum, before it hands the message out. The answer
-// to Handshake.Extensions goes into the 101 response; AppendWSHeader gets a sibling that sets RSV1.
-// Nothing else changes.
+// RFC 7692 stands beside the rest: a WSDeflateDecoder has a WSDecoder that lets RSV1 through on the
+// first frame of a message, and inflates what that puts together, bounded by the same maximum, in
+// steps that its caller asks for. Handshake.AgreeDeflate puts the answer to an offer into the 101
+// response; a Deflater compresses what leaves. No message refers to another, so no connection has
+// a window of its own.
 package codec

@@ -323,10 +323,14 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 // isToken reports whether b is a token (RFC 9110 §5.6.2).
 func isToken(b []byte) bool {
 	for _, c := range b {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !digit(c) && !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+		if !isTokenChar(c) {
 			return false
 		}
 	}
 	return len(b) > 0
+}
+
+func isTokenChar(c byte) bool {
+	letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+	return digit(c) || letter || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }

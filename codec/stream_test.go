@@ -36,6 +36,14 @@ func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out 
 				}
 				break
 			}
+			if m.Kind == Compressed {
+				if len(left) == 0 {
+					t.Fatal("Compressed with nothing left")
+				}
+				d.(*WSDeflateDecoder).Inflate()
+				rest = left
+				continue
+			}
 			if len(left) > len(rest) || cap(m.Data) != len(m.Data) {
 				t.Fatalf("%d bytes left of %d, capacity %d of %d",
 					len(left), len(rest), cap(m.Data), len(m.Data))
@@ -46,7 +54,7 @@ func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out 
 		for i := range in {
 			in[i] = 0xaa
 		}
-		if d.Buffered() > 4*testMaxFrame+256 {
+		if d.Buffered() > 4*testMaxFrame+256 { // between two pieces nothing is being inflated
 			t.Fatalf("%d bytes held", d.Buffered())
 		}
 	}

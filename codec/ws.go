@@ -41,8 +41,11 @@ type WSDecoder struct {
 	op     ws.OpCode // of the frame
 	head   [maxWSHeaderLen]byte
 	key    [4]byte // all zero when not masked
-	left   uint32  // payload bytes still to come
-	done   uint32  // payload bytes that arrived
+
+	deflate bool // permessage-deflate is agreed: messages may be compressed; immutable
+
+	left uint32 // payload bytes still to come
+	done uint32 // payload bytes that arrived
 }
 
 var _ Decoder = (*WSDecoder)(nil)
@@ -122,9 +125,8 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 	}
 	op, fin := ws.OpCode(b[0]&0x0f), b[0]&wsFin != 0
 	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
-	// values." Permessage-deflate (RFC 7692 §6) allows RSV1 here, on the first frame of a message
-	// only.
-	if b[0]&wsRSV != 0 {
+	// values."
+	if b[0]&wsRSV != 0 && !d.mayCompress(b[0]) {
 		return d.fail(CloseProtocolError, "a reserved bit is set")
 	}
 	// §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail_".
@@ -173,7 +175,7 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 		}
 	}
 	if !op.IsControl() {
-		if total := n + uint64(filled(d.buf)); total > uint64(d.max) {
+		if total := n + uint64(filled(d.buf)); total > uint64(d.max) && total > d.longest(b[0]) {
 			d.abandon(tooLarge(total, d.max))
 			return wsIncomplete
 		}
@@ -191,6 +193,9 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 		d.kind, d.text = Text, utf8Start
 	case ws.OpBinary:
 		d.kind = Binary
+	}
+	if b[0]&wsRSV != 0 {
+		d.kind += deflatedBinary - Binary
 	}
 	return size
 }

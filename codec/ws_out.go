@@ -11,6 +11,7 @@ import (
 const (
 	wsFin  = 0x80
 	wsRSV  = 0x70
+	wsRSV1 = 0x40
 	wsMask = 0x80
 
 	maxControlLen     = ws.MaxControlFramePayloadSize
@@ -26,6 +27,15 @@ var opcodes = [...]ws.OpCode{
 // (RFC 6455 §5.2). k is not None.
 func AppendWSHeader(dst []byte, k Kind, n int) []byte {
 	return appendWSHeader(dst, k, n, 0)
+}
+
+// AppendWSDeflateHeader is AppendWSHeader for a message of n bytes that Deflate has compressed (RFC
+// 7692 §6). k is Text or Binary.
+func AppendWSDeflateHeader(dst []byte, k Kind, n int) []byte {
+	at := len(dst)
+	dst = appendWSHeader(dst, k, n, 0)
+	dst[at] |= wsRSV1
+	return dst
 }
 
 func appendWSHeader(dst []byte, k Kind, n int, mask byte) []byte {

@@ -149,6 +149,8 @@ type bounds struct {
 	routesFree     int64    // bytes of routes that a loop is not charged
 	restBytes      int64    // of input left over on one loop, beyond which less is read
 	remembers      int64    // bytes that may be remembered for connections
+	deflateMin     int      // bytes: messages of fewer are not compressed
+	deflateMax     int      // bytes: nor are those of more
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
 	overflow       delivery // of a subscription that chose none
 }
@@ -179,6 +181,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		restBytes:           int64(cfg.Memory.Limit) / restShare / int64(loops),
 		remembers:           int64(cfg.Memory.Limit) / rememberShare,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
+		deflateMin:          cfg.WS.Deflate.MinBytes,
+		deflateMax:          cfg.WS.Deflate.MaxBytes,
 		perService:          int32(cfg.Max.OutstandingPerService),
 		overflow:            delivery(system.ParseOverflow(cfg.Connection.OutboundOverflow)),
 	}

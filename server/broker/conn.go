@@ -122,6 +122,8 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	case codec.Binary, codec.Text:
 		l.crowded = nil // whatever filled an inbox before, it was not this message
 		l.dispatch(c, m.Data, m.Kind == codec.Text)
+	case codec.Compressed:
+		c.inflate()
 	case codec.Ping:
 		l.sendControl(c, codec.Pong, m.Data)
 	case codec.Close:

@@ -117,6 +117,9 @@ func (c *Conn) free() {
 	if c.blocked {
 		l.countLevel(metrics.Slow, false)
 	}
+	if c.form == formDeflate {
+		l.deflate.Connections.Add(-1)
+	}
 	c.releaseRing()
 	l.conns[c.slot] = nil
 	l.gens[c.slot]++

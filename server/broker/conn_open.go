@@ -20,6 +20,7 @@ type Arrival struct {
 	Answer    []byte          // the door's to the handshake: goes out before all else
 	Rest      []byte          // what came after the handshake
 	Session   *secure.Session // what seals and opens its bytes; nil: nothing does
+	Deflate   bool            // permessage-deflate is agreed
 }
 
 // Open makes a connection of an arrival in c, which is zero and may lie beside the socket's own
@@ -50,16 +51,20 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	c.gen = l.gens[slot]
 	c.id = l.newID()
 	c.connectedAt = l.time.Unix
-	c.transport, c.form = a.Transport, a.Transport.form()
+	c.transport, c.form = a.Transport, a.Transport.form(a.Deflate)
 	c.peer = peerOf(a.Remote)
 	c.mark(markCounted, a.Counted)
 	c.capacity.Store(l.broker.perService)
 	c.lastSeen.Store(l.time.Unix)
 	c.heard = l.listened()
-	if a.Transport.WebSocket() {
-		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
-	} else {
+	switch c.form {
+	case formTCP:
 		c.dec = codec.NewTCPDecoder(l.broker.maxFrame)
+	case formWS:
+		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
+	case formDeflate:
+		c.dec = codec.NewWSDeflateDecoder(l.broker.maxFrame, false, &l.inflaters)
+		l.deflate.Connections.Add(1)
 	}
 	if l.gate != nil {
 		c.own = new(limit.Own)

@@ -5,9 +5,21 @@ import (
 	"mbserver/ringbuf"
 )
 
-// encode writes m once in t's wire form into the turn's frames in, or only what goes before its
-// shared bytes. Without flags it is protected.
-func (l *Loop) encode(form wireForm, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
+// encode writes m once in a wire form into the turn's frames in, or only what goes before its
+// shared bytes, which body is then. Without flags it is protected.
+func (l *Loop) encode(
+	form wireForm, in int, m *outgoing, flags ringbuf.Flags,
+) (f ringbuf.Frame, body *ringbuf.Shared) {
+	if form == formDeflate {
+		if p := l.deflated(m); p != nil {
+			return l.encodeDeflate(in, m, p, flags), nil
+		}
+	}
+	return l.encodePlain(form, in, m, flags), m.body
+}
+
+// encodePlain is encode for what is not compressed.
+func (l *Loop) encodePlain(form wireForm, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
 	g := &l.turn.Frames[in]
 	start := len(g.B)
 	g.B = appendFraming(g.B, form, m.text, len(m.header)+len(m.payload))
@@ -17,6 +29,7 @@ func (l *Loop) encode(form wireForm, in int, m *outgoing, flags ringbuf.Flags) r
 	return g.Commit(start, flags, m.key)
 }
 
+// appendFraming appends what goes before a message that is not compressed.
 func appendFraming(dst []byte, form wireForm, text bool, n int) []byte {
 	if form == formTCP {
 		return codec.AppendTCPHeader(dst, n)
@@ -46,7 +59,8 @@ func (l *Loop) sendAnyhow(c *Conn, header, payload []byte, text bool, flags ring
 	var m outgoing
 	m.header, m.payload, m.text = header, payload, text
 	m.audit = l.broker.audited()
-	c.push(l.encode(c.form, c.form.directFrames(), &m, flags))
+	f, _ := l.encode(c.form, c.form.directFrames(), &m, flags)
+	c.push(f)
 	l.sent(c, &m)
 }
 
@@ -60,7 +74,8 @@ func (l *Loop) sendProtected(
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
-	c.push(l.encode(c.form, c.form.directFrames(), &m, 0))
+	f, _ := l.encode(c.form, c.form.directFrames(), &m, 0)
+	c.push(f)
 	c.queuePrompt()
 	l.sent(c, &m)
 }
@@ -93,24 +108,22 @@ func (c *Conn) pushed() {
 
 // sendAnswer delivers an answer that begins with head, its header line at least, and ends with a
 // snapshot. A large one stands in the ring as a reference, takes no room there, and is written in
-// pieces.
+// pieces; it is never compressed, which would have to be done again for each who asks.
 func (l *Loop) sendAnswer(c *Conn, head []byte, body *ringbuf.Shared) {
 	if !c.takesAnswers() {
 		return
 	}
 	c.writeEarly()
-	in, large := c.form.directFrames(), len(body.B) >= sharedBodyMin
-	g := &l.turn.Frames[in]
-	start := len(g.B)
-	g.B = append(appendFraming(g.B, c.form, true, len(head)+len(body.B)), head...)
-	if !large {
-		g.B = append(g.B, body.B...)
-	}
-	f := g.Commit(start, ringbuf.Own, 0)
-	if large {
-		c.out.AppendShared(l.turn, f, body, false)
-	} else {
+	in := c.form.directFrames()
+	if len(body.B) < sharedBodyMin {
+		m := outgoing{header: head, payload: body.B, text: true}
+		f, _ := l.encode(c.form, in, &m, ringbuf.Own)
 		c.out.Append(l.turn, f)
+	} else {
+		g := &l.turn.Frames[in]
+		start := len(g.B)
+		g.B = append(appendFraming(g.B, c.form, true, len(head)+len(body.B)), head...)
+		c.out.AppendShared(l.turn, g.Commit(start, ringbuf.Own, 0), body, false)
 	}
 	c.pushed()
 	l.sentMany(1)

@@ -328,14 +328,18 @@ type testClient struct {
 	node *testNode
 	sock *testSocket
 	in   codec.Decoder
-	kept []testMessage // came while something else was awaited
+	pack codec.Deflater // for one that compresses what it sends
+	kept []testMessage  // came while something else was awaited
 }
 
 // connect opens a connection on loop i, as the door does.
-func (n *testNode) connect(i int, t Transport) *testClient {
+func (n *testNode) connect(i int, t Transport) *testClient { return n.connectAs(i, t, false) }
+
+// connectAs is connect for one that may have agreed on permessage-deflate.
+func (n *testNode) connectAs(i int, t Transport, deflate bool) *testClient {
 	n.connections.Add(1)
 	remote := netip.MustParseAddrPort("192.0.2.1:1")
-	return n.enter(i, &Arrival{Transport: t, Remote: remote})
+	return n.enter(i, &Arrival{Transport: t, Remote: remote, Deflate: deflate})
 }
 
 // enter opens a connection that has its place.
@@ -349,9 +353,12 @@ func (n *testNode) enter(i int, a *Arrival) *testClient {
 		n.t.Fatal("the connection was not opened")
 	}
 	k.sock.owner = &k.Conn.service
-	if a.Transport == TransportWS {
+	switch {
+	case a.Deflate:
+		k.in = codec.NewWSDeflateDecoder(1<<20, true, new(codec.Inflaters))
+	case a.Transport == TransportWS:
 		k.in = codec.NewWSDecoder(1<<20, true)
-	} else {
+	default:
 		k.in = codec.NewTCPDecoder(1 << 20)
 	}
 	return k
@@ -364,7 +371,16 @@ func (k *testClient) frame(msg []byte, text bool) []byte {
 		if text {
 			kind = codec.Text
 		}
-		return codec.AppendWSFrame(nil, kind, [4]byte{1, 2, 3, 4}, msg)
+		p, smaller := msg, false
+		if k.form == formDeflate {
+			p, smaller = k.pack.Deflate(msg, nil)
+		}
+		if !smaller {
+			return codec.AppendWSFrame(nil, kind, [4]byte{1, 2, 3, 4}, msg)
+		}
+		frame := codec.AppendWSFrame(nil, kind, [4]byte{1, 2, 3, 4}, p)
+		frame[0] |= 0x40 // RSV1
+		return frame
 	}
 	return append(codec.AppendTCPHeader(nil, len(msg)), msg...)
 }
@@ -408,7 +424,10 @@ func (k *testClient) take() (ms []testMessage, err error) {
 		if m.Kind == codec.None {
 			return ms, nil
 		}
-		in = rest
+		if in = rest; m.Kind == codec.Compressed {
+			k.in.(inflating).Inflate()
+			continue
+		}
 		tm := testMessage{kind: m.Kind}
 		data := append([]byte(nil), m.Data...)
 		if m.Kind != codec.Binary && m.Kind != codec.Text {

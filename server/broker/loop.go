@@ -52,6 +52,7 @@ type Loop struct {
 	ending
 	silence
 	sending
+	deflating
 	timed
 	scratch
 }

@@ -141,10 +141,10 @@ func (l *Loop) deliver(to *targets, m *outgoing) (dropped int) {
 }
 
 func (l *Loop) deliverTo(to *ownTargets, m *outgoing) (dropped int) {
-	f := l.encode(to.form, to.form.fanFrames(), m, ringbuf.Droppable)
+	f, body := l.encode(to.form, to.form.fanFrames(), m, ringbuf.Droppable)
 	waits := l.parkedCount > 0
 	for i, c := range to.conns {
-		if waits && c.dropIfOvertaking(m.key) || c.offer(f, m.body, to.deliveries[i]) {
+		if waits && c.dropIfOvertaking(m.key) || c.offer(f, body, to.deliveries[i]) {
 			dropped++
 		} else if m.audit {
 			l.auditSent(c, m)
@@ -165,6 +165,7 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 	m.header, m.body, m.text, m.key = p.message(it), it.body, it.text, it.number
 	m.audit, m.original = !it.unaudited && l.broker.audited(), it.original()
 	var frames [forms]ringbuf.Frame
+	var bodies [forms]*ringbuf.Shared
 	var made [forms]bool
 	sent, dropped := 0, 0
 	deliveries := it.group.deliveries
@@ -176,10 +177,10 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		form := s.form
 		if !made[form] {
 			made[form] = true
-			frames[form] = l.encode(form, form.fanFrames(), &m, ringbuf.Droppable)
+			frames[form], bodies[form] = l.encode(form, form.fanFrames(), &m, ringbuf.Droppable)
 		}
 		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) ||
-			c.offer(frames[form], m.body, deliveries[i]) {
+			c.offer(frames[form], bodies[form], deliveries[i]) {
 			dropped++
 			continue
 		}

@@ -43,6 +43,10 @@ type parkedPublish struct {
 	text  bool
 	key   uint64
 
+	deflated *ringbuf.Shared // the same, compressed; nil: not yet, or it did not become smaller
+	tried    bool            // to compress it
+	charged  int64           // bytes that the loop is charged for both
+
 	original string // the publisher's request ID, only while there is an audit
 
 	targets []parkedTarget // one for each subscriber without room
@@ -193,12 +197,52 @@ const maxFraming = 10
 func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
 	m.audit, m.original = l.broker.audited(), p.original
-	f := l.encode(c.form, c.form.directFrames(), &m, ringbuf.Droppable)
+	f, in := ringbuf.Frame{}, c.form.directFrames()
+	if b := p.compressed(c.form, &m); b != nil {
+		f, m.body = l.encodeDeflate(in, &m, b.B, ringbuf.Droppable), nil
+	} else {
+		f = l.encodePlain(c.form, in, &m, ringbuf.Droppable)
+	}
 	if c.offer(f, m.body, d) {
 		p.dropped++
 		return
 	}
 	l.sent(c, &m)
+}
+
+// compressed returns p's message, which is m, compressed for those who take that form, once for all
+// of them; nil: they get it as it is.
+func (p *parkedPublish) compressed(form wireForm, m *outgoing) *ringbuf.Shared {
+	if form != formDeflate {
+		return nil
+	}
+	if p.tried {
+		return p.deflated
+	}
+	p.tried = true
+	if b := p.loop.deflated(m); b != nil {
+		p.deflated = ringbuf.NewShared(len(b))
+		p.deflated.B = append(p.deflated.B, b...)
+		if p.charged != 0 {
+			p.recharge(p.holds())
+		}
+	}
+	return p.deflated
+}
+
+// holds is what p's bodies hold, in bytes.
+func (p *parkedPublish) holds() int64 {
+	n := bodyCharge(p.body)
+	if p.deflated != nil {
+		n += bodyCharge(p.deflated)
+	}
+	return n
+}
+
+// recharge charges the loop for so many bytes.
+func (p *parkedPublish) recharge(bytes int64) {
+	p.loop.charge += bytes - p.charged
+	p.charged = bytes
 }
 
 // park makes p wait if it must, and pauses its publisher; else it is done.
@@ -212,7 +256,7 @@ func (l *Loop) park(p *parkedPublish) {
 	}
 	p.timer.Owner = p
 	l.wheel.Add(&p.timer, l.time.Ms+l.broker.backpressureMax)
-	l.charge += bodyCharge(p.body)
+	p.recharge(p.holds())
 	name, _, _ := bytes.Cut(p.body.B[len("publish:"):], []byte{':'})
 	from, topic := p.from, string(name)
 	if from.loop == l {
@@ -226,10 +270,14 @@ func (l *Loop) park(p *parkedPublish) {
 func (l *Loop) unpark(p *parkedPublish, waited bool) {
 	if waited {
 		l.wheel.Cancel(&p.timer)
-		l.charge -= bodyCharge(p.body)
+		p.recharge(0)
 	}
 	p.body.Release()
 	p.body = nil
+	if p.deflated != nil {
+		p.deflated.Release()
+		p.deflated = nil
+	}
 	from := p.from
 	if from.loop == l {
 		l.acks.settle(l, p.ackRef, p.dropped)

@@ -42,6 +42,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		l.published.AddTotals(&s.Totals)
 		l.published.AddRates(sec, &s.Rates)
 		l.published.Times.AddTo(&s.Times)
+		l.deflate.AddTo(&s.Deflate)
 	}
 	return s
 }

@@ -128,6 +128,8 @@ func (d *simDecoder) Next(in []byte) (codec.Message, []byte, *codec.FrameError) 
 	return m, rest, err
 }
 
+func (d *simDecoder) Inflate() (read, made int) { return d.Decoder.(inflating).Inflate() }
+
 // taken applies the next message, which the node is about to dispatch, or expects it to be refused.
 func (k *simClient) taken() {
 	if len(k.sending) == 0 || k.sending[0].end > k.arrived {

@@ -82,7 +82,7 @@ func (c *Conn) heldParked(seen map[*parkedPublish]bool) (sum int64) {
 	for p := range c.waiting() {
 		if !seen[p] {
 			seen[p] = true
-			sum += bodyCharge(p.body)
+			sum += p.holds()
 		}
 	}
 	return sum

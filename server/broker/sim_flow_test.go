@@ -85,10 +85,10 @@ func (s *simulation) runLoop(i int) {
 	s.n.wake(l)
 	s.noteUnread(i)
 	l.before, l.units, l.look = 0, 0, l.broker.workLook // what arrived has its share in any case
-	ended := s.beforeEnds(l)
+	ended, outs := s.beforeEnds(l), l.outs
 	s.n.run(i)
 	s.ranAt[i] = l.time.Ms
-	s.checkWork(l)
+	s.checkWork(l, outs)
 	s.checkEnds(l, ended)
 	for _, k := range s.places {
 		if k != nil {
@@ -98,7 +98,8 @@ func (s *simulation) runLoop(i int) {
 }
 
 // checkWork holds that a turn has given way when its quantum was over.
-func (s *simulation) checkWork(l *Loop) {
+// outs is how often it had compressed before.
+func (s *simulation) checkWork(l *Loop, outs uint32) {
 	if l.GivesWay() {
 		s.totals["gave way"]++
 	}
@@ -108,6 +109,12 @@ func (s *simulation) checkWork(l *Loop) {
 	// Two quanta go to what is left over and to writing, six halves and quarters to the rest.
 	const kinds = 8
 	step := messageWork + errorWork + len(s.places)
+	m, compressed := s.n.maxFrame, int(l.outs-outs)
+	if l.ins > 0 {
+		step += inflateWork + m/inflateUnit + m/readUnit
+	}
+	// Some messages come without a look at the clock, such as the ends of who has left's requests.
+	step += compressed * (deflateWork + m/deflateUnit)
 	most := kinds * (int(quantum/s.n.tick) + 1) * (s.n.workLook + step)
 	if did := l.before + l.units; did > most {
 		s.fail("loop %d did %d units of work in a turn, it may do %d", l.index, did, most)

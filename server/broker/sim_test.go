@@ -86,6 +86,7 @@ var simEvents = []string{
 	"list exact", "snapshot shared", "slow counted", "unread counted", "backlog counted",
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
+	"compressed", "inflated",
 	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
 }
 
@@ -127,6 +128,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	}
 	s.n = newTestNode(t, seed, loops, func(cfg *config.Config) {
 		cfg.Message.PayloadMaxLength = payload
+		cfg.WS.Deflate.MinBytes = 1 + s.random.IntN(200)
 		cfg.Connection.OutboundBytes = 2*cfg.MaxFrame() + s.random.IntN(4)*payload
 		cfg.Connection.OutboundMessages = []int{4, 16, 1000}[s.random.IntN(3)]
 		cfg.Request.TimeoutDefault = 2 * time.Second
@@ -225,6 +227,13 @@ func (s *simulation) run(steps int) {
 	}
 	s.checkEmpty()
 	s.totals["laggard cut"] += int(s.n.budget.shed.Load())
+	sample := s.n.Sample(time.UnixMilli(testEpoch + s.n.ms)).Deflate
+	s.totals["compressed"] += int(sample.Out.Messages)
+	s.totals["inflated"] += int(sample.In.Messages)
+	if sample.Connections != 0 || sample.Failed != 0 {
+		s.fail("%d connections have agreed on deflate, %d messages failed",
+			sample.Connections, sample.Failed)
+	}
 }
 
 // chance is true p times of a hundred.
@@ -272,8 +281,9 @@ func (s *simulation) connect(i int) {
 	if s.chance(50) {
 		tr = TransportWS
 	}
+	loop, deflate := s.random.IntN(len(s.n.loops)), tr == TransportWS && s.chance(50)
 	k := &simClient{
-		testClient: s.n.connect(s.random.IntN(len(s.n.loops)), tr), s: s,
+		testClient: s.n.connectAs(loop, tr, deflate), s: s,
 		name: fmt.Sprintf("c%d", len(s.sessions)), last: make(map[string]int),
 		rejected: make(map[string]int), responses: make(map[string]int),
 	}
@@ -282,7 +292,7 @@ func (s *simulation) connect(i int) {
 	k.startSilence()
 	s.places[i] = k
 	s.sessions = append(s.sessions, k)
-	s.say("%s connects by %s to loop %d", k.name, tr, k.loop.index)
+	s.say("%s connects by %s to loop %d, deflate: %v", k.name, tr, k.loop.index, deflate)
 }
 
 // rest lets everybody catch up, until nothing moves and every deadline has passed.

@@ -43,12 +43,16 @@ func (t Transport) String() string { return transportTraits[t].name }
 // level is what counts its connections.
 func (t Transport) level() int { return transportTraits[t].level }
 
-// form returns how a transport's messages are encoded.
-func (t Transport) form() wireForm {
-	if t.WebSocket() {
-		return formWS
+// form returns how the messages of a transport are encoded; deflate says that permessage-deflate is
+// agreed.
+func (t Transport) form(deflate bool) wireForm {
+	switch {
+	case !t.WebSocket():
+		return formTCP
+	case deflate:
+		return formDeflate
 	}
-	return formTCP
+	return formWS
 }
 
 // wireForm is how a message is encoded for those that get it. What is fanned out is encoded once
@@ -58,6 +62,7 @@ type wireForm uint8
 const (
 	formTCP wireForm = iota
 	formWS
+	formDeflate // WebSocket whose messages are compressed where that makes them smaller
 
 	forms = iota
 )

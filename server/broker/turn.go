@@ -92,6 +92,7 @@ func (l *Loop) run() {
 	l.endServing()
 	l.ends = ends{}
 	l.counts[metrics.Backlog] = uint64(l.laggards.most())
+	l.noteInflated()
 	l.published.Publish(l.time.sec(), &l.counts)
 	if invariants {
 		l.checkInvariants()

@@ -109,6 +109,7 @@ const (
 type WS struct {
 	Origins []string // beside those of the node's own name; origin.Any: every one
 	Hosts   []string // names of the node beside those of loopback, for loopback listeners
+	Deflate Deflate
 }
 
 // Proxy says which balancers the node believes who they speak for.
@@ -151,6 +152,13 @@ type Max struct {
 // Message bounds one message.
 type Message struct {
 	PayloadMaxLength int // bytes
+}
+
+// Deflate is permessage-deflate (RFC 7692).
+type Deflate struct {
+	Enabled  bool
+	MinBytes int // of a message, header included: smaller ones leave uncompressed
+	MaxBytes int // larger ones do, too
 }
 
 // System bounds one request to the node itself.

@@ -52,6 +52,9 @@ const (
 	// one.
 	maxList = 256
 
+	// maxDeflate is how many bytes a loop compresses within two milliseconds or so.
+	maxDeflate = 1 << 20
+
 	// maxSubscriptions is how many subscriptions of one connection a loop copies within a
 	// millisecond or so, as it may have to.
 	maxSubscriptions = 100_000
@@ -245,6 +248,17 @@ var keys = []Key{
 		Default: "65536", kind: kindBytes, min: 1, max: 256 << 20,
 		at:  func(c *Config) any { return &c.System.PayloadMaxLength },
 		Doc: "largest payload of a request to the node itself, within message.payload.maxLength"},
+	{Name: "ws.deflate.enabled", Env: "WS_DEFLATE_ENABLED", Default: "false", kind: kindBool,
+		at:  func(c *Config) any { return &c.WS.Deflate.Enabled },
+		Doc: "agree on permessage-deflate with WebSocket clients that offer it, as browsers do"},
+	{Name: "ws.deflate.minBytes", Env: "WS_DEFLATE_MIN_BYTES", Unit: "bytes", Default: "256",
+		kind: kindBytes, min: 1, max: maxDeflate,
+		at:  func(c *Config) any { return &c.WS.Deflate.MinBytes },
+		Doc: "messages of fewer bytes, header included, leave uncompressed"},
+	{Name: "ws.deflate.maxBytes", Env: "WS_DEFLATE_MAX_BYTES", Unit: "bytes", Default: "65536",
+		kind: kindBytes, min: 1, max: maxDeflate,
+		at:  func(c *Config) any { return &c.WS.Deflate.MaxBytes },
+		Doc: "messages of more bytes, header included, leave uncompressed"},
 	{Name: "monitoring.interval", Pending: true, Env: "MONITORING_INTERVAL", Unit: "ms",
 		Default: "60000", kind: kindMillis, min: 100, max: maxMs,
 		at:  func(c *Config) any { return &c.Monitoring.Interval },

@@ -64,6 +64,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		Request:    Request{TimeoutDefault: 5 * time.Second, TimeoutMax: time.Hour},
 		Max:        Max{OutstandingRequests: 10000, QueuedPerTopic: 1000},
 		Message:    Message{PayloadMaxLength: 16384},
+		WS:         WS{Deflate: Deflate{MinBytes: 256, MaxBytes: 65536}},
 		System:     System{PayloadMaxLength: 65536},
 		Memory:     Memory{Limit: defaultMemoryLimit()},
 		Admin:      Admin{Address: "127.0.0.1:3002"},
@@ -257,6 +258,9 @@ func sample(k *Key) (text, yamlText string) {
 	case kindEach:
 		return `{"tcp":"off"}`, "{tcp: off}"
 	case kindBytes:
+		if k.max < 17<<20 {
+			return "17KiB", "17KiB"
+		}
 		return "17MiB", "17MiB"
 	}
 	return "777", "777"

@@ -40,6 +40,10 @@ func (c Config) Validate() error {
 			"must be at least %d, twice the largest frame (message.payload.maxLength = %d)",
 			least, c.Message.PayloadMaxLength)
 	}
+	if d := c.WS.Deflate; d.MinBytes > d.MaxBytes {
+		add("ws.deflate.minBytes", d.MinBytes,
+			"must not be more than ws.deflate.maxBytes (%d)", d.MaxBytes)
+	}
 	if c.Memory.Limit < 2*int64(conn.OutboundBytes) {
 		add("memory.limit", c.Memory.Limit,
 			"must be at least twice connection.outbound.bytes (%d)", conn.OutboundBytes)

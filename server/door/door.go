@@ -22,6 +22,7 @@ type Door struct {
 	broker           *broker.Broker
 	log              *slog.Logger
 	handshakeTimeout time.Duration
+	deflate          bool // permessage-deflate is agreed to
 	pages            *origin.Rules
 	trusted          origin.Networks
 	proxy            [4]proxyMode // by transport, for who is trusted
@@ -47,6 +48,7 @@ func Bind(
 	d := &Door{
 		certificates: certificates, steps: make(chan struct{}, stepsMax()),
 		broker: b, log: log.With("module", "door"),
+		deflate:          cfg.WS.Deflate.Enabled,
 		handshakeTimeout: cfg.Connection.HandshakeTimeout,
 		pages:            origin.NewRules(cfg.WS.Origins, cfg.WS.Hosts),
 		trusted:          cfg.Proxy.Trusted,

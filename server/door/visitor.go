@@ -145,7 +145,8 @@ func (v *visitor) judge(hs *codec.Handshake, rest []byte) {
 		v.refuse(why, "origin", shorten(hs.Origin), "host", shorten(host))
 		return
 	}
-	v.enter(&broker.Arrival{Answer: hs.Response, Rest: rest})
+	deflate := d.deflate && hs.AgreeDeflate()
+	v.enter(&broker.Arrival{Answer: hs.Response, Rest: rest, Deflate: deflate})
 }
 
 // shorten keeps what a stranger has sent from filling the log.

@@ -20,6 +20,7 @@ type Sample struct {
 	RouteTargets                int64  // whom remembered routes lead to
 	LogDropped, LogLost         uint64 // the output was too slow, or failed
 	LogUnread                   uint64
+	Deflate                     DeflateSample
 	Machine                     MachineSample
 	TLS                         TLSSample
 }

@@ -233,10 +233,46 @@ var Table = []Metric{
 			"expressions could be tried on",
 		func(s *Sample) float64 { return float64(s.LogUnread) }},
 
+	{"", "", "mb_connections_deflate", "connections that have agreed on permessage-deflate",
+		func(s *Sample) float64 { return float64(s.Deflate.Connections) }},
+	{"", "", "mb_deflate_messages_total",
+		"messages that were compressed: one for all who get it, of each loop",
+		deflateOf(func(d *DeflateSample) uint64 { return d.Out.Messages })},
+	{"", "", "mb_deflate_plain_bytes_total",
+		"bytes of those messages before; divide mb_deflate_compressed_bytes_total by it",
+		deflateOf(func(d *DeflateSample) uint64 { return d.Out.Plain })},
+	{"", "", "mb_deflate_compressed_bytes_total",
+		"bytes of those messages after, framing not included",
+		deflateOf(func(d *DeflateSample) uint64 { return d.Out.Compressed })},
+	{"", "", "mb_deflate_kept_total",
+		"messages that compressing did not make smaller, and that left as they were",
+		deflateOf(func(d *DeflateSample) uint64 { return d.Kept })},
+	{"", "", "mb_deflate_seconds_total",
+		"CPU time of compressing; one of 16 is measured and stands for all",
+		func(s *Sample) float64 { return float64(s.Deflate.Out.Ns) / 1e9 }},
+	{"", "", "mb_inflate_messages_total", "compressed messages that arrived",
+		deflateOf(func(d *DeflateSample) uint64 { return d.In.Messages })},
+	{"", "", "mb_inflate_compressed_bytes_total",
+		"bytes of those messages as they came, framing not included",
+		deflateOf(func(d *DeflateSample) uint64 { return d.In.Compressed })},
+	{"", "", "mb_inflate_plain_bytes_total", "bytes of those messages, inflated",
+		deflateOf(func(d *DeflateSample) uint64 { return d.In.Plain })},
+	{"", "", "mb_inflate_failures_total",
+		"compressed messages that were none, were too large or no text: their connections were " +
+			"closed",
+		deflateOf(func(d *DeflateSample) uint64 { return d.Failed })},
+	{"", "", "mb_inflate_seconds_total",
+		"CPU time of inflating; one step of 16 is measured and stands for all",
+		func(s *Sample) float64 { return float64(s.Deflate.In.Ns) / 1e9 }},
+
 	{"", "", "process_open_fds", "open descriptors of the process",
 		func(s *Sample) float64 { return s.Machine.openFiles }},
 	{"", "", "process_max_fds", "descriptors that the process may have open",
 		func(s *Sample) float64 { return s.Machine.filesLimit }},
+}
+
+func deflateOf(count func(*DeflateSample) uint64) func(*Sample) float64 {
+	return func(s *Sample) float64 { return float64(count(&s.Deflate)) }
 }
 
 func totalOf(counter int) func(*Sample) float64 {
