@@ -1,0 +1,99 @@
+package auth
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"mbserver/server/fair"
+)
+
+// Lockout remembers from which addresses wrong credentials came: after threshold of them an address
+// is locked out for a while. Of IPv6 the network counts, which is what one client may have. It is
+// bounded: when it is full, who failed longest ago is forgotten. Any goroutine.
+type Lockout struct {
+	// Immutable after NewLockout.
+	threshold int // 0: nobody is ever locked out
+	duration  time.Duration
+
+	mu sync.Mutex
+	// Guarded by mu.
+	failing map[netip.Addr]*failing
+	order   fair.List[*failing] // who failed longest ago first
+}
+
+type failing struct {
+	link  fair.Link[*failing]
+	addr  netip.Addr
+	count int
+	until time.Time // when it is forgotten; by then it is locked out if it has reached the threshold
+}
+
+// lockoutMax is how many addresses are remembered: some 10 MB at the most.
+const lockoutMax = 1 << 16
+
+// NewLockout returns one in which nobody is locked out.
+func NewLockout(threshold int, duration time.Duration) *Lockout {
+	return &Lockout{
+		threshold: threshold, duration: duration, failing: make(map[netip.Addr]*failing),
+	}
+}
+
+// Failed notes wrong credentials from an address, which is not the one of a trusted proxy. now is
+// monotonic. When the address is locked out, before or by this, it returns for how long; 0 when not.
+// Who is locked out already is not locked out for longer.
+func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, locked bool) {
+	if l.threshold == 0 {
+		return 0, false
+	}
+	addr = Client(addr)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(now)
+	f := l.failing[addr]
+	if f == nil {
+		if len(l.failing) >= lockoutMax {
+			l.remove(l.order.First().Item)
+		}
+		f = &failing{addr: addr}
+		f.link.Item = f
+		l.failing[addr] = f
+	} else if f.count >= l.threshold {
+		return f.until.Sub(now), true
+	} else {
+		l.order.Remove(&f.link)
+	}
+	f.count++
+	f.until = now.Add(l.duration)
+	l.order.Push(&f.link)
+	if f.count >= l.threshold {
+		return l.duration, true
+	}
+	return 0, false
+}
+
+// forget drops those whose time is over. The caller holds mu.
+func (l *Lockout) forget(now time.Time) {
+	for k := l.order.First(); k != nil && !k.Item.until.After(now); k = l.order.First() {
+		l.remove(k.Item)
+	}
+}
+
+// remove drops one. The caller holds mu.
+func (l *Lockout) remove(f *failing) {
+	l.order.Remove(&f.link)
+	delete(l.failing, f.addr)
+}
+
+// Client is the address that stands for a client: of IPv6 its network of 64 bits.
+func Client(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !addr.Is6() {
+		return addr
+	}
+	network, err := addr.Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return network.Addr()
+}
