@@ -24,6 +24,7 @@ type Config struct {
 	SSL           SSL
 	Logging       Logging
 	Auth          Auth
+	Permissions   Permissions
 	RateLimit     RateLimit
 	Connection    Connection
 	WS            WS
@@ -54,15 +55,6 @@ type Logging struct {
 	Level  slog.Level
 	Format string // FormatJSON, FormatText or FormatAuto
 	File   string // path; "" = standard output
-}
-
-// Auth says who is asked to prove who it is, and bounds failures of one client address.
-type Auth struct {
-	CertificateCA       string // path; "" = clients are not asked for certificates
-	CertificateRequired bool   // who shows none is refused
-
-	LockoutThreshold int // failures; 0 = never locked out
-	LockoutDuration  time.Duration
 }
 
 // RateLimit holds rates in messages per second; 0 = no limit.
@@ -199,7 +191,7 @@ func (c Config) MaxFrame() int { return c.Message.PayloadMaxLength + frameOverhe
 func (c Config) CertificateFiles() secure.Files {
 	return secure.Files{
 		Certificate: c.SSL.Cert, Key: c.SSL.Key,
-		ClientCA: c.Auth.CertificateCA, Required: c.Auth.CertificateRequired,
+		ClientCA: c.Auth.Certificate.CA, Required: c.Auth.Certificate.Required,
 	}
 }
 

@@ -56,10 +56,14 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		t.Errorf("nobody has set %v", origins)
 	}
 	want := Config{
-		Ports:      Ports{WS: 3000, WSS: 8000, TCP: 3001, TLS: 8001},
-		Host:       "localhost",
-		Logging:    Logging{Level: slog.LevelInfo, Format: "auto"},
-		Auth:       Auth{LockoutThreshold: 5, LockoutDuration: time.Minute},
+		Ports:   Ports{WS: 3000, WSS: 8000, TCP: 3001, TLS: 8001},
+		Host:    "localhost",
+		Logging: Logging{Level: slog.LevelInfo, Format: "auto"},
+		Auth: Auth{
+			Required: "auto", Timeout: 5 * time.Second, LockoutThreshold: 5,
+			LockoutDuration: time.Minute, Certificate: Certificate{Identity: "subject"},
+			JWT: JWT{Leeway: 30 * time.Second, IdentityClaim: "sub", RolesClaim: "roles"},
+		},
 		RateLimit:  RateLimit{TopicPerService: map[string]int{}},
 		Request:    Request{TimeoutDefault: 5 * time.Second, TimeoutMax: time.Hour},
 		Max:        Max{OutstandingRequests: 10000, QueuedPerTopic: 1000},
@@ -122,7 +126,7 @@ monitoring:
 	want.Logging = Logging{
 		Level: slog.LevelDebug, Format: "text", File: "/var/log/mb/node.log",
 	}
-	want.Auth = Auth{LockoutThreshold: 3, LockoutDuration: 90 * time.Second}
+	want.Auth.LockoutThreshold, want.Auth.LockoutDuration = 3, 90*time.Second
 	want.RateLimit = RateLimit{
 		PerService: 100, PerTopic: 200, Total: 300,
 		TopicPerService: map[string]int{"orders.#": 5, "+.created": 7},
@@ -262,6 +266,15 @@ func sample(k *Key) (text, yamlText string) {
 			return "17KiB", "17KiB"
 		}
 		return "17MiB", "17MiB"
+	case kindTree:
+		text = map[string]string{
+			"auth.tokens":            `[{"identity":"a","sha256":"00","expires":"2030-01-01T00:00:00Z"}]`,
+			"auth.jwt.keys":          `[{"kid":"k","alg":"RS256","file":"key.pem"}]`,
+			"permissions.roles":      `{"r":{"publish":{"allow":["a.#"],"deny":["a.b"]},"system":["log"]}}`,
+			"permissions.identities": `{"CN=a":["r"]}`,
+			"permissions.default":    `["r"]`, "permissions.anonymous": `["r"]`,
+		}[k.Name]
+		return text, text
 	}
 	return "777", "777"
 }

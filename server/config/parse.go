@@ -15,8 +15,8 @@ import (
 )
 
 // Parsed values travel between sources as one of: int64 (kindInt, kindBytes), time.Duration, bool,
-// string (kindString, kindEnum), slog.Level, map[string]int64 (kindRates), []string (kindList) and
-// ProxyProtocol (kindEach). They are within the key's range.
+// string (kindString, kindEnum), slog.Level, map[string]int64 (kindRates), []string (kindList),
+// ProxyProtocol (kindEach) and *yaml.Node (kindTree). They are within the key's range.
 
 // parseText reads a value written as text: environment, flag, default, or one value of the file. So
 // a number means the same wherever it stands.
@@ -30,6 +30,8 @@ func (k *Key) parseText(s string) (any, error) {
 		return k.parseListText(s)
 	case kindEach:
 		return k.parseEachText(s)
+	case kindTree:
+		return k.parseTreeText(s)
 	}
 	s = strings.TrimSpace(s)
 	switch k.kind {
@@ -69,6 +71,8 @@ func (k *Key) parseNode(n *yaml.Node) (any, error) {
 		return k.parseList(n)
 	case kindEach:
 		return k.parseEach(n)
+	case kindTree:
+		return k.parseTree(n)
 	}
 	if n.Kind != yaml.ScalarNode {
 		return nil, fmt.Errorf("must be %s, and is %s", k.expects(), describe(n))
@@ -293,6 +297,8 @@ func (k *Key) assign(c *Config, v any) {
 		*p = prefixes(v.([]string))
 	case *ProxyProtocol:
 		*p = v.(ProxyProtocol)
+	case tree:
+		plant(p, v.(*yaml.Node))
 	default:
 		panic(fmt.Sprintf("config: %s has a field of an unknown type %T", k.Name, p))
 	}

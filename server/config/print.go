@@ -68,6 +68,8 @@ func (k *Key) plain(c *Config) any {
 		return prefixTexts(*p)
 	case *ProxyProtocol:
 		return *p
+	case tree:
+		return p
 	}
 	panic("config: " + k.Name + " has a field of an unknown type")
 }
@@ -86,6 +88,8 @@ func (k *Key) yaml(c *Config) string {
 		return listText(v)
 	case ProxyProtocol:
 		return eachText(v)
+	case tree:
+		return treeText(v)
 	default:
 		return fmt.Sprint(v)
 	}

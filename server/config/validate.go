@@ -221,11 +221,11 @@ func (c Config) checkTLS(add func(key string, value any, reason string, args ...
 		for _, bad := range secure.Check(c.CertificateFiles()) {
 			add(fileKeys[bad.File], bad.Path, "%s", bad.Reason)
 		}
-	case c.Auth.CertificateCA != "":
-		add("auth.certificate.ca", c.Auth.CertificateCA,
+	case c.Auth.Certificate.CA != "":
+		add("auth.certificate.ca", c.Auth.Certificate.CA,
 			"there are no listeners for TLS without ssl.key and ssl.cert")
 	}
-	if c.Auth.CertificateRequired && c.Auth.CertificateCA == "" {
+	if c.Auth.Certificate.Required && c.Auth.Certificate.CA == "" {
 		add("auth.certificate.required", true, "needs auth.certificate.ca: "+
 			"without it nobody knows which certificates to trust")
 	}
