@@ -76,3 +76,47 @@ func (o *Outbound) remove(p uint32) {
 	q.skipZero()
 	q.settle()
 }
+
+// Expel takes those droppable messages that have not begun to leave out of the backlog of which
+// drop says so. It is given the beginning of each, as much as scratch has room for. It returns how
+// many that were. The turn's own frames are not looked at: flush before.
+func (o *Outbound) Expel(scratch []byte, drop func(begin []byte) bool) (count int) {
+	q := o.backlog
+	if q == nil {
+		return 0
+	}
+	inside := q.partial // p stands inside of a message
+	for p := q.head; p != q.tail; p++ {
+		r := q.at(p)
+		if r.buf == nil {
+			continue
+		}
+		first := !inside
+		inside = r.flags&continued != 0
+		if !first || r.flags&Droppable == 0 || !drop(q.beginning(scratch[:0], p)) {
+			continue
+		}
+		for more := true; more; p++ {
+			more = q.at(p).flags&continued != 0
+			o.bytes -= q.drop(p)
+		}
+		p--
+		inside = false
+		o.messages--
+		count++
+	}
+	q.skipZero()
+	q.settle()
+	return count
+}
+
+// beginning appends the first bytes of the message at p, as much as dst has room for.
+func (q *backlog) beginning(dst []byte, p uint32) []byte {
+	for more := true; more && len(dst) < cap(dst); p++ {
+		r := q.at(p)
+		b := r.buf.B[r.off:r.end]
+		dst = append(dst, b[:min(len(b), cap(dst)-len(dst))]...)
+		more = r.flags&continued != 0
+	}
+	return dst
+}

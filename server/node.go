@@ -43,8 +43,12 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	authority, err := authorityOf(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	b, err := broker.New(cfg, broker.Options{
-		Logger: o.Logger, Logs: o.Logs, Version: o.Version,
+		Logger: o.Logger, Logs: o.Logs, Version: o.Version, Authority: authority,
 	})
 	if err != nil {
 		return nil, err

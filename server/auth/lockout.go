@@ -40,9 +40,9 @@ func NewLockout(threshold int, duration time.Duration) *Lockout {
 }
 
 // Failed notes wrong credentials from an address, which is not the one of a trusted proxy. now is
-// monotonic. When the address is locked out, before or by this, it returns for how long; 0 when not.
-// Who is locked out already is not locked out for longer.
-func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, locked bool) {
+// monotonic. When the address is locked out, left is for how long; who is locked out already is not
+// for longer. became says that this failure has done it: the next ones meet it.
+func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, became bool) {
 	if l.threshold == 0 {
 		return 0, false
 	}
@@ -59,17 +59,14 @@ func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, lo
 		f.link.Item = f
 		l.failing[addr] = f
 	} else if f.count >= l.threshold {
-		return f.until.Sub(now), true
+		return f.until.Sub(now), false
 	} else {
 		l.order.Remove(&f.link)
 	}
 	f.count++
 	f.until = now.Add(l.duration)
 	l.order.Push(&f.link)
-	if f.count >= l.threshold {
-		return l.duration, true
-	}
-	return 0, false
+	return 0, f.count >= l.threshold
 }
 
 // forget drops those whose time is over. The caller holds mu.

@@ -15,20 +15,22 @@ func TestLockout(t *testing.T) {
 	for _, tt := range []struct {
 		addr   netip.Addr
 		second int
-		left   int // 0: not locked
+		left   int  // 0: not locked
+		became bool // locked out by this
 	}{
-		{a, 0, 0}, {a, 1, 0}, {b, 1, 0}, {a, 2, 60}, {a, 10, 52}, {b, 10, 0}, {a, 61, 1},
-		{a, 62, 0}, // its time is over, and it begins anew
-		{a, 63, 0}, {a, 64, 60},
-		{b, 70, 0}, // its failures of second 1 and 10 are forgotten
-		{b, 71, 0}, {b, 72, 60},
+		{a, 0, 0, false}, {a, 1, 0, false}, {b, 1, 0, false}, {a, 2, 0, true}, {a, 10, 52, false},
+		{b, 10, 0, false}, {a, 61, 1, false},
+		{a, 62, 0, false}, // its time is over, and it begins anew
+		{a, 63, 0, false}, {a, 64, 0, true}, {a, 65, 59, false},
+		{b, 71, 0, false}, // its failures of second 1 and 10 are forgotten
+		{b, 72, 0, false}, {b, 73, 0, true},
 	} {
-		left, locked := l.Failed(tt.addr, at(tt.second))
-		if locked != (tt.left > 0) || left != time.Duration(tt.left)*time.Second {
-			t.Errorf("%v at %d: %v %v, want %d s", tt.addr, tt.second, left, locked, tt.left)
+		left, became := l.Failed(tt.addr, at(tt.second))
+		if became != tt.became || left != time.Duration(tt.left)*time.Second {
+			t.Errorf("%v at %d: %v %v, want %d s", tt.addr, tt.second, left, became, tt.left)
 		}
 	}
-	if _, locked := NewLockout(0, time.Second).Failed(a, start); locked {
+	if left, became := NewLockout(0, time.Second).Failed(a, start); became || left > 0 {
 		t.Error("off, and locked")
 	}
 }
@@ -39,13 +41,13 @@ func TestLockoutNetworks(t *testing.T) {
 	start := time.Now()
 	for _, tt := range []struct {
 		addr   string
-		locked bool
+		became bool
 	}{
 		{"2001:db8::1", false}, {"2001:db8::ffff:1%eth0", true}, {"2001:db8:0:1::1", false},
 		{"::ffff:192.0.2.1", false}, {"192.0.2.1", true},
 	} {
-		if _, locked := l.Failed(netip.MustParseAddr(tt.addr), start); locked != tt.locked {
-			t.Errorf("%s: %v", tt.addr, locked)
+		if _, became := l.Failed(netip.MustParseAddr(tt.addr), start); became != tt.became {
+			t.Errorf("%s: %v", tt.addr, became)
 		}
 	}
 }
@@ -65,10 +67,10 @@ func TestLockoutBounded(t *testing.T) {
 	if n := len(l.failing); n != lockoutMax {
 		t.Errorf("%d are remembered", n)
 	}
-	if _, locked := l.Failed(addr(lockoutMax+9), start); !locked {
+	if _, became := l.Failed(addr(lockoutMax+9), start); !became {
 		t.Error("the newest is forgotten")
 	}
-	if _, locked := l.Failed(addr(0), start); locked {
+	if _, became := l.Failed(addr(0), start); became {
 		t.Error("the oldest is not forgotten")
 	}
 	l.Failed(addr(1), start.Add(2*time.Hour))

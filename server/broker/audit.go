@@ -8,6 +8,7 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/system"
+	"mbserver/topic"
 )
 
 // audit is the stream of system.message: what the node takes and what it sends. Its subscribers are
@@ -53,7 +54,7 @@ func (l *Loop) auditTaken(c *Conn, h *codec.Header, payload []byte) {
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
 	body.B = system.AppendTaken(body.B, l.auditStamp(), timeout, c.id, h, payload)
-	l.auditPublish(body)
+	l.auditPublish(body, h.Topic)
 }
 
 // auditSent reports a message that c was sent.
@@ -67,7 +68,7 @@ func (l *Loop) auditSent(c *Conn, m *outgoing) {
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
 	body.B = system.AppendSent(body.B, l.auditStamp(), c.id, &h, payload, m.original)
-	l.auditPublish(body)
+	l.auditPublish(body, h.Topic)
 }
 
 // auditAnswerMax is the size of an answer of the node, in bytes, up to which the audit shows it
@@ -87,15 +88,37 @@ func (l *Loop) auditAnswer(c *Conn, head, rest []byte) {
 	}
 	body := ringbuf.NewShared(auditRoom + len(payload))
 	body.B = system.AppendSent(body.B, l.auditStamp(), c.id, &h, payload, "")
-	l.auditPublish(body)
+	l.auditPublish(body, h.Topic)
 }
 
 // auditPublish delivers an audit message and gives body back. It is droppable like any publish, and
-// not audited.
-func (l *Loop) auditPublish(body *ringbuf.Shared) {
+// not audited. Where there are permissions it goes to those who may know of the topic that it is
+// about.
+func (l *Loop) auditPublish(body *ringbuf.Shared, about []byte) {
 	to := l.routeOf(messageTopicName).targets
 	m := outgoingOf(body, true, 0)
+	if a := l.broker.authority.Load(); a != nil && a.Policy != nil {
+		m.about = string(topic.Lower(nil, about))
+		to = l.auditors(to, m.about)
+	}
 	l.deliver(to, &m)
 	l.sendGroups(to.remote, &m, ackRef{}, true)
 	body.Release()
+}
+
+// auditors are those of the audit's targets that may know of a topic; those of other loops are
+// looked at there.
+func (l *Loop) auditors(to *targets, about string) *targets {
+	may := &targets{remote: to.remote}
+	for i := range to.own {
+		own := &to.own[i]
+		for k, c := range own.conns {
+			if c.mayAudit([]byte(about)) {
+				some := may.ownOf(own.form)
+				some.conns = append(some.conns, c)
+				some.deliveries = append(some.deliveries, own.deliveries[k])
+			}
+		}
+	}
+	return may
 }

@@ -140,6 +140,7 @@ type bounds struct {
 	heartbeatDeregister int64 // ms
 	backpressureMax     int64 // ms
 	stallTimeout        int64 // ms
+	authTimeout         int64 // ms
 
 	maxOutstanding int64
 	evictSlack     int64 // requests beyond it that stand until the loop of the oldest acts
@@ -172,6 +173,7 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		timeoutDefaultMs:    cfg.Request.TimeoutDefault.Milliseconds(),
 		heartbeatRetry:      cfg.Connection.HeartbeatRetryTimeout.Milliseconds(),
 		heartbeatDeregister: cfg.Connection.HeartbeatDeregisterTimeout.Milliseconds(),
+		authTimeout:         cfg.Auth.Timeout.Milliseconds(),
 		stallTimeout:        cfg.Connection.StallTimeout.Milliseconds(),
 		owedHigh:            ringbuf.Limits{Bytes: ring.Bytes / 2, Messages: ring.Messages / 2},
 		owedLow:             ringbuf.Limits{Bytes: ring.Bytes / 4, Messages: ring.Messages / 4},

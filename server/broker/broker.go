@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync/atomic"
 
 	"mbserver/codec"
+	"mbserver/server/auth"
 	"mbserver/server/config"
 	"mbserver/server/limit"
 	"mbserver/server/logging"
@@ -22,6 +24,9 @@ type Options struct {
 	Logger  *slog.Logger     // nil: slog.Default
 	Logs    *logging.Handler // behind Logger, for system.log; nil: there is no log stream
 	Version string           // said in system.initialize
+
+	Authority *Authority            // nil: the node asks nobody
+	Trusted   func(netip.Addr) bool // addresses that are never locked out; nil: none
 }
 
 // Broker is what the loops of a node share: who is connected and subscribed, the limits, and the
@@ -36,7 +41,8 @@ type Broker struct {
 	trie    *topic.Trie[*service]
 	loops   []*Loop
 	bounds
-	rates *limit.Limits // nil when there is no rate limit
+	rates   *limit.Limits         // nil when there is no rate limit
+	trusted func(netip.Addr) bool // proxies: never locked out
 
 	// Immutable after the loops' Attach.
 	canPause bool // sockets can be left unread
@@ -52,6 +58,9 @@ type Broker struct {
 	registry    registry
 	spares      spares
 	background  background
+	Desk        Desk
+	authority   atomic.Pointer[Authority]
+	identities  identities
 	audit       audit
 	logStream   system.LogStream[*service]
 	machine     metrics.Machine
@@ -99,6 +108,12 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		bounds:  boundsOf(&cfg, count),
 		empty:   make(chan struct{}, 1),
 	}
+	if b.trusted = o.Trusted; b.trusted == nil {
+		b.trusted = func(netip.Addr) bool { return false }
+	}
+	b.Desk.broker = b
+	b.Desk.lockout = auth.NewLockout(cfg.Auth.LockoutThreshold, cfg.Auth.LockoutDuration)
+	b.authority.Store(o.Authority)
 	b.background.init(b)
 	b.spares.most = min(spareBytes, b.inboxBytes/2)
 	b.spares.bytes, b.spares.items = b.parcelBytes+b.parcelBytes/2, 2*b.parcelItems

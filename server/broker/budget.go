@@ -133,6 +133,7 @@ func (c *Conn) recharge() {
 // budget, has every loop cut its largest laggards.
 func (l *Loop) settleMemory() {
 	l.settleRoutes()
+	l.settleStandings()
 	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}

@@ -51,6 +51,7 @@ type Conn struct {
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
 	paused   *pauseState       // it is not read
+	standing *standing         // who it is; nil: the node asks nobody
 }
 
 // Receive takes bytes that have arrived: now, or what is more than their share of the loop's time
@@ -61,6 +62,9 @@ func (c *Conn) Receive(in []byte) {
 	if len(in) > 0 {
 		c.hear()
 		l.counts[metrics.BytesRead] += uint64(len(in))
+		if s := c.standing; s != nil && s.demanded {
+			l.guard(c, func() { s.countUnknown(len(in)) })
+		}
 	}
 	if c.paused == nil {
 		most := share

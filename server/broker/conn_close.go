@@ -77,6 +77,9 @@ func (c *Conn) leave() {
 	}
 	c.forgetPause()
 	l.broker.discardQueuedOf(&c.service)
+	if c.standing != nil {
+		c.standing.depart()
+	}
 	c.gap = nil
 	c.dec.Release()
 	l.wheel.Cancel(&c.timer)

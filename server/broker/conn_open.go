@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"mbserver/codec"
+	"mbserver/server/auth"
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
 	"mbserver/server/secure"
@@ -21,6 +22,7 @@ type Arrival struct {
 	Rest      []byte          // what came after the handshake
 	Session   *secure.Session // what seals and opens its bytes; nil: nothing does
 	Deflate   bool            // permessage-deflate is agreed
+	Grant     *auth.Grant     // what it has proved already; nil: nothing
 }
 
 // Open makes a connection of an arrival in c, which is zero and may lie beside the socket's own
@@ -70,8 +72,9 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		c.own = new(limit.Own)
 	}
 	l.conns[slot] = c
-	l.broker.registry.add(&c.service)
-	l.counts[metrics.Registrations]++
+	if l.stand(c, a.Grant); c.standing == nil || !c.standing.demanded {
+		l.announce(c)
+	}
 	l.countLevel(c.transport.level(), true)
 	l.broker.Arrivals.Connected.Add(l.time.sec())
 	c.timer.Owner = c
@@ -87,9 +90,23 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	}
 }
 
+// announce shows c to the others: it is a service from now on.
+func (l *Loop) announce(c *Conn) {
+	l.broker.registry.add(&c.service)
+	l.counts[metrics.Registrations]++
+}
+
 // welcome greets a new connection (protocol §4).
 func (l *Loop) welcome(c *Conn) {
 	b := l.broker
+	var id *system.Identification
+	if s := c.standing; s != nil {
+		id = &system.Identification{}
+		if s.grant != nil {
+			id = identificationOf(s.grant)
+		}
+		id.Required = b.authority.Load().Required
+	}
 	l.notice = system.AppendInitialize(l.notice[:0], &system.Welcome{
 		ServiceID:           c.id,
 		NodeID:              b.id,
@@ -99,6 +116,7 @@ func (l *Loop) welcome(c *Conn) {
 		OutstandingRequests: b.maxOutstanding,
 		HeartbeatMs:         b.heartbeatRetry,
 		DeregisterMs:        b.heartbeatDeregister,
+		Auth:                id,
 	})
 	l.tell(c, l.notice)
 }

@@ -11,12 +11,13 @@ import (
 
 // pauseState is why a connection's socket is not read, and what was read before. Loop only.
 type pauseState struct {
-	waits   int    // publishes of its own that wait for room in a ring
-	filling bool   // it fills the inbox of another loop
-	owing   *owing // it does not read its answers; nil when it does
-	told    bool   // system.flow has said that it is paused
-	topic   string
-	request packed // taken, and held back with it; its body is nil when there is none
+	waits    int    // publishes of its own that wait for room in a ring
+	filling  bool   // it fills the inbox of another loop
+	owing    *owing // it does not read its answers; nil when it does
+	checking bool   // its credentials are being checked: what follows waits
+	told     bool   // system.flow has said that it is paused
+	topic    string
+	request  packed // taken, and held back with it; its body is nil when there is none
 
 	silent bool             // its socket was told not to report what arrives
 	left   bool             // it is on a list of input left over, which alone is no stop
@@ -30,7 +31,7 @@ type pauseState struct {
 }
 
 // stops says that there is a reason to take nothing from it.
-func (p *pauseState) stops() bool { return p.waits > 0 || p.filling || p.owing != nil }
+func (p *pauseState) stops() bool { return p.waits > 0 || p.filling || p.owing != nil || p.checking }
 
 // pauseOf returns why c is not read, to which the caller adds something.
 func (c *Conn) pauseOf() *pauseState {

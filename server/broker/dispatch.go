@@ -33,12 +33,18 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 		l.tooLong(c, &h, len(payload), longest)
 		return
 	}
+	if s := c.standing; s != nil && s.demanded && !l.mayAsk(c, &h, name) {
+		return
+	}
 	l.taken(c, &h, payload)
 	if l.gate != nil && !l.admit(c, &h, name) {
 		return
 	}
 	if system {
 		l.system(c, &h, name, payload)
+		return
+	}
+	if c.standing != nil && !l.permitted(c, &h, name) {
 		return
 	}
 	switch h.Action {

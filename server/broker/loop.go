@@ -47,6 +47,8 @@ type Loop struct {
 
 	publishing
 	requesting
+	standings standings
+	revoked   revoked
 	turning
 	working
 	ending

@@ -81,6 +81,7 @@ type item struct {
 // rare is what few items have.
 type rare struct {
 	original string      // publish: the request ID that a masked one replaced; only for the audit
+	about    string      // publish: what an audit message is about, see outgoing
 	call     func(*Loop) // call
 }
 
@@ -90,6 +91,14 @@ func (it *item) original() string {
 		return ""
 	}
 	return it.rare.original
+}
+
+// about is what an audit message is about that not everybody may see, "" for all else.
+func (it *item) about() string {
+	if it.rare == nil {
+		return ""
+	}
+	return it.rare.about
 }
 
 // itemCharge is what an item costs beside its bytes.

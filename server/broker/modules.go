@@ -11,11 +11,14 @@ type modules struct {
 	registry     *slog.Logger // what services call themselves
 	subscription *slog.Logger
 	router       *slog.Logger // messages that were refused
+	auth         *slog.Logger // who is locked out
 }
 
 func modulesOf(log *slog.Logger) modules {
 	of := func(name string) *slog.Logger { return log.With("module", name) }
-	return modules{of("node"), of("connection"), of("registry"), of("subscription"), of("router")}
+	return modules{
+		of("node"), of("connection"), of("registry"), of("subscription"), of("router"), of("auth"),
+	}
 }
 
 // name is what the log calls s: what it registered as, else its ID. Any goroutine.

@@ -48,6 +48,7 @@ type outgoing struct {
 	text            bool
 	key             uint64 // the route's
 	audit           bool   // its deliveries are audited
+	about           string // what an audit message is about, where not all may know of it
 	original        string // the request ID that a masked one replaced; only for the audit
 }
 
@@ -116,8 +117,8 @@ func (l *Loop) sendGroups(
 		it := p.add(itemPublish)
 		it.text, it.unaudited, it.ackRef = m.text, unaudited, ref
 		it.group, it.number = g, m.key
-		if m.original != "" {
-			it.rare = &rare{original: m.original}
+		if m.original != "" || m.about != "" {
+			it.rare = &rare{original: m.original, about: m.about}
 		}
 		if m.body != nil {
 			p.refer(it, m.body)
@@ -168,10 +169,10 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 	var bodies [forms]*ringbuf.Shared
 	var made [forms]bool
 	sent, dropped := 0, 0
-	deliveries := it.group.deliveries
+	deliveries, about := it.group.deliveries, it.about()
 	for i, s := range it.group.targets {
 		c := l.connOf(s)
-		if c == nil {
+		if c == nil || about != "" && !c.mayAudit([]byte(about)) {
 			continue
 		}
 		form := s.form

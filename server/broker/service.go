@@ -40,6 +40,7 @@ type particulars struct {
 	profile         atomic.Pointer[system.Profile] // nil until registered
 	bytes, messages atomic.Int64                   // that wait for it, as recharge sees it
 	dropped         atomic.Int64                   // deliveries that it did not get
+	identity        atomic.Pointer[string]         // who it is; nil: not known
 }
 
 // profile returns what s registered, nil when it has not. Any goroutine.
@@ -96,9 +97,10 @@ type peer struct {
 
 func peerOf(a netip.AddrPort) peer { return peer{port: a.Port(), ip: a.Addr().As16()} }
 
-func (p peer) String() string {
-	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port).String()
-}
+func (p peer) String() string { return netip.AddrPortFrom(p.addr(), p.port).String() }
+
+// addr is the address without the port.
+func (p peer) addr() netip.Addr { return netip.AddrFrom16(p.ip).Unmap() }
 
 // countedBy is the address that Admit has counted the connection by, the zero one when by none.
 func (s *service) countedBy() netip.Addr {

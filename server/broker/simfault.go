@@ -17,10 +17,12 @@ const (
 	simUnfairLane      simfault = "unfair-lane"      // a requester is served twice in a row
 	simCountedAbsence  simfault = "counted-absence"  // the loop's own absence counts as silence
 	simStaleList       simfault = "stale-list"       // a list is shared after a change
+	simSkippedCheck    simfault = "skipped-check"    // a message escapes the permissions
+	simStaleRules      simfault = "stale-rules"      // a subscription outlives its permission
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simEndlessEnd,
-	simUnfairLane, simCountedAbsence, simStaleList,
+	simUnfairLane, simCountedAbsence, simStaleList, simSkippedCheck, simStaleRules,
 }

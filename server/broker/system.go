@@ -12,6 +12,7 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
+	"mbserver/server/permit"
 	"mbserver/server/system"
 	"mbserver/topic"
 )
@@ -46,6 +47,12 @@ func (k *caller) ID() codec.UUID { return k.c.id }
 
 // Counts implements system.Caller.
 func (k *caller) Counts() *metrics.Counts { return &k.c.loop.counts }
+
+// Holds implements system.Caller.
+func (k *caller) Holds(w permit.Words) bool {
+	s := k.c.standing
+	return s == nil || s.rules.Holds(w)
+}
 
 // Answer implements system.Caller.
 func (k *caller) Answer(payload []byte) { k.c.loop.send(k.c, k.header(), payload, true) }
@@ -168,6 +175,14 @@ func (k *caller) logRegistration(was, is *system.Profile) {
 func (k *caller) Subscribe(
 	p topic.Pattern, kinds []topic.Kind, o topic.Options,
 ) *system.Error {
+	if s := k.c.standing; s != nil {
+		for _, kind := range kinds {
+			if !system.MaySubscribe(s.rules, verbOf(kind), p.String(), p.System()) {
+				k.c.loop.counts[metrics.Forbidden]++
+				return system.Forbidden(verbOf(kind).String(), p.String())
+			}
+		}
+	}
 	missing := k.c.missing(p, kinds)
 	if len(k.c.subs.all())+missing > k.c.loop.broker.subsMax {
 		return &system.Error{Code: codec.ServiceUnavailable,
@@ -325,6 +340,9 @@ func (s *service) shown(now time.Time) system.Service {
 	if p := s.particulars.Load(); p != nil {
 		shown.BacklogBytes, shown.BacklogMessages = p.bytes.Load(), p.messages.Load()
 		shown.Dropped = p.dropped.Load()
+		if who := p.identity.Load(); who != nil {
+			shown.Identity = *who
+		}
 	}
 	return shown
 }

@@ -24,6 +24,7 @@ import (
 //	          timers that are due, a part        fireTimers
 //	          the counts become visible          published.Publish
 //	          what ends with much else, a part   endSome
+//	          who has lost permissions, a part   recheckSome
 //	          until nothing of it is left, or a part of what ends is done:
 //	            parcels for other loops          handOverAll
 //	            waiting requests with room       serveQueues
@@ -77,6 +78,7 @@ func (l *Loop) run() {
 	// counted.
 	l.published.Publish(l.time.sec(), &l.counts)
 	l.endSome()
+	l.recheckSome()
 	for again := true; again; again = l.unsettled() {
 		l.handOverAll() // before the flush: other loops work meanwhile
 		l.serveQueues()

@@ -26,6 +26,7 @@ const (
 	Dropped
 	Conflated
 	Limited
+	Forbidden
 	Pauses
 	Discoveries
 	Registrations

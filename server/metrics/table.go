@@ -159,6 +159,8 @@ var Table = []Metric{
 	{"router.limited.count", Gauge, "mb_messages_limited_total", "messages over a rate limit",
 		totalOf(Limited)},
 	{"router.limited.rate", Rate, "", "", rateOf(Limited)},
+	{"", "", "mb_messages_forbidden_total", "messages and subscriptions that were not permitted",
+		totalOf(Forbidden)},
 
 	{"", "", "mb_subscriptions", "subscriptions of all services",
 		func(s *Sample) float64 { return float64(s.Subscriptions) }},

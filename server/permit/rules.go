@@ -13,6 +13,9 @@ type Rules struct {
 	words    Words
 }
 
+// None permits nothing.
+var None = &Rules{}
+
 func newRules(identity string, roles []*role) *Rules {
 	r := &Rules{identity: legalLevel(identity), roles: roles}
 	for _, role := range roles {

@@ -25,6 +25,55 @@ type Welcome struct {
 	TimeoutMs                 uint64
 	OutstandingRequests       int64
 	HeartbeatMs, DeregisterMs int64 // heartbeat.retryMs and heartbeat.deregisterMs
+	Auth                      *Identification
+}
+
+// Identification is who a connection is, as it is told. Nil on a node without authentication.
+type Identification struct {
+	Required bool
+	Identity string // "" until it is known
+	Expires  int64  // Unix ms; 0: never
+}
+
+// AppendIdentified appends the answer to a token that is good:
+//
+//	{"status":"success","identity":"anna","expiresAt":"2027-01-31T12:00:00.000Z"}
+func AppendIdentified(b []byte, id *Identification) []byte {
+	return append(id.append(append(b, `{"status":"success"`...)), '}')
+}
+
+// append appends the members identity and expiresAt, each behind a comma, where they are known.
+func (id *Identification) append(b []byte) []byte {
+	if id.Identity == "" {
+		return b
+	}
+	b = codec.AppendJSONQuoted(append(b, `,"identity":`...), id.Identity)
+	if id.Expires != 0 {
+		b = codec.AppendTimestamp(append(b, `,"expiresAt":"`...), id.Expires)
+		b = append(b, '"')
+	}
+	return b
+}
+
+// AppendExpiring appends the notice that who a connection is ends soon (protocol §10):
+//
+//	{"expiresAt":"2027-01-31T12:00:00.000Z","expiresInMs":60000}
+func AppendExpiring(b []byte, expires, inMs int64) []byte {
+	b = append(b, "publish:system.auth.expiring:1.0.0\n{\"expiresAt\":\""...)
+	b = codec.AppendTimestamp(b, expires)
+	b = strconv.AppendInt(append(b, `","expiresInMs":`...), inMs, 10)
+	return append(b, '}')
+}
+
+// AppendRevoked appends the notice that a subscription has ended because it is not permitted any
+// more (protocol §10):
+//
+//	{"action":"publish","topic":"orders.#"}
+func AppendRevoked(b []byte, action, pattern string) []byte {
+	b = append(b, "publish:system.topic.revoked:1.0.0\n{\"action\":\""...)
+	b = append(b, action...)
+	b = codec.AppendJSONQuoted(append(b, `","topic":`...), pattern)
+	return append(b, '}')
 }
 
 // AppendInitialize appends the greeting of a new connection:
@@ -48,7 +97,12 @@ func AppendInitialize(b []byte, w *Welcome) []byte {
 	b = strconv.AppendInt(b, w.HeartbeatMs, 10)
 	b = append(b, `,"deregisterMs":`...)
 	b = strconv.AppendInt(b, w.DeregisterMs, 10)
-	return append(b, `}}`...)
+	b = append(b, '}')
+	if a := w.Auth; a != nil {
+		b = strconv.AppendBool(append(b, `,"auth":{"required":`...), a.Required)
+		b = append(a.append(b), '}')
+	}
+	return append(b, '}')
 }
 
 // HeartbeatRequest asks a silent service for a sign of life (protocol §8).

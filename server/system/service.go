@@ -7,6 +7,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/permit"
 	"mbserver/topic"
 )
 
@@ -21,6 +22,7 @@ type Service struct {
 	Queued      int
 	ErrorRate   int    // errors in the last whole second
 	Remote      string // address:port
+	Identity    string // who it is; "" when that is not known
 
 	BacklogBytes, BacklogMessages int64 // that wait for it
 	Dropped                       int64 // deliveries that it did not get
@@ -98,10 +100,14 @@ func (c *call) register() *Error {
 // listServices answers with every service of the node.
 func (c *call) listServices() *Error {
 	c.Counts()[metrics.Discoveries]++
+	if c.Holds(permit.Connection) {
+		return c.AnswerShared(FullServicesSnapshot)
+	}
 	return c.AnswerShared(ServicesSnapshot)
 }
 
-func (s *Service) append(b []byte) []byte {
+// append appends s; full: with what only some may see (protocol §8).
+func (s *Service) append(b []byte, full bool) []byte {
 	p := s.Profile
 	if p == nil {
 		p = &Profile{}
@@ -126,7 +132,13 @@ func (s *Service) append(b []byte) []byte {
 	b = strconv.AppendInt(b, int64(s.Outstanding), 10)
 	b = append(b, `,"queued":`...)
 	b = strconv.AppendInt(b, int64(s.Queued), 10)
+	if !full {
+		return append(b, '}')
+	}
 	b = append(append(append(b, `,"remote":"`...), s.Remote...), '"')
+	if s.Identity != "" {
+		b = codec.AppendJSONQuoted(append(b, `,"identity":`...), s.Identity)
+	}
 	b = strconv.AppendInt(append(b, `,"backlogBytes":`...), s.BacklogBytes, 10)
 	b = strconv.AppendInt(append(b, `,"backlogMessages":`...), s.BacklogMessages, 10)
 	b = strconv.AppendInt(append(b, `,"dropped":`...), s.Dropped, 10)
@@ -146,6 +158,9 @@ func (c *call) serviceSubscriptions() *Error {
 			return invalid("serviceId", "must be a UUID")
 		}
 		of = id
+	}
+	if of != c.ID() && !c.Holds(permit.ServiceList) {
+		return Forbidden("request", "system.service.subscriptions")
 	}
 	return c.AnswerSubscriptions(of)
 }

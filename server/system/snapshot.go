@@ -18,6 +18,7 @@ type Snapshot uint8
 // The snapshots. A service's subscriptions are one for each service.
 const (
 	ServicesSnapshot           Snapshot = iota // system.service.list
+	FullServicesSnapshot                       // the same, with addresses, identities and backlogs
 	TopicsSnapshot                             // system.topic.list
 	TopicSubscriptionsSnapshot                 // system.topic.subscriptions
 	MetricsSnapshot                            // system.metrics
@@ -44,8 +45,8 @@ func (s Snapshot) AppendHead(b []byte, n Node, now time.Time) []byte {
 // one that does. Any goroutine.
 func (s Snapshot) Append(b []byte, n Node, now time.Time) []byte {
 	switch s {
-	case ServicesSnapshot:
-		return appendServices(b, n, now)
+	case ServicesSnapshot, FullServicesSnapshot:
+		return appendServices(b, n, now, s == FullServicesSnapshot)
 	case TopicsSnapshot:
 		return appendTopics(b, n)
 	case TopicSubscriptionsSnapshot:
@@ -56,9 +57,9 @@ func (s Snapshot) Append(b []byte, n Node, now time.Time) []byte {
 	return append(w.JSON, metricsEnd...)
 }
 
-func appendServices(b []byte, n Node, now time.Time) []byte {
+func appendServices(b []byte, n Node, now time.Time, full bool) []byte {
 	b = append(b, `{"status":"success","services":[`...)
-	n.Services(now, func(s *Service) { b = append(s.append(b), ',') })
+	n.Services(now, func(s *Service) { b = append(s.append(b, full), ',') })
 	return endList(b)
 }
 

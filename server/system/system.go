@@ -10,6 +10,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/permit"
 	"mbserver/topic"
 )
 
@@ -42,6 +43,11 @@ type Caller interface {
 	// FilterLog makes the service get the log lines that f wants, if there is memory for it; nil:
 	// none. Nothing changes when a later change has begun.
 	FilterLog(f *LogFilter, change uint16) *Error
+	// Holds says whether the service has been permitted all of some words.
+	Holds(w permit.Words) bool
+	// Authenticate checks a token beside the loops, and answers: with who the service is from then
+	// on, or why it is not. Nothing that comes after it is taken before.
+	Authenticate(token string) *Error
 	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
 	Notify(topic string, compose func() []byte)
 }
@@ -148,6 +154,9 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 	if handler == nil {
 		return &Error{codec.TopicNotSupported, "no such system topic",
 			[]codec.Detail{codec.TextDetail("topic", string(name))}}
+	}
+	if !c.Holds(needs[string(name)]) {
+		return Forbidden(h.Action.String(), string(name))
 	}
 	s.call = call{Caller: c, node: s.node, fields: s.fields}
 	defer func() {

@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"mbserver/server/auth"
+	"mbserver/server/permit"
+)
+
+// Authority is who may connect to a node and what they may do there. Immutable; a reload makes
+// another.
+type Authority struct {
+	Verifier *auth.Verifier
+	Policy   *permit.Policy // nil: everything is permitted
+	Required bool           // who is not authenticated may do nothing
+}
+
+// asks says whether it makes any difference who somebody is.
+func (a *Authority) asks() bool {
+	return a != nil && (a.Required || a.Policy != nil || a.Verifier.Configured())
+}
+
+// rulesOf returns what who holds a grant may do; nil is who gave no credentials.
+func (a *Authority) rulesOf(g *auth.Grant) *permit.Rules {
+	if g == nil {
+		return a.Policy.Anonymous()
+	}
+	return a.Policy.Rules(g.Identity, g.Roles)
+}
+
+// identities counts the connections of each identity, when their number is bounded. Any goroutine.
+type identities struct {
+	most int // 0: any number; immutable
+
+	mu    sync.Mutex
+	count map[string]int // guarded by mu
+}
+
+// enter counts a connection of an identity more, unless it has as many as it may.
+func (i *identities) enter(identity string) bool {
+	if i.most == 0 {
+		return true
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.count[identity] >= i.most {
+		return false
+	}
+	if i.count == nil {
+		i.count = make(map[string]int)
+	}
+	i.count[identity]++
+	return true
+}
+
+// leave counts one less.
+func (i *identities) leave(identity string) {
+	if i.most == 0 {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.count[identity]--; i.count[identity] == 0 {
+		delete(i.count, identity)
+	}
+}
+
+// Desk is where credentials are checked, beside the loops; what it knows of wrong ones.
+type Desk struct {
+	// Immutable after New.
+	broker  *Broker
+	lockout *auth.Lockout
+
+	work auth.Workers
+}
+
+// Check has a token checked, and f called with what it is good for, on a goroutine of its own: f
+// must not wait for a loop. Any goroutine.
+func (d *Desk) Check(token string, f func(*auth.Grant, error)) {
+	d.work.Do(func() { f(d.broker.authority.Load().Verifier.Token(token, time.Now())) })
+}
+
+// Failed notes that wrong credentials came from an address. When it was locked out already, it
+// returns for how long it still is. Any goroutine.
+func (d *Desk) Failed(addr netip.Addr) (left time.Duration) {
+	if d.broker.trusted(addr) {
+		return 0 // others come from there too
+	}
+	left, became := d.lockout.Failed(addr, time.Now())
+	if became {
+		client := auth.Client(addr).String()
+		d.broker.modules.auth.Info("locked out: "+client, "remote", client)
+	}
+	return left
+}

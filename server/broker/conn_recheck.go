@@ -1,0 +1,345 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"mbserver/codec"
+	"mbserver/server/auth"
+	"mbserver/server/permit"
+	"mbserver/server/system"
+	"mbserver/topic"
+)
+
+// What changes for who is connected when the rules do (protocol §10, live re-authorisation).
+//
+// Purpose. Who loses a permission loses it at once, everywhere, and loses nothing else. A reload of
+// a node with many connections delays nobody.
+//
+// Outline.
+//
+//	Reauthorise    another Authority: every loop is told, and everybody is looked at anew
+//	recheck        a connection's new rules stand at once, for what it sends; its subscriptions are
+//	               put on a list
+//	recheckSome    in each turn some of them are looked at; those that are not permitted end, and
+//	               their owner is told
+//	expel          publishes that wait in its ring and that it may not have are taken out
+//	forbidQueued   its requests that wait for a service are answered
+//
+// When all loops have done that, each sends each a word: what was routed by subscriptions that have
+// ended has arrived by then. So each loop looks through the rings of those once more, and from then
+// on nothing is delivered that is not permitted.
+//
+// Cost. Some hundred subscriptions a turn.
+const (
+	recheckTurn   = 256 // subscriptions
+	recheckOthers = 64  // connections, beside
+)
+
+// recheck has the subscriptions of a connection looked at again, whose rules have changed.
+func (s *standing) recheck() {
+	c := s.conn
+	l := c.loop
+	l.broker.forbidQueuedOf(&c.service, s.rules)
+	s.next = len(c.subs.all())
+	if !s.fresh {
+		s.fresh = true
+		l.standings.fresh = append(l.standings.fresh, c)
+	}
+	l.driver.Schedule()
+}
+
+// forget takes c off the list of those to be looked at again.
+func (t *standings) forget(c *Conn) {
+	c.standing.fresh = false
+	if i := slices.Index(t.fresh, c); i >= 0 {
+		t.fresh = slices.Delete(t.fresh, i, i+1)
+	}
+}
+
+// pass is what a change of authority has a loop do, a part in each turn.
+type pass struct {
+	authority *Authority // nil: it looks through rings once more
+	now       time.Time
+	slot      int    // of the next connection
+	told      func() // when it is done
+}
+
+// recheckSome goes on with what is left to be looked at again, and tells who waits when nothing is.
+func (l *Loop) recheckSome() {
+	t := &l.standings
+	if t.pass == nil && len(t.fresh) == 0 {
+		return
+	}
+	done := true
+	switch p := t.pass; {
+	case p == nil:
+	case p.authority == nil:
+		done = l.expelSome()
+	default:
+		done = l.restandSome(p)
+	}
+	l.recheckFresh()
+	if !done || len(t.fresh) > 0 {
+		l.driver.Schedule()
+		return
+	}
+	t.fresh = nil
+	if p := t.pass; p != nil {
+		t.pass = nil
+		p.told()
+	}
+}
+
+// recheckFresh looks at some of the subscriptions of those whose rules have changed.
+func (l *Loop) recheckFresh() {
+	t := &l.standings
+	left, others := recheckTurn, recheckOthers
+	for len(t.fresh) > 0 && left > 0 && others > 0 {
+		c := t.fresh[0]
+		left -= c.recheckSome(left)
+		others--
+		if s := c.standing; s.next == 0 {
+			t.fresh[0] = nil
+			t.fresh = t.fresh[1:]
+			s.fresh = false
+			if s.ended {
+				l.guard(c, c.expel)
+			}
+		}
+	}
+}
+
+// recheckSome looks at up to most of c's subscriptions, the last ones first, and says how many that
+// were.
+func (c *Conn) recheckSome(most int) (looked int) {
+	s := c.standing
+	s.next = min(s.next, len(c.subs.all()))
+	for ; s.next > 0 && looked < most; looked++ {
+		s.next--
+		sub := c.subs.list[s.next]
+		if !system.MaySubscribe(s.rules, verbOf(sub.kind), sub.pattern.String(),
+			sub.pattern.System()) {
+			c.revoke(sub.pattern, sub.kind)
+		}
+	}
+	return looked
+}
+
+// revoke ends a subscription that is not permitted any more, and tells its owner.
+func (c *Conn) revoke(p topic.Pattern, k topic.Kind) {
+	if simfaultBuild && strikes(simStaleRules) {
+		return
+	}
+	l := c.loop
+	c.unsubscribe(p, k)
+	if st := c.standing; k == topic.Publish && !st.ended {
+		st.ended = true
+		l.standings.ended = append(l.standings.ended, &c.service)
+	}
+	l.notice = system.AppendRevoked(l.notice[:0], k.String(), p.String())
+	l.tell(c, l.notice)
+	l.revoked.subscriptions++
+}
+
+// revoked is what a reload took away. Loop only.
+type revoked struct{ connections, subscriptions, messages int }
+
+// add adds what another loop took away.
+func (r *revoked) add(o revoked) {
+	r.connections += o.connections
+	r.subscriptions += o.subscriptions
+	r.messages += o.messages
+}
+
+// beginMax is how many bytes of a message are looked at to find its topic: framing and the longest
+// header.
+const beginMax = 512
+
+// expel takes publishes out of c's ring that it may not have any more. What has begun to leave is
+// finished.
+func (c *Conn) expel() {
+	l, s := c.loop, c.standing
+	if c.state != stateOpen || s.rules == nil {
+		return
+	}
+	c.flush(false) // what this turn has for it goes, or waits in the ring
+	if c.out.Empty() || c.state != stateOpen {
+		return
+	}
+	n := c.out.Expel(make([]byte, 0, beginMax), func(begin []byte) bool {
+		return !c.mayGet(begin)
+	})
+	l.revoked.messages += n
+	for _, p := range slices.Clone(c.parkedHere) {
+		if !c.mayGet(p.body.B) {
+			c.parkedHere = slices.DeleteFunc(c.parkedHere,
+				func(q *parkedPublish) bool { return q == p })
+			c.settleParked(p, false)
+			l.revoked.messages++
+		}
+	}
+	c.recharge()
+}
+
+// mayGet says whether c may have a publish of which this is the beginning, with its framing or
+// without. What is no publish of a user it may.
+func (c *Conn) mayGet(begin []byte) bool {
+	const verb = "publish:"
+	at := bytes.Index(begin[:min(len(begin), maxFraming+len(verb))], []byte(verb))
+	if at < 0 {
+		return true
+	}
+	name, _, _ := bytes.Cut(begin[at+len(verb):], []byte{':'})
+	name = topic.Lower(nil, name)
+	if string(name) == system.MessageTopic {
+		return c.standing.rules.Holds(permit.Message)
+	}
+	if topic.IsSystem(name) {
+		return true
+	}
+	_, v := c.standing.verdicts.of(c.loop, name)
+	return v.allows(permit.Subscribe)
+}
+
+// forbidQueuedOf answers, on every loop, the requests of a service that wait and that it may not
+// make any more.
+func (b *Broker) forbidQueuedOf(s *service, r *permit.Rules) {
+	if s.queued.Load() == 0 || r == nil {
+		return
+	}
+	for _, l := range b.loops {
+		l.call(func(l *Loop) { l.forbidQueued(s, r) })
+	}
+}
+
+// forbidQueued answers them on this loop. They are bounded by the topics on which one requester may
+// wait, and what may wait on each.
+func (l *Loop) forbidQueued(s *service, r *permit.Rules) {
+	w := l.queues.waiters[s]
+	if w == nil {
+		return
+	}
+	var gone []*entry
+	for e := range w.entries.All() {
+		if !r.Topic(permit.Request, []byte(e.queue.topic)) {
+			gone = append(gone, e)
+		}
+	}
+	for _, e := range gone {
+		err := system.Forbidden(permit.Request.String(), e.queue.topic)
+		l.failEntry(e, err.Code, err.Message, err.Details...)
+	}
+}
+
+// Reload is what a change of authority took from who is connected.
+type Reload struct{ Connections, Subscriptions, Messages int }
+
+// Reauthorise makes a the node's authority, and returns when every loop has made everybody's
+// standing agree with it: from then on nothing is delivered that is not permitted. An error says
+// that ctx ended first. One at a time; any goroutine but a loop's.
+func (b *Broker) Reauthorise(ctx context.Context, a *Authority) (took Reload, err error) {
+	b.authority.Store(a)
+	counts := make(chan revoked, len(b.loops))
+	err = b.each(ctx, func(l *Loop, done func()) {
+		l.beginPass(&pass{authority: a, now: time.Now(), told: done})
+	})
+	if err != nil {
+		return took, err
+	}
+	b.hear(ctx, b.sendWords(func(*Loop) {}))
+	err = b.each(ctx, func(l *Loop, done func()) {
+		l.beginPass(&pass{told: func() {
+			counts <- l.revoked
+			l.revoked = revoked{}
+			done()
+		}})
+	})
+	var all revoked
+	for range len(counts) {
+		all.add(<-counts)
+	}
+	return Reload{all.connections, all.subscriptions, all.messages}, err
+}
+
+// beginPass begins a pass, of which there is none.
+func (l *Loop) beginPass(p *pass) {
+	l.standings.pass = p
+	l.driver.Schedule()
+}
+
+// each has every loop call f, and waits until each has called done.
+func (b *Broker) each(ctx context.Context, f func(l *Loop, done func())) error {
+	done := make(chan struct{}, len(b.loops))
+	for _, l := range b.loops {
+		l.call(func(l *Loop) { f(l, func() { done <- struct{}{} }) })
+	}
+	for range b.loops {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// restandSome gives some of this loop's connections the standing that they have by the authority of
+// the pass, and says whether that were the last ones.
+func (l *Loop) restandSome(p *pass) (all bool) {
+	for n := 0; n < recheckOthers && p.slot < len(l.conns); p.slot++ {
+		if c := l.conns[p.slot]; c != nil && c.state == stateOpen {
+			n++
+			l.guard(c, func() { c.restand(p.authority, p.now) })
+		}
+	}
+	return p.slot >= len(l.conns)
+}
+
+// restand gives c the standing that it has by a.
+func (c *Conn) restand(a *Authority, now time.Time) {
+	l := c.loop
+	s := c.standing
+	switch {
+	case s == nil && a.asks():
+		s = &standing{conn: c}
+		s.timer.Owner = s
+		c.standing = s
+	case s == nil:
+		return
+	case s.grant != nil:
+		var g *auth.Grant
+		if g = a.Verifier.Again(s.grant, now); g == nil {
+			l.revoked.connections++
+			s.refuse(codec.Unauthorized, "your credentials are not valid any more", "revoked")
+			return
+		}
+		if g != s.grant {
+			s.grant = g
+			s.arm()
+		}
+	}
+	if s.demanded {
+		return // as before
+	}
+	s.setRules(a.rulesOf(s.grant))
+	s.show()
+	s.recheck()
+}
+
+// expelSome looks once more through the rings of some who have lost subscriptions, and says whether
+// that were the last ones.
+func (l *Loop) expelSome() (all bool) {
+	t := &l.standings
+	some := min(len(t.ended), recheckOthers)
+	for _, s := range t.ended[:some] {
+		if c := l.connOf(s); c != nil {
+			c.standing.ended = false
+			l.guard(c, c.expel)
+		}
+	}
+	t.ended = slices.Delete(t.ended, 0, some)
+	return len(t.ended) == 0
+}

@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"mbserver/codec"
+	"mbserver/server/auth"
+	"mbserver/server/metrics"
+	"mbserver/server/permit"
+	"mbserver/server/system"
+	"mbserver/server/wheel"
+	"mbserver/topic"
+)
+
+// Standing: who a connection is, and what it may do (protocol §10).
+//
+// Purpose. Nobody does, and nobody receives, what is not permitted; a node that asks nobody pays a
+// comparison a message.
+//
+// Outline. A connection of a node that asks has a standing: the grant that its credentials are good
+// for, the rules that follow, and until it is authenticated, where that is required, a bound of
+// what it may send and a deadline.
+//
+//	mayAsk     before it is authenticated: only system.auth and heartbeats
+//	permitted  may this message be sent? The answer is remembered, by rules and topic
+//	           (verdicts.go), and the last one beside the connection
+//	subscribe  system.go asks for each pattern once, when it is subscribed to
+//	identify   conn_identify.go: system.auth, the notice before the end, the end
+//	recheck    conn_recheck.go: rules have changed while it is connected
+//
+// Invariants. What was permitted was so by the rules that the connection has now: rules and what is
+// remembered of them change together. Each path asks: publishes and requests here, subscriptions in
+// system.go, the audit in audit.go, requests that wait in conn_recheck.go.
+//
+// Cost. For a run of messages on one topic a comparison of its name, and a look-up when it changes.
+type standing struct {
+	conn     *Conn
+	grant    *auth.Grant // nil: it is anonymous, or unknown yet
+	rules    *permit.Rules
+	verdicts *verdicts
+
+	demanded bool  // it has to say who it is before anything else
+	failures uint8 // wrong credentials that came on it
+	came     int   // bytes that came while it was demanded
+
+	last     string // the topic it sent to last: verdict is of it
+	verdict  verdict
+	checking bool // its credentials are being looked at
+	counted  bool // among its identity's connections
+
+	timer  wheel.Timer // the next of: too late to say who it is, notice of the end, the end
+	warnAt int64       // Unix ms; 0: it was told, or need not be
+	fresh  bool        // its rules have changed, and its subscriptions are being looked at
+	next   int         // of those, from the last one down
+	ended  bool        // it has lost some that publishes came by
+}
+
+// Bounds of who is not known yet (protocol §10).
+const (
+	unknownBytes = 16 << 10 // that may come
+	failuresMax  = 3        // wrong credentials on one connection; the last closes it
+)
+
+// stand gives c a standing, if the node asks who connects. grant is what it has proved already.
+func (l *Loop) stand(c *Conn, grant *auth.Grant) {
+	a := l.broker.authority.Load()
+	if !a.asks() {
+		return
+	}
+	s := &standing{conn: c, grant: grant}
+	s.timer.Owner = s
+	c.standing = s
+	if s.demanded = a.Required && grant == nil; s.demanded {
+		s.rules = permit.None
+		l.wheel.Add(&s.timer, l.time.Ms+l.broker.authTimeout)
+	} else {
+		s.setRules(a.rulesOf(grant))
+		s.arm()
+	}
+	s.show()
+}
+
+// setRules changes what the connection may do, and forgets what was remembered of that.
+func (s *standing) setRules(r *permit.Rules) {
+	l := s.conn.loop
+	l.standings.leave(s.verdicts)
+	s.rules, s.verdicts = r, l.standings.of(r)
+	s.last, s.verdict = "", 0
+}
+
+// show tells other goroutines who the connection is, and what it may do.
+func (s *standing) show() {
+	p := s.conn.describe()
+	if s.grant != nil {
+		p.identity.Store(&s.grant.Identity)
+	}
+	s.conn.loop.broker.registry.changes.Add(1)
+}
+
+// identity is who the connection is, "" when that is not known.
+func (s *standing) identity() string {
+	if s.grant == nil {
+		return ""
+	}
+	return s.grant.Identity
+}
+
+// mayAsk says whether a message may be looked at that came before its sender is known, and answers
+// it when not.
+func (l *Loop) mayAsk(c *Conn, h *codec.Header, name []byte) bool {
+	if isHeartbeat(h, name) || h.Action == codec.Request && string(name) == system.AuthTopic {
+		return true
+	}
+	l.fail(c, h, codec.Unauthorized, "say who you are first: system.auth",
+		codec.TextDetail("reason", "required"))
+	return false
+}
+
+// countUnknown bounds what comes from who is not known yet.
+func (s *standing) countUnknown(bytes int) {
+	if s.came += bytes; s.came > unknownBytes {
+		s.refuse(codec.Unauthorized, "too much was sent before system.auth", "required")
+	}
+}
+
+// refuse tells the connection why it is closed, and closes it.
+func (s *standing) refuse(code codec.Code, message, reason string) {
+	c := s.conn
+	l := c.loop
+	if c.state != stateOpen {
+		return
+	}
+	l.header = append(l.header[:0], codec.ErrorHeader...)
+	l.refuse(c, l.header, code, message, []codec.Detail{codec.TextDetail("reason", reason)})
+	l.closeWS(c, codec.ClosePolicy, reason)
+}
+
+// permitted says whether c may send a message on a topic of the user, and answers it when not.
+// Answers are always permitted: who asked was.
+func (l *Loop) permitted(c *Conn, h *codec.Header, name []byte) bool {
+	verb := permit.Publish
+	switch h.Action {
+	case codec.Request:
+		verb = permit.Request
+	case codec.Response:
+		return true
+	}
+	s := c.standing
+	if s.last != string(name) {
+		s.last, s.verdict = s.verdicts.of(l, name)
+	}
+	if s.verdict.allows(verb) {
+		return true
+	}
+	if simfaultBuild && strikes(simSkippedCheck) {
+		return true
+	}
+	l.forbidden(c, h, verb)
+	return false
+}
+
+// verbOf is what a subscription of a kind is called in permissions.
+func verbOf(k topic.Kind) permit.Verb {
+	if k == topic.Request {
+		return permit.Respond
+	}
+	return permit.Subscribe
+}
+
+// mayAudit says whether c may see messages on a canonical topic in the audit.
+func (c *Conn) mayAudit(name []byte) bool {
+	s := c.standing
+	if s == nil || s.rules == nil {
+		return true
+	}
+	if topic.IsSystem(name) {
+		return system.MayAudit(s.rules, name)
+	}
+	_, v := s.verdicts.of(c.loop, name)
+	return v.allows(permit.Subscribe) || v.allows(permit.Request) || v.allows(permit.Respond)
+}
+
+// depart forgets c's standing: c leaves the node.
+func (s *standing) depart() {
+	l := s.conn.loop
+	l.wheel.Cancel(&s.timer)
+	l.standings.leave(s.verdicts)
+	s.verdicts = nil
+	if s.counted {
+		l.broker.identities.leave(s.grant.Identity)
+	}
+	if s.fresh {
+		l.standings.forget(s.conn)
+	}
+}
+
+// forbidden: the sender may not do that, and is told.
+func (l *Loop) forbidden(c *Conn, h *codec.Header, verb permit.Verb) {
+	l.counts[metrics.Forbidden]++
+	err := system.Forbidden(verb.String(), string(h.Topic))
+	l.fail(c, h, err.Code, err.Message, err.Details...)
+}
