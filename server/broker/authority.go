@@ -30,6 +30,16 @@ func (a *Authority) rulesOf(g *auth.Grant) *permit.Rules {
 	return a.Policy.Rules(g.Identity, g.Roles)
 }
 
+// against returns what is left of what who holds a grant of an earlier authority may do.
+func (a *Authority) against(g *auth.Grant, now time.Time) *permit.Rules {
+	if g != nil {
+		if g = a.Verifier.Again(g, now); g == nil {
+			return permit.None
+		}
+	}
+	return a.rulesOf(g)
+}
+
 // identities counts the connections of each identity, when their number is bounded. Any goroutine.
 type identities struct {
 	most int // 0: any number; immutable
@@ -73,13 +83,20 @@ type Desk struct {
 	broker  *Broker
 	lockout *auth.Lockout
 
+	now func() time.Time
+	do  func(func()) // beside the loops
+
 	work auth.Workers
+}
+
+func (d *Desk) init(b *Broker, lockout *auth.Lockout) {
+	d.broker, d.lockout, d.now, d.do = b, lockout, time.Now, d.work.Do
 }
 
 // Check has a token checked, and f called with what it is good for, on a goroutine of its own: f
 // must not wait for a loop. Any goroutine.
 func (d *Desk) Check(token string, f func(*auth.Grant, error)) {
-	d.work.Do(func() { f(d.broker.authority.Load().Verifier.Token(token, time.Now())) })
+	d.do(func() { f(d.broker.authority.Load().Verifier.Token(token, d.now())) })
 }
 
 // Failed notes that wrong credentials came from an address. When it was locked out already, it
@@ -88,7 +105,7 @@ func (d *Desk) Failed(addr netip.Addr) (left time.Duration) {
 	if d.broker.trusted(addr) {
 		return 0 // others come from there too
 	}
-	left, became := d.lockout.Failed(addr, time.Now())
+	left, became := d.lockout.Failed(addr, d.now())
 	if became {
 		client := auth.Client(addr).String()
 		d.broker.modules.auth.Info("locked out: "+client, "remote", client)

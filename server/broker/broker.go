@@ -111,8 +111,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	if b.trusted = o.Trusted; b.trusted == nil {
 		b.trusted = func(netip.Addr) bool { return false }
 	}
-	b.Desk.broker = b
-	b.Desk.lockout = auth.NewLockout(cfg.Auth.LockoutThreshold, cfg.Auth.LockoutDuration)
+	b.Desk.init(b, auth.NewLockout(cfg.Auth.LockoutThreshold, cfg.Auth.LockoutDuration))
 	b.authority.Store(o.Authority)
 	b.background.init(b)
 	b.spares.most = min(spareBytes, b.inboxBytes/2)

@@ -29,8 +29,8 @@ import (
 //	forbidQueued   its requests that wait for a service are answered
 //
 // When all loops have done that, each sends each a word: what was routed by subscriptions that have
-// ended has arrived by then. So each loop looks through the rings of those once more, and from then
-// on nothing is delivered that is not permitted.
+// ended has arrived by then. So each loop looks through the rings once more, and from then on
+// nothing is delivered that is not permitted.
 //
 // Cost. Some hundred subscriptions a turn.
 const (
@@ -74,12 +74,8 @@ func (l *Loop) recheckSome() {
 		return
 	}
 	done := true
-	switch p := t.pass; {
-	case p == nil:
-	case p.authority == nil:
-		done = l.expelSome()
-	default:
-		done = l.restandSome(p)
+	if t.pass != nil {
+		done = l.passSome(t.pass)
 	}
 	l.recheckFresh()
 	if !done || len(t.fresh) > 0 {
@@ -105,9 +101,7 @@ func (l *Loop) recheckFresh() {
 			t.fresh[0] = nil
 			t.fresh = t.fresh[1:]
 			s.fresh = false
-			if s.ended {
-				l.guard(c, c.expel)
-			}
+			l.guard(c, c.expel)
 		}
 	}
 }
@@ -135,10 +129,6 @@ func (c *Conn) revoke(p topic.Pattern, k topic.Kind) {
 	}
 	l := c.loop
 	c.unsubscribe(p, k)
-	if st := c.standing; k == topic.Publish && !st.ended {
-		st.ended = true
-		l.standings.ended = append(l.standings.ended, &c.service)
-	}
 	l.notice = system.AppendRevoked(l.notice[:0], k.String(), p.String())
 	l.tell(c, l.notice)
 	l.revoked.subscriptions++
@@ -162,19 +152,19 @@ const beginMax = 512
 // finished.
 func (c *Conn) expel() {
 	l, s := c.loop, c.standing
-	if c.state != stateOpen || s.rules == nil {
+	if c.state == stateGone || s.rules == nil {
 		return
 	}
 	c.flush(false) // what this turn has for it goes, or waits in the ring
-	if c.out.Empty() || c.state != stateOpen {
+	if c.out.Empty() || c.state == stateGone {
 		return
 	}
 	n := c.out.Expel(make([]byte, 0, beginMax), func(begin []byte) bool {
-		return !c.mayGet(begin)
+		return !mayGet(s.rules, begin)
 	})
 	l.revoked.messages += n
 	for _, p := range slices.Clone(c.parkedHere) {
-		if !c.mayGet(p.body.B) {
+		if !mayGet(s.rules, p.body.B) {
 			c.parkedHere = slices.DeleteFunc(c.parkedHere,
 				func(q *parkedPublish) bool { return q == p })
 			c.settleParked(p, false)
@@ -184,9 +174,9 @@ func (c *Conn) expel() {
 	c.recharge()
 }
 
-// mayGet says whether c may have a publish of which this is the beginning, with its framing or
-// without. What is no publish of a user it may.
-func (c *Conn) mayGet(begin []byte) bool {
+// mayGet says whether rules permit to get a publish of which this is the beginning, with its framing
+// or without. What is no publish of a user they do.
+func mayGet(r *permit.Rules, begin []byte) bool {
 	const verb = "publish:"
 	at := bytes.Index(begin[:min(len(begin), maxFraming+len(verb))], []byte(verb))
 	if at < 0 {
@@ -195,13 +185,12 @@ func (c *Conn) mayGet(begin []byte) bool {
 	name, _, _ := bytes.Cut(begin[at+len(verb):], []byte{':'})
 	name = topic.Lower(nil, name)
 	if string(name) == system.MessageTopic {
-		return c.standing.rules.Holds(permit.Message)
+		return r.Holds(permit.Message)
 	}
 	if topic.IsSystem(name) {
 		return true
 	}
-	_, v := c.standing.verdicts.of(c.loop, name)
-	return v.allows(permit.Subscribe)
+	return r.Topic(permit.Subscribe, name)
 }
 
 // forbidQueuedOf answers, on every loop, the requests of a service that wait and that it may not
@@ -286,14 +275,21 @@ func (b *Broker) each(ctx context.Context, f func(l *Loop, done func())) error {
 	return nil
 }
 
-// restandSome gives some of this loop's connections the standing that they have by the authority of
-// the pass, and says whether that were the last ones.
-func (l *Loop) restandSome(p *pass) (all bool) {
+// passSome takes a pass some connections further, and says whether it has seen all.
+func (l *Loop) passSome(p *pass) (all bool) {
 	for n := 0; n < recheckOthers && p.slot < len(l.conns); p.slot++ {
-		if c := l.conns[p.slot]; c != nil && c.state == stateOpen {
-			n++
+		c := l.conns[p.slot]
+		switch {
+		case c == nil || c.state == stateGone:
+			continue
+		case c.state != stateOpen && c.standing != nil && p.authority != nil:
+			l.guard(c, func() { c.standing.rules = p.authority.against(c.standing.grant, p.now) })
+		case p.authority != nil:
 			l.guard(c, func() { c.restand(p.authority, p.now) })
+		case c.standing != nil:
+			l.guard(c, c.expel)
 		}
+		n++
 	}
 	return p.slot >= len(l.conns)
 }
@@ -313,6 +309,8 @@ func (c *Conn) restand(a *Authority, now time.Time) {
 		var g *auth.Grant
 		if g = a.Verifier.Again(s.grant, now); g == nil {
 			l.revoked.connections++
+			s.setRules(permit.None)
+			c.expel()
 			s.refuse(codec.Unauthorized, "your credentials are not valid any more", "revoked")
 			return
 		}
@@ -327,19 +325,4 @@ func (c *Conn) restand(a *Authority, now time.Time) {
 	s.setRules(a.rulesOf(s.grant))
 	s.show()
 	s.recheck()
-}
-
-// expelSome looks once more through the rings of some who have lost subscriptions, and says whether
-// that were the last ones.
-func (l *Loop) expelSome() (all bool) {
-	t := &l.standings
-	some := min(len(t.ended), recheckOthers)
-	for _, s := range t.ended[:some] {
-		if c := l.connOf(s); c != nil {
-			c.standing.ended = false
-			l.guard(c, c.expel)
-		}
-	}
-	t.ended = slices.Delete(t.ended, 0, some)
-	return len(t.ended) == 0
 }

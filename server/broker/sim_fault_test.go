@@ -26,7 +26,7 @@ func TestSimulationNotices(t *testing.T) {
 		c.Env = append(os.Environ(), "SIM_FAULT="+string(f))
 		return c.CombinedOutput()
 	}
-	const all = "TestSimulation|TestQueueFairness"
+	const all = "TestSimulation|TestQueueFairness|TestPermitSimulation"
 	if out, err := simulate("", all, "-sim.seeds=40"); err != nil {
 		t.Fatalf("without a fault: %v\n%s", err, tail(out))
 	}

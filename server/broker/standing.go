@@ -50,7 +50,6 @@ type standing struct {
 	warnAt int64       // Unix ms; 0: it was told, or need not be
 	fresh  bool        // its rules have changed, and its subscriptions are being looked at
 	next   int         // of those, from the last one down
-	ended  bool        // it has lost some that publishes came by
 }
 
 // Bounds of who is not known yet (protocol §10).

@@ -36,11 +36,10 @@ const (
 // standings are a loop's connections of which it matters who they are, in sum. Loop only.
 type standings struct {
 	verdicts map[*permit.Rules]*verdicts
-	names    int        // in all of them
-	charged  int64      // bytes of the node's budget
-	fresh    []*Conn    // whose rules have changed: to be looked at again
-	ended    []*service // that have lost subscriptions for publishes, in this pass
-	pass     *pass      // what a change of authority has the loop do; nil: nothing
+	names    int     // in all of them
+	charged  int64   // bytes of the node's budget
+	fresh    []*Conn // whose rules have changed: to be looked at again
+	pass     *pass   // what a change of authority has the loop do; nil: nothing
 }
 
 // of returns what is remembered of rules, for one user more. Of nil, which permit everything,
