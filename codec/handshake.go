@@ -18,7 +18,7 @@ type Handshake struct {
 	Path          string   // the target as sent, with its query; without scheme and authority
 	Host          string   // the Host field
 	Origin        string   // empty when absent
-	Protocols     []string // subprotocols the client offers; the first is selected
+	Protocols     []string // subprotocols the client offers; the first that is no token is selected
 	Extensions    string   // what the client offers, several fields joined by ", "
 	Authorization string   // empty when absent
 	ForwardedFor  string   // X-Forwarded-For; of this and the next two several fields are joined
@@ -279,6 +279,9 @@ func (r *request) check() *HandshakeError {
 	case string(r.version) != "13": // item 6
 		return &HandshakeError{426, "Sec-WebSocket-Version must be 13"}
 	}
+	if len(r.Protocols) > 0 && r.selected() == "" {
+		return badRequest("offer mb as well")
+	}
 	// Item 5: "a base64-encoded … value that, when decoded, is 16 bytes in length".
 	var nonce [18]byte
 	if len(r.key) != 24 {
@@ -298,14 +301,28 @@ func (r *request) accept() Handshake {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b = base64.StdEncoding.AppendEncode(b, sum[:])
-	if len(r.Protocols) > 0 {
+	if p := r.selected(); p != "" {
 		// Browsers give a connection up when none of the subprotocols they offered is selected
 		// (WHATWG WebSockets §2, "establish a WebSocket connection"); this server speaks the same
 		// whatever it is called.
-		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), r.Protocols[0]...)
+		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), p...)
 	}
 	r.Response = append(b, "\r\n\r\n"...)
 	return r.Handshake
+}
+
+// TokenProtocol is what a subprotocol begins with that is a token, in base64url without padding
+// (protocol §10): pages in a browser can send no Authorization.
+const TokenProtocol = "mb.token."
+
+// selected is the subprotocol that the answer names: the first that is no token.
+func (r *request) selected() string {
+	for _, p := range r.Protocols {
+		if !strings.HasPrefix(p, TokenProtocol) {
+			return p
+		}
+	}
+	return ""
 }
 
 // listHas reports whether a comma-separated list names token, in any case.

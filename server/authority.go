@@ -38,6 +38,13 @@ func authorityOf(cfg *config.Config) (*broker.Authority, error) {
 	}, nil
 }
 
+// Check finds out what is wrong with a configuration and with the files that it names, beyond what
+// config.Load has found. Any goroutine.
+func Check(cfg *config.Config) error {
+	_, err := authorityOf(cfg)
+	return err
+}
+
 // sameName refuses two identities that the configuration knows and that differ only in case: they
 // would be one in {identity}.
 func sameName(ofTokens []string, named config.Identities) error {

@@ -12,24 +12,6 @@ const (
 	expiryLook    = 24 * time.Hour
 )
 
-// Reload reads again what may change while the node runs: the files of ssl.cert, ssl.key and
-// auth.certificate.ca. Handshakes that begin afterwards use them; connections that stand are not
-// touched. A fault is logged and returned, and changes nothing. Any goroutine.
-func (n *Node) Reload() error {
-	if n.certificates == nil {
-		return nil
-	}
-	log := n.log.With("module", "config")
-	if err := n.certificates.Reload(); err != nil {
-		log.Error("configuration not reloaded", "error", err.Error())
-		return err
-	}
-	n.noteExpiry(time.Now())
-	log.Info("configuration reloaded", "certificates", 1,
-		"expires", n.certificates.Expiry().UTC().Format(time.RFC3339))
-	return nil
-}
-
 // watchExpiry looks at once, and each day, whether the certificate expires soon.
 func (n *Node) watchExpiry() {
 	if n.certificates == nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"mbserver/server/admin"
@@ -30,6 +31,8 @@ type Node struct {
 	broker  *broker.Broker
 
 	certificates *secure.Certificates // nil: there are no listeners for TLS
+
+	reloading sync.Mutex // one reload at a time
 
 	// Immutable after Start.
 	reactors *reactor.Group

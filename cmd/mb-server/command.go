@@ -32,6 +32,9 @@ type daemon struct {
 	signals  <-chan os.Signal     // that ask for the end
 	hangups  <-chan os.Signal     // nil: none come
 	newNode  func(config.Config, server.Options) (node, error)
+
+	load func() (config.Config, error) // the configuration as it is written now; set by execute
+	path string                        // of the configuration's file; "" : there is none
 }
 
 // execute runs the command line (without the program's name) and returns the exit code.
@@ -54,7 +57,15 @@ func (d *daemon) execute(args []string) int {
 				return err
 			}
 			if check {
+				if err := server.Check(&cfg); err != nil {
+					return err
+				}
 				return d.check(cfg, origins)
+			}
+			d.path = config.Path(cmd.Flags(), d.environ)
+			d.load = func() (config.Config, error) {
+				cfg, _, err := config.Load(cmd.Flags(), d.environ)
+				return cfg, err
 			}
 			code = d.serve(cfg)
 			return nil

@@ -38,7 +38,7 @@ func (f *fakeNode) Addr(transport string) string {
 	return map[string]string{"ws": "127.0.0.1:3000", "admin": "127.0.0.1:3002"}[transport]
 }
 
-func (f *fakeNode) Reload() error {
+func (f *fakeNode) Reload(func() (config.Config, error)) error {
 	f.reloads.Add(1)
 	return nil
 }

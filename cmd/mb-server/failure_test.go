@@ -126,7 +126,7 @@ func TestHangUpEndsNothing(t *testing.T) {
 	for range 3 {
 		b.hangups <- syscall.SIGHUP
 	}
-	const line = "hang-up: the node goes on, certificates are read again"
+	const line = "hang-up: the node goes on, its configuration is read again"
 	deadline := time.Now().Add(20 * time.Second)
 	for strings.Count(b.out.String(), line) < 3 { // One that comes with the end may go untold.
 		if time.Now().After(deadline) {

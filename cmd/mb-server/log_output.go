@@ -31,10 +31,10 @@ func (d *daemon) outliveHangups(
 		for {
 			select {
 			case <-d.hangups:
-				log.Info("hang-up: the node goes on, certificates are read again")
+				log.Info("hang-up: the node goes on, its configuration is read again")
 				logs.Reopen()
 				if n := running.Load(); n != nil {
-					_ = (*n).Reload() // it has logged what is wrong
+					_ = (*n).Reload(d.load) // it has logged what is wrong
 				}
 			case <-end:
 				return

@@ -21,7 +21,7 @@ import (
 type node interface {
 	Start() error
 	Addr(transport string) string
-	Reload() error
+	Reload(load func() (config.Config, error)) error
 	Shutdown(ctx context.Context) error
 }
 
@@ -80,11 +80,31 @@ func (d *daemon) serve(cfg config.Config) int {
 		}
 	}
 	tuneCollector(d.environ)
+	defer d.watchFiles(log, cfg, n)()
 	// The node itself logs a line for each address that a listener is bound to.
 	log.Info("ready", ready...)
 	sig := <-d.signals
 	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
 	return d.stop(log, n, sig, cfg.Shutdown.Timeout)
+}
+
+// watchFiles has the node read its configuration again when the files of it have changed, until the
+// function that it returns is called.
+func (d *daemon) watchFiles(log *slog.Logger, cfg config.Config, n node) (stop func()) {
+	paths := cfg.Files()
+	if d.path != "" {
+		paths = append(paths, d.path)
+	}
+	if len(paths) == 0 {
+		return func() {}
+	}
+	stop, err := watch(paths, log, func() { _ = n.Reload(d.load) }) // it logs what is wrong
+	if err != nil {
+		log.Warn("the configuration's files are not watched, SIGHUP has them read again",
+			"error", err.Error())
+		return func() {}
+	}
+	return stop
 }
 
 // format is the form of log lines on an output.

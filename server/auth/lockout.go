@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mbserver/server/fair"
+	"mbserver/server/origin"
 )
 
 // Lockout remembers from which addresses wrong credentials came: after threshold of them an address
@@ -46,7 +47,7 @@ func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, be
 	if l.threshold == 0 {
 		return 0, false
 	}
-	addr = Client(addr)
+	addr = origin.Network(addr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(now)
@@ -80,17 +81,4 @@ func (l *Lockout) forget(now time.Time) {
 func (l *Lockout) remove(f *failing) {
 	l.order.Remove(&f.link)
 	delete(l.failing, f.addr)
-}
-
-// Client is the address that stands for a client: of IPv6 its network of 64 bits.
-func Client(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
-	if !addr.Is6() {
-		return addr
-	}
-	network, err := addr.Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return network.Addr()
 }

@@ -44,6 +44,7 @@ func (o *output) String() string {
 // launch says how a node is started.
 type launch struct {
 	settings []string // "key=value" in the terms of protocol §9
+	config   string   // path of a configuration file; empty: there is none
 	files    int      // limit of open descriptors; 0 leaves the inherited one
 	stdout   *os.File // instead of collecting what it prints there
 	plain    bool     // no wss and tls listeners
@@ -120,6 +121,9 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 			"--set", fmt.Sprintf("ports.wss=%d", ports[3]),
 			"--set", fmt.Sprintf("ports.tls=%d", ports[4]),
 			"--set", "ssl.key="+ours.key, "--set", "ssl.cert="+ours.certificate)
+	}
+	if l.config != "" {
+		arguments = append(arguments, "--config", l.config)
 	}
 	for _, s := range l.settings {
 		arguments = append(arguments, "--set", s)

@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"sync"
 	"time"
 
 	"mbserver/server/auth"
+	"mbserver/server/origin"
 	"mbserver/server/permit"
 )
 
@@ -39,6 +41,16 @@ func (a *Authority) against(g *auth.Grant, now time.Time) *permit.Rules {
 	}
 	return a.rulesOf(g)
 }
+
+// PerIdentity is how many connections one identity may have; 0: any number. Any goroutine.
+func (b *Broker) PerIdentity() int { return b.identities.most }
+
+// EnterAs counts a connection of an identity more that is about to be opened, unless it has as many
+// as it may. Any goroutine.
+func (b *Broker) EnterAs(identity string) bool { return b.identities.enter(identity) }
+
+// LeaveAs undoes EnterAs for a connection that was not opened. Any goroutine.
+func (b *Broker) LeaveAs(identity string) { b.identities.leave(identity) }
 
 // identities counts the connections of each identity, when their number is bounded. Any goroutine.
 type identities struct {
@@ -99,6 +111,14 @@ func (d *Desk) Check(token string, f func(*auth.Grant, error)) {
 	d.do(func() { f(d.broker.authority.Load().Verifier.Token(token, d.now())) })
 }
 
+// CheckCertificate is Check for the certificates that a client has shown, its own first.
+func (d *Desk) CheckCertificate(shown []*x509.Certificate, f func(*auth.Grant, error)) {
+	d.do(func() { f(d.broker.authority.Load().Verifier.Certificate(shown, d.now())) })
+}
+
+// Asks says whether it makes any difference who somebody is. Any goroutine.
+func (d *Desk) Asks() bool { return d.broker.authority.Load().asks() }
+
 // Failed notes that wrong credentials came from an address. When it was locked out already, it
 // returns for how long it still is. Any goroutine.
 func (d *Desk) Failed(addr netip.Addr) (left time.Duration) {
@@ -107,7 +127,7 @@ func (d *Desk) Failed(addr netip.Addr) (left time.Duration) {
 	}
 	left, became := d.lockout.Failed(addr, d.now())
 	if became {
-		client := auth.Client(addr).String()
+		client := origin.Network(addr).String()
 		d.broker.modules.auth.Info("locked out: "+client, "remote", client)
 	}
 	return left

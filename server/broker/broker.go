@@ -113,6 +113,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}
 	b.Desk.init(b, auth.NewLockout(cfg.Auth.LockoutThreshold, cfg.Auth.LockoutDuration))
 	b.authority.Store(o.Authority)
+	b.identities.most = cfg.Connection.MaxPerIdentity
 	b.background.init(b)
 	b.spares.most = min(spareBytes, b.inboxBytes/2)
 	b.spares.bytes, b.spares.items = b.parcelBytes+b.parcelBytes/2, 2*b.parcelItems

@@ -72,7 +72,9 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		c.own = new(limit.Own)
 	}
 	l.conns[slot] = c
-	if l.stand(c, a.Grant); c.standing == nil || !c.standing.demanded {
+	l.stand(c, a.Grant)
+	a.Grant = nil // taken over
+	if c.standing == nil || !c.standing.demanded {
 		l.announce(c)
 	}
 	l.countLevel(c.transport.level(), true)

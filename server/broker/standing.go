@@ -65,6 +65,7 @@ func (l *Loop) stand(c *Conn, grant *auth.Grant) {
 		return
 	}
 	s := &standing{conn: c, grant: grant}
+	s.counted = grant != nil && l.broker.identities.most > 0 // by the door
 	s.timer.Owner = s
 	c.standing = s
 	if s.demanded = a.Required && grant == nil; s.demanded {

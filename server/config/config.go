@@ -71,6 +71,7 @@ type RateLimit struct {
 type Connection struct {
 	MaxConcurrent              int // connections of all kinds
 	MaxPerAddress              int // of one client address, IPv6: of one /64; 0 = no limit
+	MaxPerIdentity             int // connections of one identity; 0 = no limit
 	MaxSubscriptions           int // of one connection, each kind counted
 	HeartbeatRetryTimeout      time.Duration
 	HeartbeatDeregisterTimeout time.Duration
@@ -210,4 +211,29 @@ func (c Config) Warnings() []string {
 		}
 	}
 	return ws
+}
+
+// NotLive returns the keys in which another configuration differs from c and that take effect only
+// at a start.
+func (c *Config) NotLive(other *Config) (names []string) {
+	for i := range keys {
+		if k := &keys[i]; !k.Live && k.yaml(c) != k.yaml(other) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// Files are those whose content the configuration depends on, without its own.
+func (c *Config) Files() (paths []string) {
+	all := []string{c.SSL.Key, c.SSL.Cert, c.Auth.Certificate.CA, c.Auth.JWT.Keys.Set}
+	for _, k := range c.Auth.JWT.Keys.Files {
+		all = append(all, k.File)
+	}
+	for _, path := range all {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }

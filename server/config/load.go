@@ -137,6 +137,12 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
+// Path returns the path of the configuration file, "" when there is none. flags and environ are as
+// for Load.
+func Path(flags *pflag.FlagSet, environ []string) string {
+	return filePath(flags, environment(environ))
+}
+
 // filePath returns the configuration file's path: --config, else CONFIG_PATH, else none.
 func filePath(flags *pflag.FlagSet, env map[string]string) string {
 	if flags != nil {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbserver/codec"
+	"mbserver/server/auth"
 	"mbserver/server/broker"
 	"mbserver/server/origin"
 )
@@ -112,6 +113,15 @@ var causes = map[string]cause{
 	"address": {429, codec.RateLimitExceeded,
 		"this address has as many connections as it may have", "connection.max.perAddress",
 		"refused a connection of an address that has many"},
+	"identity": {429, codec.RateLimitExceeded,
+		"this identity has as many connections as it may have", "connection.max.perIdentity",
+		"refused a connection of an identity that has many"},
+	auth.ErrInvalid.Error(): {401, codec.Unauthorized, "these credentials are not valid", "",
+		"refused wrong credentials"},
+	auth.ErrExpired.Error(): {401, codec.Unauthorized, "these credentials have expired", "",
+		"refused expired credentials"},
+	lockedOut: {429, codec.Unauthorized, "too many wrong credentials came from this address",
+		"auth.failure.lockout.threshold", "refused an address that is locked out"},
 	origin.BadOrigin: {403, codec.Forbidden, "web pages of this origin may not connect",
 		"ws.origins", "refused a connection of a web page"},
 	origin.BadHost: {403, codec.Forbidden, "this node may not be called by this name",
@@ -120,23 +130,34 @@ var causes = map[string]cause{
 
 // refusal composes the answer to a connection that may not enter (protocol §4).
 func (d *Door) refusal(t broker.Transport, reason string) []byte {
+	if reason == draining {
+		return d.refusalFor(t, reason, retryAfter)
+	}
+	return d.refusalFor(t, reason, 0)
+}
+
+// refusalFor is refusal with a time after which to try again; 0: none.
+func (d *Door) refusalFor(t broker.Transport, reason string, after time.Duration) []byte {
 	var details []codec.Detail
 	var fields []string
 	c := causes[reason]
 	switch c.code {
 	case codec.RateLimitExceeded:
+		limit := d.broker.PerAddress()
+		if reason == "identity" {
+			limit = d.broker.PerIdentity()
+		}
 		details = append(details, codec.TextDetail("scope", reason),
-			codec.NumberDetail("limit", d.broker.PerAddress()))
+			codec.NumberDetail("limit", limit))
 	case codec.Forbidden:
 		details = append(details, codec.TextDetail("reason", reason),
 			codec.TextDetail("key", c.key))
 	default:
 		details = append(details, codec.TextDetail("reason", reason))
 	}
-	if reason == draining {
-		details = append(details, codec.NumberDetail("retryAfterMs",
-			int(retryAfter.Milliseconds())))
-		fields = append(fields, "Retry-After: "+strconv.Itoa(int(retryAfter.Seconds())))
+	if after > 0 {
+		details = append(details, codec.NumberDetail("retryAfterMs", int(after.Milliseconds())))
+		fields = append(fields, "Retry-After: "+strconv.Itoa(wholeSeconds(after)))
 	}
 	payload := codec.AppendError(nil, c.code, c.says, time.Now().UnixMilli(), details...)
 	if t.WebSocket() {

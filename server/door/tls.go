@@ -163,7 +163,7 @@ func (v *visitor) secured(h *secure.Handshake) {
 	v.recharge()
 	switch {
 	case !v.transport.WebSocket():
-		v.enter(&broker.Arrival{})
+		v.prove(nil, &broker.Arrival{})
 	case v.session.Behind():
 		v.openHead(nil, nil)
 	}

@@ -146,7 +146,7 @@ func (v *visitor) judge(hs *codec.Handshake, rest []byte) {
 		return
 	}
 	deflate := d.deflate && hs.AgreeDeflate()
-	v.enter(&broker.Arrival{Answer: hs.Response, Rest: rest, Deflate: deflate})
+	v.prove(hs, &broker.Arrival{Answer: hs.Response, Rest: rest, Deflate: deflate})
 }
 
 // shorten keeps what a stranger has sent from filling the log.

@@ -100,10 +100,6 @@ const certificateCost = 4
 // usualRoom is how many bytes for records are part of what every session costs.
 const usualRoom = 1 << 10
 
-// Peer returns the client's certificate, which was verified; nil when it has shown none.
-func (s *Session) Peer() *x509.Certificate {
-	if shown := s.conn.ConnectionState().PeerCertificates; len(shown) > 0 {
-		return shown[0]
-	}
-	return nil
-}
+// Peers returns the certificates that the client has shown, its own first, which was verified; none
+// when it has shown none.
+func (s *Session) Peers() []*x509.Certificate { return s.conn.ConnectionState().PeerCertificates }
