@@ -271,3 +271,25 @@ func (w *inflater) end() {
 
 // held is what it holds, in bytes.
 func (w *inflater) held() int { return inflaterBytes + cap(w.in) + held(w.made) }
+
+// beginning is how many bytes Beginning inflates: more than a header has.
+const beginning = 1 << 10
+
+// Beginning returns the beginning of the message of which frame is the beginning, without its
+// framing when it was compressed; a frame that was not is returned as it is. It is for what is
+// rarely needed: it allocates.
+func Beginning(frame []byte) []byte {
+	if len(frame) < 2 || frame[0]&wsRSV1 == 0 {
+		return frame
+	}
+	head := 2
+	switch frame[1] & 0x7f {
+	case 126:
+		head = 4
+	case 127:
+		head = 10
+	}
+	plain := make([]byte, beginning)
+	n, _ := io.ReadFull(flate.NewReader(bytes.NewReader(frame[min(head, len(frame)):])), plain)
+	return plain[:n]
+}

@@ -46,7 +46,7 @@ func (l *Loop) identify(c *Conn, h *codec.Header, g *auth.Grant, err error) {
 	if p := c.paused; p != nil {
 		p.checking = false
 		if !p.stops() {
-			l.resuming = append(l.resuming, &c.service)
+			l.resuming.push(&c.service)
 		}
 	}
 	switch {

@@ -160,16 +160,23 @@ func (c *Conn) expel() {
 		return
 	}
 	n := c.out.Expel(make([]byte, 0, beginMax), func(begin []byte) bool {
+		if c.form == formDeflate {
+			begin = codec.Beginning(begin)
+		}
 		return !mayGet(s.rules, begin)
 	})
 	l.revoked.messages += n
-	for _, p := range slices.Clone(c.parkedHere) {
-		if !mayGet(s.rules, p.body.B) {
-			c.parkedHere = slices.DeleteFunc(c.parkedHere,
-				func(q *parkedPublish) bool { return q == p })
-			c.settleParked(p, false)
-			l.revoked.messages++
+	if c.parked != nil {
+		var gone []*parkedTarget
+		for w := range c.parked.list.All() {
+			if !mayGet(s.rules, w.publish.body.B) {
+				gone = append(gone, w)
+			}
 		}
+		for _, w := range gone {
+			w.settle(false)
+		}
+		l.revoked.messages += len(gone)
 	}
 	c.recharge()
 }
@@ -182,7 +189,10 @@ func mayGet(r *permit.Rules, begin []byte) bool {
 	if at < 0 {
 		return true
 	}
-	name, _, _ := bytes.Cut(begin[at+len(verb):], []byte{':'})
+	name, _, whole := bytes.Cut(begin[at+len(verb):], []byte{':'})
+	if !whole {
+		return false // no message of ours begins so
+	}
 	name = topic.Lower(nil, name)
 	if string(name) == system.MessageTopic {
 		return r.Holds(permit.Message)

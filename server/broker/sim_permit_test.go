@@ -86,6 +86,7 @@ func newPermitSim(t *testing.T, seed uint64) *permitSim {
 		cfg.Max.OutstandingPerService = 1
 		cfg.Request.TimeoutDefault = time.Minute
 		cfg.Auth.Timeout = time.Second
+		cfg.WS.Deflate.MinBytes = 1
 		if s.random.IntN(2) == 0 {
 			cfg.Connection.Backpressure = config.BackpressurePause
 		}
@@ -184,7 +185,8 @@ func (s *permitSim) act() {
 	switch k := r.IntN(100); {
 	case c == nil || k < 6 && len(s.clients) < 8:
 		t := []Transport{TransportTCP, TransportWS}[r.IntN(2)]
-		c := &permitClient{testClient: s.n.connect(r.IntN(len(s.n.loops)), t)}
+		deflate := t == TransportWS && r.IntN(2) == 0
+		c := &permitClient{testClient: s.n.connectAs(r.IntN(len(s.n.loops)), t, deflate)}
 		s.clients = append(s.clients, c)
 		s.say("%d connects", len(s.clients)-1)
 	case k < 14:
@@ -248,6 +250,9 @@ func (s *permitSim) subscribe(c *permitClient) {
 func (s *permitSim) payload(c *permitClient, v permit.Verb, name string) string {
 	s.ids++
 	p := fmt.Sprintf("p%d.", s.ids)
+	if s.random.IntN(3) == 0 {
+		p += strings.Repeat("y", 60) // which is less when compressed
+	}
 	if s.random.IntN(10) == 0 {
 		p += strings.Repeat("x", 5000)
 	}
