@@ -75,7 +75,8 @@ func sourceOf(a *config.Auth) auth.Source {
 		Certificate: auth.Certificate{CA: a.Certificate.CA, Identity: a.Certificate.Identity},
 	}
 	for _, k := range a.JWT.Keys.Files {
-		s.Signed.Keys = append(s.Signed.Keys, auth.KeyFile{ID: k.KID, Algorithm: k.Alg, File: k.File})
+		s.Signed.Keys = append(s.Signed.Keys,
+			auth.KeyFile{ID: k.KID, Algorithm: k.Alg, File: k.File})
 	}
 	for _, t := range a.Tokens {
 		one := auth.Token{Identity: t.Identity, SHA256: t.SHA256, Roles: t.Roles}

@@ -20,15 +20,18 @@ import (
 var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
-	"server": "server/admin server/broker server/config server/door server/logging " +
-		"server/reactor server/secure",
-	"server/door": "codec server/broker server/config server/fair server/metrics " +
+	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
+		"server/permit server/reactor server/secure",
+	"server/door": "codec server/auth server/broker server/config server/fair server/metrics " +
 		"server/origin server/reactor server/secure",
 	"server/admin":   "server/metrics",
 	"server/reactor": "ringbuf server/broker server/secure",
-	"server/broker": "codec ringbuf server/config server/fair server/limit server/logging " +
-		"server/metrics server/origin server/secure server/system server/wheel topic",
-	"server/system":   "codec ringbuf server/logging server/metrics topic",
+	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
+		"server/logging server/metrics server/origin server/permit server/secure server/system " +
+		"server/wheel topic",
+	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
+	"server/auth":     "server/fair server/origin",
+	"server/permit":   "topic",
 	"server/limit":    "topic",
 	"server/metrics":  "codec",
 	"server/fair":     "",
@@ -69,6 +72,9 @@ var onlyImporters = map[string]string{
 	"github.com/gobwas/ws":                     "client client/clienttest codec",
 	"github.com/VictoriaMetrics/metrics":       "server/admin",
 	"github.com/coder/websocket":               "", // tests only
+	"github.com/golang-jwt/jwt/v5":             "server/auth",
+	"github.com/MicahParks/jwkset":             "server/auth",
+	"github.com/fsnotify/fsnotify":             "cmd/mb-server",
 	"pgregory.net/rapid":                       "",
 	"go.uber.org/goleak":                       "",
 	"charm.land/bubbletea/v2":                  "cmd/mb/top",

@@ -167,7 +167,8 @@ func TestForged(t *testing.T) {
 	ok := sign(t, "RS256", good(), map[string]any{"kid": "one"})
 	parts := strings.Split(ok, ".")
 	raw := func(header string) string {
-		return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + parts[1] + "." + parts[2]
+		coded := base64.RawURLEncoding.EncodeToString([]byte(header))
+		return coded + "." + parts[1] + "." + parts[2]
 	}
 	deep := strings.Repeat("[", 2000) + strings.Repeat("]", 2000)
 	for name, token := range map[string]string{
@@ -298,7 +299,8 @@ func TestKeySet(t *testing.T) {
 	hs.ALG = "HS256"
 	encrypts := jwk(t, "ES384", "enc")
 	encrypts.USE = jwkset.UseEnc
-	path := keySetOf(t, jwk(t, "RS256", "r"), jwk(t, "ES256", "e"), jwk(t, "EdDSA", "d"), hs, encrypts)
+	path := keySetOf(t, jwk(t, "RS256", "r"), jwk(t, "ES256", "e"), jwk(t, "EdDSA", "d"), hs,
+		encrypts)
 	v := verifierOf(t, Source{Signed: Signed{KeySet: path}})
 	for _, tt := range []struct {
 		algorithm, id string
@@ -332,7 +334,8 @@ func TestConfigurationErrors(t *testing.T) {
 	set := func(text string) Source {
 		return Source{Signed: Signed{KeySet: write(t, "jwks", []byte(text))}}
 	}
-	secretJWK := `{"keys":[{"kty":"oct","k":"` + base64.RawURLEncoding.EncodeToString(secret) + `"}]}`
+	coded := base64.RawURLEncoding.EncodeToString(secret)
+	secretJWK := `{"keys":[{"kty":"oct","k":"` + coded + `"}]}`
 	for _, tt := range []struct {
 		from Source
 		want string
@@ -431,8 +434,10 @@ func issue(t testing.TB, change func(*x509.Certificate)) *x509.Certificate {
 	uri, _ := url.Parse("spiffe://x/y")
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: "anna", Organization: []string{"A, B"}, Country: []string{"DE"}},
-		NotBefore:    now.Add(-time.Minute), NotAfter: now.Add(time.Minute), URIs: []*url.URL{uri},
+		Subject: pkix.Name{
+			CommonName: "anna", Organization: []string{"A, B"}, Country: []string{"DE"},
+		},
+		NotBefore: now.Add(-time.Minute), NotAfter: now.Add(time.Minute), URIs: []*url.URL{uri},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	if change != nil {

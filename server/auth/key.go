@@ -18,7 +18,8 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// key checks signatures of one algorithm, and of no other: a public key is never taken for a secret.
+// key checks signatures of one algorithm, and of no other: a public key is never taken for a
+// secret.
 type key struct {
 	id        string // "" when it has none
 	algorithm string // as in the header of a token

@@ -27,7 +27,7 @@ type failing struct {
 	link  fair.Link[*failing]
 	addr  netip.Addr
 	count int
-	until time.Time // when it is forgotten; by then it is locked out if it has reached the threshold
+	until time.Time // when it is forgotten; locked out until then if it has reached the threshold
 }
 
 // lockoutMax is how many addresses are remembered: some 10 MB at the most.

@@ -31,7 +31,9 @@ type pauseState struct {
 }
 
 // stops says that there is a reason to take nothing from it.
-func (p *pauseState) stops() bool { return p.waits > 0 || p.filling || p.owing != nil || p.checking }
+func (p *pauseState) stops() bool {
+	return p.waits > 0 || p.filling || p.owing != nil || p.checking
+}
 
 // pauseOf returns why c is not read, to which the caller adds something.
 func (c *Conn) pauseOf() *pauseState {

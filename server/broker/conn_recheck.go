@@ -21,8 +21,8 @@ import (
 // Outline.
 //
 //	Reauthorise    another Authority: every loop is told, and everybody is looked at anew
-//	recheck        a connection's new rules stand at once, for what it sends; its subscriptions are
-//	               put on a list
+//	recheck        a connection's new rules stand at once, for what it sends; its
+//	               subscriptions are put on a list
 //	recheckSome    in each turn some of them are looked at; those that are not permitted end, and
 //	               their owner is told
 //	expel          publishes that wait in its ring and that it may not have are taken out
@@ -181,8 +181,8 @@ func (c *Conn) expel() {
 	c.recharge()
 }
 
-// mayGet says whether rules permit to get a publish of which this is the beginning, with its framing
-// or without. What is no publish of a user they do.
+// mayGet says whether rules permit to get a publish of which this is the beginning, with its
+// framing or without. What is no publish of a user they do.
 func mayGet(r *permit.Rules, begin []byte) bool {
 	const verb = "publish:"
 	at := bytes.Index(begin[:min(len(begin), maxFraming+len(verb))], []byte(verb))

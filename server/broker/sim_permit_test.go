@@ -297,7 +297,8 @@ func (s *permitSim) publish(c *permitClient) {
 func (s *permitSim) request(c *permitClient) {
 	name := permitTopics[s.random.IntN(len(permitTopics))]
 	s.say("%d asks on %s", s.index(c), name)
-	c.send("request:" + name + ":1.0.0:" + s.ask(c, permit.Request, name) + "\n" + s.payload(c, permit.Request, name))
+	id := s.ask(c, permit.Request, name)
+	c.send("request:" + name + ":1.0.0:" + id + "\n" + s.payload(c, permit.Request, name))
 }
 
 // beginReload begins to put other rules in force.
@@ -415,7 +416,8 @@ func (s *permitSim) judge(c *permitClient, m *testMessage) {
 	case codec.Request:
 		var number int
 		_, _ = fmt.Sscanf(payload, "p%d.", &number)
-		if !system && !c.partial && number > c.waiting && !s.possible(s.identity(c), permit.Respond, name) {
+		if !system && !c.partial && number > c.waiting &&
+			!s.possible(s.identity(c), permit.Respond, name) {
 			s.fail("%d (%q) got a request on %s", s.index(c), c.identity, name)
 		}
 		if !system {

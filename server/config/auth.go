@@ -253,7 +253,9 @@ func (i *Identities) read(n *yaml.Node) error {
 }
 
 // MarshalJSON writes a map, not null.
-func (i Identities) MarshalJSON() ([]byte, error) { return plainJSON(map[string][]string(i), len(i)) }
+func (i Identities) MarshalJSON() ([]byte, error) {
+	return plainJSON(map[string][]string(i), len(i))
+}
 
 // Names is a list of names.
 type Names []string

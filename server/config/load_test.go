@@ -268,9 +268,9 @@ func sample(k *Key) (text, yamlText string) {
 		return "17MiB", "17MiB"
 	case kindTree:
 		text = map[string]string{
-			"auth.tokens":            `[{"identity":"a","sha256":"00","expires":"2030-01-01T00:00:00Z"}]`,
+			"auth.tokens":            `[{"identity":"a","sha256":"00","roles":["r"]}]`,
 			"auth.jwt.keys":          `[{"kid":"k","alg":"RS256","file":"key.pem"}]`,
-			"permissions.roles":      `{"r":{"publish":{"allow":["a.#"],"deny":["a.b"]},"system":["log"]}}`,
+			"permissions.roles":      `{"r":{"publish":{"allow":["a.#"]},"system":["log"]}}`,
 			"permissions.identities": `{"CN=a":["r"]}`,
 			"permissions.default":    `["r"]`, "permissions.anonymous": `["r"]`,
 		}[k.Name]

@@ -29,7 +29,8 @@ permissions:
 `, nil)
 	end := time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC)
 	want := Tokens{
-		{Identity: "anna", SHA256: "1234567890", Roles: []string{"reader", "writer"}, Expires: &end},
+		{Identity: "anna", SHA256: "1234567890", Roles: []string{"reader", "writer"},
+			Expires: &end},
 		{Identity: "bob", SHA256: "ab"},
 	}
 	if !reflect.DeepEqual(c.Auth.Tokens, want) {
@@ -40,7 +41,8 @@ permissions:
 	}
 	roles := Roles{
 		"reader": {
-			Subscribe: Lists{Allow: []string{"a.#"}, Deny: []string{"a.secret"}}, System: []string{"*"},
+			Subscribe: Lists{Allow: []string{"a.#"}, Deny: []string{"a.secret"}},
+			System:    []string{"*"},
 		},
 		"with.dot": {},
 	}
@@ -59,31 +61,55 @@ permissions:
 
 // What is wrong within a list or map is said, with the line of its key and the way to the fault.
 func TestTreeErrors(t *testing.T) {
-	for text, want := range map[string]string{
-		"auth: {tokens: {}}":                               "must be a list of tokens, and is a map",
-		"auth: {tokens: [x]}":                              "item 1: must be a map of identity, sha256",
-		"auth: {tokens: [{identity: a}]}":                  "item 1: sha256 is missing",
-		"auth: {tokens: [{sha256: a}]}":                    "item 1: identity is missing",
-		"auth: {tokens: [{identity: a, token: b}]}":        "token: is unknown here: there are [identity",
-		"auth: {tokens: [{identity: 7, sha256: a}]}":       "identity: must be text, and is 7",
-		"auth: {tokens: [{identity: a, identity: b}]}":     "identity",
-		"auth: {tokens: [{identity: a, sha256: [b]}]}":     "sha256: must be text, and is a list",
-		"auth: {tokens: [{identity: a, expires: soon}]}":   `expires: "soon": must be a time as in 2027`,
-		"auth: {jwt: {keys: [{alg: RS256}]}}":              "item 1: file is missing",
-		"auth: {jwt: {keys: [{file: a}]}}":                 "item 1: alg is missing",
-		"auth: {jwt: {keys: [{url: a}]}}":                  "url: is unknown here",
-		"auth: {jwt: {keys: 7}}":                           "must be text, and is 7",
-		"auth: {required: maybe}":                          "must be one of auto, true, false",
-		"permissions: {roles: []}":                         "must be a map of roles, and is a list",
-		"permissions: {roles: {r: [x]}}":                   "r: must be a map of publish",
-		"permissions: {roles: {r: {write: {}}}}":           "r: write: is unknown here",
-		"permissions: {roles: {r: {publish: [a]}}}":        "r: publish: must be a map of allow and deny",
-		"permissions: {roles: {r: {publish: {allow: a}}}}": "r: publish: allow: must be a list of topic",
-		"permissions: {roles: {r: {publish: {may: [a]}}}}": "may: is unknown here",
-		"permissions: {default: r}":                        "must be a list of names",
-		"permissions: {identities: {a: r}}":                "a: must be a list of roles",
-		"permissions: {rolls: {}}":                         "permissions.rolls",
+	for _, tt := range [][2]string{
+		{"auth: {tokens: {}}",
+			"must be a list of tokens, and is a map"},
+		{"auth: {tokens: [x]}",
+			"item 1: must be a map of identity, sha256"},
+		{"auth: {tokens: [{identity: a}]}",
+			"item 1: sha256 is missing"},
+		{"auth: {tokens: [{sha256: a}]}",
+			"item 1: identity is missing"},
+		{"auth: {tokens: [{identity: a, token: b}]}",
+			"token: is unknown here: there are [identity"},
+		{"auth: {tokens: [{identity: 7, sha256: a}]}",
+			"identity: must be text, and is 7"},
+		{"auth: {tokens: [{identity: a, identity: b}]}",
+			"identity"},
+		{"auth: {tokens: [{identity: a, sha256: [b]}]}",
+			"sha256: must be text, and is a list"},
+		{"auth: {tokens: [{identity: a, expires: soon}]}",
+			`expires: "soon": must be a time as in 2027`},
+		{"auth: {jwt: {keys: [{alg: RS256}]}}",
+			"item 1: file is missing"},
+		{"auth: {jwt: {keys: [{file: a}]}}",
+			"item 1: alg is missing"},
+		{"auth: {jwt: {keys: [{url: a}]}}",
+			"url: is unknown here"},
+		{"auth: {jwt: {keys: 7}}",
+			"must be text, and is 7"},
+		{"auth: {required: maybe}",
+			"must be one of auto, true, false"},
+		{"permissions: {roles: []}",
+			"must be a map of roles, and is a list"},
+		{"permissions: {roles: {r: [x]}}",
+			"r: must be a map of publish"},
+		{"permissions: {roles: {r: {write: {}}}}",
+			"r: write: is unknown here"},
+		{"permissions: {roles: {r: {publish: [a]}}}",
+			"r: publish: must be a map of allow and deny"},
+		{"permissions: {roles: {r: {publish: {allow: a}}}}",
+			"r: publish: allow: must be a list of topic"},
+		{"permissions: {roles: {r: {publish: {may: [a]}}}}",
+			"may: is unknown here"},
+		{"permissions: {default: r}",
+			"must be a list of names"},
+		{"permissions: {identities: {a: r}}",
+			"a: must be a list of roles"},
+		{"permissions: {rolls: {}}",
+			"permissions.rolls"},
 	} {
+		text, want := tt[0], tt[1]
 		_, err := load(t, text+"\n", nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)

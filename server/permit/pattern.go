@@ -12,8 +12,8 @@ import (
 // case.
 const Identity = "{identity}"
 
-// list is the patterns of one verb of one role, canonical, each followed by a newline. As one text a
-// pattern costs its own length and no more: a node may have millions.
+// list is the patterns of one verb of one role, canonical, each followed by a newline. As one text
+// a pattern costs its own length and no more: a node may have millions.
 type list string
 
 // next returns the first pattern and those after it.

@@ -79,8 +79,8 @@ type role struct {
 	personal    bool // a pattern names the identity
 }
 
-// Compile checks permissions and makes a policy of them; nil, which allows everything, when there is
-// no role. An error is an *Error, the same one each time.
+// Compile checks permissions and makes a policy of them; nil, which allows everything, when there
+// is no role. An error is an *Error, the same one each time.
 func Compile(s Source) (*Policy, error) {
 	p := &Policy{
 		roles:      make(map[string]*role, len(s.Roles)),

@@ -242,7 +242,8 @@ func TestWords(t *testing.T) {
 		t.Error("all, or none")
 	}
 	var nobody *Rules
-	if !nobody.Holds(Admin) || !nobody.Topic(Request, []byte("a")) || !nobody.Pattern(Respond, "#") {
+	if !nobody.Holds(Admin) || !nobody.Topic(Request, []byte("a")) ||
+		!nobody.Pattern(Respond, "#") {
 		t.Error("no permissions forbid something")
 	}
 }
