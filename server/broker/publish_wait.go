@@ -197,7 +197,8 @@ const maxFraming = 10
 func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
 	m.audit, m.original = l.broker.audited(), p.original
-	f, in := ringbuf.Frame{}, c.form.directFrames()
+	var f ringbuf.Frame
+	in := c.form.directFrames()
 	if b := p.compressed(c.form, &m); b != nil {
 		f, m.body = l.encodeDeflate(in, &m, b.B, ringbuf.Droppable), nil
 	} else {

@@ -30,6 +30,9 @@ func docRow(k *Key) string {
 	if k.Pending {
 		doc += " (**no effect in this version**)"
 	}
+	if k.Live {
+		doc += " (**live**)"
+	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |",
 		code(k.Name), env, flag, def, k.Unit, k.Range(), doc)
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // YAML returns the whole configuration, one dotted key a line in the order of the table, in a form
-// that Load reads back to the same Config. Behind each value stands its unit and where it came
-// from. It holds the paths of key and certificate, never their content.
+// that Load reads back to the same Config. Behind each value stands its unit, whether it is live
+// and where it came from. It holds the paths of key and certificate, never their content.
 func (c Config) YAML(from Origins) []byte {
 	var b bytes.Buffer
 	for i := range keys {
@@ -27,6 +27,9 @@ func (c Config) YAML(from Origins) []byte {
 		fmt.Fprintf(&b, "%s: %s # ", k.Name, k.yaml(&c))
 		if k.Unit != "" {
 			b.WriteString(k.Unit + "; ")
+		}
+		if k.Live {
+			b.WriteString("live; ")
 		}
 		b.WriteString(strings.Map(printable, source) + "\n")
 	}
