@@ -29,8 +29,10 @@ const (
 	visitorMost   = 12 << 10
 
 	// handshakeCharge is what a TLS handshake costs in bytes while it stands: its state, and the
-	// stack of a goroutine.
+	// stack of a goroutine; fedCharge is what it costs for each byte that has come: where crypto/tls
+	// assembles messages, and what it makes of them.
 	handshakeCharge = 40 << 10
+	fedCharge       = 3
 
 	// visitRead is how many bytes are read at once of a visitor.
 	visitRead = 16 << 10
@@ -66,11 +68,15 @@ const (
 
 // stepsMax is how many steps of TLS handshakes may run at a time: they leave half of the processors
 // to the loops.
-func stepsMax() int { return max(runtime.NumCPU()/2, 1) }
+func stepsMax() int { return max(runtime.GOMAXPROCS(0)/2, 1) }
 
 // visitorsOf is how many visitors each of a node's gates may have, where the process may have so
-// much memory, in bytes, and so many open files.
-func visitorsOf(memory int64, files, gates int) int {
-	most := min(visitorsMax, files/visitorFiles, int(memory/visitorMemory/visitorMost))
+// much memory, in bytes, and so many open files; secure says that some may come over TLS.
+func visitorsOf(memory int64, files, gates int, secure bool) int {
+	charge := int64(visitorMost)
+	if secure {
+		charge += handshakeCharge
+	}
+	most := min(visitorsMax, files/visitorFiles, int(memory/visitorMemory/charge))
 	return max(most/gates, 2)
 }

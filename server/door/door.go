@@ -30,7 +30,7 @@ type Door struct {
 	files            int                  // that the process may have open
 	memory           int64                // memory.limit, in bytes
 	certificates     *secure.Certificates // nil: nobody listens for TLS
-	steps            chan struct{}        // a token for each step of a TLS handshake that runs
+	steps            steps                // of TLS handshakes
 
 	// Immutable after Open.
 	most  int     // visitors of each gate
@@ -46,8 +46,8 @@ func Bind(
 	cfg *config.Config, b *broker.Broker, certificates *secure.Certificates, log *slog.Logger,
 ) (*Door, error) {
 	d := &Door{
-		certificates: certificates, steps: make(chan struct{}, stepsMax()),
-		broker: b, log: log.With("module", "door"),
+		certificates: certificates,
+		broker:       b, log: log.With("module", "door"),
 		deflate:          cfg.WS.Deflate.Enabled,
 		handshakeTimeout: cfg.Connection.HandshakeTimeout,
 		pages:            origin.NewRules(cfg.WS.Origins, cfg.WS.Hosts),
@@ -56,6 +56,7 @@ func Bind(
 		empty:            make(chan struct{}, 1),
 	}
 	d.files, d.memory = filesMax(), cfg.Memory.Limit
+	d.steps.door, d.steps.most = d, stepsMax()
 	for _, l := range []struct {
 		transport broker.Transport
 		port      int
@@ -90,7 +91,7 @@ func (d *Door) Open(room *reactor.Group) (err error) {
 	for _, l := range d.broker.Loops() {
 		d.gates = append(d.gates, newGate(d, l, room.At(l)))
 	}
-	d.most = visitorsOf(d.memory, d.files, len(d.gates))
+	d.most = visitorsOf(d.memory, d.files, len(d.gates), d.certificates != nil)
 	// Who finds no place is told so, as long as there is a descriptor to accept it with.
 	d.broker.LimitPlaces(int64(d.files - filesOpen() - d.most*len(d.gates) - spareFiles))
 	for _, l := range d.listeners {

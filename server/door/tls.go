@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +13,7 @@ import (
 	"mbserver/codec"
 	"mbserver/server/broker"
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
 	"mbserver/server/secure"
 )
 
@@ -23,10 +23,9 @@ import (
 // loop does not have; and who is slow, or sends nothing, must not keep others from theirs.
 //
 // Outline. The loop reads the first flight, and nothing is begun before that is whole. Then a step
-// of the handshake is made on a goroutine of its own (step), of which few run at a time, in the
-// order in which they came; meanwhile the socket is not watched. A step ends when more has to
-// arrive, and never waits for that. Its end is posted back to the loop (stepped), which writes
-// what there is to answer and watches the socket again.
+// of the handshake is made beside the loops (steps.go), when it is its turn; meanwhile the socket is
+// not watched. A step ends when more has to arrive, and never waits for that. Its end is posted back
+// to the loop (stepped), which writes what there is to answer and watches the socket again.
 //
 // Invariants. All of the socket's I/O is the loop's. The handshake belongs to the step that runs,
 // else to the loop. A visitor that has gone ends its handshake, or the step that runs does.
@@ -35,12 +34,7 @@ import (
 type securing struct {
 	hello     secure.Hello
 	handshake *secure.Handshake // nil before the first flight has come, and when it is done
-	step      *step             // runs; nil: none does
-}
-
-// step is one of a handshake, beside the loop.
-type step struct {
-	cancelled atomic.Bool // nobody waits for it any more
+	step      *step             // runs, or waits for that; nil: none does
 }
 
 // chargeTLS is what v's handshake, or its session, makes the node hold, in bytes.
@@ -49,20 +43,21 @@ func (v *visitor) chargeTLS() int {
 	case v.session != nil:
 		return int(v.session.Cost()) + v.session.Held()
 	case v.tls.handshake != nil:
-		return handshakeCharge
+		return handshakeCharge + fedCharge*v.tls.handshake.Fed()
 	}
 	return 0
 }
 
-// stop ends the handshake: its visitor goes.
-func (s *securing) stop() {
+// stopTLS ends the handshake: its visitor goes.
+func (v *visitor) stopTLS() {
+	s := &v.tls
 	switch {
 	case s.step != nil:
-		s.step.cancelled.Store(true)
+		v.gate.door.steps.cancel(s.step)
 	case s.handshake != nil:
 		s.handshake.Stop()
 	}
-	s.handshake = nil
+	s.handshake, s.step = nil, nil
 }
 
 // readSecure takes what has arrived over TLS.
@@ -85,6 +80,7 @@ func (v *visitor) readSecure(buf []byte) {
 			v.failTLS(err)
 			return
 		}
+		v.recharge()
 		v.step()
 	case err == nil:
 		v.ended("it ended")
@@ -112,31 +108,25 @@ func (v *visitor) begin(flight []byte) {
 
 // step goes on with the handshake beside the loop.
 func (v *visitor) step() {
-	d, h, s := v.gate.door, v.tls.handshake, &step{}
-	v.tls.step = s
+	h := v.tls.handshake
+	v.tls.step = &step{
+		handshake: h, from: origin.Network(v.remote.Addr()),
+		post: func(done bool, err error) bool {
+			return v.gate.room.Do(func() { v.stepped(h, done, err) })
+		},
+	}
 	v.gate.room.Forget(v.fd) // what arrives meanwhile waits
-	go func() {
-		d.steps <- struct{}{}
-		var done bool
-		var err error
-		if !s.cancelled.Load() {
-			done, err = h.Step()
-		}
-		<-d.steps
-		if s.cancelled.Load() || !v.gate.room.Do(func() { v.stepped(h, done, err) }) {
-			h.Stop()
-		}
-	}()
+	v.gate.door.steps.start(v.tls.step)
 }
 
 // stepped goes on after a step.
 func (v *visitor) stepped(h *secure.Handshake, done bool, err error) {
 	defer v.gate.door.recovered(v.end)
-	v.tls.step = nil
 	if v.gone {
 		h.Stop()
 		return
 	}
+	v.tls.step = nil
 	if bad := v.gate.room.Watch(v.fd, v); bad != nil {
 		v.failed(bad.Error())
 		v.turnAway("connection_limit")
@@ -195,7 +185,7 @@ func (v *visitor) failTLS(err error) {
 		words = codec.AppendHTTPError(nil, 400, codec.AppendError(nil, codec.MalformedMessage,
 			"TLS is spoken here: use wss or https", time.Now().UnixMilli()))
 	}
-	v.tls.stop()
+	v.stopTLS()
 	v.say(words)
 }
 
@@ -220,9 +210,9 @@ func failureOf(err error) metrics.TLSFailure {
 	return metrics.TLSOther
 }
 
-// noteTLS counts a TLS handshake that comes to nothing.
+// noteTLS counts a TLS handshake that has come to nothing, of a visitor that stops asking.
 func (v *visitor) noteTLS() {
-	if v.transport.Secure() && v.session == nil {
+	if v.begun && v.transport.Secure() && v.session == nil {
 		v.gate.door.broker.TLS.Fail(v.failure)
 	}
 }

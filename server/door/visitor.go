@@ -218,7 +218,6 @@ func (v *visitor) giveWay() {
 
 // turnAway ends a handshake at once, but tells v why.
 func (v *visitor) turnAway(reason string) {
-	v.noteTLS()
 	v.depart()
 	v.gate.door.turnAway(v.arrival, reason, v.gate.room.Close)
 }
@@ -257,7 +256,6 @@ func (v *visitor) failed(reason string) {
 			"remote", v.remote.String(), "reason", reason)
 	}
 	d.broker.Arrivals.Failed.Add(time.Now().Unix())
-	v.noteTLS()
 }
 
 // sayLast writes the last words to v, which has the chance to read them before it is closed.
@@ -327,14 +325,18 @@ func (v *visitor) stopSharing() {
 func (v *visitor) stopAsking() {
 	v.in.Remove(&v.link)
 	v.stopSharing()
+	v.noteTLS()
 }
 
 // depart takes v out of the door.
 func (v *visitor) depart() {
+	if v.left == 0 {
+		v.noteTLS()
+	}
 	v.in.Remove(&v.link)
 	v.stopSharing()
 	v.gone = true
-	v.tls.stop()
+	v.stopTLS()
 	v.recharge()
 	v.gate.inside--
 	v.gate.door.leave(v.gate)

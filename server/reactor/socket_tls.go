@@ -4,6 +4,7 @@ package reactor
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -125,7 +126,7 @@ func (s *secureSocket) PauseReading(paused bool) {
 // open decrypts what has arrived. The result is valid until the next call on the loop.
 func (s *secureSocket) open(in []byte) []byte {
 	b := s.reactor.secure
-	plain, err := s.session.Open(b.opened[:0], in)
+	plain, err := s.decrypt(b.opened[:0], in)
 	b.opened = plain[:0]
 	if answer := s.session.Answer(); len(answer) > 0 {
 		if fault := s.say(answer); err == nil {
@@ -138,6 +139,20 @@ func (s *secureSocket) open(in []byte) []byte {
 		s.conn.Recharge()
 	}
 	return plain
+}
+
+// errFault ends a connection that a fault of ours has ended.
+var errFault = errors.New("a fault of the node")
+
+// decrypt is Session.Open, whose faults must not end the loop.
+func (s *secureSocket) decrypt(dst, in []byte) (plain []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.reactor.group.complain("internal fault", fmt.Errorf("panic: %v", v))
+			plain, err = dst, errFault
+		}
+	}()
+	return s.session.Open(dst, in)
 }
 
 // Write implements ringbuf.Writer.
@@ -281,11 +296,12 @@ func (s *secureSocket) Held() int {
 // CloseWrite implements broker.Socket. It is called again when the socket takes bytes and did not
 // take the end of the stream.
 func (s *secureSocket) CloseWrite() {
-	if s.push() == nil {
-		_ = s.say(s.session.Finish(nil)) // what fails here the next event tells
+	err := s.push()
+	if err == nil {
+		err = s.send(s.session.Finish(nil))
 	}
-	if s.left == nil || s.AwaitWritable() != nil {
-		s.socket.CloseWrite()
+	if err != ringbuf.ErrBehind || s.AwaitWritable() != nil {
+		s.socket.CloseWrite() // of a fault the next event tells
 	}
 }
 

@@ -15,11 +15,15 @@ type Handshake struct {
 	stop    func()
 	err     error
 	fed     int
+	most    int // that may be fed
 }
 
-// feedMax is how many bytes a client may send before its handshake is done: a chain of
-// certificates, if it is asked for one, and little more.
-const feedMax = 64 << 10
+// How many bytes a client may send before its handshake is done: one that is asked for a
+// certificate a chain of them, any other little more than its ClientHello.
+const (
+	feedMax      = HelloMax + 4<<10
+	feedMaxChain = 64 << 10
+)
 
 // ErrTooLong says that a client sends more than any handshake needs.
 var ErrTooLong = errors.New("it sends too much")
@@ -27,23 +31,29 @@ var ErrTooLong = errors.New("it sends too much")
 func newHandshake(cfg *tls.Config) *Handshake {
 	s := &Session{}
 	s.conn = tls.Server(&s.wire, cfg)
-	h := &Handshake{session: s}
+	h := &Handshake{session: s, most: feedMax}
+	if cfg.ClientAuth != tls.NoClientCert {
+		h.most = feedMaxChain
+	}
 	h.next, h.stop = iter.Pull(func(yield func(struct{}) bool) {
 		s.wire.more = func() bool { return yield(struct{}{}) }
 		h.err = s.conn.Handshake()
-		s.wire.more = nil
+		s.wire.more, s.wire.mute = nil, 0
 	})
 	return h
 }
 
 // Feed adds what has arrived, which is copied.
 func (h *Handshake) Feed(b []byte) error {
-	if h.fed += len(b); h.fed > feedMax {
+	if h.fed += len(b); h.fed > h.most {
 		return ErrTooLong
 	}
 	h.session.wire.in = append(h.session.wire.in, b...)
 	return nil
 }
+
+// Fed is how many bytes were fed.
+func (h *Handshake) Fed() int { return h.fed }
 
 // Step goes on until more has to arrive, or the handshake is done or has failed. It may take a
 // millisecond of a processor. In every case there may be something to be sent.

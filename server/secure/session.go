@@ -36,10 +36,14 @@ func (s *Session) Open(dst, in []byte) ([]byte, error) {
 			dst = append(dst, make([]byte, chunk)...)[:len(dst)]
 		}
 		n, err := s.conn.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
+		if dst = dst[:len(dst)+n]; n > 0 {
+			s.wire.mute = 0
+		}
 		switch {
 		case err == nil:
 			continue
+		case err == nothing && s.wire.mute > muteMax:
+			s.end = ErrTooLong
 		case err == nothing:
 			s.wire.in = nil
 			return dst, nil
@@ -78,8 +82,13 @@ func (s *Session) Finish(dst []byte) []byte {
 	return s.Answer()
 }
 
-// Held is, in bytes, what the session keeps for records that are longer than usual, or were.
-func (s *Session) Held() int { return max(s.wire.room-usualRoom, 0) }
+// muteMax is how many bytes a peer may send without plaintext in them: a record that has begun, and
+// some changes of keys. crypto/tls would keep a handshake message of 256 KiB that never ends.
+const muteMax = 32 << 10
+
+// Held is, in bytes, what the session keeps for records that are longer than usual, or were, and of
+// messages that are not plaintext and have only begun.
+func (s *Session) Held() int { return max(s.wire.room+2*s.wire.mute-usualRoom, 0) }
 
 // sessionCost is what a session costs in bytes, beside what it has Held and the certificates that
 // its client has shown.
@@ -97,8 +106,9 @@ func (s *Session) Cost() int64 {
 // certificateCost is what a certificate costs that was parsed, for each of its bytes.
 const certificateCost = 4
 
-// usualRoom is how many bytes for records are part of what every session costs.
-const usualRoom = 1 << 10
+// usualRoom is how many bytes for records are part of what every session costs: the ClientHello of a
+// browser needs them, and a change of keys.
+const usualRoom = 3 << 10
 
 // Peers returns the certificates that the client has shown, its own first, which was verified; none
 // when it has shown none.

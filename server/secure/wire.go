@@ -18,6 +18,7 @@ type wire struct {
 	have int              // bytes of it
 	left int              // bytes that are to come of the record that has begun
 	room int              // bytes that crypto/tls holds to assemble records in
+	mute int              // bytes read since there was plaintext
 }
 
 // recordHead is how long the header of a TLS record is: type, version, length.
@@ -72,6 +73,7 @@ func (w *wire) begin(head []byte) {
 func (w *wire) take(p []byte, most int) int {
 	n := copy(p, w.in[:most])
 	w.in = w.in[n:]
+	w.mute += n
 	return n
 }
 
