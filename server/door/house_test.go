@@ -22,6 +22,7 @@ import (
 	"mbserver/server/broker"
 	"mbserver/server/config"
 	"mbserver/server/reactor"
+	"mbserver/server/secure"
 )
 
 // patience bounds every wait for something that must happen.
@@ -96,7 +97,11 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Bind(&cfg, b, nil, log)
+	var certificates *secure.Certificates
+	if cfg.Ports.WSS != 0 || cfg.Ports.TLS != 0 {
+		certificates = certify(t)
+	}
+	d, err := Bind(&cfg, b, certificates, log)
 	if err != nil {
 		t.Fatal(err)
 	}
