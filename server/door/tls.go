@@ -198,10 +198,10 @@ func failureOf(err error) metrics.TLSFailure {
 	switch {
 	case err == secure.ErrNotTLS, err == secure.ErrTooLong, errors.As(err, &header):
 		return metrics.TLSForeign
+	case errors.As(err, &remote) && remote.Op == "remote error": // an alert of the client
+		return metrics.TLSRefused
 	case errors.As(err, &unverified), strings.Contains(text, "certificate"):
 		return metrics.TLSCertificate
-	case errors.As(err, &remote):
-		return metrics.TLSRefused
 	case errors.Is(err, io.EOF), errors.Is(err, errUnread):
 		return metrics.TLSEnded
 	case strings.Contains(text, "support"): // "unsupported versions", "no cipher suite supported"
