@@ -29,8 +29,8 @@ const (
 	visitorMost   = 12 << 10
 
 	// handshakeCharge is what a TLS handshake costs in bytes while it stands: its state, and the
-	// stack of a goroutine; fedCharge is what it costs for each byte that has come: where crypto/tls
-	// assembles messages, and what it makes of them.
+	// stack of a goroutine; fedCharge is what it costs for each byte that has come: where
+	// crypto/tls assembles messages, and what it makes of them.
 	handshakeCharge = 40 << 10
 	fedCharge       = 3
 

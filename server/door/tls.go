@@ -23,9 +23,9 @@ import (
 // loop does not have; and who is slow, or sends nothing, must not keep others from theirs.
 //
 // Outline. The loop reads the first flight, and nothing is begun before that is whole. Then a step
-// of the handshake is made beside the loops (steps.go), when it is its turn; meanwhile the socket is
-// not watched. A step ends when more has to arrive, and never waits for that. Its end is posted back
-// to the loop (stepped), which writes what there is to answer and watches the socket again.
+// of the handshake is made beside the loops (steps.go), when it is its turn; meanwhile the socket
+// is not watched. A step ends when more has to arrive, and never waits for that. Its end is posted
+// back to the loop (stepped), which writes what there is to answer and watches the socket again.
 //
 // Invariants. All of the socket's I/O is the loop's. The handshake belongs to the step that runs,
 // else to the loop. A visitor that has gone ends its handshake, or the step that runs does.

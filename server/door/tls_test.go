@@ -66,8 +66,8 @@ func certify(t testing.TB) *secure.Certificates {
 
 func withTLS(cfg *config.Config) { cfg.Ports.WSS, cfg.Ports.TLS = config.AnyPort, config.AnyPort }
 
-// trusting is for clients that do not look whom they speak with.
-var trusting = &tls.Config{InsecureSkipVerify: true}
+// careless is for clients that do not look whom they speak with.
+var careless = &tls.Config{InsecureSkipVerify: true}
 
 // clientHello returns the first flight of a client.
 func clientHello(t testing.TB) []byte {
@@ -75,7 +75,7 @@ func clientHello(t testing.TB) []byte {
 	near, far := net.Pipe()
 	defer near.Close()
 	go func() {
-		_ = tls.Client(far, trusting).Handshake()
+		_ = tls.Client(far, careless).Handshake()
 		_ = far.Close()
 	}()
 	buf := make([]byte, 4<<10)

@@ -95,7 +95,6 @@ func TestRecordsBesideData(t *testing.T) {
 			return all
 		}, "", true},
 		{"changes of keys without an end", func(f *forger) (all [][]byte) {
-			// Of them the keys do not matter any more.
 			all = append(all, f.record(recordHandshake,
 				bytes.Repeat([]byte{typeKeyUpdate, 0, 0, 1, 1}, 100), 0))
 			return all
@@ -177,8 +176,8 @@ func TestChangeOfKeys(t *testing.T) {
 	}
 }
 
-// Who is not asked for a certificate cannot make the node keep a chain of them, in whatever it sends
-// before its handshake is done.
+// Who is not asked for a certificate cannot make the node keep a chain of them, in whatever it
+// sends before its handshake is done.
 func TestHalfHandshakeIsBounded(t *testing.T) {
 	files, _ := identity(t, time.Hour)
 	for _, asks := range []bool{false, true} {

@@ -106,8 +106,8 @@ func (s *Session) Cost() int64 {
 // certificateCost is what a certificate costs that was parsed, for each of its bytes.
 const certificateCost = 4
 
-// usualRoom is how many bytes for records are part of what every session costs: the ClientHello of a
-// browser needs them, and a change of keys.
+// usualRoom is how many bytes for records are part of what every session costs: the ClientHello of
+// a browser needs them, and a change of keys.
 const usualRoom = 3 << 10
 
 // Peers returns the certificates that the client has shown, its own first, which was verified; none
