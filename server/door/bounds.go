@@ -28,9 +28,9 @@ const (
 	visitorCharge = 1 << 10
 	visitorMost   = 12 << 10
 
-	// handshakeCharge is what a TLS handshake costs in bytes while it stands (measured: 22 KiB): its
-	// state, and the stack of a goroutine; fedCharge is what it costs for each byte that has come:
-	// where crypto/tls assembles messages, and what it makes of them.
+	// handshakeCharge is what a TLS handshake costs in bytes while it stands, its state and the
+	// stack of a goroutine: measured, 22 KiB. fedCharge is what it costs for each byte that has
+	// come: where crypto/tls assembles messages, and what it makes of them.
 	handshakeCharge = 24 << 10
 	fedCharge       = 3
 

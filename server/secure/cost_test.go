@@ -5,6 +5,7 @@ package secure
 import (
 	"crypto/tls"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -80,7 +81,7 @@ func BenchmarkSeal(b *testing.B) {
 	files, roots := identity(b, time.Hour)
 	k := connect(b, open(b, files), false, trusting(roots))
 	for _, size := range []int{128, 16 << 10, 64 << 10} {
-		b.Run(map[int]string{128: "128", 16 << 10: "16K", 64 << 10: "64K"}[size], func(b *testing.B) {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			p, dst := make([]byte, size), make([]byte, 0, size+2<<10)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()

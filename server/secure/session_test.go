@@ -142,7 +142,7 @@ func connect(t testing.TB, c *Certificates, web bool, cfg *tls.Config) *link {
 		}
 	} else {
 		_ = near.Close()
-		<-shaken
+		k.failed = errors.Join(k.failed, <-shaken)
 	}
 	return k
 }
