@@ -76,6 +76,7 @@ type Turn struct {
 	Frames [FramesCount]Frames
 	runs   int // that connections have noted beside their last one
 	spare  []*[]span
+	spares int // room for spans in them
 	iov    [][]byte
 	flat   []byte
 }
@@ -126,23 +127,27 @@ func (t *Turn) messages(s *span) (n int) {
 func (t *Turn) getSpans() *[]span {
 	if n := len(t.spare); n > 0 {
 		s := t.spare[n-1]
+		t.spare[n-1] = nil // it may never come back
 		t.spare = t.spare[:n-1]
+		t.spares -= cap(*s)
 		return s
 	}
 	s := make([]span, 0, 16)
 	return &s
 }
 
-// sparesMax bounds the span slices kept for reuse, spanKeep the capacity of each.
+// sparesMax bounds the room for spans, in spans of some 24 bytes, that is kept for reuse in all
+// slices together, spanKeep that in each.
 const (
-	sparesMax = 256
+	sparesMax = 32 << 10
 	spanKeep  = 1024
 )
 
 func (t *Turn) putSpans(s *[]span) {
 	clear(*s)
-	if cap(*s) <= spanKeep && len(t.spare) < sparesMax {
+	if n := cap(*s); n <= spanKeep && t.spares+n <= sparesMax {
 		*s = (*s)[:0]
 		t.spare = append(t.spare, s)
+		t.spares += n
 	}
 }

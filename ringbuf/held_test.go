@@ -248,3 +248,36 @@ func TestSharedSizes(t *testing.T) {
 		t.Fatal(fmt.Sprint("a large buffer is pooled: class ", big))
 	}
 }
+
+// However many slices of spans a turn needed, it keeps few of them, and none that it has given.
+func TestTurnKeepsFewSpans(t *testing.T) {
+	turn := NewTurn()
+	var lent []*[]span
+	for range 4 * sparesMax / spanKeep {
+		s := turn.getSpans()
+		*s = make([]span, 0, spanKeep)
+		lent = append(lent, s)
+	}
+	for _, s := range lent {
+		turn.putSpans(s)
+	}
+	kept := 0
+	for _, s := range turn.spare {
+		kept += cap(*s)
+	}
+	if kept == 0 || kept > sparesMax || kept != turn.spares {
+		t.Errorf("room for %d spans is kept and %d counted, of at most %d", kept, turn.spares,
+			sparesMax)
+	}
+	for range len(turn.spare) {
+		turn.getSpans()
+	}
+	for _, s := range turn.spare[:cap(turn.spare)] {
+		if s != nil {
+			t.Fatal("a slice that was given away is referred to")
+		}
+	}
+	if turn.spares != 0 {
+		t.Errorf("room for %d spans is counted, none is kept", turn.spares)
+	}
+}

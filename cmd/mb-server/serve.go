@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -54,8 +53,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	}()
 
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
-	// The rest is for what the collector does not see, and for its being late.
-	debug.SetMemoryLimit(cfg.Memory.Limit / 8 * 7)
+	limitCollector(cfg.Memory.Limit)
 	profiles(cfg)
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{
@@ -134,19 +132,6 @@ const profileBytes = 512 << 10
 func profiles(cfg config.Config) {
 	if cfg.Admin.Pprof {
 		runtime.MemProfileRate = profileBytes
-	}
-}
-
-// collectorPercent is how much the heap may grow, in percent of what lives, before it is collected.
-// Messages allocate nothing, so collections are rare, and what lives is mostly connections: a
-// quarter keeps the resident memory near it.
-const collectorPercent = 25
-
-// tuneCollector sets that, unless the operator's GOGC says otherwise. It comes after the start,
-// which a collection would delay.
-func tuneCollector(environ []string) {
-	if !isSet(environ, "GOGC") {
-		debug.SetGCPercent(collectorPercent)
 	}
 }
 

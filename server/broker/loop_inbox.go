@@ -13,7 +13,7 @@ import (
 // either, or has itself called because it has not received all that it took before.
 type inbox struct {
 	// Atomic.
-	waiting atomic.Int64 // bytes that wait, of the parcels that were taken and not received too
+	waiting atomic.Int64 // bytes held by parcels, those that were taken and not received too
 	// full: something was refused that has not been told. All that may be refused is meanwhile,
 	// even if it would fit: a subscriber must not receive messages from inside the gap that it is
 	// about to be told of.
@@ -61,8 +61,8 @@ func (l *Loop) accept(p *parcel, lost *losses, from *Loop, held bool) {
 	joined := in.join(p, l.broker.parcelBytes)
 	if !joined {
 		in.parcels = append(in.parcels, p)
+		in.waiting.Add(int64(p.held()))
 	}
-	in.waiting.Add(int64(p.size))
 	in.addLost(lost)
 	if held {
 		in.addWant(from)
@@ -88,13 +88,14 @@ func (in *inbox) join(p *parcel, most int) bool {
 		len(to.items)+len(p.items) > cap(to.items) {
 		return false
 	}
-	base := uint32(len(to.bytes))
+	base, held := uint32(len(to.bytes)), to.held()
 	to.bytes, to.size = append(to.bytes, p.bytes...), to.size+p.size
 	for i := range p.items {
 		to.items = append(to.items, p.items[i])
 		it := &to.items[len(to.items)-1]
 		it.start, it.end = it.start+base, it.end+base
 	}
+	in.waiting.Add(int64(to.held() - held)) // of bodies: the room was charged before
 	return true
 }
 
@@ -222,13 +223,13 @@ func (l *Loop) drainInbox() {
 			break // the rest in the next turn
 		}
 		p := in.taken[in.next]
-		size := p.size
+		size, held := p.size, p.held()
 		if !l.receiveParcel(p) {
 			continue
 		}
 		in.taken[in.next] = nil
 		in.next++
-		in.waiting.Add(-int64(size))
+		in.waiting.Add(-int64(held))
 		bytes += size
 	}
 	if in.wanted.Load() && 4*in.waiting.Load() <= int64(l.broker.inboxBytes) {

@@ -343,38 +343,73 @@ func TestWritableCallsTheLoop(t *testing.T) {
 	}
 }
 
-// However little is handed over at a time, what waits holds no more than a few times what it is
-// charged, and arrives in order.
-func TestInboxJoinsSmallParcels(t *testing.T) {
-	n := newTestNode(t, 1, 2, nil)
-	subscriber := n.subscribers(1, 0, TransportTCP, "publish", "a.b")[0]
-	publisher := n.connect(1, TransportTCP)
-	n.settle()
-	subscriber.messages()
-	l, count := n.loops[0], 0
-	for ; l.inbox.waiting.Load() < int64(n.parcelBytes); count++ {
-		n.loops[1].parcels[0].parcel = &parcel{
-			bytes: make([]byte, 0, n.parcelBytes), items: make([]item, 0, n.parcelItems),
+// However much is handed over at a time, what waits is charged what it holds, and arrives in order;
+// small parcels are joined, so that this is no more than a few times what is in them.
+func TestInboxChargesWhatItHolds(t *testing.T) {
+	for _, size := range []int{1, 3000} { // bytes; parcels of little, and of just too much to join
+		n := newTestNode(t, 1, 2, nil)
+		subscriber := n.subscribers(1, 0, TransportTCP, "publish", "a.b")[0]
+		publisher := n.connect(1, TransportTCP)
+		n.settle()
+		subscriber.messages()
+		l, count, sent := n.loops[0], 0, 0
+		each := 1
+		if size > 1 {
+			each = n.parcelBytes/4/size + 1
 		}
-		n.loops[1].carried++
-		publisher.send(fmt.Sprintf("publish:a.b:1.0.0\n%d", count))
-		n.run(1) // the other loop does not turn
-	}
-	room := 0
-	for _, p := range l.inbox.parcels {
-		room += p.room()
-	}
-	if waiting := int(l.inbox.waiting.Load()); room > 4*waiting {
-		t.Errorf("%d parcels with room for %d bytes hold %d", len(l.inbox.parcels), room, waiting)
-	}
-	n.settle()
-	for i, m := range subscriber.messages() {
-		if string(m.payload) != fmt.Sprint(i) {
-			t.Fatalf("message %d is %s", i, m.payload)
+		for ; l.inbox.waiting.Load() < 4*int64(n.parcelBytes); count++ {
+			n.loops[1].parcels[0].parcel = &parcel{
+				bytes: make([]byte, 0, n.parcelBytes), items: make([]item, 0, n.parcelItems),
+			}
+			n.loops[1].carried++
+			for range each {
+				publisher.send(fmt.Sprintf("publish:a.b:1.0.0\n%0*d", size, sent))
+				sent++
+			}
+			n.run(1) // the other loop does not turn
 		}
-		count--
+		room, filled := 0, 0
+		for _, p := range l.inbox.parcels {
+			room, filled = room+p.room(), filled+p.size
+		}
+		if waiting := int(l.inbox.waiting.Load()); waiting != room {
+			t.Errorf("%d parcels with room for %d bytes are charged %d", len(l.inbox.parcels),
+				room, waiting)
+		}
+		if size == 1 && len(l.inbox.parcels) > 1 && room > 4*filled {
+			t.Errorf("%d small parcels with room for %d bytes have %d", len(l.inbox.parcels), room,
+				filled)
+		}
+		n.settle()
+		for i, m := range subscriber.messages() {
+			if string(m.payload) != fmt.Sprintf("%0*d", size, i) {
+				t.Fatalf("message %d is %s", i, m.payload)
+			}
+			sent--
+		}
+		if sent != 0 {
+			t.Errorf("%d messages are missing", sent)
+		}
 	}
-	if count != 0 {
-		t.Errorf("%d messages are missing", count)
+}
+
+// A parcel that was taken from those to be filled again is theirs no more: one that does not come
+// back is not kept.
+func TestSparesKeepNothingThatTheyGave(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	var lent []*parcel
+	for range 64 {
+		lent = append(lent, &parcel{bytes: make([]byte, 0, 16)})
+	}
+	for _, p := range lent {
+		n.spares.give(p)
+	}
+	for range lent {
+		n.spares.take()
+	}
+	for i, p := range n.spares.list[:cap(n.spares.list)] {
+		if p != nil {
+			t.Fatalf("of none that are left the list refers to number %d", i)
+		}
 	}
 }

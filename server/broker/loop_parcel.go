@@ -33,7 +33,7 @@ import (
 type parcel struct {
 	bytes []byte // of the items that do not refer to a body
 	items []item
-	size  int   // bytes charged: bytes, bodies and items
+	size  int   // bytes of all that is in it: bytes, bodies and items
 	since int64 // ns of the clock: when the turn began that fills it; of other goroutines: 0
 }
 
@@ -124,11 +124,17 @@ type spares struct {
 // room is, in bytes, what p can be filled with.
 func (p *parcel) room() int { return cap(p.bytes) + cap(p.items)*itemCharge }
 
+// held is, in bytes, what p holds while it waits: its room, and the bodies that it refers to.
+func (p *parcel) held() int {
+	return p.size + p.room() - len(p.bytes) - len(p.items)*itemCharge
+}
+
 // take returns an empty parcel. Any goroutine.
 func (s *spares) take() *parcel {
 	s.mu.Lock()
 	if last := len(s.list) - 1; last >= 0 {
 		p := s.list[last]
+		s.list[last] = nil // it may never come back
 		s.list = s.list[:last]
 		s.held -= p.room()
 		s.mu.Unlock()
