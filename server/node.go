@@ -64,3 +64,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	}
 	return n, nil
 }
+
+// Threads returns the operating system's IDs of the threads that the loops run on; zeros where they
+// are not known. After Start.
+func (n *Node) Threads() []int { return n.reactors.Threads() }

@@ -49,6 +49,9 @@ const (
 	// spareBytes is how much empty parcels hold that a node keeps, and not more than half an inbox.
 	spareBytes = 8 << 20
 
+	// roomySpares is how many parcels may be in an inbox that hold much more than what is in them.
+	roomySpares = 4
+
 	// inboxKeep is how many parcels an empty inbox keeps room for.
 	inboxKeep = 256
 

@@ -72,7 +72,7 @@ func (b *Broker) base() int64 {
 func (b *Broker) charged() int64 {
 	total := b.base() + b.background.held.Load()
 	for _, l := range b.loops {
-		total += l.charged.Load() + l.inbox.waiting.Load()
+		total += l.charged.Load() + l.inbox.held.Load()
 	}
 	return total
 }

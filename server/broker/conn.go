@@ -46,7 +46,7 @@ type Conn struct {
 	// Owned by the loop.
 	dec      codec.Decoder
 	timer    wheel.Timer // heartbeat while open, the bound of lingering afterwards
-	heard    int64       // the loop's listened ms of the last bytes
+	heard    int64       // the loop's listened ms of the last bytes, or of the end (linger)
 	subs     *subscriptions
 	requests fair.List[*entry] // outstanding requests it is the target of
 	own      *limit.Own        // its buckets of the rate limits; nil when there are none
@@ -135,10 +135,13 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	}
 }
 
-// hear notes a sign of life: bytes of an unfinished message are one too.
+// hear notes a sign of life: bytes of an unfinished message are one too. It gives nobody more time
+// who is to end.
 func (c *Conn) hear() {
 	l := c.loop
-	c.heard, c.beats = l.listened(), 0
+	if c.state == stateOpen {
+		c.heard, c.beats = l.listened(), 0
+	}
 	c.lastSeen.Store(l.time.Unix)
 }
 
@@ -247,7 +250,7 @@ func (c *Conn) setBlocked(blocked bool) {
 // resume goes on after the socket reported room. That its peer takes bytes is a sign of life, too:
 // what asks it for one may stand behind a long answer.
 func (c *Conn) resume() {
-	c.heard, c.beats = c.loop.listened(), 0
+	c.hear()
 	if p := c.paused; p != nil && p.owing != nil {
 		p.owing.moved = true
 	}
@@ -263,10 +266,7 @@ func (c *Conn) Expire(*wheel.Timer, int64) {
 		if c.state == stateOpen {
 			c.checkHeartbeat()
 		} else if c.state != stateClosing { // that has the end of the turn
-			if !c.out.Empty() {
-				l.broker.noteCut()
-			}
-			c.abort()
+			c.lingered()
 		}
 	})
 }

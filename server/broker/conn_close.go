@@ -41,7 +41,6 @@ func (c *Conn) abort() {
 
 // finishClose runs at the end of a turn for a connection whose close was decided.
 func (c *Conn) finishClose() {
-	l := c.loop
 	if c.state == stateGone {
 		return
 	}
@@ -54,9 +53,28 @@ func (c *Conn) finishClose() {
 	if c.state == stateEnded {
 		return // its peer came first
 	}
+	c.linger()
 	c.state = stateLinger
-	l.wheel.Add(&c.timer, l.time.Ms+lingerTime.Milliseconds())
 	c.queueAnswer()
+}
+
+// linger gives c's peer some time to end: of that, only what the loop listens counts.
+func (c *Conn) linger() {
+	c.heard = c.loop.listened()
+	c.loop.wheel.Add(&c.timer, c.loop.time.Ms+lingerTime.Milliseconds())
+}
+
+// lingered ends that time when it is over.
+func (c *Conn) lingered() {
+	l := c.loop
+	if left := c.heard + lingerTime.Milliseconds() - l.listened(); left > 0 {
+		l.wheel.Add(&c.timer, l.time.Ms+left)
+		return
+	}
+	if !c.out.Empty() {
+		l.broker.noteCut()
+	}
+	c.abort()
 }
 
 // leave removes every trace of the connection but its descriptor and what it still has to read.

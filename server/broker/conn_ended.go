@@ -85,7 +85,6 @@ func (l *Loop) giveAnswer(c *Conn, header, payload []byte, text bool, kind answe
 
 // peerEnded takes that c's peer has ended its stream, and says whether c stays for a while.
 func (c *Conn) peerEnded() (stays bool) {
-	l := c.loop
 	switch c.state {
 	case stateOpen:
 		c.tellOldest()
@@ -100,7 +99,7 @@ func (c *Conn) peerEnded() (stays bool) {
 		return false
 	}
 	if c.state != stateLinger { // there the timer runs
-		l.wheel.Add(&c.timer, l.time.Ms+lingerTime.Milliseconds())
+		c.linger()
 	}
 	c.state = stateEnded
 	c.queueAnswer()

@@ -111,3 +111,43 @@ func TestDiscardedRequestsAreNotOwed(t *testing.T) {
 		}
 	}
 }
+
+// While the process stands still nobody is answered: that is no part of the time that who has ended
+// its stream is given. Bytes that come meanwhile give it no more.
+func TestLingersWhileTheLoopListens(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	service := n.worker(0, 1, "one.t")
+	k := n.connect(0, TransportTCP)
+	n.settle()
+	k.messages()
+	k.send("request:one.t:1.0.0:" + testRequestID + "\nx")
+	n.settle()
+	k.hangUp(false)
+	n.settle()
+	n.advance(2 * lingerTime.Milliseconds()) // stopped, and then all turns at once
+	n.settle()
+	if k.sock.closed {
+		t.Fatal("it is closed for the time in which the process stood still")
+	}
+	service.work()
+	if got := k.answers(); len(got) != 1 || got[0] != "answer" {
+		t.Errorf("%q", got)
+	}
+	n.settle()
+	if !k.sock.closed {
+		t.Error("it has its answer and is not closed")
+	}
+	k = n.connect(0, TransportTCP)
+	n.settle()
+	k.arrive([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}) // no frame: it is to go
+	for range 8 {
+		n.pass(lingerTime.Milliseconds() / 4)
+		if !k.sock.closed {
+			k.arrive([]byte{0})
+		}
+	}
+	n.settle()
+	if !k.sock.closed {
+		t.Error("who sends is given more time")
+	}
+}

@@ -17,7 +17,7 @@ var ringEnds = []struct {
 	{"its sending side ends", func(n *testNode, k, _ *testClient) {
 		k.hangUp(false)
 		n.settle()
-		n.advance(lingerTime.Milliseconds())
+		n.pass(lingerTime.Milliseconds())
 	}},
 	{"a write fails", func(n *testNode, k, _ *testClient) {
 		k.sock.err = errTestReset
@@ -37,12 +37,12 @@ var ringEnds = []struct {
 	}},
 	{"silent", func(n *testNode, _, _ *testClient) {
 		n.pass(n.heartbeatDeregister)
-		n.advance(lingerTime.Milliseconds())
+		n.pass(lingerTime.Milliseconds())
 	}},
 	{"a framing error, and no end from the peer", func(n *testNode, k, _ *testClient) {
 		k.arrive([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 		n.settle()
-		n.advance(lingerTime.Milliseconds())
+		n.pass(lingerTime.Milliseconds())
 	}},
 	{"a fault of ours", func(n *testNode, k, publisher *testClient) {
 		k.unblock(0, true)
@@ -59,7 +59,7 @@ var ringEnds = []struct {
 			k.hangUp(false)
 		}
 		n.settle()
-		n.advance(lingerTime.Milliseconds())
+		n.pass(lingerTime.Milliseconds())
 	}},
 }
 

@@ -13,7 +13,8 @@ import (
 // either, or has itself called because it has not received all that it took before.
 type inbox struct {
 	// Atomic.
-	waiting atomic.Int64 // bytes held by parcels, those that were taken and not received too
+	waiting atomic.Int64 // bytes that wait, of the parcels that were taken and not received too
+	held    atomic.Int64 // bytes that those parcels hold
 	// full: something was refused that has not been told. All that may be refused is meanwhile,
 	// even if it would fit: a subscriber must not receive messages from inside the gap that it is
 	// about to be told of.
@@ -52,6 +53,12 @@ func (in *inbox) leavesOver() bool {
 	return in.next < len(in.taken) || in.nextRoom < len(in.takenRoom) || in.takenLost != nil
 }
 
+// filled is how much of an inbox's bound is used, in bytes: by what waits in it, or by what that
+// holds, where it is much more. Any goroutine.
+func (b *Broker) filled(in *inbox) int64 {
+	return max(in.waiting.Load(), in.held.Load()-roomySpares*int64(b.spares.room()))
+}
+
 // accept takes a parcel, and the losses that come behind it. from is the loop that sends it, nil
 // for other goroutines; held says that it wants word of room. Any goroutine.
 func (l *Loop) accept(p *parcel, lost *losses, from *Loop, held bool) {
@@ -61,8 +68,9 @@ func (l *Loop) accept(p *parcel, lost *losses, from *Loop, held bool) {
 	joined := in.join(p, l.broker.parcelBytes)
 	if !joined {
 		in.parcels = append(in.parcels, p)
-		in.waiting.Add(int64(p.held()))
+		in.held.Add(int64(p.held()))
 	}
+	in.waiting.Add(int64(p.size))
 	in.addLost(lost)
 	if held {
 		in.addWant(from)
@@ -95,7 +103,7 @@ func (in *inbox) join(p *parcel, most int) bool {
 		it := &to.items[len(to.items)-1]
 		it.start, it.end = it.start+base, it.end+base
 	}
-	in.waiting.Add(int64(to.held() - held)) // of bodies: the room was charged before
+	in.held.Add(int64(to.held() - held)) // of bodies: the room was charged before
 	return true
 }
 
@@ -229,10 +237,11 @@ func (l *Loop) drainInbox() {
 		}
 		in.taken[in.next] = nil
 		in.next++
-		in.waiting.Add(-int64(held))
+		in.waiting.Add(-int64(size))
+		in.held.Add(-int64(held))
 		bytes += size
 	}
-	if in.wanted.Load() && 4*in.waiting.Load() <= int64(l.broker.inboxBytes) {
+	if in.wanted.Load() && 4*l.broker.filled(in) <= int64(l.broker.inboxBytes) {
 		l.sendWord()
 	}
 }

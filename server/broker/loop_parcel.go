@@ -121,6 +121,9 @@ type spares struct {
 	held int // bytes of them
 }
 
+// room is, in bytes, what one of them can be filled with at most.
+func (s *spares) room() int { return s.bytes + s.items*itemCharge }
+
 // room is, in bytes, what p can be filled with.
 func (p *parcel) room() int { return cap(p.bytes) + cap(p.items)*itemCharge }
 
@@ -281,7 +284,7 @@ func (l *Loop) added(to *Loop, p *parcel) {
 // fills says whether more than so many eighths of an inbox are full, with what is on its way there.
 // Loop only.
 func (l *Loop) fills(to *Loop, eighths int64) bool {
-	held := to.inbox.waiting.Load()
+	held := l.broker.filled(&to.inbox)
 	if p := l.parcels[to.index].parcel; p != nil {
 		held += int64(p.size)
 	}
@@ -295,7 +298,7 @@ func (l *Loop) mayFill(to *Loop, n int) bool {
 	if out.lost != nil || to.inbox.full.Load() {
 		return false
 	}
-	held := to.inbox.waiting.Load()
+	held := l.broker.filled(&to.inbox)
 	if out.parcel != nil {
 		held += int64(out.parcel.size)
 	}

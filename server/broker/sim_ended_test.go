@@ -6,6 +6,7 @@ import "slices"
 type simEnded struct {
 	half    bool  // it has
 	endedAt int64 // ms
+	lastAt  int64 // the same by the loop's clock of silence
 }
 
 // askAndGo ends the client's stream, perhaps behind some last questions.
@@ -22,7 +23,7 @@ func (k *simClient) askAndGo() {
 
 // noteEnded notes that the node has something for the client yet.
 func (k *simClient) noteEnded() {
-	k.endedAt = k.s.n.ms
+	k.endedAt, k.lastAt = k.s.n.ms, k.driver().listened()
 	k.s.totals["ended its stream and stayed"]++
 }
 
@@ -53,8 +54,8 @@ func (s *simulation) checkEnded() {
 	}
 	for _, k := range s.places {
 		if k != nil && k.half && !k.ended && s.idle() && k.Conn.state == stateEnded &&
-			s.n.ms > k.endedAt+lingerTime.Milliseconds() {
-			s.fail("%s has ended %d ms ago", k.name, s.n.ms-k.endedAt)
+			k.driver().listened() > k.lastAt+lingerTime.Milliseconds() {
+			s.fail("%s has ended %d ms ago", k.name, k.driver().listened()-k.lastAt)
 		}
 	}
 }

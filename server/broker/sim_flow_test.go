@@ -413,10 +413,10 @@ func (s *simulation) checkCharges() {
 		if !l.inTurn && l.charge != l.charged.Load() {
 			s.fail("loop %d is charged %d bytes and says %d", l.index, l.charge, l.charged.Load())
 		}
-		if l.inbox.empty() && l.inbox.waiting.Load() != 0 {
-			s.fail("loop %d: an empty inbox of %d bytes", l.index, l.inbox.waiting.Load())
+		if in := &l.inbox; in.empty() && in.waiting.Load()+in.held.Load() != 0 {
+			s.fail("loop %d: an empty inbox of %d bytes", l.index, in.held.Load())
 		}
-		total += l.charged.Load() + l.inbox.waiting.Load()
+		total += l.charged.Load() + l.inbox.held.Load()
 		s.checkLaggards(l)
 	}
 	if waiting != s.n.queuedBytes.Load() {
@@ -477,8 +477,7 @@ func (s *simulation) goAway() {
 		l.call((*Loop).goAway)
 	}
 	s.settle()
-	s.n.advance(lingerTime.Milliseconds() + 1)
-	s.settle()
+	s.linger()
 	for _, k := range there {
 		if !k.sock.closed {
 			s.fail("%s is still connected", k.name)

@@ -64,3 +64,12 @@ func (s *simulation) stop() {
 	s.totals["stood still"]++
 	s.n.advance(by)
 }
+
+// linger lets so much time go by, in steps in which no loop is away, that whoever has ended is gone.
+func (s *simulation) linger() {
+	const step = absenceMin - 1
+	for left := lingerTime.Milliseconds() + graceMax; left >= 0; left -= step {
+		s.n.advance(step)
+		s.settle()
+	}
+}

@@ -359,6 +359,5 @@ func (s *simulation) disperse() {
 		}
 	}
 	s.settle()
-	s.n.advance(lingerTime.Milliseconds() + 1)
-	s.settle()
+	s.linger()
 }

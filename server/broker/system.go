@@ -387,7 +387,7 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 		g := &groups[i]
 		in, p := &g.loop.inbox, b.spares.take()
 		var lost *losses
-		if in.full.Load() || in.waiting.Load()+int64(len(body.B)+itemCharge) > int64(b.inboxBytes) {
+		if in.full.Load() || b.filled(in)+int64(len(body.B)+itemCharge) > int64(b.inboxBytes) {
 			lost = new(losses)
 			for _, s := range g.targets {
 				lost.add(s, 1)

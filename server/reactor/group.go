@@ -48,7 +48,19 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 	for _, r := range g.reactors {
 		go r.run()
 	}
+	for _, r := range g.reactors {
+		<-r.began
+	}
 	return g, nil
+}
+
+// Threads returns the operating system's IDs of the threads that the loops run on; zeros where they
+// are not known.
+func (g *Group) Threads() (ids []int) {
+	for _, r := range g.reactors {
+		ids = append(ids, r.thread)
+	}
+	return ids
 }
 
 // discard closes the pollers of loops that do not run.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,8 @@ type Reactor struct {
 	ended  chan struct{} // closed when the loop has stopped
 	nudge  [2]int        // a pipe, of which the poller watches the first end
 	epoll  int           // the poller's epoll descriptor
+	began  chan struct{} // closed when the loop runs; from then on thread is known
+	thread int           // the system's ID of the thread that it runs on
 
 	// Guarded by mu.
 	mu      sync.RWMutex // held for reading while something is given to the poller
@@ -66,6 +69,7 @@ type Guest interface {
 func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 	r = &Reactor{
 		group: g, loop: l,
+		began:  make(chan struct{}),
 		ended:  make(chan struct{}),
 		guests: make(map[int]Guest),
 		buf:    make([]byte, readMax),
@@ -83,8 +87,12 @@ func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 	return r, nil
 }
 
-// run is the loop's goroutine.
+// run is the loop's goroutine. It has a thread of its own, which ends with it: so a loop can be told
+// from all else that the process does, and does not change threads with every wait.
 func (r *Reactor) run() {
+	runtime.LockOSThread()
+	r.thread = threadID()
+	close(r.began)
 	defer close(r.ended)
 	err := r.poller.Polling(r.event)
 	if err != nil && !errors.Is(err, gnet.ErrEngineShutdown) {
