@@ -246,8 +246,8 @@ func pauseNow(ctx context.Context, n *node, p *probes, length, between time.Dura
 		p.pausing()
 		_ = unix.Kill(n.pid, unix.SIGSTOP) // It may be gone.
 		sleep(ctx, stopped)
-		_ = unix.Kill(n.pid, unix.SIGCONT) // As above.
 		p.goesOn()
+		_ = unix.Kill(n.pid, unix.SIGCONT) // As above.
 	}
 }
 

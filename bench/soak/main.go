@@ -38,6 +38,8 @@ func run() int {
 	list := flag.Bool("list", false, "list the attacks")
 	flag.DurationVar(&o.held.p99, "p99", strict.p99, "what the probes' 99th percentile may be")
 	flag.DurationVar(&o.held.max, "max", strict.max, "what their maximum may be")
+	flag.DurationVar(&o.held.stop, "stop", strict.stop,
+		"what the longest probe after a stop of the process may take")
 	flag.IntVar(&o.held.memory, "memory", strict.memory,
 		"per cent of memory.limit that may be resident; with more than that, for any time")
 	flag.IntVar(&o.held.readers, "readers", strict.readers,

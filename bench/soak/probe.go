@@ -55,8 +55,9 @@ type probes struct {
 
 	mu     sync.Mutex
 	phase  int                           // guarded by mu
-	pauses [][2]time.Time                // guarded by mu: when the node was stopped
+	pauses [][2]time.Time                // guarded by mu: when the node was stopped, and went on
 	took   [phaseCount][][]time.Duration // guarded by mu: by loop
+	after  [][]time.Duration             // guarded by mu: by loop, those of a stop (record)
 	spoilt int                           // guarded by mu
 	worst  time.Duration                 // guarded by mu: how late the judge itself was
 	end    bool                          // guarded by mu
@@ -65,7 +66,9 @@ type probes struct {
 
 // openProbes connects until every loop has enough of them, and closes the others.
 func openProbes(n *node, loops int) (*probes, error) {
-	p := &probes{loops: loops, done: make(chan struct{})}
+	p := &probes{
+		loops: loops, done: make(chan struct{}), after: make([][]time.Duration, loops),
+	}
 	byLoop := make(map[string][]*client)
 	const rounds = 16
 	for range rounds {
@@ -145,8 +148,12 @@ func (p *probes) enter(phase int) {
 	p.mu.Unlock()
 }
 
-// pausing notes that the node is about to be stopped: from now until it has gone on and caught up,
-// no probe counts. Before, because answers may come before the judge is to note anything.
+// catchingUp is for how long after a stop of the node probes are judged apart: what the network held
+// for it meanwhile, and all timers of that time, are worked off.
+const catchingUp = 2 * time.Second
+
+// pausing notes that the node is about to be stopped. Before, because answers may come before the
+// judge is to note anything.
 func (p *probes) pausing() {
 	const never = 1 << 20 * time.Hour
 	p.mu.Lock()
@@ -154,11 +161,10 @@ func (p *probes) pausing() {
 	p.mu.Unlock()
 }
 
-// goesOn notes that it has gone on.
+// goesOn notes that it is about to go on.
 func (p *probes) goesOn() {
-	const catchingUp = 250 * time.Millisecond
 	p.mu.Lock()
-	p.pauses[len(p.pauses)-1][1] = time.Now().Add(catchingUp)
+	p.pauses[len(p.pauses)-1][1] = time.Now()
 	p.mu.Unlock()
 }
 
@@ -289,7 +295,8 @@ func (c *probe) receive(p *probes, buf, oob []byte) bool {
 	return true
 }
 
-// record notes one answer.
+// record notes one answer. A probe that was under way when the node was stopped, or was sent soon
+// after that, counts among those of a stop, and from when the node has gone on.
 func (p *probes) record(c *probe, s stamp, arrived time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -300,14 +307,19 @@ func (p *probes) record(c *probe, s stamp, arrived time.Time) {
 		p.spoilt++
 		return
 	}
+	// Round: the monotonic clock is no use here.
+	arrived, at := arrived.Round(0), s.at.Round(0)
 	for _, pause := range p.pauses {
-		if s.at.Before(pause[1]) && arrived.After(pause[0]) {
+		on := pause[1].Round(0)
+		if at.Before(on.Add(catchingUp)) && arrived.After(pause[0].Round(0)) {
+			if at.Before(on) {
+				at = on
+			}
+			p.after[c.loop] = append(p.after[c.loop], max(arrived.Sub(at), 0))
 			return
 		}
 	}
-	// Round: the monotonic clock is no use here.
-	took := arrived.Round(0).Sub(s.at.Round(0))
-	p.took[s.phase][c.loop] = append(p.took[s.phase][c.loop], max(took, 0))
+	p.took[s.phase][c.loop] = append(p.took[s.phase][c.loop], max(arrived.Sub(at), 0))
 }
 
 // figures are the latencies of one loop in one phase.
@@ -317,11 +329,22 @@ type figures struct {
 }
 
 // result returns the figures of the worst loop, each by itself; the count is the least.
-func (p *probes) result(phase int) (worst figures) {
+func (p *probes) result(phase int) figures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return worstOf(p.took[phase])
+}
+
+// resultAfter is result for the probes of stops.
+func (p *probes) resultAfter() figures {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return worstOf(p.after)
+}
+
+func worstOf(byLoop [][]time.Duration) (worst figures) {
 	worst.count = -1
-	for _, took := range p.took[phase] {
+	for _, took := range byLoop {
 		slices.Sort(took)
 		n := len(took)
 		if worst.count < 0 || n < worst.count {

@@ -14,12 +14,16 @@ import (
 // held is what a node is held to, where a machine or a cell allows no more (flags).
 type held struct {
 	p99, max time.Duration // of the probes
+	stop     time.Duration // the longest probe after a stop of the process
 	memory   int           // percent of memory.limit, never more
 	readers  int           // attackers that read and may be cut or not answered
 }
 
 // strict is what it should be held to.
-var strict = held{p99: 10 * time.Millisecond, max: 100 * time.Millisecond, memory: 105}
+var strict = held{
+	p99: 10 * time.Millisecond, max: 100 * time.Millisecond, stop: 500 * time.Millisecond,
+	memory: 105,
+}
 
 const (
 	memoryOver   = 100 // at most one sample in so many above the limit, but for held.memory
@@ -37,6 +41,7 @@ type verdict struct {
 
 	memory          memory
 	quiet, attacked figures
+	stopped         figures // after stops of the process, by themselves
 	spoilt          int
 	late            time.Duration // the judge, at worst
 	faults, told    string        // of the polite clients
@@ -55,7 +60,7 @@ func (v *verdict) failf(format string, a ...any) {
 }
 
 func (v *verdict) probesOf(p *probes) {
-	v.attacked = p.result(phaseAttack)
+	v.attacked, v.stopped = p.result(phaseAttack), p.resultAfter()
 	v.spoilt, v.late = p.spoilt, p.worst
 	if err := p.broken(); err != nil {
 		v.failf("%v", err)
@@ -94,6 +99,9 @@ func (v *verdict) judge() {
 	}
 	if most := time.Duration(v.scale()*float64(v.held.max)) + v.late; v.attacked.max > most {
 		v.failf("probes: longest %v, at most %v", ms(v.attacked.max), ms(most))
+	}
+	if most := time.Duration(v.scale()*float64(v.held.stop)) + v.late; v.stopped.max > most {
+		v.failf("probes after a stop: longest %v, at most %v", ms(v.stopped.max), ms(most))
 	}
 	due := int(v.length/probeEvery) * probesPerLoop
 	if !v.cell.pauses() && v.attacked.count < due/fewestProbes {
@@ -174,6 +182,10 @@ func (v *verdict) String() string {
 	fmt.Fprintf(&b, "  probes p50/p99/max %s ms (%d a loop, %d spoilt; quiet p99 %s, max %s; "+
 		"judge late at most %s; stolen %d ms)\n", r[3], v.attacked.count, v.spoilt, r[4],
 		ms(v.quiet.max), ms(v.late), v.memory.steal*10)
+	if v.cell.pauses() {
+		fmt.Fprintf(&b, "  probes within %v of a stop p50/p99/max %v / %v / %v\n", catchingUp,
+			ms(v.stopped.p50), ms(v.stopped.p99), ms(v.stopped.max))
+	}
 	fmt.Fprintf(&b, "  polite: newcomers %s s; told: %s; lost: %s\n", r[5], r[6], r[7])
 	fmt.Fprintf(&b, "  attackers: %d connections, %d refused, %d cut; SIGTERM %s s; left: %s\n",
 		v.army.Dials, v.army.Refused, v.army.Lost, r[8], r[9])
