@@ -54,11 +54,13 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 	return g, nil
 }
 
-// Threads returns the operating system's IDs of the threads that the loops run on; zeros where they
-// are not known.
+// Threads returns the operating system's IDs of the threads that are loops' own; none where loops
+// have none, or they are not known.
 func (g *Group) Threads() (ids []int) {
 	for _, r := range g.reactors {
-		ids = append(ids, r.thread)
+		if r.thread != 0 {
+			ids = append(ids, r.thread)
+		}
 	}
 	return ids
 }

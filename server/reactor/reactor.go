@@ -33,7 +33,7 @@ type Reactor struct {
 	nudge  [2]int        // a pipe, of which the poller watches the first end
 	epoll  int           // the poller's epoll descriptor
 	began  chan struct{} // closed when the loop runs; from then on thread is known
-	thread int           // the system's ID of the thread that it runs on
+	thread int           // the system's ID of the thread that is the loop's own; 0: none, or unknown
 
 	// Guarded by mu.
 	mu      sync.RWMutex // held for reading while something is given to the poller
@@ -87,11 +87,14 @@ func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 	return r, nil
 }
 
-// run is the loop's goroutine. It has a thread of its own, which ends with it: so a loop can be told
-// from all else that the process does, and does not change threads with every wait.
+// run is the loop's goroutine. Where threads for all loops and more may run, it has one of its own,
+// which ends with it: so a loop can be told from all else that the process does, and does not change
+// threads with every wait. With fewer, each change between loops would be one between threads, twice.
 func (r *Reactor) run() {
-	runtime.LockOSThread()
-	r.thread = threadID()
+	if runtime.GOMAXPROCS(0) > len(r.group.broker.Loops()) {
+		runtime.LockOSThread()
+		r.thread = threadID()
+	}
 	close(r.began)
 	defer close(r.ended)
 	err := r.poller.Polling(r.event)
