@@ -148,8 +148,8 @@ func (p *probes) enter(phase int) {
 	p.mu.Unlock()
 }
 
-// catchingUp is for how long after a stop of the node probes are judged apart: what the network held
-// for it meanwhile, and all timers of that time, are worked off.
+// catchingUp is for how long after a stop of the node probes are judged apart: what the network
+// held for it meanwhile, and all timers of that time, are worked off.
 const catchingUp = 2 * time.Second
 
 // pausing notes that the node is about to be stopped. Before, because answers may come before the

@@ -65,7 +65,7 @@ func (s *simulation) stop() {
 	s.n.advance(by)
 }
 
-// linger lets so much time go by, in steps in which no loop is away, that whoever has ended is gone.
+// linger lets so much time go by that whoever has ended is gone; no loop is away meanwhile.
 func (s *simulation) linger() {
 	const step = absenceMin - 1
 	for left := lingerTime.Milliseconds() + graceMax; left >= 0; left -= step {

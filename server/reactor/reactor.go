@@ -33,7 +33,7 @@ type Reactor struct {
 	nudge  [2]int        // a pipe, of which the poller watches the first end
 	epoll  int           // the poller's epoll descriptor
 	began  chan struct{} // closed when the loop runs; from then on thread is known
-	thread int           // the system's ID of the thread that is the loop's own; 0: none, or unknown
+	thread int           // the system's ID of the loop's own thread; 0: it has none
 
 	// Guarded by mu.
 	mu      sync.RWMutex // held for reading while something is given to the poller
@@ -88,8 +88,8 @@ func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 }
 
 // run is the loop's goroutine. Where threads for all loops and more may run, it has one of its own,
-// which ends with it: so a loop can be told from all else that the process does, and does not change
-// threads with every wait. With fewer, each change between loops would be one between threads, twice.
+// which ends with it: so a loop can be told from all else that the process does, and does not
+// change threads with every wait. With fewer, each change between loops would be one of threads.
 func (r *Reactor) run() {
 	if runtime.GOMAXPROCS(0) > len(r.group.broker.Loops()) {
 		runtime.LockOSThread()
