@@ -64,7 +64,3 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	}
 	return n, nil
 }
-
-// Threads returns the operating system's IDs of the threads that are loops' own; none where loops
-// have none, or they are not known. After Start.
-func (n *Node) Threads() []int { return n.reactors.Threads() }

@@ -34,8 +34,6 @@ type fakeNode struct {
 
 func (f *fakeNode) Start() error { return f.startErr }
 
-func (f *fakeNode) Threads() []int { return nil }
-
 func (f *fakeNode) Addr(transport string) string {
 	return map[string]string{"ws": "127.0.0.1:3000", "admin": "127.0.0.1:3002"}[transport]
 }

@@ -21,7 +21,6 @@ type node interface {
 	Start() error
 	Addr(transport string) string
 	Reload(load func() (config.Config, error)) error
-	Threads() []int
 	Shutdown(ctx context.Context) error
 }
 
@@ -79,7 +78,6 @@ func (d *daemon) serve(cfg config.Config) int {
 		}
 	}
 	tuneCollector(d.environ)
-	yieldTo(n.Threads())
 	defer d.watchFiles(log, cfg, n)()
 	// The node itself logs a line for each address that a listener is bound to.
 	log.Info("ready", ready...)

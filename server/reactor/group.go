@@ -48,21 +48,7 @@ func Start(b *broker.Broker, log *slog.Logger) (*Group, error) {
 	for _, r := range g.reactors {
 		go r.run()
 	}
-	for _, r := range g.reactors {
-		<-r.began
-	}
 	return g, nil
-}
-
-// Threads returns the operating system's IDs of the threads that are loops' own; none where loops
-// have none, or they are not known.
-func (g *Group) Threads() (ids []int) {
-	for _, r := range g.reactors {
-		if r.thread != 0 {
-			ids = append(ids, r.thread)
-		}
-	}
-	return ids
 }
 
 // discard closes the pollers of loops that do not run.

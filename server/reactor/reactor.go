@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +31,6 @@ type Reactor struct {
 	ended  chan struct{} // closed when the loop has stopped
 	nudge  [2]int        // a pipe, of which the poller watches the first end
 	epoll  int           // the poller's epoll descriptor
-	began  chan struct{} // closed when the loop runs; from then on thread is known
-	thread int           // the system's ID of the loop's own thread; 0: it has none
 
 	// Guarded by mu.
 	mu      sync.RWMutex // held for reading while something is given to the poller
@@ -69,7 +66,6 @@ type Guest interface {
 func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 	r = &Reactor{
 		group: g, loop: l,
-		began:  make(chan struct{}),
 		ended:  make(chan struct{}),
 		guests: make(map[int]Guest),
 		buf:    make([]byte, readMax),
@@ -87,15 +83,8 @@ func newReactor(g *Group, l *broker.Loop) (r *Reactor, err error) {
 	return r, nil
 }
 
-// run is the loop's goroutine. Where threads for all loops and more may run, it has one of its own,
-// which ends with it: so a loop can be told from all else that the process does, and does not
-// change threads with every wait. With fewer, each change between loops would be one of threads.
+// run is the loop's goroutine.
 func (r *Reactor) run() {
-	if runtime.GOMAXPROCS(0) > len(r.group.broker.Loops()) {
-		runtime.LockOSThread()
-		r.thread = threadID()
-	}
-	close(r.began)
 	defer close(r.ended)
 	err := r.poller.Polling(r.event)
 	if err != nil && !errors.Is(err, gnet.ErrEngineShutdown) {

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package reactor
-
-// threadID is not known here.
-func threadID() int { return 0 }
