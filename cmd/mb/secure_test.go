@@ -150,7 +150,8 @@ func TestSecureSources(t *testing.T) {
 		{"--server " + server + " " + all, "", exitOK, ""},
 		{"--context lab", "", exitOK, ""},
 		{"--context lab", "MB_TLS_CA=" + other.ca, exitOK, ""},
-		{"--context lab --tls-ca " + other.ca, "", exitError, "not trusted"},
+		{"--context lab --tls-ca " + other.ca, "", exitError,
+			"the certificate is not trusted: certificate signed by unknown authority (possibly"},
 		{"--context lab --tls-server-name x", "", exitError, "another name"},
 		{"--server " + server, "MB_TLS_CA=" + v.ca + " MB_TLS_CERT=" + v.cert + " MB_TLS_KEY=" +
 			v.key + " MB_TLS_SERVER_NAME=broker.example", exitOK, ""},
