@@ -40,7 +40,7 @@ func runOnLoops(t *testing.T, scenario string, loops int, transport string) *Res
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &process{pid: os.Getpid(), at: place{address: startNode(t, loops)[transport]}}
+	server := &process{pid: os.Getpid(), at: place{address: startNode(t, loops, nil)[transport]}}
 	w := mbWire{ws: transport == "ws"}
 	if err := server.ready(context.Background(), w); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -36,11 +37,16 @@ func short(t *testing.T, names ...string) Options {
 	}
 }
 
-func startNode(t *testing.T, loops int) map[string]string {
+// startNode returns a node's addresses by transport; shown is its certificate over TLS, or nil.
+func startNode(t *testing.T, loops int, shown *certificate) map[string]string {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Host, cfg.Admin.Address, cfg.Loops = "127.0.0.1", "", loops
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
+	if shown != nil {
+		cfg.Ports.WSS, cfg.Ports.TLS = config.AnyPort, config.AnyPort
+		cfg.SSL.Cert, cfg.SSL.Key = shown.cert, shown.key
+	}
 	cfg.Message.PayloadMaxLength = maxPayload
 	n, err := server.New(cfg, server.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
@@ -56,13 +62,42 @@ func startNode(t *testing.T, loops int) map[string]string {
 			t.Errorf("shutdown: %v", err)
 		}
 	})
-	return map[string]string{"tcp": n.Addr("tcp"), "ws": n.Addr("ws")}
+	addresses := map[string]string{"tcp": n.Addr("tcp"), "ws": n.Addr("ws")}
+	if shown != nil {
+		addresses["tls"], addresses["wss"] = n.Addr("tls"), n.Addr("wss")
+	}
+	return addresses
+}
+
+// As TestSmoke, over TLS, with whole handshakes.
+func TestSmokeSecure(t *testing.T) {
+	shown, err := newCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shown.remove)
+	o := short(t, "fan-out/1", "fan-out/10", "lone/1", "request/1x256", "latency", "traffic")
+	o.Transports = []string{"tls", "wss"}
+	o.Address = startNode(t, 1, shown)
+	o.TLS = &tls.Config{RootCAs: shown.trust, ServerName: "127.0.0.1"}
+	smoke(t, o)
 }
 
 func TestSmoke(t *testing.T) {
 	o := short(t, "fan-out/1", "fan-out/10", "lone", "pairs", "fan-in", "request", "services",
 		"latency", "traffic", "wildcards")
-	o.Address = startNode(t, 1)
+	o.Address = startNode(t, 1, nil)
+	r := smoke(t, o)
+	for _, metric := range []string{metricP50, metricP999, metricMax} {
+		if m := r.find("latency/100", "mb", "tcp", 128, metric); m == nil || m.Median() <= 0 {
+			t.Errorf("%s: %+v", metric, m)
+		}
+	}
+}
+
+// smoke runs o, and every scenario has a figure over every transport.
+func smoke(t *testing.T, o Options) *Results {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	r, err := Run(ctx, o)
@@ -81,14 +116,10 @@ func TestSmoke(t *testing.T) {
 			}
 		}
 	}
-	for _, metric := range []string{metricP50, metricP999, metricMax} {
-		if m := r.find("latency/100", "mb", "tcp", 128, metric); m == nil || m.Median() <= 0 {
-			t.Errorf("%s: %+v", metric, m)
-		}
-	}
 	if r.Machine.Cores == 0 || len(r.Notes) > 0 {
 		t.Errorf("machine %+v, notes %q", r.Machine, r.Notes)
 	}
+	return r
 }
 
 // The floor in this process: the generator's own loops over payloads of all sizes.

@@ -14,7 +14,8 @@ type mbWire struct{ ws bool }
 const (
 	mbVersion = ":1.0.0"
 	uuidLen   = 36
-	upgrade   = "GET / HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	upgrade   = "GET / HTTP/1.1\r\nHost: localhost\r\n" +
+		"Upgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 

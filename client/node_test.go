@@ -46,9 +46,10 @@ var buildNode = sync.OnceValues(func() (string, error) {
 
 // node is a daemon that can be restarted on the same ports.
 type node struct {
-	t       *testing.T
-	binary  string
-	ws, tcp int
+	t      *testing.T
+	binary string
+	ports  map[string]int // by transport
+	always []string       // settings of every start
 
 	// Owned by the goroutine that starts and ends it.
 	cmd    *exec.Cmd
@@ -60,32 +61,44 @@ type node struct {
 // it ends with the test.
 func startNode(t *testing.T, settings ...string) *node {
 	t.Helper()
+	n := newNode(t, "ws", "tcp")
+	n.start(settings...)
+	return n
+}
+
+// newNode is one that is to be started and has these transports.
+func newNode(t *testing.T, transports ...string) *node {
+	t.Helper()
 	binary, err := buildNode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, binary: binary}
-	for _, port := range []*int{&n.ws, &n.tcp} {
-		if *port, err = proc.FreePort(); err != nil {
+	n := &node{t: t, binary: binary, ports: make(map[string]int)}
+	for _, transport := range transports {
+		if n.ports[transport], err = proc.FreePort(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	n.start(settings...)
-	t.Cleanup(func() { n.end(syscall.SIGKILL) })
+	t.Cleanup(func() {
+		if n.cmd != nil {
+			n.end(syscall.SIGKILL)
+		}
+	})
 	return n
 }
 
-// URL returns the address for Dial; transport is "tcp" or "ws".
+// URL returns the address for Dial.
 func (n *node) URL(transport string) string {
-	return fmt.Sprintf("%s://127.0.0.1:%d", transport,
-		map[string]int{"ws": n.ws, "tcp": n.tcp}[transport])
+	return fmt.Sprintf("%s://127.0.0.1:%d", transport, n.ports[transport])
 }
 
 // start returns when the node listens.
 func (n *node) start(settings ...string) {
 	n.t.Helper()
-	settings = append(settings, "admin.address=", "ports.wss=0", "ports.tls=0",
-		fmt.Sprintf("ports.ws=%d", n.ws), fmt.Sprintf("ports.tcp=%d", n.tcp))
+	settings = append(append(settings, n.always...), "admin.address=")
+	for _, transport := range []string{"ws", "wss", "tcp", "tls"} {
+		settings = append(settings, fmt.Sprintf("ports.%s=%d", transport, n.ports[transport]))
+	}
 	var arguments []string
 	for _, s := range settings {
 		arguments = append(arguments, "--set", s)
@@ -101,7 +114,7 @@ func (n *node) start(settings ...string) {
 		_ = cmd.Wait() // What it said is in out.
 		close(exited)
 	}(n.cmd, n.exited)
-	for _, port := range []int{n.ws, n.tcp} {
+	for _, port := range n.ports {
 		n.await(port)
 	}
 }

@@ -62,8 +62,9 @@ post("secure: " + isSecureContext);
 	return p
 }
 
-// open shows the page in a browser until the test ends.
-func (p *page) open(t *testing.T) {
+// open shows the page, as one of host, in a browser until the test ends. Every host name ending in
+// .example is this machine.
+func (p *page) open(t *testing.T, host string, flags ...string) {
 	t.Helper()
 	var browser string
 	for _, name := range browsers {
@@ -83,12 +84,13 @@ func (p *page) open(t *testing.T) {
 		"--headless", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--no-proxy-server",
 		"--user-data-dir=" + t.TempDir(),
-		"--host-resolver-rules=MAP " + pageHost + " 127.0.0.1",
+		"--host-resolver-rules=MAP *.example 127.0.0.1",
 	}
+	arguments = append(arguments, flags...)
 	if os.Getuid() == 0 {
 		arguments = append(arguments, "--no-sandbox") // It refuses root otherwise.
 	}
-	cmd := exec.Command(browser, append(arguments, "http://"+pageHost+":"+at.Port())...)
+	cmd := exec.Command(browser, append(arguments, "http://"+host+":"+at.Port())...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // It has children.
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -152,9 +154,10 @@ func TestReadmePage(t *testing.T) {
 	if !strings.Contains(program, address) {
 		t.Fatalf("the program does not connect to %s", address)
 	}
-	program = strings.Replace(program, address, fmt.Sprintf("ws://%s:%d", pageHost, n.ws), 1)
+	own := fmt.Sprintf("ws://%s:%d", pageHost, n.ports["ws"])
+	program = strings.Replace(program, address, own, 1)
 	p := serve(t, program)
-	p.open(t)
+	p.open(t, pageHost)
 	if line := p.next(t); line != "secure: false" {
 		t.Fatalf("the page is no test: %s", line)
 	}

@@ -75,7 +75,8 @@ func connect(to addresses, m manner) (net.Conn, error) {
 }
 
 // upgrade is a client's whole handshake.
-const upgrade = "GET / HTTP/1.1\r\nHost: soak\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+const upgrade = "GET / HTTP/1.1\r\nHost: localhost\r\n" +
+	"Upgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
 // dial connects and takes the greeting.

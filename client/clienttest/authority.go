@@ -8,8 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -79,4 +82,19 @@ func (a *Authority) Issue(end time.Time, names ...string) (tls.Certificate, erro
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+// WriteFiles writes a certificate and its key, as PEM, into two files of the folder.
+func WriteFiles(dir string, c tls.Certificate) (cert, key string, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		return "", "", err
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write := func(path, kind string, der []byte) error {
+		block := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+		return os.WriteFile(path, block, 0o600)
+	}
+	return cert, key, errors.Join(
+		write(cert, "CERTIFICATE", c.Certificate[0]), write(key, "PRIVATE KEY", der))
 }

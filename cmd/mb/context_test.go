@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"mbserver/client/clienttest"
 	"mbserver/codec"
@@ -109,18 +109,23 @@ func TestContextTypedToken(t *testing.T) {
 	newBroker(t, clienttest.Options{})
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	s := newScreen(t)
+	state, err := term.GetState(int(s.tty.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := *state // Of any terminal: it shows what is typed.
 	add := []string{"context", "add", "a", "--server", "tcp://x", "--token", "-"}
 	i := startOn(t, s.tty, s.tty, s.tty, add...)
 	s.shows(t, "credential: ")
-	echoes := func() bool {
-		attributes, err := unix.IoctlGetTermios(int(s.tty.Fd()), unix.TCGETS)
-		return err == nil && attributes.Lflag&unix.ECHO != 0
+	untouched := func() bool {
+		now, err := term.GetState(int(s.tty.Fd()))
+		return err == nil && *now == before
 	}
-	eventually(t, "hidden", func() bool { return !echoes() })
+	eventually(t, "hidden", func() bool { return !untouched() })
 	i.stop()
 	i.wait(exitInterrupted)
-	if !echoes() {
-		t.Error("the terminal does not show what is typed any more")
+	if !untouched() {
+		t.Error("the terminal is not as it was")
 	}
 	s.shows(t, "mb: interrupted at the credential")
 	// The line ends what still reads, which then shows what is typed there. What
@@ -130,7 +135,7 @@ func TestContextTypedToken(t *testing.T) {
 	}
 	s = newScreen(t)
 	i = startOn(t, s.tty, s.tty, s.tty, add...)
-	eventually(t, "hidden", func() bool { return !echoes() })
+	eventually(t, "hidden", func() bool { return !untouched() })
 	if _, err := s.keys.WriteString("secret\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -162,6 +162,7 @@ func reason(u *url.URL, said []byte, timeout time.Duration, err error) (what, tr
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var alert *net.OpError
+	const trust = "--tls-ca FILE trusts those in FILE, --tls-insecure any"
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused",
@@ -171,14 +172,15 @@ func reason(u *url.URL, said []byte, timeout time.Duration, err error) (what, tr
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "there is no way to that address", "is the network up, and the address right?"
 	case errors.As(err, &wrongHost):
-		return "the certificate is for another name: " + wrongHost.Error(),
+		return "the certificate is for another name: " + certificateText(wrongHost),
 			"connect by a name that it has, or tell it with --tls-server-name NAME"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate is not valid now: " + certificateText(err),
+		return "the certificate is not valid now: " + certificateText(invalid),
 			"renew it, or set this machine's clock; --tls-insecure takes any"
-	case errors.As(err, &unknown), errors.As(err, &invalid):
-		return "the certificate is not trusted: " + certificateText(err),
-			"--tls-ca FILE trusts those in FILE, --tls-insecure any"
+	case errors.As(err, &unknown):
+		return "the certificate is not trusted: " + certificateText(unknown), trust
+	case errors.As(err, &invalid):
+		return "the certificate is not trusted: " + certificateText(invalid), trust
 	case strings.Contains(err.Error(), "tls: certificate required"):
 		return "the broker wants to be shown a certificate", "--tls-cert FILE and --tls-key FILE do"
 	case errors.As(err, &alert) && alert.Op == "remote error":
@@ -198,13 +200,8 @@ func reason(u *url.URL, said []byte, timeout time.Duration, err error) (what, tr
 	return "", ""
 }
 
-func certificateText(err error) string {
-	text := err.Error()
-	if at := strings.LastIndex(text, "x509: "); at >= 0 {
-		return text[at+len("x509: "):]
-	}
-	return text
-}
+// certificateText is what crypto/x509 says, without its name, and without what is around it.
+func certificateText(err error) string { return strings.TrimPrefix(err.Error(), "x509: ") }
 
 // spoken recognises who else answered.
 func spoken(u *url.URL, said []byte) (what, try string) {

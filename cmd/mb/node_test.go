@@ -15,9 +15,21 @@ import (
 // newNode starts a real node on any ports, which the commands of the test talk to.
 func newNode(t *testing.T) *server.Node {
 	t.Helper()
-	cfg := config.Default()
+	n := startNode(t, config.Default())
+	t.Setenv("MB_TOKEN", "")
+	t.Setenv("MB_ADMIN", "")
+	t.Setenv("MB_SERVER", "tcp://"+n.Addr("tcp"))
+	return n
+}
+
+// startNode starts a real node, with TLS if cfg has a certificate.
+func startNode(t *testing.T, cfg config.Config) *server.Node {
+	t.Helper()
 	cfg.Host = "127.0.0.1"
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
+	if cfg.TLS() {
+		cfg.Ports.WSS, cfg.Ports.TLS = config.AnyPort, config.AnyPort
+	}
 	cfg.Admin.Address = "127.0.0.1:0"
 	cfg.Loops = 1
 	logs := logging.New(io.Discard, slog.LevelInfo, config.FormatJSON)
@@ -38,9 +50,6 @@ func newNode(t *testing.T) *server.Node {
 		}
 		_ = logs.Close(ctx) // It writes to nothing.
 	})
-	t.Setenv("MB_TOKEN", "")
-	t.Setenv("MB_ADMIN", "")
-	t.Setenv("MB_SERVER", "tcp://"+n.Addr("tcp"))
 	return n
 }
 

@@ -2,9 +2,7 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"mbserver/client/clienttest"
+	"mbserver/server/config"
 )
 
 // vault is a broker with TLS and the files that its users need.
@@ -42,19 +41,21 @@ func newVault(t *testing.T, o clienttest.Options, mutual bool, names ...string) 
 	if mutual {
 		o.TLS.ClientAuth, o.TLS.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool()
 	}
-	own := issue("tool")
-	der, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
+	cert, key, err := clienttest.WriteFiles(t.TempDir(), issue("tool"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	var both []byte
+	for _, path := range []string{cert, key} {
+		part, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, part...)
 	}
-	cert, key := block("CERTIFICATE", own.Certificate[0]), block("PRIVATE KEY", der)
 	return vault{
 		Broker: newBroker(t, o), ca: writeFile(t, "ca.pem", string(a.PEM())),
-		cert: writeFile(t, "tool.pem", cert), key: writeFile(t, "tool.key", key),
-		both: writeFile(t, "both.pem", cert+key),
+		cert: cert, key: key, both: writeFile(t, "both.pem", string(both)),
 	}
 }
 
@@ -96,6 +97,41 @@ func TestSecureCommands(t *testing.T) {
 	}
 }
 
+// A real node over TLS: what is asked is answered, what is published arrives, and the load that
+// bench makes is measured.
+func TestSecureNode(t *testing.T) {
+	a, err := clienttest.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := a.Issue(time.Time{}, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	if cfg.SSL.Cert, cfg.SSL.Key, err = clienttest.WriteFiles(t.TempDir(), shown); err != nil {
+		t.Fatal(err)
+	}
+	n := startNode(t, cfg)
+	t.Setenv("MB_TLS_CA", writeFile(t, "ca.pem", string(a.PEM())))
+	for _, transport := range []string{"tls", "wss"} {
+		t.Setenv("MB_SERVER", transport+"://"+n.Addr(transport))
+		subscriber := start(t, "", "sub", "a.b", "-n", "1")
+		eventually(t, "a subscriber", func() bool {
+			return strings.Contains(subscriber.stderr.String(), "subscribed to a.b")
+		})
+		listed := start(t, "", "connections").wait(exitOK).stdout.String()
+		if n := strings.Count(listed, " "+transport+" "); n != 2 {
+			t.Errorf("%d connections over %s: %s", n, transport, listed)
+		}
+		start(t, "", "pub", "a.b", "x", "--ack").wait(exitOK)
+		subscriber.wait(exitOK).wantOut("a.b x\n")
+		start(t, "", "ping", "-n", "1").wait(exitOK)
+		start(t, "", "bench", "--publishers", "1", "--subscribers", "2", "--rate", "1000",
+			"--duration", "50ms").wait(exitOK)
+	}
+}
+
 // Where what TLS needs comes from: flags, the context that is named, the environment, the context
 // in use; and what does not work is told.
 func TestSecureSources(t *testing.T) {
@@ -114,7 +150,8 @@ func TestSecureSources(t *testing.T) {
 		{"--server " + server + " " + all, "", exitOK, ""},
 		{"--context lab", "", exitOK, ""},
 		{"--context lab", "MB_TLS_CA=" + other.ca, exitOK, ""},
-		{"--context lab --tls-ca " + other.ca, "", exitError, "not trusted"},
+		{"--context lab --tls-ca " + other.ca, "", exitError,
+			"the certificate is not trusted: certificate signed by unknown authority (possibly"},
 		{"--context lab --tls-server-name x", "", exitError, "another name"},
 		{"--server " + server, "MB_TLS_CA=" + v.ca + " MB_TLS_CERT=" + v.cert + " MB_TLS_KEY=" +
 			v.key + " MB_TLS_SERVER_NAME=broker.example", exitOK, ""},
