@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The largest message there can be comes back whole, in one frame, in many, and in many pieces. It
+// costs memory as its length, not as its square: what is allocated is a few times what was sent.
+func TestLargest(t *testing.T) {
+	address := startSuite(t, messageMost)
+	p := strings.Repeat("0123456789abcdef", messageMost/16)
+	fragments := func() string {
+		var b strings.Builder
+		b.Grow(len(p) + len(p)/1024)
+		first := byte(firstBinary)
+		for at := 0; at < len(p); at += 16 << 10 {
+			if at+16<<10 == len(p) {
+				first |= 0x80
+			}
+			b.WriteString(frame(first, p[at:at+16<<10]))
+			first &= 0x80
+		}
+		return b.String()
+	}
+	for _, c := range []struct {
+		name, in string
+		kind     byte
+	}{
+		{"in one frame", frame(text, p), text},
+		{"in fragments", fragments(), binary_},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := c.in + frame(closing, code(1000, ""))
+			want := opened + sent(c.kind, p) + sent(closing, code(1000, ""))
+			got := make([]byte, len(want))
+			conn := dial(t, address)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			go func() { _, _ = io.WriteString(conn, head+in) }() // reads its failure
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+				t.Fatal("it did not come back", err)
+			}
+			runtime.ReadMemStats(&after)
+			// Buffers that double, the copy that is sent, and WriteString's own.
+			if n := after.TotalAlloc - before.TotalAlloc; n > 6*messageMost {
+				t.Errorf("%d bytes were allocated for %d", n, messageMost)
+			}
+		})
+	}
+}
+
+// Who reads nothing of what comes back is not read: the node holds no more than a ring, and hands
+// back all of it as soon as it is read.
+func TestUnread(t *testing.T) {
+	address := startSuite(t, limit)
+	const count = 200
+	p := strings.Repeat("x", limit/2)
+	c := dial(t, address)
+	wrote := make(chan int, 1)
+	go func() {
+		_, _ = io.WriteString(c, head)
+		for i := range count {
+			if _, err := io.WriteString(c, frame(binary_, p)); err != nil {
+				wrote <- i
+				return
+			}
+		}
+		wrote <- count
+	}()
+	select {
+	case n := <-wrote:
+		t.Fatalf("%d messages were taken, and nothing was read", n)
+	case <-time.After(300 * time.Millisecond):
+	}
+	want := opened + strings.Repeat(sent(binary_, p), count)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Error("not all came back", err)
+	}
+	if n := <-wrote; n != count {
+		t.Errorf("%d messages were taken", n)
+	}
+}
+
+// Flags that no node could be started with are refused.
+func TestFlags(t *testing.T) {
+	for _, o := range []options{
+		{"", 1}, {"localhost", 1}, {"localhost:x", 1}, {"localhost:65536", 1}, {"localhost:1", 0},
+		{"localhost:1", messageMost + 1}, {"localhost:1", -1},
+	} {
+		if _, err := o.config(); err == nil {
+			t.Errorf("%+v passes", o)
+		}
+	}
+	for _, n := range []int{1, messageDefault, messageMost} {
+		o := options{"localhost:0", n}
+		cfg, err := o.config()
+		if err == nil {
+			err = cfg.Validate()
+		}
+		if err != nil {
+			t.Error(fmt.Errorf("%+v: %w", o, err))
+		}
+	}
+}
