@@ -41,10 +41,10 @@ type Broker struct {
 	id      codec.UUID
 	trie    *topic.Trie[*service]
 	loops   []*Loop
-	echo    bool
 	bounds
 	rates   *limit.Limits         // nil when there is no rate limit
 	trusted func(netip.Addr) bool // proxies: never locked out
+	echo    bool                  // each message goes back to its sender
 
 	// Immutable after the loops' Attach.
 	canPause bool // sockets can be left unread

@@ -124,10 +124,6 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	l := c.loop
 	switch m.Kind {
 	case codec.Binary, codec.Text:
-		if l.broker.echo {
-			l.echo(c, m)
-			return
-		}
 		l.crowded = nil // whatever filled an inbox before, it was not this message
 		l.dispatch(c, m.Data, m.Kind == codec.Text)
 	case codec.Compressed:

@@ -1,21 +1,17 @@
 package broker
 
-import (
-	"mbserver/codec"
-	"mbserver/ringbuf"
-)
+import "mbserver/ringbuf"
 
-// echo hands a message back to c (Options.Echo): whole, text as text and anything else as binary.
-// Such a node has neither subscribers nor answers, and what it sends is bounded as answers are: who
-// does not read what comes back is not read (conn_owing.go).
-func (l *Loop) echo(c *Conn, m *codec.Message) {
-	text := m.Kind == codec.Text
-	if len(m.Data) < sharedBodyMin {
-		l.send(c, nil, m.Data, text)
+// echo hands a message of c back to it (Options.Echo): whole, text as text and anything else as
+// binary. Such a node has neither subscribers nor answers, and what it sends is bounded as answers
+// are: who does not read what comes back is not read (conn_owing.go).
+func (l *Loop) echo(c *Conn, data []byte, text bool) {
+	if len(data) < sharedBodyMin {
+		l.send(c, nil, data, text)
 		return
 	}
-	body := ringbuf.NewShared(len(m.Data))
-	body.B = append(body.B, m.Data...)
+	body := ringbuf.NewShared(len(data))
+	body.B = append(body.B, data...)
 	l.sendShared(c, nil, body, text)
 	body.Release()
 }
