@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -102,6 +103,7 @@ func TestWSDecoder(t *testing.T) {
 	for _, c := range autobahnCases() {
 		t.Run(c.name, func(t *testing.T) {
 			got := drain(t, NewWSDecoder(testMaxFrame, false), c.stream, whole)
+			got = slices.DeleteFunc(got, func(s string) bool { return s == "fragment " })
 			for i, s := range got {
 				if strings.HasPrefix(s, "error ") {
 					got[i] = s[:len("error 1002")]
@@ -113,6 +115,17 @@ func TestWSDecoder(t *testing.T) {
 			decoder := func() Decoder { return NewWSDecoder(testMaxFrame, false) }
 			sameInAnyCut(t, c.stream, 1, decoder)
 		})
+	}
+}
+
+// Each fragment is told of when it ends: a few bytes cannot keep a decoder busy for long.
+func TestFragmentsAreTold(t *testing.T) {
+	stream := cat(frame(0x01, ""), frame(0x00, ""), frame(0x00, "a"), frame(0x89, "p"),
+		frame(0x80, "b"))
+	want := []string{"fragment ", "fragment ", "fragment ", "ping p", "text ab"}
+	got := drain(t, NewWSDecoder(testMaxFrame, false), stream, whole)
+	if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -131,7 +144,10 @@ func TestWSDecoderFailsFast(t *testing.T) {
 			append(frame(0x02, strings.Repeat("a", 600)), 0x80, 0xfe, 0x02, 0x00), 1009, 1112},
 	} {
 		d := NewWSDecoder(testMaxFrame, false)
-		_, _, err := d.Next(c.bytes)
+		m, rest, err := d.Next(c.bytes)
+		if m.Kind == Fragment {
+			_, _, err = d.Next(rest)
+		}
 		if err == nil || err.CloseCode != c.code || err.Length != c.size ||
 			err.TooLarge != (c.size > 0) {
 			t.Errorf("%s: %+v", c.name, err)
@@ -362,8 +378,8 @@ func TestWSNextAllocs(t *testing.T) {
 	}); n != 0 && !raceEnabled {
 		t.Errorf("%v allocations", n)
 	}
-	if count != 201*8 {
-		t.Error(count, "messages")
+	if count != 201*(8+2) {
+		t.Error(count, "messages and fragments")
 	}
 }
 
