@@ -12,16 +12,16 @@ import (
 // The largest message there can be comes back whole, in one frame, in many, and in many pieces. It
 // costs memory as its length, not as its square: what is allocated is a few times what was sent.
 func TestLargest(t *testing.T) {
-	address := startSuite(t, messageMost)
+	at := startSuite(t, messageMost, false)
 	large := strings.Repeat("0123456789abcdef", messageMost/16)
 	var fragments strings.Builder
 	const size = messageMost / 8
-	for at := range size / 4096 {
+	for i := range size / 4096 {
 		first := byte(more)
-		if at == 0 {
+		if i == 0 {
 			first = firstBinary
 		}
-		fragments.WriteString(frame(first, large[at*4096:][:4096]))
+		fragments.WriteString(frame(first, large[i*4096:][:4096]))
 	}
 	fragments.WriteString(frame(lastMore, ""))
 	for _, c := range []struct{ name, in, out string }{
@@ -32,7 +32,7 @@ func TestLargest(t *testing.T) {
 			in := c.in + frame(closing, code(1000, ""))
 			want := opened + c.out + sent(closing, code(1000, ""))
 			got := make([]byte, len(want))
-			conn := dial(t, address)
+			conn := at.dial(t)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			go func() { _, _ = io.WriteString(conn, head+in) }() // reads its failure
@@ -51,10 +51,10 @@ func TestLargest(t *testing.T) {
 // Who reads nothing of what comes back is not read: the node holds no more than a ring, and hands
 // back all of it as soon as it is read.
 func TestUnread(t *testing.T) {
-	address := startSuite(t, limit)
+	at := startSuite(t, limit, false)
 	const count = 200
 	p := strings.Repeat("x", limit/2)
-	c := dial(t, address)
+	c := at.dial(t)
 	wrote := make(chan int, 1)
 	go func() {
 		_, _ = io.WriteString(c, head)
@@ -84,15 +84,23 @@ func TestUnread(t *testing.T) {
 // Flags that no node could be started with are refused.
 func TestFlags(t *testing.T) {
 	for _, o := range []options{
-		{"", 1}, {"localhost", 1}, {"localhost:x", 1}, {"localhost:65536", 1}, {"localhost:1", 0},
-		{"localhost:1", messageMost + 1}, {"localhost:1", -1},
+		{address: ""}, {address: "localhost"}, {address: "localhost:x"},
+		{address: "localhost:65536"},
+		{address: "localhost:1", maxMessage: messageMost + 1},
+		{address: "localhost:1", maxMessage: -1},
 	} {
+		if o.maxMessage == 0 {
+			if _, err := o.config(); err == nil {
+				t.Errorf("%+v passes", o)
+			}
+			o.maxMessage = 1
+		}
 		if _, err := o.config(); err == nil {
 			t.Errorf("%+v passes", o)
 		}
 	}
 	for _, n := range []int{1, messageDefault, messageMost} {
-		o := options{"localhost:0", n}
+		o := options{address: "localhost:0", maxMessage: n}
 		cfg, err := o.config()
 		if err == nil {
 			err = cfg.Validate()

@@ -19,6 +19,7 @@ import (
 // options are the flags.
 type options struct {
 	address    string
+	cert, key  string
 	maxMessage int
 }
 
@@ -35,6 +36,8 @@ func run() int {
 	var o options
 	flag.StringVar(&o.address, "address", "127.0.0.1:9001",
 		"host:port to listen on; port 0 takes any")
+	flag.StringVar(&o.cert, "tls-cert", "", "PEM file of a certificate chain: TLS")
+	flag.StringVar(&o.key, "tls-key", "", "PEM file of its key")
 	flag.IntVar(&o.maxMessage, "max-message", messageDefault,
 		"bytes of the largest message, at most "+strconv.Itoa(messageMost))
 	flag.Parse()
@@ -54,7 +57,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "wsecho:", err)
 		return 1
 	}
-	fmt.Println("listening on " + n.Addr("ws"))
+	fmt.Println("listening on " + n.Addr("ws") + n.Addr("wss")) // one of them
 	<-signals
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -80,9 +83,14 @@ func (o *options) config() (config.Config, error) {
 		return cfg, fmt.Errorf("--max-message: %d is not 1 to %d", o.maxMessage, messageMost)
 	}
 	cfg.Host, cfg.AllowUnsecure, cfg.Admin.Address = host, true, ""
-	cfg.Ports = config.Ports{WS: int(number)}
-	if number == 0 {
-		cfg.Ports.WS = config.AnyPort
+	cfg.Ports = config.Ports{}
+	listener := &cfg.Ports.WS
+	if o.cert != "" || o.key != "" {
+		listener = &cfg.Ports.WSS
+		cfg.SSL = config.SSL{Cert: o.cert, Key: o.key}
+	}
+	if *listener = int(number); number == 0 {
+		*listener = config.AnyPort
 	}
 	cfg.Message.PayloadMaxLength = o.maxMessage
 	// Half a ring holds a message that comes back, the other half one that was on its way.

@@ -182,7 +182,12 @@ func heads(add func(int, string, ...string), line func(int, string, string)) {
 
 // The opening handshake over a real socket, whole and byte by byte, and with a frame right behind.
 func TestOpening(t *testing.T) {
-	address := startSuite(t, limit)
+	for secure, name := range securely {
+		t.Run(name, func(t *testing.T) { opens(t, startSuite(t, limit, secure)) })
+	}
+}
+
+func opens(t *testing.T, at *place) {
 	seen := make(map[string]bool)
 	for _, o := range openings() {
 		if seen[o.name] {
@@ -191,12 +196,12 @@ func TestOpening(t *testing.T) {
 		seen[o.name] = true
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
-			o.run(t, address, []string{o.sent})
+			o.run(t, at, []string{o.sent})
 		})
 		if len(o.sent) < 300 && strings.Contains(o.name, "§4.2.1 Connection") {
 			t.Run(o.name+", byte by byte", func(t *testing.T) {
 				t.Parallel()
-				o.run(t, address, bytewise(o.sent))
+				o.run(t, at, bytewise(o.sent))
 			})
 		}
 	}
@@ -208,13 +213,13 @@ func TestOpening(t *testing.T) {
 	} {
 		t.Run("§10 "+garbage, func(t *testing.T) {
 			t.Parallel()
-			(&opening{sent: garbage, status: 400}).run(t, address, []string{garbage})
+			(&opening{sent: garbage, status: 400}).run(t, at, []string{garbage})
 		})
 	}
 }
 
-func (o *opening) run(t *testing.T, address string, pieces []string) {
-	c := dial(t, address)
+func (o *opening) run(t *testing.T, at *place, pieces []string) {
+	c := at.dial(t)
 	told := make(chan struct{})
 	go func() {
 		_ = say(c, pieces) // a refusal may come before the end

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -91,29 +89,6 @@ func bytewise(in string) (pieces []string) {
 	return pieces
 }
 
-// startSuite runs a node that echoes, and returns its address.
-func startSuite(t *testing.T, maxMessage int) string {
-	t.Helper()
-	o := options{address: "127.0.0.1:0", maxMessage: maxMessage}
-	cfg, err := o.config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Loops = 2
-	n, err := start(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := n.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return n.Addr("ws")
-}
-
 // head is an opening handshake, and opened the answer to it (RFC 6455 §1.3).
 const (
 	head = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -121,18 +96,6 @@ const (
 	opened = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
-
-// dial opens a socket.
-func dial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	c, err := net.DialTimeout("tcp", address, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(patience))
-	return c
-}
 
 // say writes pieces, each by itself: a node that keeps up reads them so.
 func say(c net.Conn, pieces []string) error {
@@ -149,8 +112,8 @@ func say(c net.Conn, pieces []string) error {
 
 // run plays an exchange. One that nobody has ended, the client ends; nothing may come behind the
 // node's Close frame.
-func (e *exchange) run(t *testing.T, address string) {
-	c := dial(t, address)
+func (e *exchange) run(t *testing.T, at *place) {
+	c := at.dial(t)
 	in, want := append([]string{head}, e.in...), opened+e.out
 	if e.fails == 0 && !e.ended {
 		in = append(in, frame(closing, code(1000, "")))
@@ -190,12 +153,23 @@ func short(b []byte) string {
 	return string(b)
 }
 
-// The suite over open WebSockets.
+// securely are the names of both ways to speak.
+var securely = map[bool]string{false: "ws", true: "wss"}
+
+// The suite over open WebSockets, plainly and over TLS.
 func TestConformance(t *testing.T) {
-	address := startSuite(t, limit)
+	for secure, name := range securely {
+		t.Run(name, func(t *testing.T) { conforms(t, startSuite(t, limit, secure)) })
+	}
+	const least = 300
+	if n := len(suite()) + len(openings()); n < least {
+		t.Errorf("%d cases, at least %d", n, least)
+	}
+}
+
+func conforms(t *testing.T, at *place) {
 	seen := make(map[string]bool)
-	all := suite()
-	for _, e := range all {
+	for _, e := range suite() {
 		name := "§" + e.section + " " + e.name
 		if seen[name] {
 			t.Errorf("%s is there twice", name)
@@ -203,12 +177,8 @@ func TestConformance(t *testing.T) {
 		seen[name] = true
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e.run(t, address)
+			e.run(t, at)
 		})
-	}
-	const least = 300
-	if n := len(all) + len(openings()); n < least {
-		t.Errorf("%d cases, at least %d", n, least)
 	}
 }
 
