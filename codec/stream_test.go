@@ -127,6 +127,7 @@ func FuzzTCPDecoder(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 200, 1, 2, 3}, uint64(3))
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
 		sameInAnyCut(t, stream, seed, func() Decoder { return NewTCPDecoder(testMaxFrame) })
+		likeSlowTCP(t, stream)
 	})
 }
 

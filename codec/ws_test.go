@@ -345,6 +345,9 @@ func FuzzWSDecoder(f *testing.F) {
 		uint64(3), true)
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, client bool) {
 		sameInAnyCut(t, stream, seed, func() Decoder { return NewWSDecoder(testMaxFrame, client) })
+		if !client {
+			likeSlowWS(t, stream)
+		}
 	})
 }
 
