@@ -1,7 +1,8 @@
 // Command wsecho hands each WebSocket message back to its sender, over the door, the loops and the
 // codec of a node: public suites that test WebSocket servers by an echo can be pointed at it.
 //
-//	go run ./bench/wsecho [--address 127.0.0.1:9001] [--tls-cert F --tls-key F] [--max-message 16777216]
+//	go run ./bench/wsecho [--address 127.0.0.1:9001] [--max-message 16777216]
+//		[--tls-cert FILE --tls-key FILE]
 //
 // Text comes back as text and binary as binary, fragmented messages whole. Nothing else is sent but
 // what the protocol asks for. A message over the limit, and framing that is wrong, end the
