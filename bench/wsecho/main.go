@@ -92,6 +92,7 @@ func (o *options) config() (config.Config, error) {
 	if *listener = int(number); number == 0 {
 		*listener = config.AnyPort
 	}
+	cfg.WS.Origins = []string{"*"} // suites in browsers are pages of their own
 	cfg.Message.PayloadMaxLength = o.maxMessage
 	// Half a ring holds a message that comes back, the other half one that was on its way.
 	cfg.Connection.OutboundBytes = max(cfg.Connection.OutboundBytes, 2*cfg.MaxFrame())

@@ -16,7 +16,7 @@ import (
 type opening struct {
 	name   string
 	sent   string
-	status int
+	status int    // 0: it is only closed
 	fields string // of a 101, behind those that each has
 }
 
@@ -153,6 +153,7 @@ func versions(add func(int, string, ...string), line func(int, string, string)) 
 func heads(add func(int, string, ...string), line func(int, string, string)) {
 	line(101, "§4.1 a field that means nothing here", "X-Anything: \x80\xff é")
 	line(101, "§4.1 an Origin that is the host's", "Origin: http://localhost")
+	line(101, "§4.1 an Origin that is not", "Origin: https://suite.example")
 	line(101, "§9.1 an extension that is not known",
 		"Sec-WebSocket-Extensions: x-none; a=1, y-none")
 	line(101, "§4.1 Content-Length: 0", "Content-Length: 0")
@@ -205,15 +206,19 @@ func opens(t *testing.T, at *place) {
 			})
 		}
 	}
-	for _, garbage := range []string{
-		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", // TLS
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00", "\xff\xfe", "SSH-2.0-x\r\n", "{\"a\":1}\n",
-		"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", "\r\n\r\n\x00\r\nQUIT\n", "GET\r\n",
-		" GET / HTTP/1.1\r\n",
+	for garbage, status := range map[string]int{
+		"\x00": 400, "\xff\xfe": 400, "SSH-2.0-x\r\n": 400, "{\"a\":1}\n": 400, "GET\r\n": 400,
+		" GET / HTTP/1.1\r\n": 400, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": 400,
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03": 400, // TLS
+		// PROXY headers that nobody asked for: whoever sends them would not understand an answer.
+		"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n": 0, "\r\n\r\n\x00\r\nQUIT\n": 0,
 	} {
+		if at.secure != nil && status == 0 {
+			status = 400 // inside of TLS they are none
+		}
 		t.Run("§10 "+garbage, func(t *testing.T) {
 			t.Parallel()
-			(&opening{sent: garbage, status: 400}).run(t, at, []string{garbage})
+			(&opening{sent: garbage, status: status}).run(t, at, []string{garbage})
 		})
 	}
 }
@@ -235,6 +240,12 @@ func (o *opening) run(t *testing.T, at *place, pieces []string) {
 			sent(text, "Hello") + sent(closing, code(1000, ""))
 		if all, err := io.ReadAll(c); err != nil || string(all) != want {
 			t.Errorf("%q, %v, want %q", all, err, want)
+		}
+		return
+	}
+	if o.status == 0 {
+		if all, err := io.ReadAll(c); len(all) > 0 || err != nil {
+			t.Errorf("%q, %v", all, err)
 		}
 		return
 	}
