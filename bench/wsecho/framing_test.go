@@ -107,6 +107,7 @@ func reserved() (all []exchange) {
 			all = append(all, exchange{
 				section: "5.2", name: fmt.Sprintf("reserved bits %03b of %02x", bits, first),
 				in: []string{string([]byte{first | bits<<4})}, fails: 1002,
+				plain: bits == 4 && (first == text || first == binary_),
 			})
 		}
 		all = append(all, exchange{

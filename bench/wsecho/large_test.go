@@ -12,7 +12,7 @@ import (
 // The largest message there can be comes back whole, in one frame, in many, and in many pieces. It
 // costs memory as its length, not as its square: what is allocated is a few times what was sent.
 func TestLargest(t *testing.T) {
-	at := startSuite(t, messageMost, false)
+	at := startSuite(t, messageMost, plainly)
 	large := strings.Repeat("0123456789abcdef", messageMost/16)
 	var fragments strings.Builder
 	const size = messageMost / 8
@@ -51,7 +51,7 @@ func TestLargest(t *testing.T) {
 // Who reads nothing of what comes back is not read: the node holds no more than a ring, and hands
 // back all of it as soon as it is read.
 func TestUnread(t *testing.T) {
-	at := startSuite(t, limit, false)
+	at := startSuite(t, limit, plainly)
 	const count = 200
 	p := strings.Repeat("x", limit/2)
 	c := at.dial(t)

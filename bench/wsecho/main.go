@@ -20,6 +20,7 @@ import (
 type options struct {
 	address    string
 	cert, key  string
+	deflate    bool
 	maxMessage int
 }
 
@@ -27,6 +28,7 @@ type options struct {
 const (
 	messageDefault = 16 << 20 // bytes; what the largest messages of public suites have
 	messageMost    = 64 << 20
+	deflateMost    = 1 << 20 // larger ones come back as they are
 	stopTimeout    = 2 * time.Second
 )
 
@@ -38,6 +40,7 @@ func run() int {
 		"host:port to listen on; port 0 takes any")
 	flag.StringVar(&o.cert, "tls-cert", "", "PEM file of a certificate chain: TLS")
 	flag.StringVar(&o.key, "tls-key", "", "PEM file of its key")
+	flag.BoolVar(&o.deflate, "deflate", false, "agree on permessage-deflate")
 	flag.IntVar(&o.maxMessage, "max-message", messageDefault,
 		"bytes of the largest message, at most "+strconv.Itoa(messageMost))
 	flag.Parse()
@@ -93,6 +96,9 @@ func (o *options) config() (config.Config, error) {
 		*listener = config.AnyPort
 	}
 	cfg.WS.Origins = []string{"*"} // suites in browsers are pages of their own
+	cfg.WS.Deflate = config.Deflate{
+		Enabled: o.deflate, MinBytes: 1, MaxBytes: min(o.maxMessage, deflateMost),
+	}
 	cfg.Message.PayloadMaxLength = o.maxMessage
 	// Half a ring holds a message that comes back, the other half one that was on its way.
 	cfg.Connection.OutboundBytes = max(cfg.Connection.OutboundBytes, 2*cfg.MaxFrame())

@@ -183,8 +183,8 @@ func heads(add func(int, string, ...string), line func(int, string, string)) {
 
 // The opening handshake over a real socket, whole and byte by byte, and with a frame right behind.
 func TestOpening(t *testing.T) {
-	for secure, name := range securely {
-		t.Run(name, func(t *testing.T) { opens(t, startSuite(t, limit, secure)) })
+	for name, by := range ways {
+		t.Run(name, func(t *testing.T) { opens(t, startSuite(t, limit, by)) })
 	}
 }
 

@@ -21,14 +21,27 @@ import (
 type place struct {
 	address string
 	secure  *tls.Config // of its clients; nil: it speaks plainly
+	deflate bool        // clients agree with it on permessage-deflate
 }
 
-// startSuite runs a node that echoes, over TLS or plainly.
-func startSuite(t *testing.T, maxMessage int, secure bool) *place {
+// way is how a node is spoken to.
+type way uint8
+
+const (
+	plainly way = iota
+	securely
+	deflating
+)
+
+// ways are all of them, by their names.
+var ways = map[string]way{"ws": plainly, "wss": securely, "deflate": deflating}
+
+// startSuite runs a node that echoes.
+func startSuite(t *testing.T, maxMessage int, by way) *place {
 	t.Helper()
-	o := options{address: "127.0.0.1:0", maxMessage: maxMessage}
-	p := &place{}
-	if secure {
+	o := options{address: "127.0.0.1:0", maxMessage: maxMessage, deflate: by == deflating}
+	p := &place{deflate: o.deflate}
+	if by == securely {
 		o.cert, o.key, p.secure = identity(t)
 	}
 	cfg, err := o.config()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ type exchange struct {
 	name    string   // what it shows
 	in      []string // each piece is written by itself
 	out     string   // exactly, up to the end
+	plain   bool     // permessage-deflate gives it another meaning
 	ended   bool     // the client has sent its Close, which out answers
 	fails   uint16   // the code with which the node ends it; 0: it does not
 }
@@ -114,7 +116,11 @@ func say(c net.Conn, pieces []string) error {
 // node's Close frame.
 func (e *exchange) run(t *testing.T, at *place) {
 	c := at.dial(t)
-	in, want := append([]string{head}, e.in...), opened+e.out
+	hello, answer := head, opened
+	if at.deflate {
+		hello, answer = offering("permessage-deflate"), agreeing(agreed)
+	}
+	in, want := append([]string{hello}, e.in...), answer+e.out
 	if e.fails == 0 && !e.ended {
 		in = append(in, frame(closing, code(1000, "")))
 		want += sent(closing, code(1000, ""))
@@ -130,6 +136,9 @@ func (e *exchange) run(t *testing.T, at *place) {
 		t.Error("sending:", err)
 	}
 	got := string(all)
+	if at.deflate && strings.HasPrefix(got, answer) {
+		got = answer + unpacked(got[len(answer):])
+	}
 	if e.fails != 0 {
 		if rest, ok := strings.CutPrefix(got, want); !ok || !fails(rest, e.fails) {
 			t.Errorf("got %q, want %q and close %d", short(all), short([]byte(want)), e.fails)
@@ -153,23 +162,27 @@ func short(b []byte) string {
 	return string(b)
 }
 
-// securely are the names of both ways to speak.
-var securely = map[bool]string{false: "ws", true: "wss"}
-
-// The suite over open WebSockets, plainly and over TLS.
+// The suite over open WebSockets, however they are spoken to.
 func TestConformance(t *testing.T) {
-	for secure, name := range securely {
-		t.Run(name, func(t *testing.T) { conforms(t, startSuite(t, limit, secure)) })
+	for name, by := range ways {
+		t.Run(name, func(t *testing.T) {
+			all := suite()
+			if by == deflating {
+				all = append(slices.DeleteFunc(all, func(e exchange) bool { return e.plain }),
+					deflates()...)
+			}
+			conforms(t, startSuite(t, limit, by), all)
+		})
 	}
-	const least = 300
-	if n := len(suite()) + len(openings()); n < least {
+	const least = 900
+	if n := len(suite()) + len(deflates()) + len(openings()) + len(offers); n < least {
 		t.Errorf("%d cases, at least %d", n, least)
 	}
 }
 
-func conforms(t *testing.T, at *place) {
+func conforms(t *testing.T, at *place, all []exchange) {
 	seen := make(map[string]bool)
-	for _, e := range suite() {
+	for _, e := range all {
 		name := "§" + e.section + " " + e.name
 		if seen[name] {
 			t.Errorf("%s is there twice", name)

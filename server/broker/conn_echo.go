@@ -6,7 +6,7 @@ import "mbserver/ringbuf"
 // binary. Such a node has neither subscribers nor answers, and what it sends is bounded as answers
 // are: who does not read what comes back is not read (conn_owing.go).
 func (l *Loop) echo(c *Conn, data []byte, text bool) {
-	if len(data) < sharedBodyMin {
+	if len(data) < sharedBodyMin || c.form == formDeflate && len(data) <= l.broker.deflateMax {
 		l.send(c, nil, data, text)
 		return
 	}
