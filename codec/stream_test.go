@@ -48,7 +48,9 @@ func drain(t *testing.T, d Decoder, stream []byte, cut func(left int) int) (out 
 				t.Fatalf("%d bytes left of %d, capacity %d of %d",
 					len(left), len(rest), cap(m.Data), len(m.Data))
 			}
-			out = append(out, m.Kind.String()+" "+string(m.Data))
+			if m.Kind != Fragment {
+				out = append(out, m.Kind.String()+" "+string(m.Data))
+			}
 			rest = left
 		}
 		for i := range in {

@@ -62,7 +62,6 @@ func slowWS(stream []byte, limit int) (out []string) {
 		}
 		switch {
 		case open:
-			out = append(out, "fragment ")
 		case text:
 			out, message = append(out, "text "+string(message)), nil
 		default:
