@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -117,8 +118,8 @@ func unpacked(frames string) string {
 		}
 		first, payload := rest[0], rest[size:size+int(n)]
 		if first&rsv1 != 0 {
-			r := flate.NewReader(strings.NewReader(payload + "\x00\x00\xff\xff\x01\x00\x00\xff\xff"))
-			plain, err := io.ReadAll(r)
+			const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // an empty block, and the last one
+			plain, err := io.ReadAll(flate.NewReader(strings.NewReader(payload + tail)))
 			if err != nil {
 				return frames
 			}
@@ -131,12 +132,13 @@ func unpacked(frames string) string {
 }
 
 // deflates are exchanges after permessage-deflate was agreed on.
-func deflates() (all []exchange) {
+var deflates = sync.OnceValue(func() (all []exchange) {
 	add := func(section, name, in, out string, fails uint16) {
 		all = append(all, exchange{
 			section: "7692, " + section, name: name, in: []string{in}, out: out, fails: fails,
 		})
 	}
+	bomb := packed(flate.BestCompression, strings.Repeat("\x00", 16*limit))
 	for _, k := range kinds {
 		for _, n := range []int{1, 5, 125, 126, 400, 4096, 65535, 65536, 200000, limit} {
 			p := strings.Repeat("0123456789abcdef, more or less", n/30+1)[:n]
@@ -172,12 +174,12 @@ func deflates() (all []exchange) {
 		add("10.4", k.name+" of a byte too many, inflated",
 			frame(k.whole|rsv1, packed(9, strings.Repeat("x", limit+1))), "", 1009)
 		add("10.4", k.name+" that is a bomb",
-			frame(k.whole|rsv1, packed(9, strings.Repeat("\x00", 64*limit))), "", 1009)
+			frame(k.whole|rsv1, bomb), "", 1009)
 	}
 	examples(add)
 	wrongDeflate(add)
 	return all
-}
+})
 
 // examples are those of §7.2.3.
 func examples(add func(section, name, in, out string, fails uint16)) {
