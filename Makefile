@@ -49,6 +49,10 @@ lint: ## golangci-lint with .golangci.yml, the import arrows included; what may 
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" bash .ci/fuzz $(PKG)
 
+.PHONY: vuln
+vuln: ## known vulnerabilities in what the code calls (govulncheck); says so where their database cannot be reached
+	@GO="$(GO)" bash .ci/vuln $(PKG)
+
 .PHONY: sim
 sim: ## the seeded simulation of whole nodes over SEEDS (default 5000) seeds
 	$(GO) test ./server/broker -run 'TestSimulation$$' -count 1 -timeout 60m -sim.seeds=$(SEEDS)

@@ -16,6 +16,7 @@ const (
 	Pong                   // WebSocket only, at most 125 bytes
 	Close                  // WebSocket only: empty, or a code and a reason that were checked
 	Compressed             // a WSDeflateDecoder has a message to inflate; there is no data yet
+	Fragment               // WebSocket only: a fragment has ended, its message has not; no data
 
 	deflatedBinary // a Binary message that is compressed, between a WSDecoder and what inflates it
 	deflatedText   // a Text message that is; not checked
@@ -38,6 +39,8 @@ func (k Kind) String() string {
 		return "close"
 	case Compressed:
 		return "compressed"
+	case Fragment:
+		return "fragment"
 	}
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }

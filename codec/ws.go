@@ -66,35 +66,30 @@ func (d *WSDecoder) Next(in []byte) (m Message, rest []byte, err *FrameError) {
 	if d.err != nil {
 		return Message{}, nil, d.err
 	}
-	for {
-		if !d.inside {
-			size, ok := d.takeHead(in)
-			if d.err != nil {
-				return Message{}, nil, d.err
-			}
-			in = in[size:]
-			if !ok {
-				return Message{}, nil, nil
-			}
-		}
-		n := min(int(d.left), len(in))
-		if !d.arrive(in[:n]) {
+	if !d.inside {
+		size, ok := d.takeHead(in)
+		if d.err != nil {
 			return Message{}, nil, d.err
 		}
-		d.left -= uint32(n)
-		if d.left > 0 { // all taken, more needed
-			d.keep(in[:n])
+		in = in[size:]
+		if !ok {
 			return Message{}, nil, nil
 		}
-		d.inside = false
-		if m, err = d.finish(in[:n:n]); m.Kind != None || err != nil {
-			if err != nil {
-				return Message{}, nil, err
-			}
-			return m, in[n:], nil
-		}
-		in = in[n:] // a fragment ended, its message did not
 	}
+	n := min(int(d.left), len(in))
+	if !d.arrive(in[:n]) {
+		return Message{}, nil, d.err
+	}
+	d.left -= uint32(n)
+	if d.left > 0 { // all taken, more needed
+		d.keep(in[:n])
+		return Message{}, nil, nil
+	}
+	d.inside = false
+	if m, err = d.finish(in[:n:n]); err != nil {
+		return Message{}, nil, err
+	}
+	return m, in[n:], nil
 }
 
 // takeHead reads a frame header from in, or from what was kept of it and in. size is how many bytes
@@ -228,7 +223,8 @@ func (d *WSDecoder) keep(p []byte) {
 	d.buf = appendBuffer(d.buf, p, total)
 }
 
-// finish ends a frame whose last bytes are p. The message is None when the frame was a fragment.
+// finish ends a frame whose last bytes are p. A fragment is told of because it is work: a few bytes
+// may hold thousands, also empty ones.
 func (d *WSDecoder) finish(p []byte) (Message, *FrameError) {
 	if d.op.IsControl() {
 		return d.finishControl(p)
@@ -238,7 +234,7 @@ func (d *WSDecoder) finish(p []byte) (Message, *FrameError) {
 	}
 	d.keep(p)
 	if !d.fin {
-		return Message{}, nil
+		return Message{Kind: Fragment}, nil
 	}
 	d.lent, d.whole = true, true
 	data := d.buf.B

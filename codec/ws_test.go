@@ -116,6 +116,22 @@ func TestWSDecoder(t *testing.T) {
 	}
 }
 
+// Each fragment is told of when it ends: a few bytes cannot keep a decoder busy for long.
+func TestFragmentsAreTold(t *testing.T) {
+	stream := cat(frame(0x01, ""), frame(0x00, ""), frame(0x00, "a"), frame(0x89, "p"),
+		frame(0x80, "b"))
+	want := []Kind{Fragment, Fragment, Fragment, Ping, Text, None}
+	d := NewWSDecoder(testMaxFrame, false)
+	defer d.Release()
+	for i, k := range want {
+		m, rest, err := d.Next(stream)
+		if m.Kind != k || err != nil {
+			t.Fatalf("message %d is %v, %v, want %v", i, m.Kind, err, k)
+		}
+		stream = rest
+	}
+}
+
 func TestWSDecoderFailsFast(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -131,7 +147,10 @@ func TestWSDecoderFailsFast(t *testing.T) {
 			append(frame(0x02, strings.Repeat("a", 600)), 0x80, 0xfe, 0x02, 0x00), 1009, 1112},
 	} {
 		d := NewWSDecoder(testMaxFrame, false)
-		_, _, err := d.Next(c.bytes)
+		m, rest, err := d.Next(c.bytes)
+		if m.Kind == Fragment {
+			_, _, err = d.Next(rest)
+		}
 		if err == nil || err.CloseCode != c.code || err.Length != c.size ||
 			err.TooLarge != (c.size > 0) {
 			t.Errorf("%s: %+v", c.name, err)
@@ -329,6 +348,9 @@ func FuzzWSDecoder(f *testing.F) {
 		uint64(3), true)
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, client bool) {
 		sameInAnyCut(t, stream, seed, func() Decoder { return NewWSDecoder(testMaxFrame, client) })
+		if !client {
+			likeSlowWS(t, stream)
+		}
 	})
 }
 
@@ -362,8 +384,8 @@ func TestWSNextAllocs(t *testing.T) {
 	}); n != 0 && !raceEnabled {
 		t.Errorf("%v allocations", n)
 	}
-	if count != 201*8 {
-		t.Error(count, "messages")
+	if count != 201*(8+2) {
+		t.Error(count, "messages and fragments")
 	}
 }
 

@@ -49,6 +49,7 @@ var arrows = map[string]string{
 	"bench/raw":         "",
 	"bench/overload":    "bench/proc",
 	"bench/soak":        "bench/proc",
+	"bench/wsecho":      "server server/config",
 	"cmd/mb-server":     "cmd/internal/build cmd/mb/terminal server server/config server/logging",
 	"cmd/mb": "bench bench/raw client cmd/internal/build cmd/mb/contexts cmd/mb/human " +
 		"cmd/mb/load cmd/mb/observe cmd/mb/template cmd/mb/terminal cmd/mb/top codec topic",

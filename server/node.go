@@ -19,6 +19,10 @@ type Options struct {
 	Logger  *slog.Logger     // nil: slog.Default
 	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: no log stream
 	Version string           // said in system.initialize
+
+	// Echo has each message go back to its sender, over the door, loops and codec of any node, and
+	// be nobody else's: no welcome, no heartbeats, no header lines. For suites that test protocols.
+	Echo bool
 }
 
 // Node is one message server: the floors of this package's folders, put on one another. Its methods
@@ -51,7 +55,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	b, err := broker.New(cfg, broker.Options{
-		Logger: o.Logger, Logs: o.Logs, Version: o.Version, Authority: authority,
+		Logger: o.Logger, Logs: o.Logs, Version: o.Version, Authority: authority, Echo: o.Echo,
 	})
 	if err != nil {
 		return nil, err

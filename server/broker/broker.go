@@ -27,6 +27,7 @@ type Options struct {
 
 	Authority *Authority            // nil: the node asks nobody
 	Trusted   func(netip.Addr) bool // addresses that are never locked out; nil: none
+	Echo      bool                  // each message goes back to its sender (conn_echo.go)
 }
 
 // Broker is what the loops of a node share: who is connected and subscribed, the limits, and the
@@ -43,6 +44,7 @@ type Broker struct {
 	bounds
 	rates   *limit.Limits         // nil when there is no rate limit
 	trusted func(netip.Addr) bool // proxies: never locked out
+	echo    bool                  // each message goes back to its sender
 
 	// Immutable after the loops' Attach.
 	canPause bool // sockets can be left unread
@@ -106,6 +108,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		modules: modulesOf(o.Logger),
 		trie:    topic.NewTrie[*service](),
 		bounds:  boundsOf(&cfg, count),
+		echo:    o.Echo,
 		empty:   make(chan struct{}, 1),
 	}
 	if b.trusted = o.Trusted; b.trusted == nil {
@@ -114,6 +117,9 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	b.Desk.init(b, auth.NewLockout(cfg.Auth.LockoutThreshold, cfg.Auth.LockoutDuration))
 	b.authority.Store(o.Authority)
 	b.identities.most = cfg.Connection.MaxPerIdentity
+	if b.echo {
+		b.maxFrame = b.payloadMax // a message is all payload
+	}
 	b.background.init(b)
 	b.spares.most = min(spareBytes, b.inboxBytes/2)
 	b.spares.bytes, b.spares.items = b.parcelBytes+b.parcelBytes/2, 2*b.parcelItems

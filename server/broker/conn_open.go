@@ -80,11 +80,13 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	l.countLevel(c.transport.level(), true)
 	l.broker.Arrivals.Connected.Add(l.time.sec())
 	c.timer.Owner = c
-	c.armHeartbeat()
 	if len(a.Answer) > 0 {
 		l.sendRaw(c, a.Answer)
 	}
-	l.welcome(c)
+	if !l.broker.echo {
+		c.armHeartbeat()
+		l.welcome(c)
+	}
 	if log := l.broker.modules.connection; log.Enabled(context.Background(), slog.LevelInfo) {
 		id := c.id.String()
 		log.Info("connected: "+id, "serviceId", id,

@@ -110,19 +110,24 @@ func (c *Conn) pushed() {
 // snapshot. A large one stands in the ring as a reference, takes no room there, and is written in
 // pieces; it is never compressed, which would have to be done again for each who asks.
 func (l *Loop) sendAnswer(c *Conn, head []byte, body *ringbuf.Shared) {
+	l.sendShared(c, head, body, true)
+}
+
+// sendShared is sendAnswer for what need not be text.
+func (l *Loop) sendShared(c *Conn, head []byte, body *ringbuf.Shared, text bool) {
 	if !c.takesAnswers() {
 		return
 	}
 	c.writeEarly()
 	in := c.form.directFrames()
 	if len(body.B) < sharedBodyMin {
-		m := outgoing{header: head, payload: body.B, text: true}
+		m := outgoing{header: head, payload: body.B, text: text}
 		f, _ := l.encode(c.form, in, &m, ringbuf.Own)
 		c.out.Append(l.turn, f)
 	} else {
 		g := &l.turn.Frames[in]
 		start := len(g.B)
-		g.B = append(appendFraming(g.B, c.form, true, len(head)+len(body.B)), head...)
+		g.B = append(appendFraming(g.B, c.form, text, len(head)+len(body.B)), head...)
 		c.out.AppendShared(l.turn, g.Commit(start, ringbuf.Own, 0), body, false)
 	}
 	c.pushed()

@@ -9,6 +9,10 @@ import (
 // dispatch takes one message of c: header, then by action. data is not kept.
 func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 	b := l.broker
+	if b.echo {
+		l.echo(c, data, text)
+		return
+	}
 	l.counts[metrics.Messages]++
 	l.counts[metrics.MessageBytes] += uint64(len(data))
 	if uint64(len(data)) > l.counts[metrics.MaxMessageBytes] {

@@ -68,6 +68,10 @@ func (l *Loop) tooLong(c *Conn, h *codec.Header, length, longest int) {
 // framingLost answers a connection whose byte stream can't be cut into messages any more, and
 // closes it (protocol §1).
 func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
+	if l.broker.echo {
+		l.closeWS(c, err.CloseCode, err.Reason)
+		return
+	}
 	details := []codec.Detail{codec.TextDetail("reason", err.Reason)}
 	if err.TooLarge && c.form == formTCP && codec.ProxyLength(err.Length) {
 		l.unaskedProxy(c)

@@ -31,8 +31,8 @@ import (
 // Invariants. Each turn serves at least one of those that wait, of each kind. What is left over of
 // a connection is at most one read. A loop with something left over has a turn coming.
 //
-// Cost. An addition and a comparison for each message and each fan-out; a look at the clock for
-// each workLook units.
+// Cost. An addition and a comparison for each message, fragment and fan-out; a look at the clock
+// for each workLook units.
 const (
 	// quantum is how long a turn takes what arrives, and how long what is left over, in ns of the
 	// clock. What other loops sent, and requests that waited, have half of it each.

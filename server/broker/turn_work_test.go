@@ -54,6 +54,19 @@ var floods = []flooded{
 			k.arrive(k.frames("x"))
 		}
 	}},
+	{"empty fragments", func(n *testNode) {
+		k := n.connect(0, TransportWS)
+		k.arrive([]byte("\x01\x80" + testMask)) // a message that never ends
+		for range 2 {
+			k.arrive([]byte(strings.Repeat("\x00\x80"+testMask, floodCount)))
+		}
+	}},
+	{"pongs", func(n *testNode) {
+		k := n.connect(0, TransportWS)
+		for range 2 {
+			k.arrive([]byte(strings.Repeat("\x8a\x80"+testMask, floodCount)))
+		}
+	}},
 	{"subscriptions", func(n *testNode) {
 		k := n.connect(0, TransportTCP)
 		for range 20 {
@@ -62,6 +75,9 @@ var floods = []flooded{
 		}
 	}},
 }
+
+// testMask is the masking key of a frame.
+const testMask = "\x01\x02\x03\x04"
 
 // frames is msg as often as a flood has it.
 func (k *testClient) frames(msg string) []byte {
