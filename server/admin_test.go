@@ -174,6 +174,20 @@ func TestAdminWhileDraining(t *testing.T) {
 	}
 }
 
+// On an address that others reach, names decide nothing: operators have their own.
+func TestAdminByAnyName(t *testing.T) {
+	n := startLiveNode(t, func(cfg *config.Config) { cfg.Admin.Address = "0.0.0.0:0" })
+	port := n.Addr("admin")[strings.LastIndexByte(n.Addr("admin"), ':')+1:]
+	req, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "node1.example"
+	if status, body, _ := adminDo(t, req); status != http.StatusOK {
+		t.Errorf("%d %q", status, body)
+	}
+}
+
 func TestAdminOff(t *testing.T) {
 	n := startLiveNode(t, nil)
 	if a := n.Addr("admin"); a != "" {

@@ -39,7 +39,9 @@ func (n *Node) Start() (err error) {
 		return err
 	}
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
-	options := admin.Options{Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof}
+	options := admin.Options{
+		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof, Hosts: n.cfg.WS.Hosts,
+	}
 	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
 		host, port, _ := net.SplitHostPort(options.Address) // it is valid
 		number, _ := strconv.Atoi(port)

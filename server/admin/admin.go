@@ -26,8 +26,9 @@ type About struct{ Version, NodeID string }
 
 // Options say what is served where.
 type Options struct {
-	Address string // host:port; empty: nothing is
-	Pprof   bool   // profiles of the process too
+	Address string   // host:port; empty: nothing is
+	Pprof   bool     // profiles of the process too
+	Hosts   []string // names beside those of loopback by which it may be called there
 }
 
 // Server is the operators' HTTP listener: what it has is said at /. It has no credentials: its
@@ -62,7 +63,7 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	s := &Server{node: n, about: about, listener: listener, done: make(chan struct{})}
 	log = log.With("module", "admin")
 	s.http = &http.Server{
-		Handler:           s.routes(o.Pprof),
+		Handler:           s.called(o.Hosts, s.routes(o.Pprof)),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

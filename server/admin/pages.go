@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"mbserver/server/origin"
 )
 
 // pageRow is a line of the page at /.
@@ -42,6 +45,25 @@ func (s *Server) routes(profiles bool) http.Handler {
 		s.serveIndex(w, r, rows)
 	})
 	return mux
+}
+
+// called lets a request pass that calls the node by a name it has (protocol §10, as handshakes):
+// on a loopback address a web page whose name was rebound could read all there is. Who sends no
+// Host is no browser.
+func (s *Server) called(hosts []string, next http.Handler) http.Handler {
+	at, is := s.listener.Addr().(*net.TCPAddr)
+	if !is || !at.IP.IsLoopback() {
+		return next
+	}
+	rules := origin.NewRules(nil, hosts)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "" && rules.Check("", r.Host, true) != "" {
+			answerPlain(w, http.StatusForbidden,
+				"this node may not be called by this name: ws.hosts")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serveIndex says what there is: to a browser with links.

@@ -345,3 +345,37 @@ func TestS10_Origins(t *testing.T) {
 	strict.says("ws.origins")
 	strict.says("ws.hosts")
 }
+
+// No web page reads what operators may by a name that was rebound to this machine. What sends no
+// Host is no browser.
+func TestS10_AdminByName(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "ws.hosts=mb.example")
+	_, port, _ := strings.Cut(n.admin, ":")
+	for _, tt := range []struct {
+		host string
+		want int
+	}{
+		{"localhost:" + port, 200}, {"[::1]", 200},
+		{"mb.example", 200}, {"", 200}, {"-", 200},
+		{"evil.example", 403}, {"evil.example:" + port, 403},
+		{"0.0.0.0:" + port, 403}, {"localhost.evil.example", 403},
+	} {
+		for _, page := range []string{"/", "/metrics", "/readyz", "/nothing"} {
+			request := "GET " + page + " HTTP/1.0\r\n"
+			if tt.host != "-" {
+				request += "Host: " + tt.host + "\r\n"
+			}
+			r := dialRaw(t, n.admin)
+			r.write([]byte(request + "\r\n"))
+			resp, _ := r.answer()
+			want := tt.want
+			if page == "/nothing" && want == 200 {
+				want = 404
+			}
+			if resp.StatusCode != want {
+				t.Errorf("%s by %q: %s, want %d", page, tt.host, resp.Status, want)
+			}
+		}
+	}
+}

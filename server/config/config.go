@@ -210,6 +210,12 @@ func (c Config) Warnings() []string {
 				fmt.Sprintf("%s = %s has no effect in this version", k.Name, k.yaml(&c)))
 		}
 	}
+	for _, p := range c.Proxy.Trusted {
+		if p.Bits() == 0 {
+			ws = append(ws, fmt.Sprintf("proxy.trusted has %s: whoever can connect is believed to "+
+				"speak for whomever it says", p))
+		}
+	}
 	return ws
 }
 

@@ -282,6 +282,19 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
+// Who trusts everybody is warned, in whatever form it is written; who trusts a network is not.
+func TestTrustingEverybodyWarns(t *testing.T) {
+	for trusted, warns := range map[string]int{
+		"0.0.0.0/0": 1, "::/0": 1, "::ffff:0.0.0.0/96": 1, "10.1.2.3/0": 1, "0.0.0.0/0,::/0": 2,
+		"10.0.0.0/8": 0, "0.0.0.0": 0, "::": 0, "::/1": 0, "": 0,
+	} {
+		ws := mustLoad(t, "", nil, "--set", "proxy.trusted="+trusted).Warnings()
+		if len(ws) != warns || warns > 0 && !strings.Contains(ws[0], "proxy.trusted") {
+			t.Errorf("%q: %q", trusted, ws)
+		}
+	}
+}
+
 func TestPendingKeysWarn(t *testing.T) {
 	for _, k := range Keys() {
 		text, _ := sample(&k)

@@ -156,14 +156,7 @@ func TestOldestGivesWay(t *testing.T) {
 		c.Memory.Limit = 16 << 20
 	})
 	h.enter(broker.TransportTCP)
-	from := func(i int) *guest {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i))}}
-		c, err := dialer.Dial("tcp", h.Addr("ws"))
-		if err != nil {
-			t.Skipf("this system has one loopback address: %v", err)
-		}
-		return h.guest(c)
-	}
+	from := func(i int) *guest { return h.dialFrom(broker.TransportWS, byte(1+i)) }
 	refused := h.dial(broker.TransportTCP)
 	if m := refused.frame(); !strings.Contains(m, "connection_limit") {
 		t.Errorf("the refusal is %q", m)
@@ -194,6 +187,37 @@ func TestOldestGivesWay(t *testing.T) {
 	if status, body := half[3].answer(); status != 503 ||
 		!strings.Contains(body, "connection_limit") {
 		t.Errorf("the refusal is %d %q", status, body)
+	}
+}
+
+// In a full door the newcomer's own address gives way first, when that has its share: nobody else's
+// handshake ends for it, however old, and however many come.
+func TestOwnAddressGivesWay(t *testing.T) {
+	h := open(t, func(c *config.Config) { c.Loops, c.Memory.Limit = 1, 16<<20 })
+	share := h.most / addressShare
+	var others, crowd []*guest
+	come := func(all *[]*guest, address byte) {
+		g := h.dialFrom(broker.TransportWS, address)
+		g.say("GET ")
+		*all = append(*all, g)
+		h.eventually("it is in the door", func() bool {
+			return h.broker.Visitors.Load() == int64(min(len(others)+len(crowd), h.most))
+		})
+	}
+	for i := range h.most - share {
+		come(&others, byte(2+i))
+	}
+	for range 3 * share {
+		come(&crowd, 1)
+	}
+	for _, g := range crowd[:2*share] {
+		if status, body := g.answer(); status != 503 || !strings.Contains(body, "handshake_limit") {
+			t.Fatalf("who gives way is answered %d %q", status, body)
+		}
+	}
+	for _, g := range others {
+		g.say(upgradeHead[4:])
+		g.shown(broker.TransportWS)
 	}
 }
 

@@ -161,6 +161,19 @@ func (h *house) dial(t broker.Transport) *guest {
 	return h.guest(c)
 }
 
+// dialFrom is dial from 127.0.0.last.
+func (h *house) dialFrom(t broker.Transport, last byte) *guest {
+	h.t.Helper()
+	d := net.Dialer{
+		Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)},
+	}
+	c, err := d.Dial("tcp", h.Addr(t.String()))
+	if err != nil {
+		h.t.Skipf("this system has one loopback address: %v", err)
+	}
+	return h.guest(c)
+}
+
 func (h *house) guest(c net.Conn) *guest {
 	h.t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
