@@ -22,7 +22,9 @@ type attemptError struct {
 }
 
 func (e *attemptError) Error() string {
-	text := fmt.Sprintf("connecting to %s: %v", e.address.Redacted(), e.err)
+	shown := *e.address
+	shown.RawQuery = "" // A token may be in it.
+	text := fmt.Sprintf("connecting to %s: %v", shown.Redacted(), e.err)
 	if e.advice != "" {
 		text += " (" + e.advice + ")"
 	}

@@ -29,6 +29,7 @@ type Client struct {
 	// Owned by Dial, then by supervise.
 	address *url.URL // the one in use
 	next    int      // index of the one to try next
+	token   string   // to show there; "": none
 
 	registry     registry
 	registration []byte // guarded by subscribing; nil: none
@@ -37,7 +38,7 @@ type Client struct {
 
 	// Atomic.
 	link     atomic.Pointer[link] // nil while there is no connection
-	welcome  atomic.Pointer[welcome]
+	last     atomic.Pointer[link] // there is one after Dial
 	idLow    atomic.Uint64
 	draining atomic.Bool
 
@@ -52,7 +53,9 @@ type Client struct {
 // several with commas between them, for the same broker or for others as good:
 // the first that answers is used, and after a loss the next ones are tried
 // first. ctx bounds this first attempt only; [WithDialTimeout] bounds each
-// address of each attempt. A broker that refuses says why with an [*Error].
+// address of each attempt. A broker that refuses says why with an [*Error]: that
+// of a wrong token is an [ErrUnauthorized], and so is it to have none where one
+// is required; details: reason (protocol §10).
 func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
 	addresses, err := parseAddresses(address)
 	if err != nil {
@@ -116,16 +119,16 @@ func (c *Client) current() (*link, error) {
 
 // ServiceID returns the broker's ID of this connection; it changes with every
 // reconnect, and is "" when the broker did not tell it.
-func (c *Client) ServiceID() string { return c.welcome.Load().ServiceID }
+func (c *Client) ServiceID() string { return c.last.Load().welcome.ServiceID }
 
 // NodeID returns the ID of the broker's node; "" when it did not tell it.
-func (c *Client) NodeID() string { return c.welcome.Load().NodeID }
+func (c *Client) NodeID() string { return c.last.Load().welcome.NodeID }
 
 // ServerVersion returns the broker's version; "" when it did not tell it.
-func (c *Client) ServerVersion() string { return c.welcome.Load().ServerVersion }
+func (c *Client) ServerVersion() string { return c.last.Load().welcome.ServerVersion }
 
 // Limits returns the broker's limits as it told them last.
-func (c *Client) Limits() Limits { return c.welcome.Load().Limits }
+func (c *Client) Limits() Limits { return c.last.Load().welcome.Limits }
 
 // Connected reports whether there is a connection at this moment.
 func (c *Client) Connected() bool { return c.link.Load() != nil }

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -58,7 +60,13 @@ func parseAddress(address string) (*url.URL, error) {
 // connect makes one connection and waits for the welcome. It tries every
 // address once, the one after the last that was used first, so that a broker
 // that just failed is the last to be tried again.
-func (c *Client) connect(ctx context.Context) (*link, error) {
+func (c *Client) connect(ctx context.Context) (_ *link, err error) {
+	asked, cancel := c.boundAttempt(ctx)
+	c.token, err = c.askToken(asked)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
 	var failed []error
 	for range c.addresses {
 		c.address = c.addresses[c.next%len(c.addresses)]
@@ -95,7 +103,7 @@ func (c *Client) connectOne(ctx context.Context) (*link, error) {
 	}
 	l := c.newLink(conn, c.overWS())
 	l.run(early)
-	if err := l.introduce(ctx); err != nil {
+	if err := l.introduce(ctx, c.token); err != nil {
 		l.fail(err)
 		l.gone.Wait()
 		var refused *Error
@@ -119,23 +127,6 @@ func (c *Client) failed(err error, said []byte) error {
 
 // errNoWelcome: whoever is there did not greet as a broker does.
 var errNoWelcome = errors.New("no system.initialize from the broker")
-
-// introduce waits for the welcome and presents the token.
-func (l *link) introduce(ctx context.Context) error {
-	select {
-	case <-l.ready:
-	case <-l.dead:
-		return l.cause
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errNoWelcome, ctx.Err())
-	}
-	token := l.client.options.token
-	if token == "" || l.ws {
-		return nil
-	}
-	_, err := l.call(ctx, systemFrame(topicAuth, mustJSON(map[string]string{"token": token})))
-	return err
-}
 
 // secureConfig is what TLS connections are made with; nil when no address is of
 // one. Own is the caller's, which stays as it is.
@@ -198,8 +189,8 @@ func (c *Client) upgrade(ctx context.Context, conn net.Conn) (early []byte, err 
 	for name, values := range c.options.header {
 		header[name] = values
 	}
-	if c.options.token != "" {
-		header.Set("Authorization", "Bearer "+c.options.token)
+	if c.token != "" && len(c.token) <= maxUpgradeToken {
+		header.Set("Authorization", "Bearer "+c.token)
 	}
 	var refused *Error
 	d := ws.Dialer{
@@ -259,7 +250,25 @@ func refusal(status int, reason string, resp io.Reader) *Error {
 	defer func() { _ = answer.Body.Close() }() // Nothing to lose.
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
 	if said := parseError(body, "", ""); err == nil && said != nil {
-		return said
+		e = said
+	}
+	after, told := retryAfter(answer.Header)
+	if _, better := e.Details["retryAfterMs"]; told && !better {
+		if e.Details == nil {
+			e.Details = make(map[string]any)
+		}
+		e.Details["retryAfterMs"] = float64(after.Milliseconds())
 	}
 	return e
+}
+
+// retryAfter reads Retry-After, which whoever stands before the broker may send
+// too: seconds or a time (RFC 9110 §10.2.3).
+func retryAfter(h http.Header) (after time.Duration, told bool) {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(text)
+	return max(time.Until(at), 0), err == nil
 }

@@ -189,7 +189,12 @@ func TestToken(t *testing.T) {
 }
 
 func TestTokenWrong(t *testing.T) {
-	b := newBroker(t, clienttest.Options{}) // knows no system.auth
+	intercept := func(c *clienttest.Conn, h *codec.Header, payload []byte) bool { // knows none
+		c.Send("response:system.auth:1.0.0:"+string(h.RequestID),
+			[]byte(`{"error":{"code":"TOPIC_NOT_SUPPORTED"}}`))
+		return true
+	}
+	b := newBroker(t, clienttest.Options{Intercept: intercept})
 	_, err := Dial(testContext(t), b.URL("tcp"), WithToken("secret"))
 	if !errors.Is(err, ErrTopicNotSupported) {
 		t.Errorf("Dial: %v", err)

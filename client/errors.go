@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -60,9 +61,15 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 		b.WriteString(e.Message)
 	}
-	if e.Topic != "" && !strings.Contains(e.Message, e.Topic) {
-		b.WriteString(" (topic ")
-		b.WriteString(e.Topic)
+	what := ""
+	if topic, ok := e.Details["topic"].(string); ok && e.Code == codec.Forbidden {
+		what = fmt.Sprint(e.Details["action"], " ", topic) // What was not permitted.
+	} else if e.Topic != "" && !strings.Contains(e.Message, e.Topic) {
+		what = "topic " + e.Topic
+	}
+	if what != "" {
+		b.WriteString(" (")
+		b.WriteString(what)
 		b.WriteByte(')')
 	}
 	return b.String()
@@ -74,7 +81,8 @@ func (e *Error) Is(target error) bool {
 	return ok && codec.Code(s) == e.Code
 }
 
-// Unwrap gives the context's error when the client gave up waiting.
+// Unwrap gives the context's error when the client gave up waiting, and that of
+// a token's source.
 func (e *Error) Unwrap() error { return e.cause }
 
 // lostError is what calls fail with when the connection is gone.
@@ -196,5 +204,8 @@ func RetryAfter(err error) (time.Duration, bool) {
 		return time.Duration(min(max(ms, 1), 60_000)) * time.Millisecond, true
 	}
 	busy := e.Code == codec.ServiceUnavailable && e.Details["reason"] != "subscription_limit"
-	return retryDefault, busy || e.Code == codec.RateLimitExceeded || e.Code == codec.Timeout
+	if busy || e.Code == codec.RateLimitExceeded || e.Code == codec.Timeout {
+		return retryDefault, true
+	}
+	return 0, false
 }

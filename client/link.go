@@ -47,6 +47,13 @@ type link struct {
 	// Atomic.
 	lastRead atomic.Int64 // nanoseconds after born
 	renewing atomic.Bool  // the reader drops what finds no room, see renew
+	// identified is who this connection is; nil: the broker did not say.
+	identified    atomic.Pointer[identification]
+	reidentifying atomic.Bool  // reidentify runs
+	refusals      atomic.Int32 // wrong tokens shown
+
+	// Owned by reidentify.
+	warned bool // that no later token is to be had
 
 	// Guarded by failing.
 	failing sync.Once
@@ -58,6 +65,7 @@ type link struct {
 	request  map[string]*route
 	registry uint64 // version the routes are of
 	greeted  bool
+	said     *Error // the broker's last word, see lastWord
 }
 
 func (c *Client) newLink(conn net.Conn, ws bool) *link {
@@ -87,7 +95,7 @@ func (l *link) run(early []byte) {
 	go func() {
 		defer l.gone.Done()
 		defer l.decoder.Release()
-		l.fail(l.read(early))
+		l.fail(l.ended(l.read(early)))
 	}()
 }
 

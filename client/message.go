@@ -84,6 +84,7 @@ type welcome struct {
 	Heartbeat     struct {
 		RetryMs int64 `json:"retryMs"`
 	} `json:"heartbeat"`
+	Auth *identification `json:"auth"` // nil: the broker asks nobody
 }
 
 func parseWelcome(payload []byte) welcome {

@@ -31,7 +31,7 @@ type options struct {
 	dial        func(ctx context.Context, network, address string) (net.Conn, error)
 	tls         *tls.Config
 	header      http.Header
-	token       string
+	token       func(ctx context.Context) (string, error) // nil: none
 	version     string
 	// Of WithName; nil: none.
 	registration *Registration
@@ -49,12 +49,15 @@ type options struct {
 	backoffMin time.Duration
 	backoffMax time.Duration
 	attempts   int
+	refusalMin time.Duration // see refusalPause
+	refusalMax time.Duration
 
 	onError      func(*Error)
 	onGap        func(Gap)
 	onFlow       func(Flow)
 	onDisconnect func(error)
 	onReconnect  func(Renewal)
+	onRevoked    func(*Subscription)
 	logger       *slog.Logger
 }
 
@@ -71,6 +74,8 @@ func newOptions(opts []Option) options {
 		reconnect:   true,
 		backoffMin:  DefaultBackoffMin,
 		backoffMax:  DefaultBackoffMax,
+		refusalMin:  refusalPauseMin,
+		refusalMax:  refusalPauseMax,
 
 		closePatience: 2 * time.Second,
 	}
@@ -104,10 +109,6 @@ func WithTLS(cfg *tls.Config) Option { return func(o *options) { o.tls = cfg } }
 
 // WithHeader adds headers to the WebSocket handshake.
 func WithHeader(h http.Header) Option { return func(o *options) { o.header = h } }
-
-// WithToken presents a credential on every connection: as a bearer token of the
-// WebSocket handshake, or with system.auth over TCP (protocol §8).
-func WithToken(token string) Option { return func(o *options) { o.token = token } }
 
 // WithMessageVersion sets the version (MAJOR.MINOR.PATCH) of the publishes and
 // requests the client sends on user topics (default [DefaultVersion]).
@@ -144,7 +145,9 @@ func WithoutReconnect() Option { return func(o *options) { o.reconnect = false }
 // WithReconnect sets the back-off: before attempt n = 0, 1, … the client waits a
 // random time between 0 and min(longest, first·2ⁿ) (defaults
 // [DefaultBackoffMin] and [DefaultBackoffMax]). attempts bounds the attempts
-// after one loss; 0, the default, means for ever.
+// after one loss; 0, the default, means for ever. After one that was refused for
+// who the client is (an ErrUnauthorized or ErrForbidden) the wait is longer, 15
+// seconds to 5 minutes or as long as the broker asks for, and OnError is told.
 func WithReconnect(first, longest time.Duration, attempts int) Option {
 	return func(o *options) {
 		o.reconnect, o.attempts = true, attempts
@@ -154,8 +157,10 @@ func WithReconnect(first, longest time.Duration, attempts int) Option {
 
 // OnError is called for errors that answer no call: NO_ROUTE_FOUND and the like
 // for publishes without acknowledgement, subscriptions that could not be
-// renewed after a reconnect, messages that could not be read. Without it they
-// are ignored. Like all hooks it runs on the dispatch goroutine.
+// renewed after a reconnect, messages that could not be read; and attempts to
+// reconnect, or to renew who the client is, that were refused. Without it these
+// two go to the logger, the others are ignored. Like all hooks it runs on the
+// dispatch goroutine.
 func OnError(f func(*Error)) Option { return func(o *options) { o.onError = f } }
 
 // OnGap is called when messages were dropped for this slow subscriber, before
@@ -175,10 +180,16 @@ func OnDisconnect(f func(error)) Option { return func(o *options) { o.onDisconne
 // it may be called some time after the connection is in use.
 func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconnect = f } }
 
+// OnRevoked is called when the broker has ended a subscription because it is not
+// permitted any more (protocol §10): no callback of it starts afterwards, and it
+// is not renewed, until it is asked for again. Its Err says so too.
+func OnRevoked(f func(*Subscription)) Option { return func(o *options) { o.onRevoked = f } }
+
 // WithLogger sets where what affects a subscription is told when there is no
 // hook for it: gaps without OnGap, losses of the connection without
-// OnDisconnect, what could not be renewed without OnReconnect, and messages that
-// are not the JSON of [SubscribeJSON] without OnError.
+// OnDisconnect, what could not be renewed without OnReconnect, revocations
+// without OnRevoked, and without OnError messages that are not the JSON of
+// [SubscribeJSON] and whatever keeps the client from proving who it is.
 // The default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 

@@ -25,6 +25,8 @@ const (
 	topicAuth           = "system.auth"
 	topicDropped        = "system.dropped"
 	topicFlow           = "system.flow"
+	topicExpiring       = "system.auth.expiring"
+	topicRevoked        = "system.topic.revoked"
 )
 
 var (
@@ -96,6 +98,10 @@ func (l *link) notice(h *codec.Header, payload []byte) bool {
 			event := func() { c.options.onFlow(flow) }
 			l.readOn(c.queue.notice(l.dead, l.renewing.Load(), nil, event))
 		}
+	case bytes.EqualFold(h.Topic, []byte(topicExpiring)):
+		l.expiring(payload)
+	case bytes.EqualFold(h.Topic, []byte(topicRevoked)):
+		l.revoked(payload)
 	case bytes.EqualFold(h.Topic, []byte(topicInitialize)):
 	default:
 		return false
@@ -116,7 +122,7 @@ func (l *link) answer(h *codec.Header, payload []byte) {
 	}
 	// A TIMEOUT nobody waits for is that of a call given up already.
 	e := parseError(payload, string(h.Topic), string(h.RequestID))
-	if e != nil && e.Code != codec.Timeout {
+	if e != nil && e.Code != codec.Timeout && !l.lastWord(e) {
 		l.client.report(e)
 	}
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -9,7 +10,7 @@ import (
 
 // adopt makes l the connection everything is sent over.
 func (c *Client) adopt(l *link) {
-	c.welcome.Store(&l.welcome)
+	c.last.Store(l)
 	c.link.Store(l)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,8 +111,9 @@ func (c *Client) redial(cause error) *link {
 		case <-stop:
 		}
 	}()
+	atLeast, _ := RetryAfter(cause)
+	refusals := 0
 	for n := 0; c.options.reconnect && (c.options.attempts == 0 || n < c.options.attempts); n++ {
-		atLeast, _ := RetryAfter(cause)
 		if !c.backOff(n, atLeast) {
 			return nil
 		}
@@ -124,6 +126,14 @@ func (c *Client) redial(cause error) *link {
 			l.gone.Wait()
 		}
 		cause = fmt.Errorf("reconnecting: %w", err)
+		if ctx.Err() == nil && (errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden)) {
+			c.complain(err, "mb client: the reconnect was refused")
+		}
+		atLeast, _ = RetryAfter(err)
+		if longer := c.refusalPause(refusals, err); longer > 0 {
+			atLeast = longer
+			refusals++
+		}
 	}
 	// No connection and none to come.
 	c.finish(lost(cause))

@@ -15,6 +15,7 @@ type Stream struct {
 	subscription *Subscription
 	messages     chan Message
 	stopped      chan struct{}
+	revoked      chan struct{} // closed when the broker has ended it
 
 	stop sync.Once
 }
@@ -22,12 +23,17 @@ type Stream struct {
 // Stream subscribes to the pattern like Subscribe. It must be read, or ended
 // with Stop: until then it holds up the other callbacks of the client.
 func (c *Client) Stream(ctx context.Context, pattern string, opts ...SubOption) (*Stream, error) {
-	s := &Stream{client: c, messages: make(chan Message), stopped: make(chan struct{})}
-	own := func(f *subscribeFields) { f.borrow = false } // It outlives the callback.
+	s := &Stream{client: c, messages: make(chan Message),
+		stopped: make(chan struct{}), revoked: make(chan struct{})}
+	own := func(f *subscribeFields) {
+		f.borrow = false // It outlives the callback.
+		f.revoked = func() { close(s.revoked) }
+	}
 	sub, err := c.Subscribe(ctx, pattern, func(m Message) {
 		select {
 		case s.messages <- m:
 		case <-s.stopped:
+		case <-s.revoked:
 		case <-c.queue.stop:
 		}
 	}, append(opts[:len(opts):len(opts)], own)...)
@@ -39,14 +45,17 @@ func (c *Client) Stream(ctx context.Context, pattern string, opts ...SubOption) 
 }
 
 // Next waits for the next message. It fails when ctx ends, with ErrClosed after
-// Stop, and with the client's error when the client is finished and no message
-// is left.
+// Stop, with an [ErrForbidden] when the broker has ended the subscription (see
+// [OnRevoked]), and with the client's error when the client is finished and no
+// message is left.
 func (s *Stream) Next(ctx context.Context) (Message, error) {
 	select {
 	case m := <-s.messages:
 		return m, nil
 	case <-s.stopped:
 		return Message{}, ErrClosed
+	case <-s.revoked:
+		return Message{}, s.subscription.Err()
 	case <-ctx.Done():
 		return Message{}, gaveUp(ctx, "", "")
 	case <-s.client.done:

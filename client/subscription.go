@@ -38,6 +38,7 @@ type subscribeFields struct {
 	Overflow string  `json:"overflow,omitempty"`
 	Conflate bool    `json:"conflate,omitempty"`
 	borrow   bool
+	revoked  func() // called when the broker has ended it; does not wait
 }
 
 // LogFilter selects lines of the broker's log.
@@ -57,14 +58,33 @@ type Subscription struct {
 	payload []byte       // of topic
 	message func(Message)
 	borrow  bool // the payload is not the receiver's own
+	revoked func()
 	handler *handler
 
 	// Atomic.
-	closed atomic.Bool
+	closed  atomic.Bool
+	refused atomic.Pointer[Error] // why the broker has ended it
+
+	// Guarded by the registry's mu.
+	standing bool // the broker has confirmed it
+	doubted  bool // something like it was revoked before it did
 }
 
 // Pattern returns the pattern in canonical form (lower case).
 func (s *Subscription) Pattern() string { return s.pattern }
+
+// Err returns nil while the subscription stands, whether there is a connection or
+// not; ErrClosed when it was ended; an [ErrForbidden] when the broker has ended
+// it (see [OnRevoked]); and the client's error when that is finished.
+func (s *Subscription) Err() error {
+	if e := s.refused.Load(); e != nil {
+		return e
+	}
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	return s.client.Err()
+}
 
 // Unsubscribe ends the subscription: no callback starts after it returned nil,
 // except those of requests already queued for a handler. It waits for the
@@ -109,8 +129,8 @@ func (c *Client) Subscribe(
 	}
 	s := &Subscription{
 		client: c, action: codec.Publish, pattern: fields.Topic, message: f,
-		borrow: fields.borrow,
-		topic:  topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
+		borrow: fields.borrow, revoked: fields.revoked,
+		topic: topicSubscribe, undo: topicUnsubscribe, payload: mustJSON(fields),
 	}
 	if err := c.subscribe(ctx, s); err != nil {
 		return nil, err
@@ -152,8 +172,13 @@ func (c *Client) subscribe(ctx context.Context, s *Subscription) error {
 		return err
 	}
 	c.registry.add(s)
-	if _, err = l.call(ctx, systemFrame(s.topic, s.payload)); err == nil {
-		return nil
+	for {
+		if _, err = l.call(ctx, systemFrame(s.topic, s.payload)); err != nil {
+			break
+		}
+		if c.registry.confirm(s) {
+			return nil
+		}
 	}
 	s.closed.Store(true)
 	c.registry.remove(s)

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"mbserver/codec"
 )
 
@@ -37,6 +35,10 @@ type Options struct {
 	Silent bool
 	// Refuse, when not "", is answered to every connection, which is then closed.
 	Refuse codec.Code
+	// Authenticate, when not nil, makes the broker want to know who connects: it says who has a
+	// token, or why it is refused (nil: it is not). Who shows none may only do so. It runs with the
+	// broker's lock held.
+	Authenticate func(token string) (Grant, *Refusal)
 	// Intercept sees every message first; true means that it dealt with it. It
 	// runs with the broker's lock held and may use the Conn's methods. The header
 	// and the payload are valid until it returns.
@@ -189,7 +191,7 @@ func (b *Broker) serve(below net.Conn, transport string) {
 			_, _ = conn.Write(codec.AppendHTTPError(nil, 503, body)) // The client may be gone.
 			return
 		}
-		if _, err := ws.Upgrade(conn); err != nil {
+		if !c.upgrade(conn) {
 			return
 		}
 	}
@@ -219,8 +221,14 @@ func (b *Broker) welcome(c *Conn) []byte {
 	if b.options.Welcome != nil {
 		return b.options.Welcome
 	}
-	return []byte(`{"serviceId":"` + c.ID + `","nodeId":"test","serverVersion":"0.0.0",` +
-		`"limits":{"payloadBytes":16384,"timeoutMs":3600000,"outstandingRequests":10000}}`)
+	welcome := `{"serviceId":"` + c.ID + `","nodeId":"test","serverVersion":"0.0.0",` +
+		`"limits":{"payloadBytes":16384,"timeoutMs":3600000,"outstandingRequests":10000}`
+	if b.options.Authenticate != nil {
+		auth := c.grant.fields()
+		auth["required"] = true
+		welcome += `,"auth":` + string(marshal(auth))
+	}
+	return []byte(welcome + "}")
 }
 
 // forget removes every trace of a connection; requests to it fail.

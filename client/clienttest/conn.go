@@ -25,6 +25,8 @@ type Conn struct {
 	name, description string
 	subscriptions     []subscription
 	log               bool
+	token             string // shown last
+	grant             *Grant // nil: nobody is known
 
 	// Guarded by mu.
 	mu      sync.Mutex

@@ -23,6 +23,9 @@ func (b *Broker) take(c *Conn, msg []byte) {
 	if b.options.Intercept != nil && b.options.Intercept(c, &h, payload) {
 		return
 	}
+	if b.authenticate(c, &h, payload) {
+		return
+	}
 	topic := strings.ToLower(string(h.Topic))
 	switch {
 	case strings.HasPrefix(topic, "system."):
