@@ -35,6 +35,7 @@ type app struct {
 	quiet    bool
 	timeout  time.Duration
 	unchosen error // why no server could be chosen
+	standing standing
 
 	// Guarded by saying.
 	saying      sync.Mutex
@@ -90,7 +91,8 @@ func (a *app) root() *cobra.Command {
 			if usage, is := errors.AsType[usageError](a.unchosen); is {
 				return usage
 			}
-			return nil // Without a connection it does not matter.
+			// Without a connection it does not matter that there is no server.
+			return a.takeToken(cmd)
 		},
 	}
 	root.SetIn(a.stdin)
@@ -104,7 +106,8 @@ func (a *app) root() *cobra.Command {
 		"use the saved server and credential with this `NAME`")
 	flags.StringVar(&a.server, "server", environment("MB_SERVER", defaultServer),
 		"address `URL` of the broker: tcp, tls, ws or wss (environment: MB_SERVER)")
-	flags.StringVar(&a.token, "token", "", "credential `TOKEN` (environment: MB_TOKEN)")
+	flags.StringVar(&a.token, "token", "", "credential `TOKEN`; - reads the first line of "+
+		"standard input, or asks (environment: MB_TOKEN)")
 	a.security.register(root)
 	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line; notices and errors too")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false,
@@ -112,7 +115,7 @@ func (a *app) root() *cobra.Command {
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Second,
 		"longest `WAIT` for the connection and for one answer")
 	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
-		a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts())
+		a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts(), a.tokens())
 	root.AddCommand(a.top(), a.ping(), a.info(), a.connections(), a.subscriptions(), a.check())
 	root.SetHelpCommand(a.helpCommand())
 	root.InitDefaultCompletionCmd()

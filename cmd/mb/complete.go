@@ -76,7 +76,8 @@ func (a *app) live(list func(ctx context.Context) ([]string, error)) completion 
 		ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 		defer cancel()
 		a.timeout, a.quiet = min(max(a.timeout, 1), completionPatience), true
-		if a.choose(cmd.Flags()) != nil {
+		// What a token of - stands for is not there to be read.
+		if a.choose(cmd.Flags()) != nil || a.tokenAsked(cmd) {
 			return nil, directive
 		}
 		all, err := list(ctx)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"mbserver/cmd/mb/contexts"
 	"mbserver/cmd/mb/terminal"
@@ -155,18 +153,21 @@ func (a *app) contextAdd() *cobra.Command {
 func (a *app) addContext(ctx context.Context, name string, use bool) error {
 	for server := range strings.SplitSeq(withScheme(a.server), ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
-		if err == nil && u.User != nil {
+		if err == nil && (u.User != nil || u.Query().Has("access_token")) {
 			return usageError("--server: a credential goes to --token")
 		}
 		if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 			return usageError(fmt.Sprintf("--server %q: tcp, tls, ws or wss, ://, a host", server))
 		}
 	}
-	token, err := a.readToken(ctx)
-	if err != nil {
-		return err
+	if a.token == "-" {
+		token, err := a.readToken(ctx)
+		if err != nil {
+			return err
+		}
+		a.token = token
 	}
-	saved := contexts.Context{Name: name, Server: withScheme(a.server), Token: token}
+	saved := contexts.Context{Name: name, Server: withScheme(a.server), Token: a.token}
 	if err := a.security.save(&saved); err != nil {
 		return err
 	}
@@ -191,59 +192,6 @@ func (a *app) addContext(ctx context.Context, name string, use bool) error {
 	}
 	return nil
 }
-
-// readToken returns --token, or with - the first line of standard input.
-func (a *app) readToken(ctx context.Context) (text string, err error) {
-	if a.token != "-" {
-		return a.token, nil
-	}
-	if file, ok := a.stdin.(*os.File); ok && terminal.Is(file) {
-		a.say("credential: ")
-		text, err = readHidden(ctx, int(file.Fd()))
-		a.say("\n")
-	} else {
-		text, err = bufio.NewReader(io.LimitReader(a.stdin, maxToken+1)).ReadString('\n')
-	}
-	if _, early := errors.AsType[interrupted](err); early {
-		return "", err
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("reading the credential: %w", err)
-	}
-	text = strings.TrimSpace(text)
-	if text == "" || len(text) > maxToken {
-		return "", fmt.Errorf("the credential on standard input has %d bytes: 1 to %d",
-			len(text), maxToken)
-	}
-	return text, nil
-}
-
-// readHidden reads a line that a terminal does not show. A signal leaves the
-// terminal as it was; the goroutine that reads then ends with the process.
-func readHidden(ctx context.Context, fd int) (string, error) {
-	before, err := term.GetState(fd)
-	if err != nil {
-		return "", err
-	}
-	type result struct {
-		text []byte
-		err  error
-	}
-	read := make(chan result, 1)
-	go func() {
-		text, err := term.ReadPassword(fd)
-		read <- result{text, err}
-	}()
-	select {
-	case r := <-read:
-		return string(r.text), r.err
-	case <-ctx.Done():
-		return "", errors.Join(interrupted("at the credential"), term.Restore(fd, before))
-	}
-}
-
-// maxToken is the longest credential that a broker takes, in bytes.
-const maxToken = 8 << 10
 
 func (a *app) contextUse() *cobra.Command {
 	return &cobra.Command{

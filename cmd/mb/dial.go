@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"mbserver/client"
@@ -24,11 +25,14 @@ func (a *app) dial(ctx context.Context, opts ...client.Option) (*client.Client, 
 	heard := &greeting{}
 	basic := []client.Option{
 		client.WithDialTimeout(a.timeout), client.WithTLS(cfg), client.WithToken(a.token),
-		client.WithDialer(heard.dial),
+		client.WithDialer(heard.dial), client.WithLogger(slog.New(slog.DiscardHandler)),
 	}
 	c, err := client.Dial(ctx, server, append(basic, opts...)...)
 	if err != nil && ctx.Err() != nil {
 		return nil, interrupted("while connecting")
+	}
+	if errors.Is(err, client.ErrUnauthorized) {
+		return nil, unknown(err)
 	}
 	if err != nil {
 		return nil, explain(ctx, server, heard.said(), a.timeout, err)
@@ -57,7 +61,7 @@ func (a *app) follow() []client.Option {
 		client.OnDisconnect(func(err error) { a.notice("%v; reconnecting", err) }),
 		client.OnReconnect(func(client.Renewal) { a.notice("reconnected") }),
 		client.OnError(func(e *client.Error) { a.notice("%v", e) }),
-		client.OnGap(a.tellGap),
+		client.OnGap(a.tellGap), client.OnRevoked(a.standing.revoked(a)),
 	}
 }
 
@@ -68,6 +72,8 @@ func (a *app) stay(ctx context.Context, c *client.Client, out *output, done <-ch
 	case <-ctx.Done():
 	case <-done:
 	case <-out.broken:
+	case <-a.standing.none:
+		return errors.Join(errSaid, out.close())
 	case <-c.Closing():
 		return errors.Join(c.Err(), out.close())
 	}

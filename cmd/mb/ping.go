@@ -94,7 +94,7 @@ func (p *pinger) one(ctx context.Context) error {
 		return p.tell(took, nil)
 	}
 	p.leave()
-	if _, usage := errors.AsType[usageError](err); usage {
+	if _, usage := errors.AsType[usageError](err); usage || errors.Is(err, client.ErrUnauthorized) {
 		return err
 	}
 	return p.tell(0, err)

@@ -116,6 +116,7 @@ func (s *subscriber) subscribe(ctx context.Context, c *client.Client, patterns [
 	if s.conflate {
 		opts = append(opts, client.WithConflation())
 	}
+	s.app.standing.expect(len(patterns))
 	for _, pattern := range patterns {
 		asked, cancel := s.app.ask(ctx)
 		_, err := c.Subscribe(asked, pattern, s.print, opts...)

@@ -78,7 +78,8 @@ func (w *watcher) run(ctx context.Context) error {
 		opts = append(opts, client.WithName("mb top"),
 			client.WithReconnect(100*time.Millisecond, time.Second, 0),
 			client.OnDisconnect(func(error) {}), client.OnReconnect(func(client.Renewal) {}),
-			client.OnError(func(*client.Error) {}), client.OnGap(func(client.Gap) {}))
+			client.OnError(func(*client.Error) {}), client.OnGap(func(client.Gap) {}),
+			client.OnRevoked(func(*client.Subscription) {}))
 	} else {
 		opts = append(opts, client.WithoutReconnect())
 	}
