@@ -64,7 +64,8 @@ func WithToken(token string) Option {
 // keep a token that is still good and give it again, return "" for none, and
 // should be done soon: it has what is left of [WithDialTimeout] or of the old
 // token's time, after which ctx ends. It is called on one goroutine while the
-// client connects, and on another while it renews; not on that of callbacks.
+// client connects, and on another while it renews, not on that of callbacks; it
+// may be called again when ctx has ended and it has not returned.
 //
 // An error of f fails the attempt, as an [ErrUnauthorized] that wraps it.
 func WithTokenSource(f func(ctx context.Context) (token string, err error)) Option {

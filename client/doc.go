@@ -51,6 +51,26 @@
 // the certificate, or who else speaks at that port, and what to try. The end is
 // said with close_notify, so that neither side takes a cut for it.
 //
+// # Who the client is
+//
+// Where the broker asks, [WithToken] or [WithTokenSource] prove it (or the
+// certificate of [WithTLS]), and [Client.Identity] says who that is. The token
+// goes with the WebSocket handshake, or is the first message over TCP; it is in
+// no error and no log. What is refused is an [ErrUnauthorized], whose details
+// say the reason: "required" (there is no token), "invalid", "expired", or
+// "locked_out" (see [RetryAfter]).
+//
+// Before the token ends, a source is asked for the next, and the connection
+// stays; when that fails it is tried again until the end, and then by
+// reconnecting. A broker that ends the connection for its reasons ("expired",
+// "revoked") says so in the error of [OnDisconnect]; one that does not let the
+// client in again is asked more and more rarely, and [OnError] is told each time.
+//
+// What is not permitted is an [ErrForbidden] whose details have action
+// ("publish", "subscribe", "request", "respond") and topic. A subscription that
+// stands and is taken away ends: [OnRevoked] is told, its Err says why, and it is
+// for the program to ask again, when it has reason to.
+//
 // # Contexts
 //
 // A call ends with its context: an [*Error] with [CodeTimeout], which is a

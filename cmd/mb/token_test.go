@@ -163,13 +163,15 @@ func TestTokenThenInput(t *testing.T) {
 // Whose last subscription the broker has ended has nothing to wait for.
 func TestRevoked(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
-	for _, tc := range []struct{ line, action string }{
-		{"sub a b", "publish"}, {"reply a x", "request"},
+	for _, tc := range []struct{ line, action, ready string }{
+		{"sub a b", "publish", "subscribed to"}, {"reply a x", "request", "answering"},
 	} {
 		i := start(t, "", strings.Fields(tc.line)...)
+		eventually(t, tc.ready, func() bool {
+			return strings.Contains(i.stderr.String(), tc.ready)
+		})
 		conn := subscribed(t, b, tc.action+" a")
 		if tc.action == "publish" {
-			subscribed(t, b, "publish b")
 			conn.Revoke("publish", "b")
 			eventually(t, "a complaint", func() bool {
 				return strings.Contains(i.stderr.String(), "FORBIDDEN")
