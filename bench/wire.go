@@ -93,7 +93,7 @@ func wireFor(target, transport string) wire {
 	return nil
 }
 
-// payloadOf returns n bytes of text, always the same. It compresses to about a third, as what
+// payloadOf returns n bytes of text, always the same. It compresses to about a quarter, as what
 // devices report does.
 func payloadOf(n int) []byte {
 	const reading = "room-07 temperature=21.305 humidity=48.119;"

@@ -358,7 +358,8 @@ func perTransport(
 	}
 }
 
-// perPlain is perTransport for what depends on how many bytes messages are: nothing is compressed.
+// perPlain is perTransport for what depends on how many bytes messages are, or takes long and looks
+// at no message: nothing is compressed.
 func perPlain(
 	t *testing.T, settings []string, test func(t *testing.T, n *node, transport string),
 ) {
