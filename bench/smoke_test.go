@@ -40,13 +40,8 @@ func short(t *testing.T, names ...string) Options {
 // startNode returns a node's addresses by transport; shown is its certificate over TLS, or nil.
 func startNode(t *testing.T, loops int, shown *certificate) map[string]string {
 	t.Helper()
-	return startConfigured(t, loops, false)
-}
-
-func startConfigured(t *testing.T, loops int, deflate bool) map[string]string {
-	t.Helper()
 	cfg := config.Default()
-	cfg.WS.Deflate.Enabled = deflate
+	cfg.WS.Deflate.Enabled = true // for who offers it
 	cfg.Host, cfg.Admin.Address, cfg.Loops = "127.0.0.1", "", loops
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
 	if shown != nil {

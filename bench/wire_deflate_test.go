@@ -121,7 +121,7 @@ func TestPayloadCompresses(t *testing.T) {
 func TestSmokeDeflate(t *testing.T) {
 	o := short(t, "fan-out/10", "pairs", "lone/1", "latency")
 	o.Transports, o.Payloads = []string{withDeflate}, []int{1000}
-	o.Address = map[string]string{withDeflate: startConfigured(t, 1, true)["ws"]}
+	o.Address = map[string]string{withDeflate: startNode(t, 1, nil)["ws"]}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := Run(ctx, o)

@@ -119,8 +119,7 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 		return wsIncomplete
 	}
 	op, fin := ws.OpCode(b[0]&0x0f), b[0]&wsFin != 0
-	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
-	// values."
+	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings" for them.
 	if b[0]&wsRSV != 0 && !d.mayCompress(b[0]) {
 		return d.fail(CloseProtocolError, "a reserved bit is set")
 	}
