@@ -24,7 +24,7 @@ type conn struct {
 	in    int64  // received since the handshake, in the unit of wire.delivered
 	out   []byte // rest of a write that the kernel did not take
 	own   []byte // buffer behind out, where the role makes what it writes
-	rest  []byte // part of a frame, of a responder
+	rest  []byte // part of a frame: of a responder, or compressed
 	armed bool   // the epoll watches EPOLLOUT
 
 	stream *stream // of a publisher or subscriber
@@ -33,8 +33,10 @@ type conn struct {
 	asking *asking // of a requester
 
 	// Of a wire that tallies.
-	skip int    // bytes of the current frame that have not arrived
-	head []byte // part of a frame's head
+	skip   int    // bytes of the current frame that have not arrived
+	head   []byte // part of a frame's head
+	packed int    // length of the current frame if it is compressed, else 0
+	opens  bool   // it is gathered in rest, to be inflated
 
 	early []byte // came with the upgrade to WebSocket, and belongs to the answer to hello
 }

@@ -126,13 +126,13 @@ func (t *try) storm() error {
 			}
 			c.in = append(c.in, t.loop.buf[:m]...)
 			if upgrades && !c.upgraded {
-				if c.upgraded = u.upgraded(c.in); c.upgraded {
-					c.in = behindHead(c.in)
-					if err := say(c.fd, hello); err != nil {
-						return err
-					}
+				if c.upgraded = u.upgraded(c.in); !c.upgraded {
+					continue
 				}
-				continue
+				c.in = behindHead(c.in) // the welcome may have come with it
+				if err := say(c.fd, hello); err != nil {
+					return err
+				}
 			}
 			if !t.wire.welcomed(c.in) {
 				continue

@@ -145,7 +145,11 @@ func (l *loop) worth(c *conn, in []byte) int64 {
 	case c.session != nil:
 		in = l.opened(c, l.plain[:0], in)
 	}
-	return l.tally.tally(c, in)
+	n, err := l.tally.tally(c, in)
+	if err != nil {
+		l.fail(err)
+	}
+	return n
 }
 
 // opened appends what stands in the records of in to dst, which is l.plain. It is good until the

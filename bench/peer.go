@@ -31,6 +31,9 @@ func (r *runner) peer(target, transport string, port int) (
 			flag = "-ws"
 		}
 		cmd := exec.Command(path, flag, p)
+		if transport == withDeflate {
+			cmd.Args = append(cmd.Args, "-deflate")
+		}
 		if secure != nil {
 			cmd.Args = append(cmd.Args, "-cert", secure.cert, "-key", secure.key)
 		}

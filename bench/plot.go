@@ -142,8 +142,8 @@ func (r *Results) extent(g grid) (least, greatest float64) {
 }
 
 // look is how a column is drawn: the colour says the target, the shape the transport, throughout
-// the run; half filled is with TLS. The floor is grey. Where there are more targets than colours,
-// the marks of the later ones are hollow.
+// the run; half filled is with TLS, hollow is compressed. The floor is grey. Where there are more
+// targets than colours, the marks of the later ones are hollow.
 func (r *Results) look(c column) (colour string, m mark) {
 	var targets []string // but for the floor
 	for _, each := range r.columns() {
@@ -155,8 +155,11 @@ func (r *Results) look(c column) (colour string, m mark) {
 	if at >= plotColours-1 {
 		at, fill = at%(plotColours-1), "hollow"
 	}
-	if overTLS(c.transport) {
+	switch {
+	case overTLS(c.transport):
 		fill = "half"
+	case c.transport == withDeflate:
+		fill = "hollow"
 	}
 	return fmt.Sprintf("c%d", at+1), mark{Square: plainOf(c.transport) == "ws", Fill: fill}
 }

@@ -164,6 +164,9 @@ func fits(s Scenario, target, transport string, w wire) bool {
 	if s.kind == kindHandshake && !overTLS(transport) || s.kind == kindStorm && overTLS(transport) {
 		return false // Each is for the connections that the other is not for.
 	}
+	if s.kind == kindTraffic && transport == withDeflate {
+		return false // Its messages are of many lengths, which some other may compress to as well.
+	}
 	if _, asks := w.(asker); s.kind == kindRequest && !asks {
 		return false
 	}

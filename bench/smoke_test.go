@@ -41,6 +41,7 @@ func short(t *testing.T, names ...string) Options {
 func startNode(t *testing.T, loops int, shown *certificate) map[string]string {
 	t.Helper()
 	cfg := config.Default()
+	cfg.WS.Deflate.Enabled = true // for who offers it
 	cfg.Host, cfg.Admin.Address, cfg.Loops = "127.0.0.1", "", loops
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
 	if shown != nil {

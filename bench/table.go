@@ -122,7 +122,7 @@ func (w row) label(withPayload bool) string {
 }
 
 // shown is the columns of g with a ratio after each node of several loops, where the node with one
-// was measured too, and after each transport with TLS, where the one without was.
+// was measured too, and after each transport with TLS or compression, where the one without was.
 func (r *Results) shown(g grid) (all []column) {
 	for _, c := range g.columns {
 		all = append(all, c)
@@ -140,7 +140,7 @@ func (c column) ratios() (all []column) {
 	if loopsOf(c.target) > 1 {
 		all = append(all, column{c.target, c.transport, node, c.transport})
 	}
-	if overTLS(c.transport) {
+	if plainOf(c.transport) != c.transport {
 		all = append(all, column{c.target, c.transport, c.target, plainOf(c.transport)})
 	}
 	return all

@@ -67,9 +67,14 @@ func (r *runner) command(target, transport string, port int) (
 
 func (r *runner) nodeCommand(loops int, transport string, port int) *exec.Cmd {
 	arguments := []string{"--host", "127.0.0.1"}
-	for _, each := range Transports() {
+	listener := transport
+	if transport == withDeflate {
+		listener = plainOf(transport)
+		arguments = append(arguments, "--set", "ws.deflate.enabled=true")
+	}
+	for _, each := range []string{"tcp", "ws", "tls", "wss"} {
 		own := 0
-		if each == transport {
+		if each == listener {
 			own = port
 		}
 		arguments = append(arguments, "--"+each+"-port", strconv.Itoa(own))

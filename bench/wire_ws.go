@@ -76,8 +76,7 @@ func (w framedWire) delivered(topic string, payload int) int {
 }
 
 // tally counts bytes inside of frames.
-func (w framedWire) tally(c *conn, in []byte) int64 {
-	total := int64(0)
+func (w framedWire) tally(c *conn, in []byte) (total int64, err error) {
 	for len(in) > 0 {
 		if c.skip > 0 {
 			n := min(c.skip, len(in))
@@ -90,14 +89,14 @@ func (w framedWire) tally(c *conn, in []byte) int64 {
 		c.head = append(c.head, in[:min(10-kept, len(in))]...)
 		head, size, ok := wsHead(c.head)
 		if !ok {
-			return total // the head goes on in the next read
+			return total, nil // the head goes on in the next read
 		}
 		in = in[head-kept:]
 		c.head = c.head[:0]
 		c.skip = size
 		total += w.perFrame
 	}
-	return total
+	return total, nil
 }
 
 // centrifugeWire is Centrifuge's JSON protocol, inside of frames.

@@ -119,8 +119,7 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 		return wsIncomplete
 	}
 	op, fin := ws.OpCode(b[0]&0x0f), b[0]&wsFin != 0
-	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
-	// values."
+	// §5.2: "MUST be 0 unless an extension is negotiated that defines meanings" for them.
 	if b[0]&wsRSV != 0 && !d.mayCompress(b[0]) {
 		return d.fail(CloseProtocolError, "a reserved bit is set")
 	}
@@ -183,14 +182,15 @@ func (d *WSDecoder) parseHead(b []byte) (size int) {
 		d.key = [4]byte(b[size-4 : size])
 	}
 	d.op, d.fin, d.left, d.done, d.inside = op, fin, uint32(n), 0, true
-	switch op {
+	switch ws.OpCode(b[0] &^ wsFin) {
 	case ws.OpText:
 		d.kind, d.text = Text, utf8Start
 	case ws.OpBinary:
 		d.kind = Binary
-	}
-	if b[0]&wsRSV != 0 {
-		d.kind += deflatedBinary - Binary
+	case ws.OpText | wsRSV1:
+		d.kind = deflatedText
+	case ws.OpBinary | wsRSV1:
+		d.kind = deflatedBinary
 	}
 	return size
 }

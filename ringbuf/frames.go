@@ -67,7 +67,7 @@ func (f *Frames) reset() {
 }
 
 // FramesCount is the number of Frames in a Turn.
-const FramesCount = 6
+const FramesCount = 5
 
 // Turn is what a loop gathers during one turn: its frames and the scratch space of its flushes.
 // Which Frames holds what is the caller's choice; what the same connections take one after the

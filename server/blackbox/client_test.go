@@ -345,8 +345,22 @@ func (c *client) service(id string) map[string]any {
 	return nil
 }
 
-// perTransport runs a test with a fresh node over each transport.
+// perTransport runs a test with a fresh node over each transport, over those that can be compressed
+// with and without.
 func perTransport(
+	t *testing.T, settings []string, test func(t *testing.T, n *node, transport string),
+) {
+	perPlain(t, settings, test)
+	for _, transport := range []string{overWS, overWSS} {
+		t.Run(transport+" deflate", func(t *testing.T) {
+			test(t, startDeflating(t, settings...), transport)
+		})
+	}
+}
+
+// perPlain is perTransport for what depends on how many bytes messages are, or takes long and looks
+// at no message: nothing is compressed.
+func perPlain(
 	t *testing.T, settings []string, test func(t *testing.T, n *node, transport string),
 ) {
 	t.Parallel()
@@ -355,7 +369,7 @@ func perTransport(
 	}
 }
 
-// perPair runs a test with a fresh node for each of the pairs.
+// perPair runs a test with a fresh node for each of the pairs, and for one that compresses.
 func perPair(t *testing.T, settings []string, test func(t *testing.T, n *node, from, to string)) {
 	t.Parallel()
 	for _, pair := range pairs {
@@ -364,4 +378,16 @@ func perPair(t *testing.T, settings []string, test func(t *testing.T, n *node, f
 			test(t, startNode(t, settings...), from, to)
 		})
 	}
+	t.Run("ws to wss deflate", func(t *testing.T) {
+		test(t, startDeflating(t, settings...), overWS, overWSS)
+	})
+}
+
+// startDeflating starts a node that compresses whatever becomes smaller by it, to which WebSocket
+// clients connect that do the same.
+func startDeflating(t testing.TB, settings ...string) *node {
+	t.Helper()
+	n := startNode(t, append([]string{deflateOn, "ws.deflate.minBytes=1"}, settings...)...)
+	n.deflates = true
+	return n
 }

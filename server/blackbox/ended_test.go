@@ -126,7 +126,7 @@ func TestS6_EndOfStream(t *testing.T) {
 // What a ring holds is written after the end of its reader's stream, for as long as it reads; who
 // is owed nothing is closed at once, and everybody soon.
 func TestS6_EndOfStreamIsBounded(t *testing.T) {
-	perTransport(t, patient, func(t *testing.T, n *node, transport string) {
+	perPlain(t, patient, func(t *testing.T, n *node, transport string) {
 		target := n.dial(t, overTCP)
 		target.subscribe("request", "end.never")
 		publisher := n.dial(t, overTCP)

@@ -13,7 +13,7 @@ func TestS8_HeartbeatTimeouts(t *testing.T) {
 	settings := []string{
 		"connection.heartbeatRetryTimeout=300", "connection.heartbeatDeregisterTimeout=1000",
 	}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		start := time.Now()
 		silent := n.dial(t, transport)
 		answering := n.dial(t, overTCP)

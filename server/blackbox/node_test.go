@@ -65,6 +65,8 @@ type node struct {
 	exited  chan struct{} // closed when the process is gone
 	asked   bool          // SIGTERM was sent; a second one would cut the drain short
 	stopped bool          // stop was called
+
+	deflates bool // WebSocket clients connect with permessage-deflate; immutable
 }
 
 // patient are settings under which a connection may be silent for as long as a long test takes.

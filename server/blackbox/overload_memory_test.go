@@ -218,7 +218,7 @@ func (n *node) laggard(transport, topic string) (peer, error) {
 // why, and nobody else suffers: newcomers enter, and who is there is served.
 func TestOverload_MemoryOfWaitingRequests(t *testing.T) {
 	settings := []string{"memory.limit=16777216", "max.queued.perTopic=10000"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		hoarder, other := n.dial(t, transport), n.dial(t, transport)
 		target, held := busy(t, n, transport, "hoard.test", hoarder)
 		large := strings.Repeat("h", 16000)
@@ -258,7 +258,7 @@ func TestOverload_MemoryOfWaitingRequests(t *testing.T) {
 // says why, and goes on for who is there. When it is within again, everything is as before.
 func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
 	settings := []string{"memory.limit=16777216"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		other := n.dial(t, transport)
 		newcomers, refusal := n.fill(t)
 		leave := func() {

@@ -130,7 +130,7 @@ func testOwing(t *testing.T, n *node, kind owed, transport string) {
 
 // Who takes none of its answers for connection.stallTimeout is closed, and the log names the key.
 func TestS9_AnswersThatNobodyReads(t *testing.T) {
-	perTransport(t, append([]string{"connection.stallTimeout=300"}, owingSettings...),
+	perPlain(t, append([]string{"connection.stallTimeout=300"}, owingSettings...),
 		func(t *testing.T, n *node, transport string) {
 			kind := owedKinds()[0]
 			c := n.narrow(t, transport)
@@ -156,7 +156,7 @@ func TestS9_AnswersThatNobodyReads(t *testing.T) {
 func TestS9_UnreadIsNotSilent(t *testing.T) {
 	settings := append(owingSettings[:len(owingSettings):len(owingSettings)],
 		"connection.heartbeatRetryTimeout=200", "connection.heartbeatDeregisterTimeout=400")
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		kind := owedKinds()[0]
 		c := n.narrow(t, transport)
 		sent := make(chan error, 1)

@@ -70,7 +70,7 @@ func (c *client) pour(topic string, from, to int) <-chan error {
 // Nothing is lost for a slow consumer that a publisher waits for: the publisher is paused, told so,
 // and told when it is read on.
 func TestOverload_PauseLosesNothing(t *testing.T) {
-	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
+	perPlain(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, transport), n.narrow(t, transport)
 		slow.subscribe("publish", "calm.test")
 		const count = 400
@@ -124,7 +124,7 @@ func TestOverload_PauseLosesNothing(t *testing.T) {
 // While a publisher is paused, others publish to others,
 // and the paused one still gets what is for it.
 func TestOverload_PauseConcernsOnlyThePublisher(t *testing.T) {
-	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
+	perPlain(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, transport), n.narrow(t, transport)
 		other, reader := n.dial(t, transport), n.dial(t, overTCP)
 		slow.subscribe("publish", "pause.test")
@@ -162,7 +162,7 @@ func TestOverload_PauseNeverDeadlocks(t *testing.T) {
 		t.Run(loops, func(t *testing.T) {
 			// The rings have room for the acknowledgements that nobody reads.
 			settings := append(pausing(60)[1:], "connection.outbound.bytes=262144", loops)
-			perTransport(t, settings, testCross)
+			perPlain(t, settings, testCross)
 		})
 	}
 }
@@ -260,7 +260,7 @@ func (r *collector) next(t testing.TB) (m message) {
 
 // A pause ends when the subscriber that caused it leaves.
 func TestOverload_PauseEndsWithItsSubscriber(t *testing.T) {
-	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
+	perPlain(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher, slow, fast := n.dial(t, transport), n.narrow(t, transport), n.dial(t, transport)
 		slow.subscribe("publish", "leave.test")
 		fast.subscribe("publish", "leave.test")
@@ -291,7 +291,7 @@ func TestOverload_PauseEndsWithItsSubscriber(t *testing.T) {
 
 // A paused publisher that leaves is forgotten, with what it sent and was not read.
 func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
-	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
+	perPlain(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		slow := n.narrow(t, transport)
 		slow.subscribe("publish", "gone.test")
 		before := n.counter(t, "mb_memory_charged_bytes") // a connection costs something itself
@@ -322,7 +322,7 @@ func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
 // Subscriptions that would rather lose the oldest, or only want the newest,
 // never make anybody wait.
 func TestOverload_PauseNotForTheImpatient(t *testing.T) {
-	perTransport(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
+	perPlain(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		publisher := n.dial(t, transport)
 		oldest, newest := n.narrow(t, transport), n.narrow(t, transport)
 		oldest.subscribe("publish", "hurry.test", `,"overflow":"drop-oldest"`)

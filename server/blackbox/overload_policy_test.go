@@ -42,7 +42,7 @@ func TestOverload_Gaps(t *testing.T) {
 			settings = append(settings[:len(settings):len(settings)], overflow)
 		}
 		t.Run(choice.name, func(t *testing.T) {
-			perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+			perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 				testGaps(t, n, transport, choice.subscription, choice.oldest)
 			})
 		})
@@ -96,7 +96,7 @@ func testGaps(t *testing.T, n *node, transport, subscription string, oldest bool
 
 // drop keeps what came first, drop-oldest what came last.
 func TestOverload_WhatIsKept(t *testing.T) {
-	perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
+	perPlain(t, smallRing, func(t *testing.T, n *node, transport string) {
 		publisher, first, last := n.dial(t, overTCP), n.narrow(t, transport), n.narrow(t, transport)
 		first.subscribe("publish", "kept.test", `,"overflow":"drop"`)
 		last.subscribe("publish", "kept.test", `,"overflow":"drop-oldest"`)
@@ -129,7 +129,7 @@ func TestOverload_Disconnect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := append(smallRing[:2:2], choice[0])
-			perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+			perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 				testCut(t, n, transport, choice[1])
 			})
 		})
@@ -173,7 +173,7 @@ func testCut(t *testing.T, n *node, transport, subscription string) {
 // A conflating subscriber that is behind gets the newest message of each topic; those that it
 // replaced are counted.
 func TestOverload_Conflate(t *testing.T) {
-	perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
+	perPlain(t, smallRing, func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, overTCP), n.narrow(t, transport)
 		slow.subscribe("publish", "state.#", `,"conflate":true`)
 		const topics, count = 5, 400
@@ -227,7 +227,7 @@ func TestOverload_ConflateAndLose(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "drop-oldest"} {
 		t.Run(policy, func(t *testing.T) {
-			perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
+			perPlain(t, smallRing, func(t *testing.T, n *node, transport string) {
 				publisher, slow := n.dial(t, overTCP), n.narrow(t, transport)
 				slow.subscribe("publish", "state.#",
 					fmt.Sprintf(`,"conflate":true,"overflow":%q`, policy))
@@ -271,7 +271,7 @@ func TestOverload_ConflateAndLose(t *testing.T) {
 // A ring that is full of publishes still has room for answers and errors:
 // each comes, once, in order.
 func TestOverload_AnswersAreNotDropped(t *testing.T) {
-	perTransport(t, smallRing, func(t *testing.T, n *node, transport string) {
+	perPlain(t, smallRing, func(t *testing.T, n *node, transport string) {
 		publisher, slow := n.dial(t, overTCP), n.narrow(t, transport)
 		slow.subscribe("publish", "own.test")
 		if publisher.flood(always("own.test"), 0, 150) == 0 {
@@ -316,7 +316,7 @@ func TestOverload_AnswersNotRead(t *testing.T) {
 	for _, policy := range []string{"drop", "drop-oldest"} {
 		t.Run(policy, func(t *testing.T) {
 			settings := append(smallRing[:2:2], "connection.outbound.overflow="+policy)
-			perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+			perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 				watcher, deaf := n.dial(t, transport), n.narrow(t, transport)
 				sent := 0
 				for alive := true; alive; sent++ {

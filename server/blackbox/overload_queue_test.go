@@ -14,7 +14,7 @@ import (
 // Waiting requests are served round robin between requesters, first in first out within one,
 // one at a time.
 func TestOverload_QueueOrder(t *testing.T) {
-	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
+	perPlain(t, nil, func(t *testing.T, n *node, transport string) {
 		requesters := []*client{n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)}
 		target, held := busy(t, n, transport, "order.test", requesters[0])
 		waiting := 0
@@ -46,7 +46,7 @@ func TestOverload_QueueOrder(t *testing.T) {
 // the rest wait until any of them has room again.
 func TestOverload_CapacityOfInstances(t *testing.T) {
 	settings := []string{"max.outstanding.perService=2"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		requester := n.dial(t, transport)
 		capacity := map[*client]int{}
 		var targets []*client
@@ -107,7 +107,7 @@ func TestOverload_CapacityOfInstances(t *testing.T) {
 // The deadline counts from arrival: a request that waited has what is left of it. One that came
 // later, did not wait and has 100 ms more must still be there when it ends.
 func TestOverload_DeadlineCountsWaiting(t *testing.T) {
-	perTransport(t, nil, func(t *testing.T, n *node, transport string) {
+	perPlain(t, nil, func(t *testing.T, n *node, transport string) {
 		requester := n.dial(t, transport)
 		silent := n.dial(t, transport)
 		silent.subscribe("request", "control.test")
@@ -164,7 +164,7 @@ func serveStorm(p peer) map[string]bool {
 // delivered.
 func TestOverload_RequestStorm(t *testing.T) {
 	settings := []string{"max.queued.perTopic=150"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		const requesters, count = 3, 200
 		random := rand.New(rand.NewPCG(1, 2))
 		delivered := make(chan map[string]bool, 2)
@@ -237,7 +237,7 @@ func TestOverload_RequestStorm(t *testing.T) {
 // share gives way.
 func TestOverload_QueueFullIsFair(t *testing.T) {
 	settings := []string{"max.queued.perTopic=6"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		greedy, polite, third := n.dial(t, transport), n.dial(t, overTCP), n.dial(t, overWS)
 		target, held := busy(t, n, transport, "share.test", greedy)
 		ids := make([]string, 8)

@@ -94,7 +94,7 @@ func exhaustAgain(
 // The whole node: every sender counts, system requests too.
 func TestOverload_RateOfNode(t *testing.T) {
 	settings := []string{"rate.limit.global.total=20"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "node", []*client{a, b}, "rate.a", "rate.b")
 		exhaustAgain(t, "node", b, "rate.c")
@@ -116,7 +116,7 @@ func TestOverload_RateOfNode(t *testing.T) {
 // One service: the others have limits of their own.
 func TestOverload_RateOfService(t *testing.T) {
 	settings := []string{"rate.limit.global.per.service=20"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "service", []*client{a}, "rate.a", "rate.b")
 		exhaustAgain(t, "service", a, "rate.a")
@@ -132,7 +132,7 @@ func TestOverload_RateOfService(t *testing.T) {
 // another topic is another bucket, and system topics are none.
 func TestOverload_RateOfTopic(t *testing.T) {
 	settings := []string{"rate.limit.global.per.topic=20"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "topic", []*client{a, b}, "rate.shared", "Rate.Shared")
 		exhaustAgain(t, "topic", a, "rate.shared")
@@ -163,7 +163,7 @@ func TestOverload_RateOfTopic(t *testing.T) {
 // A pattern for one service: all matching topics together, each service for itself.
 func TestOverload_RateOfPattern(t *testing.T) {
 	settings := []string{"rate.limit.topic.per.service.rate.#=20"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		a, b := n.dial(t, transport), n.dial(t, transport)
 		checkLimit(t, n, "pattern", []*client{a}, "rate.a", "rate.b.c")
 		exhaustAgain(t, "pattern", a, "rate.b.c")
@@ -184,7 +184,7 @@ func TestOverload_RateAllOrNothing(t *testing.T) {
 	settings := []string{
 		"rate.limit.topic.per.service.rate.+=20", "rate.limit.topic.per.service.#=400",
 	}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		c := n.dial(t, transport)
 		exhaust(t, "pattern", []*client{c}, "rate.a")
 		refused := 0
@@ -207,7 +207,7 @@ func TestOverload_RateAllOrNothing(t *testing.T) {
 // A limited message is not routed.
 func TestOverload_RateIsNotRouted(t *testing.T) {
 	settings := []string{"rate.limit.global.per.topic=20"}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		publisher, subscriber := n.dial(t, transport), n.dial(t, transport)
 		subscriber.subscribe("publish", "rate.test")
 		taken := 0

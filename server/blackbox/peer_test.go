@@ -56,11 +56,24 @@ func (n *node) connect(transport string) (peer, error) {
 	case overTLS:
 		return dialTLS(n.tls, ours.trust())
 	case overWSS:
-		p, _, err := dialWS("wss://"+n.wss+"/", &websocket.DialOptions{HTTPClient: ours.client()})
-		return p, err
+		return n.connectWS("wss://"+n.wss+"/", &websocket.DialOptions{HTTPClient: ours.client()})
 	}
-	p, _, err := dialWS("ws://"+n.ws+"/", nil)
-	return p, err
+	return n.connectWS("ws://"+n.ws+"/", &websocket.DialOptions{})
+}
+
+func (n *node) connectWS(url string, options *websocket.DialOptions) (peer, error) {
+	if n.deflates {
+		options.CompressionMode = websocket.CompressionNoContextTakeover
+		options.CompressionThreshold = 1
+	}
+	p, resp, err := dialWS(url, options)
+	if err != nil {
+		return nil, err
+	}
+	if agreed := resp.Header.Get("Sec-WebSocket-Extensions") != ""; agreed != n.deflates {
+		return nil, fmt.Errorf("compression is agreed: %v, want %v", agreed, n.deflates)
+	}
+	return p, nil
 }
 
 func dialTLS(address string, cfg *tls.Config) (*tcpPeer, error) {

@@ -90,7 +90,7 @@ func TestS8_SlowUpload(t *testing.T) {
 	settings := []string{
 		"connection.heartbeatRetryTimeout=200", "connection.heartbeatDeregisterTimeout=400",
 	}
-	perTransport(t, settings, func(t *testing.T, n *node, transport string) {
+	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		r := dialRaw(t, n.tcp)
 		payload := []byte("publish:slow.upload:1.0.0\n" + strings.Repeat("x", 2000))
 		whole := append([]byte{0, 0, 7, 0xea}, payload...)

@@ -15,18 +15,13 @@ func (l *Loop) encode(
 			return l.encodeDeflate(in, m, p, flags), nil
 		}
 	}
-	return l.encodePlain(form, in, m, flags), m.body
-}
-
-// encodePlain is encode for what is not compressed.
-func (l *Loop) encodePlain(form wireForm, in int, m *outgoing, flags ringbuf.Flags) ringbuf.Frame {
 	g := &l.turn.Frames[in]
 	start := len(g.B)
 	g.B = appendFraming(g.B, form, m.text, len(m.header)+len(m.payload))
 	if m.body == nil {
 		g.B = append(append(g.B, m.header...), m.payload...)
 	}
-	return g.Commit(start, flags, m.key)
+	return g.Commit(start, flags, m.key), m.body
 }
 
 // appendFraming appends what goes before a message that is not compressed.

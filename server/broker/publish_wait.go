@@ -198,13 +198,14 @@ func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
 	m.audit, m.original = l.broker.audited(), p.original
 	var f ringbuf.Frame
+	var body *ringbuf.Shared
 	in := c.form.directFrames()
 	if b := p.compressed(c.form, &m); b != nil {
-		f, m.body = l.encodeDeflate(in, &m, b.B, ringbuf.Droppable), nil
+		f = l.encodeDeflate(in, &m, b.B, ringbuf.Droppable)
 	} else {
-		f = l.encodePlain(c.form, in, &m, ringbuf.Droppable)
+		f, body = l.encode(c.form.plain(), in, &m, ringbuf.Droppable)
 	}
-	if c.offer(f, m.body, d) {
+	if c.offer(f, body, d) {
 		p.dropped++
 		return
 	}

@@ -67,11 +67,14 @@ const (
 	forms = iota
 )
 
-// Which of a turn's frames a message goes to: for each form there are those of what is fanned out
-// and those of what goes to a single connection, so that acknowledgements do not break a burst's
-// run.
+// plain is the form that messages take which are not compressed.
+func (f wireForm) plain() wireForm { return min(f, formWS) }
+
+// Which of a turn's frames a message goes to: for each form there are those of what is fanned out,
+// and for each plain form those of what goes to a single connection, so that acknowledgements do
+// not break a burst's run.
 func (f wireForm) fanFrames() int    { return int(f) * 2 }
-func (f wireForm) directFrames() int { return int(f)*2 + 1 }
+func (f wireForm) directFrames() int { return int(f.plain())*2 + 1 }
 
 // A turn has frames for every form.
-var _ [ringbuf.FramesCount - 2*forms]struct{}
+var _ [ringbuf.FramesCount - (2*forms - 1)]struct{}

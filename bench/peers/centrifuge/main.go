@@ -21,14 +21,15 @@ func main() {
 	port := flag.Int("ws", 8000, "WebSocket port")
 	cert := flag.String("cert", "", "certificate file, empty: no TLS")
 	key := flag.String("key", "", "key file")
+	deflate := flag.Bool("deflate", false, "permessage-deflate")
 	flag.Parse()
-	if err := run(*port, *cert, *key); err != nil {
+	if err := run(*port, *cert, *key, *deflate); err != nil {
 		fmt.Fprintln(os.Stderr, "centrifuge:", err)
 		os.Exit(1)
 	}
 }
 
-func run(port int, cert, key string) error {
+func run(port int, cert, key string, deflate bool) error {
 	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: 64 << 20})
 	if err != nil {
 		return err
@@ -49,6 +50,8 @@ func run(port int, cert, key string) error {
 	}
 	http.Handle("/", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		CheckOrigin: func(*http.Request) bool { return true }, MessageSizeLimit: 1 << 20,
+		// What is sent to many is compressed once, as long as the cache has it.
+		Compression: deflate, CompressionLevel: 1, CompressionPreparedMessageCacheSize: 16 << 20,
 		PingPongConfig: centrifuge.PingPongConfig{
 			PingInterval: 24 * time.Hour, PongTimeout: time.Minute,
 		},
