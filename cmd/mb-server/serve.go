@@ -52,7 +52,9 @@ func (d *daemon) serve(cfg config.Config) int {
 		}
 	}()
 
+	written := cfg.Loops
 	cfg.Loops = setProcs(cfg.Loops, d.environ)
+	d.load = computed(d.load, written, cfg.Loops)
 	limitCollector(cfg.Memory.Limit)
 	profiles(cfg)
 	warn(log, cfg)
@@ -84,6 +86,20 @@ func (d *daemon) serve(cfg config.Config) int {
 	sig := <-d.signals
 	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
 	return d.stop(log, n, sig, cfg.Shutdown.Timeout)
+}
+
+// computed is load with the number of loops that was computed of what is written, as long as that
+// stands there.
+func computed(
+	load func() (config.Config, error), written, loops int,
+) func() (config.Config, error) {
+	return func() (config.Config, error) {
+		cfg, err := load()
+		if err == nil && cfg.Loops == written {
+			cfg.Loops = loops
+		}
+		return cfg, err
+	}
 }
 
 // watchFiles has the node read its configuration again when the files of it have changed, until the
