@@ -10,6 +10,7 @@ import (
 	"mbserver/server/config"
 	"mbserver/server/door"
 	"mbserver/server/logging"
+	"mbserver/server/origin"
 	"mbserver/server/reactor"
 	"mbserver/server/secure"
 )
@@ -56,6 +57,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	}
 	b, err := broker.New(cfg, broker.Options{
 		Logger: o.Logger, Logs: o.Logs, Version: o.Version, Authority: authority, Echo: o.Echo,
+		Trusted: origin.Networks(cfg.Proxy.Trusted).Has,
 	})
 	if err != nil {
 		return nil, err

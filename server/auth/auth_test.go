@@ -340,8 +340,8 @@ func TestConfigurationErrors(t *testing.T) {
 		from Source
 		want string
 	}{
-		{token(Token{Identity: "a", SHA256: "12"}), `auth.tokens[0]: "12": SHA-256 is 64`},
-		{token(Token{Identity: "a", SHA256: strings.Repeat("x", 64)}), "SHA-256 is 64"},
+		{token(Token{Identity: "a", SHA256: "12"}), "auth.tokens[0]: sha256 is not 64"},
+		{token(Token{Identity: "a", SHA256: strings.Repeat("x", 64)}), "sha256 is not 64"},
 		{token(Token{SHA256: Hash("a")}), "auth.tokens[0]: an identity is not empty"},
 		{token(Token{Identity: "a\x00", SHA256: Hash("a")}), "no control characters"},
 		{token(Token{Identity: "a", SHA256: Hash("a")}, Token{Identity: "b", SHA256: Hash("a")}),

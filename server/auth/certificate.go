@@ -73,7 +73,11 @@ func (v *Verifier) Certificate(sent []*x509.Certificate, now time.Time) (*Grant,
 	if v.certificate == nil || len(sent) == 0 {
 		return nil, ErrInvalid
 	}
-	return v.certificate.verify(sent[0], sent[1:], now)
+	g, err := v.certificate.verify(sent[0], sent[1:], now)
+	if g != nil {
+		g.by = v.number
+	}
+	return g, err
 }
 
 func (a *authority) verify(leaf *x509.Certificate, via []*x509.Certificate, now time.Time) (

@@ -35,15 +35,17 @@ type Token struct {
 	Expires  time.Time // zero: never
 }
 
+// errHash does not show what is there: it may be the token itself.
+var errHash = errors.New("sha256 is not 64 hexadecimal digits: mb token hash makes it of a token")
+
 // parseHash reads a hash of the configuration.
 func parseHash(text string) (sum [sha256.Size]byte, err error) {
-	if hex.DecodedLen(len(text)) != len(sum) {
-		return sum, fmt.Errorf("%q: SHA-256 is 64 hexadecimal digits", text)
+	if hex.DecodedLen(len(text)) == len(sum) {
+		if _, err = hex.Decode(sum[:], []byte(text)); err == nil {
+			return sum, nil
+		}
 	}
-	if _, err = hex.Decode(sum[:], []byte(text)); err != nil {
-		return sum, fmt.Errorf("%q: SHA-256 is 64 hexadecimal digits", text)
-	}
-	return sum, nil
+	return sum, errHash
 }
 
 // checkIdentity says what is wrong with an identity.

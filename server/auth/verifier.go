@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,8 @@ type Grant struct {
 	Roles    []string  // as the credentials name them
 	Expires  time.Time // when it ends, by the wall clock; zero: never
 
+	by uint64 // the verifier that gave it
+
 	// Of these one says what the grant rests on.
 	token [sha256.Size]byte
 	key   *key
@@ -38,6 +41,7 @@ type Grant struct {
 
 // Verifier checks credentials. Immutable; any goroutine but a loop's.
 type Verifier struct {
+	number      uint64 // no other has it
 	tokens      map[[sha256.Size]byte]*Grant
 	identities  []string // that tokens are for
 	signed      *signed  // nil: none are accepted
@@ -51,12 +55,22 @@ const (
 	MaxTokenUpgrade = 4 << 10
 )
 
+// verifiers counts them.
+var verifiers atomic.Uint64
+
 // New makes a verifier. An error is an *Error that names the key.
 func New(s Source) (*Verifier, error) {
-	v := &Verifier{tokens: make(map[[sha256.Size]byte]*Grant, len(s.Tokens))}
+	v := &Verifier{
+		number: verifiers.Add(1), tokens: make(map[[sha256.Size]byte]*Grant, len(s.Tokens)),
+	}
+	named := make(map[string]bool, len(s.Tokens))
 	for i, t := range s.Tokens {
 		if err := v.add(t); err != nil {
 			return nil, &Error{fmt.Sprintf("tokens[%d]", i), err}
+		}
+		if !named[t.Identity] {
+			named[t.Identity] = true
+			v.identities = append(v.identities, t.Identity)
 		}
 	}
 	var err error
@@ -93,10 +107,8 @@ func (v *Verifier) add(t Token) error {
 		return fmt.Errorf("the same token is %q's already", other.Identity)
 	}
 	v.tokens[sum] = &Grant{
-		Identity: t.Identity, Roles: slices.Clone(t.Roles), Expires: t.Expires, token: sum,
-	}
-	if !slices.Contains(v.identities, t.Identity) {
-		v.identities = append(v.identities, t.Identity)
+		Identity: t.Identity, Roles: slices.Clone(t.Roles), Expires: t.Expires,
+		by: v.number, token: sum,
 	}
 	return nil
 }
@@ -124,11 +136,18 @@ func (v *Verifier) Token(token string, now time.Time) (*Grant, error) {
 	if v.signed == nil || strings.Count(token, ".") != 2 {
 		return nil, ErrInvalid
 	}
-	return v.signed.verify(token, now)
+	g, err := v.signed.verify(token, now)
+	if g != nil {
+		g.by = v.number
+	}
+	return g, err
 }
 
 // over says whether g has ended.
 func (g *Grant) over(now time.Time) bool { return !g.Expires.IsZero() && !now.Before(g.Expires) }
+
+// Gave says whether g is of this verifier, and not of an earlier one.
+func (v *Verifier) Gave(g *Grant) bool { return g.by == v.number }
 
 // Again returns what has become of a grant that an earlier verifier gave: itself, or what the
 // configuration makes of its token now. It is nil when its token, key or authority is gone.
@@ -143,7 +162,7 @@ func (v *Verifier) Again(g *Grant, now time.Time) *Grant {
 		if v.certificate == nil {
 			return nil
 		}
-		again, err := v.certificate.verify(g.leaf, g.via, now)
+		again, err := v.Certificate(append([]*x509.Certificate{g.leaf}, g.via...), now)
 		if err != nil {
 			return nil
 		}

@@ -116,6 +116,17 @@ func (d *Desk) CheckCertificate(shown []*x509.Certificate, f func(*auth.Grant, e
 	d.do(func() { f(d.broker.authority.Load().Verifier.Certificate(shown, d.now())) })
 }
 
+// Current returns what a grant of Check is good for now: a reload may have come between. It is nil
+// when the authority that the node has now would not give it. On the loop on which the connection
+// is or will be: a later reload looks at that anew.
+func (d *Desk) Current(g *auth.Grant) *auth.Grant {
+	v := d.broker.authority.Load().Verifier
+	if v.Gave(g) {
+		return g
+	}
+	return v.Again(g, d.now())
+}
+
 // Asks says whether it makes any difference who somebody is. Any goroutine.
 func (d *Desk) Asks() bool { return d.broker.authority.Load().asks() }
 

@@ -49,6 +49,11 @@ func (l *Loop) identify(c *Conn, h *codec.Header, g *auth.Grant, err error) {
 			l.resuming.push(&c.service)
 		}
 	}
+	if err == nil {
+		if g = l.broker.Desk.Current(g); g == nil {
+			err = auth.ErrInvalid
+		}
+	}
 	switch {
 	case c.state != stateOpen: // its peer has ended its stream: it gets the answer, and no more
 		if err == nil {

@@ -329,8 +329,19 @@ func (c *Conn) restand(a *Authority, now time.Time) {
 			s.arm()
 		}
 	}
-	if s.demanded {
+	switch {
+	case s.demanded && a.Required:
 		return // as before
+	case s.demanded:
+		s.demanded = false
+		l.wheel.Cancel(&s.timer)
+		l.announce(c)
+	case a.Required && s.grant == nil:
+		l.revoked.connections++
+		s.setRules(permit.None)
+		c.expel()
+		s.refuse(codec.Unauthorized, "this node asks who you are now", "required")
+		return
 	}
 	s.setRules(a.rulesOf(s.grant))
 	s.show()

@@ -106,6 +106,11 @@ func (v *visitor) proved(as *broker.Arrival, g *auth.Grant, err error) {
 		return
 	}
 	d := v.gate.door
+	if err == nil {
+		if g = d.broker.Desk.Current(g); g == nil {
+			err = auth.ErrInvalid
+		}
+	}
 	if err != nil {
 		if left := d.broker.Desk.Failed(v.remote.Addr()); left > 0 {
 			d.refused(v.arrival, lockedOut)
