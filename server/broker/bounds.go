@@ -5,6 +5,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/auth"
 	"mbserver/server/config"
 	"mbserver/server/system"
 )
@@ -124,6 +125,8 @@ type bounds struct {
 	owedLow   ringbuf.Limits // down to which it is read again
 
 	maxFrame   int // bytes
+	authMax    int // bytes of a payload that holds a token
+	authFrame  int // bytes of a frame of who may have to send one
 	payloadMax int // bytes
 	systemMax  int // bytes of a system request's payload
 	subsMax    int // subscriptions of a connection
@@ -199,6 +202,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	ring.Messages += max(ring.Messages/protectedReserve, protectedMessages)
 	b.limits = ring
 	b.maxFrame = b.payloadMax + codec.MaxHeaderLen(b.timeoutMaxMs)
+	b.authMax = max(b.systemMax, auth.MaxToken+authRoom)
+	b.authFrame = b.maxFrame - b.payloadMax + max(b.payloadMax, b.authMax)
 	share := int(cfg.Memory.Limit) / inboxShare / loops
 	b.routeBytes, b.routesFree = int(cfg.Memory.Limit)/routeShare/2/loops, routesFree
 	b.inboxBytes = max(min(inboxBytesMax, share), 2*(b.maxFrame+itemCharge))

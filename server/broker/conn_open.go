@@ -59,21 +59,21 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	c.capacity.Store(l.broker.perService)
 	c.lastSeen.Store(l.time.Unix)
 	c.heard = l.listened()
-	switch c.form {
-	case formTCP:
-		c.dec = codec.NewTCPDecoder(l.broker.maxFrame)
-	case formWS:
-		c.dec = codec.NewWSDecoder(l.broker.maxFrame, false)
-	case formDeflate:
-		c.dec = codec.NewWSDeflateDecoder(l.broker.maxFrame, false, &l.inflaters)
-		l.deflate.Connections.Add(1)
-	}
 	if l.gate != nil {
 		c.own = new(limit.Own)
 	}
 	l.conns[slot] = c
 	l.stand(c, a.Grant)
 	a.Grant = nil // taken over
+	switch c.form {
+	case formTCP:
+		c.dec = codec.NewTCPDecoder(c.longest())
+	case formWS:
+		c.dec = codec.NewWSDecoder(c.longest(), false)
+	case formDeflate:
+		c.dec = codec.NewWSDeflateDecoder(c.longest(), false, &l.inflaters)
+		l.deflate.Connections.Add(1)
+	}
 	if c.standing == nil || !c.standing.demanded {
 		l.announce(c)
 	}
@@ -92,6 +92,14 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		log.Info("connected: "+id, "serviceId", id,
 			"transport", c.transport.String(), "remote", c.peer.String())
 	}
+}
+
+// longest is how many bytes a frame of c may have. A token may be longer than a node's messages.
+func (c *Conn) longest() int {
+	if c.standing != nil {
+		return c.loop.broker.authFrame
+	}
+	return c.loop.broker.maxFrame
 }
 
 // announce shows c to the others: it is a service from now on.

@@ -42,6 +42,9 @@ const (
 func (s *standing) recheck() {
 	c := s.conn
 	l := c.loop
+	if !s.rules.Holds(permit.Log) {
+		c.dropFilter()
+	}
 	l.broker.forbidQueuedOf(&c.service, s.rules)
 	s.next = len(c.subs.all())
 	if !s.fresh {
@@ -127,9 +130,14 @@ func (c *Conn) revoke(p topic.Pattern, k topic.Kind) {
 	if simfaultBuild && strikes(simStaleRules) {
 		return
 	}
-	l := c.loop
 	c.unsubscribe(p, k)
-	l.notice = system.AppendRevoked(l.notice[:0], k.String(), p.String())
+	c.tellRevoked(k, p.String())
+}
+
+// tellRevoked counts what c gets no more, and tells it.
+func (c *Conn) tellRevoked(k topic.Kind, pattern string) {
+	l := c.loop
+	l.notice = system.AppendRevoked(l.notice[:0], k.String(), pattern)
 	l.tell(c, l.notice)
 	l.revoked.subscriptions++
 }
@@ -181,26 +189,36 @@ func (c *Conn) expel() {
 	c.recharge()
 }
 
-// mayGet says whether rules permit to get a publish of which this is the beginning, with its
-// framing or without. What is no publish of a user they do.
+// mayGet says whether rules permit to get a message that may be dropped, of which this is the
+// beginning, with its framing or without.
 func mayGet(r *permit.Rules, begin []byte) bool {
-	const verb = "publish:"
+	const verb, line = "publish:", "response:" + system.LogTopic + ":"
 	at := bytes.Index(begin[:min(len(begin), maxFraming+len(verb))], []byte(verb))
 	if at < 0 {
-		return true
+		isLine := bytes.Contains(begin[:min(len(begin), maxFraming+len(line))], []byte(line))
+		return !isLine || r.Holds(permit.Log)
 	}
-	name, _, whole := bytes.Cut(begin[at+len(verb):], []byte{':'})
+	name, rest, whole := bytes.Cut(begin[at+len(verb):], []byte{':'})
 	if !whole {
 		return false // no message of ours begins so
 	}
 	name = topic.Lower(nil, name)
-	if string(name) == system.MessageTopic {
-		return r.Holds(permit.Message)
+	switch {
+	case !topic.IsSystem(name):
+		return r.Topic(permit.Subscribe, name)
+	case string(name) != system.MessageTopic:
+		return system.MaySubscribe(r, permit.Subscribe, string(name), true)
 	}
+	return r.Holds(permit.Message) && mayKnow(r, topic.Lower(nil, system.AuditedTopic(rest)))
+}
+
+// mayKnow says whether who may audit may see messages on a canonical topic there.
+func mayKnow(r *permit.Rules, name []byte) bool {
 	if topic.IsSystem(name) {
-		return true
+		return system.MayAudit(r, name)
 	}
-	return r.Topic(permit.Subscribe, name)
+	return r.Topic(permit.Subscribe, name) || r.Topic(permit.Request, name) ||
+		r.Topic(permit.Respond, name)
 }
 
 // forbidQueuedOf answers, on every loop, the requests of a service that wait and that it may not
@@ -256,6 +274,9 @@ func (b *Broker) Reauthorise(ctx context.Context, a *Authority) (took Reload, er
 			done()
 		}})
 	})
+	if err == nil { // requests that were on their way to a queue of another loop
+		err = b.each(ctx, func(_ *Loop, done func()) { done() })
+	}
 	var all revoked
 	for range len(counts) {
 		all.add(<-counts)
@@ -298,6 +319,7 @@ func (l *Loop) passSome(p *pass) (all bool) {
 			l.guard(c, func() { c.restand(p.authority, p.now) })
 		case c.standing != nil:
 			l.guard(c, c.expel)
+			l.broker.forbidQueuedOf(&c.service, c.standing.rules)
 		}
 		n++
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/system"
 	"mbserver/topic"
 )
 
@@ -29,9 +30,11 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 		l.lower = topic.Lower(l.lower[:0], h.Topic)
 		name = l.lower
 	}
-	system, longest := topic.IsSystem(name), b.payloadMax
-	if system {
-		longest = b.systemMax
+	ours, longest := topic.IsSystem(name), b.payloadMax
+	if ours {
+		if longest = b.systemMax; c.standing != nil && string(name) == system.AuthTopic {
+			longest = b.authMax
+		}
 	}
 	if len(payload) > longest {
 		l.tooLong(c, &h, len(payload), longest)
@@ -44,7 +47,7 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 	if l.gate != nil && !l.admit(c, &h, name) {
 		return
 	}
-	if system {
+	if ours {
 		l.system(c, &h, name, payload)
 		return
 	}

@@ -78,7 +78,7 @@ func (l *Loop) framingLost(c *Conn, err *codec.FrameError) {
 	}
 	if err.TooLarge {
 		details = append(details, codec.NumberDetail("length", int(err.Length)),
-			codec.NumberDetail("maxLength", l.broker.maxFrame))
+			codec.NumberDetail("maxLength", c.longest()))
 	}
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.MalformedMessage, err.Reason, details)

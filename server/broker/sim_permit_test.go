@@ -338,6 +338,11 @@ func (s *permitSim) goOn() {
 		r.phase = 3
 		s.pass(func(_ *Loop, done func()) *pass { return &pass{told: done} })
 	case r.phase == 3 && r.told == len(s.n.loops):
+		r.phase, r.told = 4, 0
+		for _, l := range s.n.loops {
+			l.call(func(*Loop) { r.told++ })
+		}
+	case r.phase == 4 && r.told == len(s.n.loops):
 		s.look() // what was written before may be what was permitted
 		s.now, s.next, s.reload = *s.next, nil, nil
 		s.say("a reload is done")

@@ -56,6 +56,7 @@ type standing struct {
 const (
 	unknownBytes = 16 << 10 // that may come
 	failuresMax  = 3        // wrong credentials on one connection; the last closes it
+	authRoom     = 1 << 10  // of a payload of system.auth, beside the token
 )
 
 // stand gives c a standing, if the node asks who connects. grant is what it has proved already.
@@ -172,7 +173,7 @@ func (c *Conn) mayAudit(name []byte) bool {
 		return true
 	}
 	if topic.IsSystem(name) {
-		return system.MayAudit(s.rules, name)
+		return mayKnow(s.rules, name)
 	}
 	_, v := s.verdicts.of(c.loop, name)
 	return v.allows(permit.Subscribe) || v.allows(permit.Request) || v.allows(permit.Respond)

@@ -279,6 +279,9 @@ func (k *caller) FilterLog(f *system.LogFilter, change uint16) *system.Error {
 	if c.state != stateOpen || change != c.subs.filters {
 		return nil
 	}
+	if f != nil && !k.Holds(permit.Log) { // it was when the request came
+		return system.Forbidden(permit.Request.String(), string(k.h.Topic))
+	}
 	stream := &c.loop.broker.logStream
 	more := f.Charge() - stream.Filter(&c.service).Charge()
 	if !c.mayKeep(more) {
@@ -287,6 +290,16 @@ func (k *caller) FilterLog(f *system.LogFilter, change uint16) *system.Error {
 	stream.SetFilter(&c.service, f)
 	c.keep(more)
 	return nil
+}
+
+// dropFilter ends what FilterLog began.
+func (c *Conn) dropFilter() {
+	stream := &c.loop.broker.logStream
+	if f := stream.Filter(&c.service); f != nil {
+		stream.SetFilter(&c.service, nil)
+		c.keep(-f.Charge())
+		c.tellRevoked(topic.Publish, system.LogTopic)
+	}
 }
 
 // Notify implements system.Caller.
@@ -376,6 +389,9 @@ func (b *Broker) Subscribers(
 	return dst
 }
 
+// aboutLog has whoever has lost the word for it get no line that was on its way.
+var aboutLog = &rare{about: system.LogTopic}
+
 // sendLog hands a line of the log to services of any loop: one parcel for each loop. Where there is
 // no room, the line is lost to them, which is counted and told. The log tap's goroutine only.
 func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
@@ -394,7 +410,7 @@ func (b *Broker) sendLog(to []*service, body *ringbuf.Shared) {
 			}
 		} else {
 			it := p.add(itemLog)
-			it.text, it.group = true, g
+			it.text, it.group, it.rare = true, g, aboutLog
 			p.copy(it, body.B, nil)
 		}
 		g.loop.accept(p, lost, nil, false)

@@ -46,10 +46,33 @@ func MaySubscribe(r *permit.Rules, verb permit.Verb, pattern string, system bool
 	return r.Pattern(verb, pattern)
 }
 
-// MayAudit says whether who holds rules may see messages on a canonical topic of the node itself:
-// who may ask the same.
+// needsToAudit are the words that it takes to see messages on system topics between the node and
+// others: whatever the answers and notices say must be what who sees them could ask for. What is
+// not here tells of others' connections.
+var needsToAudit = map[string]permit.Words{
+	HeartbeatTopic:                 0,
+	AuthTopic:                      0, // its payloads are shown to nobody
+	"system.service.list":          permit.ServiceList | permit.Connection,
+	"system.service.register":      permit.ServiceList,
+	"system.service.subscriptions": permit.ServiceList,
+	"system.topic.list":            permit.TopicList,
+	"system.topic.subscriptions":   permit.TopicList,
+	"system.topic.subscribe":       permit.TopicList,
+	"system.topic.unsubscribe":     permit.TopicList,
+	"system.topic.revoked":         permit.TopicList,
+	LogTopic:                       permit.Log,
+	"system.log.subscribe":         permit.Log,
+	"system.log.unsubscribe":       permit.Log,
+	"system.metrics":               permit.Metrics,
+}
+
+// MayAudit says whether who holds rules may see messages on a canonical topic of the node itself.
 func MayAudit(r *permit.Rules, name []byte) bool {
-	return r.Holds(needs[string(name)] | needsToSubscribe[string(name)])
+	words, known := needsToAudit[string(name)]
+	if !known {
+		words = permit.Connection
+	}
+	return r.Holds(words)
 }
 
 // Forbidden is the answer to what is not permitted (protocol §7). action is a verb of permissions,

@@ -207,6 +207,17 @@ func AppendSent(
 	return append(b, '}')
 }
 
+// AuditedTopic returns the topic of the message that an audit message shows, nil when there is none
+// in this part of it. What the node writes before it holds no such text.
+func AuditedTopic(audit []byte) []byte {
+	_, after, _ := bytes.Cut(audit, []byte(`"topic":"`))
+	name, _, whole := bytes.Cut(after, []byte{'"'})
+	if !whole {
+		return nil
+	}
+	return name
+}
+
 var authTopic = []byte(AuthTopic)
 
 func appendAuditStart(b []byte, unixMs int64) []byte {
