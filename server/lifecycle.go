@@ -57,6 +57,7 @@ func (n *Node) stop(ctx context.Context) (err error) {
 	if n.reactors != nil {
 		err = n.reactors.Stop(ctx)
 	}
+	n.ended()
 	if n.expiry != nil {
 		n.expiry.Stop()
 	}

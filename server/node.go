@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -37,7 +38,9 @@ type Node struct {
 
 	certificates *secure.Certificates // nil: there are no listeners for TLS
 
-	reloading sync.Mutex // one reload at a time
+	reloading sync.Mutex      // one reload at a time
+	running   context.Context // ends with the loops
+	ended     context.CancelFunc
 
 	// Immutable after Start.
 	reactors *reactor.Group
@@ -63,6 +66,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b}
+	n.running, n.ended = context.WithCancel(context.Background())
 	if cfg.TLS() {
 		if n.certificates, err = secure.Open(cfg.CertificateFiles()); err != nil {
 			return nil, err

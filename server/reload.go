@@ -50,9 +50,12 @@ func (n *Node) reload(cfg *config.Config) error {
 		attrs = append(attrs, "certificates", 1,
 			"expires", n.certificates.Expiry().UTC().Format(time.RFC3339))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), reloadPatience)
+	ctx, cancel := context.WithTimeout(n.running, reloadPatience)
 	defer cancel()
 	took, err := n.broker.Reauthorise(ctx, authority)
+	if n.running.Err() != nil {
+		return errors.New("the node has stopped")
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("the new rules stand, but not every loop has confirmed them "+
 			"within %v", reloadPatience), err)

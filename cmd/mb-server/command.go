@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -35,6 +36,9 @@ type daemon struct {
 
 	load func() (config.Config, error) // the configuration as it is written now; set by execute
 	path string                        // of the configuration's file; "" : there is none
+
+	files atomic.Pointer[[]string] // that the configuration was last read from
+	noted chan struct{}            // files has changed
 }
 
 // execute runs the command line (without the program's name) and returns the exit code.
@@ -63,8 +67,12 @@ func (d *daemon) execute(args []string) int {
 				return d.check(cfg, origins)
 			}
 			d.path = config.Path(cmd.Flags(), d.environ)
+			d.noted = make(chan struct{}, 1)
 			d.load = func() (config.Config, error) {
 				cfg, _, err := config.Load(cmd.Flags(), d.environ)
+				if err == nil {
+					d.note(&cfg)
+				}
 				return cfg, err
 			}
 			code = d.serve(cfg)

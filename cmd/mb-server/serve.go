@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -105,20 +106,37 @@ func computed(
 // watchFiles has the node read its configuration again when the files of it have changed, until the
 // function that it returns is called.
 func (d *daemon) watchFiles(log *slog.Logger, cfg config.Config, n node) (stop func()) {
-	paths := cfg.Files()
-	if d.path != "" {
-		paths = append(paths, d.path)
+	if d.files.Load() == nil {
+		d.note(&cfg)
 	}
-	if len(paths) == 0 {
+	if len(*d.files.Load()) == 0 {
 		return func() {}
 	}
-	stop, err := watch(paths, log, func() { _ = n.Reload(d.load) }) // it logs what is wrong
+	paths := func() []string { return *d.files.Load() }
+	again := func() { _ = n.Reload(d.load) } // it logs what is wrong
+	stop, err := watch(paths, log, d.noted, again)
 	if err != nil {
 		log.Warn("the configuration's files are not watched, SIGHUP has them read again",
 			"error", err.Error())
 		return func() {}
 	}
 	return stop
+}
+
+// note takes down which files a configuration is read from: those of a faulty one too, since they
+// are what will be mended.
+func (d *daemon) note(cfg *config.Config) {
+	paths := cfg.Files()
+	if d.path != "" {
+		paths = append(paths, d.path)
+	}
+	if old := d.files.Swap(&paths); old == nil || slices.Equal(*old, paths) {
+		return
+	}
+	select {
+	case d.noted <- struct{}{}:
+	default:
+	}
 }
 
 // format is the form of log lines on an output.
