@@ -91,7 +91,7 @@ func (t *Token) readPart(name string, value *yaml.Node) (err error) {
 	case "sha256":
 		// Digits alone are a number to YAML.
 		if t.SHA256 = value.Value; value.Kind != yaml.ScalarNode {
-			err = fmt.Errorf("must be text, and is %s", describe(value))
+			err = fmt.Errorf("must be text, and is %s", kindOf(value))
 		}
 	case "roles":
 		t.Roles, err = textsOf(value, "roles")

@@ -50,6 +50,21 @@ func show(v any) string {
 	return shorten(fmt.Sprint(v))
 }
 
+// showOf is show for the text of a key.
+func showOf(name, text string) string {
+	if mayBeSecret(name) {
+		return ""
+	}
+	return show(text)
+}
+
+// mayBeSecret says whether the value of a key may hold a token, where it does not belong: that of a
+// key of authentication that is misspelled too.
+func mayBeSecret(name string) bool {
+	k := keyByName[name]
+	return k != nil && k.kind == kindTree || k == nil && strings.HasPrefix(name, "auth.")
+}
+
 func shorten(s string) string {
 	if len(s) > 120 {
 		s = s[:117] + "..."

@@ -115,6 +115,14 @@ func showNode(n *yaml.Node) string {
 	return shorten(n.Value)
 }
 
+// showNodeOf is showNode for the value of a key, as showOf is show.
+func showNodeOf(name string, n *yaml.Node) string {
+	if mayBeSecret(name) {
+		return ""
+	}
+	return showNode(n)
+}
+
 // walk descends nested maps until a path is a key of the table.
 func (f *file) walk(prefix string, m *yaml.Node) {
 	for i := 0; i+1 < len(m.Content); i += 2 {
@@ -130,11 +138,11 @@ func (f *file) walk(prefix string, m *yaml.Node) {
 		case k != nil:
 			f.take(k, name, value)
 		case len(group) == 0:
-			f.fault(path, showNode(value), f.at(name.Line), unknownKey(path, true))
+			f.fault(path, showNodeOf(path, value), f.at(name.Line), unknownKey(path, true))
 		case value.Kind == yaml.MappingNode:
 			f.walk(path+".", value)
 		case !isNull(value): // a group with nothing in it says nothing
-			f.fault(path, showNode(value), f.at(name.Line), groupOf(group))
+			f.fault(path, showNodeOf(path, value), f.at(name.Line), groupOf(group))
 		}
 	}
 }
@@ -146,12 +154,12 @@ func (f *file) take(k *Key, name, value *yaml.Node) {
 	}
 	source := f.at(name.Line)
 	if s, twice := f.settings[k.Name]; twice {
-		f.fault(k.Name, showNode(value), source, errors.New("given twice, also in "+s.source))
+		f.fault(k.Name, showNodeOf(k.Name, value), source, errors.New("given twice, also in "+s.source))
 		return
 	}
 	parsed, err := k.parseNode(value)
 	if err != nil {
-		f.fault(k.Name, showNode(value), source, err)
+		f.fault(k.Name, showNodeOf(k.Name, value), source, err)
 		return
 	}
 	f.put(k, parsed, source)

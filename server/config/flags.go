@@ -110,7 +110,7 @@ func (l *layer) set(name, text string) {
 		if group := keysBelow(name); len(group) > 0 {
 			err = groupOf(group)
 		}
-		l.fault(name, show(text), setSource, err)
+		l.fault(name, showOf(name, text), setSource, err)
 		return
 	}
 	k, rates := keyByName[ratesKey], make(map[string]int64)

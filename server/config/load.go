@@ -49,7 +49,7 @@ func (l *layer) put(k *Key, value any, source string) {
 func (l *layer) text(k *Key, text, source string) {
 	value, err := k.parseText(text)
 	if err != nil {
-		l.fault(k.Name, show(text), source, err)
+		l.fault(k.Name, showOf(k.Name, text), source, err)
 		return
 	}
 	l.put(k, value, source)

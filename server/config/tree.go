@@ -55,7 +55,7 @@ func treeText(t tree) string {
 // what the map is of.
 func eachPart(n *yaml.Node, what string, f func(name string, value *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode {
-		return fmt.Errorf("must be a map of %s, and is %s", what, describe(n))
+		return fmt.Errorf("must be a map of %s, and is %s", what, kindOf(n))
 	}
 	seen := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -80,7 +80,7 @@ func eachPart(n *yaml.Node, what string, f func(name string, value *yaml.Node) e
 // eachItem calls f with every item of a list. what says what it is of.
 func eachItem(n *yaml.Node, what string, f func(item *yaml.Node) error) error {
 	if n.Kind != yaml.SequenceNode {
-		return fmt.Errorf("must be a list of %s, and is %s", what, describe(n))
+		return fmt.Errorf("must be a list of %s, and is %s", what, kindOf(n))
 	}
 	for i, item := range n.Content {
 		if err := f(resolve(item)); err != nil {
@@ -93,7 +93,7 @@ func eachItem(n *yaml.Node, what string, f func(item *yaml.Node) error) error {
 // textOf reads a text.
 func textOf(n *yaml.Node) (string, error) {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
-		return "", errors.New("must be text, and is " + describe(n) + ": write it in quotes")
+		return "", errors.New("must be text, and is " + kindOf(n) + ": write it in quotes")
 	}
 	return n.Value, nil
 }
@@ -111,4 +111,12 @@ func textsOf(n *yaml.Node, what string) (texts []string, err error) {
 // unknownPart refuses a name that a part does not have.
 func unknownPart(have ...string) error {
 	return fmt.Errorf("is unknown here: there are %v", have)
+}
+
+// kindOf is describe for what may hold a secret: text is not shown.
+func kindOf(n *yaml.Node) string {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
+		return "text"
+	}
+	return describe(n)
 }

@@ -1,0 +1,147 @@
+package blackbox
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// reloading is a node with a configuration file of a test's.
+type reloading struct {
+	*node
+	path    string
+	reloads int
+}
+
+func startReloading(t *testing.T, text string, settings ...string) *reloading {
+	t.Helper()
+	r := &reloading{path: filepath.Join(t.TempDir(), "mb.yaml")}
+	r.put(t, text)
+	r.node = launchNode(t, launch{config: r.path, settings: settings})
+	return r
+}
+
+func (r *reloading) put(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(r.path+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(r.path+".new", r.path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// change has the node take over another text.
+func (r *reloading) change(t *testing.T, text string) {
+	t.Helper()
+	r.put(t, text)
+	r.reloads++
+	eventually(t, "a reload", func() bool {
+		return strings.Count(r.out.String(), `"configuration reloaded"`) == r.reloads
+	})
+}
+
+// inFile is a setting of the command line as a line of a file.
+func inFile(setting string) string { return strings.Replace(setting, "=", ": ", 1) + "\n" }
+
+// Authentication that is turned on holds for who is connected, and one that is turned off for who
+// was still to say who it is.
+func TestS10_TurnedOnAndOff(t *testing.T) {
+	t.Parallel()
+	r := startReloading(t, "auth.failure.lockout.threshold: 0\n", "loops=2")
+	var before []*client
+	for _, transport := range transports {
+		c := r.dial(t, transport)
+		c.subscribe("both", "a.#")
+		before = append(before, c)
+	}
+	r.change(t, inFile(knows("anna")))
+	for _, c := range before {
+		wantReason(t, c.gone().fault(t), "UNAUTHORIZED", "required")
+	}
+	anna, unknown := r.dial(t, overTCP), r.dial(t, overWS)
+	anna.identify("anna")
+	anna.subscribe("publish", "a.b")
+	wantReason(t, unknown.refused("system.topic.list", "", "UNAUTHORIZED"),
+		"UNAUTHORIZED", "required")
+
+	r.change(t, inFile(knows("anna"))+"auth.required: false\n")
+	unknown.send("publish:a.b:1.0.0:"+idA, "free")
+	unknown.expectPayload("response:a.b:1.0.0:"+idA, `{"status":"success","subscribers":1}`)
+	if m := anna.fresh(); string(m.Payload) != "free" {
+		t.Errorf("got %v", m)
+	}
+	if anna.service(unknown.id) == nil {
+		t.Error("who is anonymous is in no list")
+	}
+	unknown.identify("anna")
+
+	r.change(t, "auth.required: auto\n")
+	wantReason(t, anna.gone().fault(t), "UNAUTHORIZED", "revoked")
+	r.dial(t, overWSS).ok("system.topic.list", "")
+}
+
+// Who loses the word for the log gets no line more, whichever way it asked for them.
+func TestS10_LogIsRevoked(t *testing.T) {
+	t.Parallel()
+	role := func(words string) string {
+		return inFile(knows("anna", "bob")) + "permissions: {roles: {anna: {system: [" + words +
+			"]}, bob: {}}}\n"
+	}
+	r := startReloading(t, role("log"), "loops=2")
+	a, follows := r.dial(t, overTCP), r.dial(t, overWS)
+	a.identify("anna")
+	follows.identify("anna")
+	a.ok("system.log.subscribe", `{"levels":["info","warn","error"]}`)
+	follows.subscribe("publish", "system.log")
+	r.change(t, role("metrics"))
+	for _, c := range []*client{a, follows} {
+		m := c.await("word of it", func(m message) bool { return m.Topic == "system.topic.revoked" })
+		if o := m.object(t); o["topic"] != "system.log" {
+			t.Errorf("%v", o)
+		}
+		c.backlog = nil
+		c.refused("system.log.subscribe", `{}`, "FORBIDDEN")
+	}
+	r.dial(t, overTCP).identify("bob") // lines of the log
+	for _, c := range []*client{a, follows} {
+		c.settle()
+		for _, m := range c.backlog {
+			if m.Topic == "system.log" {
+				t.Errorf("got %v", m)
+			}
+		}
+	}
+}
+
+// Requests that wait are answered when their requester may not make them any more, and when nobody
+// is left who may answer them.
+func TestS10_QueuedIsRevoked(t *testing.T) {
+	t.Parallel()
+	roles := func(ask, serve string) string {
+		return inFile(knows("anna", "bob")) + "permissions: {roles: {anna: {request: {allow: [" +
+			ask + "]}}, bob: {respond: {allow: [" + serve + "]}}}}\n"
+	}
+	r := startReloading(t, roles("x, y", "x, y"), "loops=2", "max.outstanding.perService=1")
+	a, b := r.dial(t, overTCP), r.dial(t, overWS)
+	a.identify("anna")
+	b.identify("bob")
+	b.subscribe("request", "x")
+	b.subscribe("request", "y")
+	a.send("request:x:1.0.0:"+idA, "first")
+	first := b.fresh()
+	a.send("request:x:1.0.0:"+idB, "waits")
+	const idC = "6a1b2c3d-0000-4000-8000-00000000000c"
+	a.send("request:y:1.0.0:"+idC, "waits")
+	eventually(t, "two wait", func() bool { return r.counter(t, "mb_requests_queued") == 2 })
+	r.change(t, roles("y", "x"))
+	for id, code := range map[string]string{idB: "FORBIDDEN", idC: "NO_ROUTE_FOUND"} {
+		m := a.await("an answer", func(m message) bool { return m.ID == id })
+		if e := m.fault(t); e.Code != code {
+			t.Errorf("%v, want %s", m, code)
+		}
+	}
+	b.send("response:x:1.0.0:"+first.ID, "an answer")
+	a.expectPayload("response:x:1.0.0:"+idA, "an answer")
+}
