@@ -97,7 +97,7 @@ func TestS10_LogIsRevoked(t *testing.T) {
 	follows.subscribe("publish", "system.log")
 	r.change(t, role("metrics"))
 	for _, c := range []*client{a, follows} {
-		m := c.await("word of it", func(m message) bool { return m.Topic == "system.topic.revoked" })
+		m := c.await("word", func(m message) bool { return m.Topic == "system.topic.revoked" })
 		if o := m.object(t); o["topic"] != "system.log" {
 			t.Errorf("%v", o)
 		}

@@ -134,6 +134,16 @@ func (c *Conn) revoke(p topic.Pattern, k topic.Kind) {
 	c.tellRevoked(k, p.String())
 }
 
+// dropFilter ends what FilterLog began.
+func (c *Conn) dropFilter() {
+	stream := &c.loop.broker.logStream
+	if f := stream.Filter(&c.service); f != nil {
+		stream.SetFilter(&c.service, nil)
+		c.keep(-f.Charge())
+		c.tellRevoked(topic.Publish, system.LogTopic)
+	}
+}
+
 // tellRevoked counts what c gets no more, and tells it.
 func (c *Conn) tellRevoked(k topic.Kind, pattern string) {
 	l := c.loop

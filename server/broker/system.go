@@ -292,16 +292,6 @@ func (k *caller) FilterLog(f *system.LogFilter, change uint16) *system.Error {
 	return nil
 }
 
-// dropFilter ends what FilterLog began.
-func (c *Conn) dropFilter() {
-	stream := &c.loop.broker.logStream
-	if f := stream.Filter(&c.service); f != nil {
-		stream.SetFilter(&c.service, nil)
-		c.keep(-f.Charge())
-		c.tellRevoked(topic.Publish, system.LogTopic)
-	}
-}
-
 // Notify implements system.Caller.
 func (k *caller) Notify(name string, compose func() []byte) {
 	l := k.c.loop

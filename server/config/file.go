@@ -154,7 +154,8 @@ func (f *file) take(k *Key, name, value *yaml.Node) {
 	}
 	source := f.at(name.Line)
 	if s, twice := f.settings[k.Name]; twice {
-		f.fault(k.Name, showNodeOf(k.Name, value), source, errors.New("given twice, also in "+s.source))
+		f.fault(k.Name, showNodeOf(k.Name, value), source,
+			errors.New("given twice, also in "+s.source))
 		return
 	}
 	parsed, err := k.parseNode(value)
