@@ -20,7 +20,7 @@ func authorityOf(cfg *config.Config) (*broker.Authority, error) {
 			err = &config.Error{Key: "auth." + bad.Key, Reason: bad.Err.Error()}
 		}
 	}
-	policy, err2 := permit.Compile(permissionsOf(&cfg.Permissions))
+	policy, err2 := permit.Compile(permissionsOf(cfg))
 	if err2 != nil {
 		var bad *permit.Error
 		if errors.As(err2, &bad) {
@@ -88,10 +88,14 @@ func sourceOf(a *config.Auth) auth.Source {
 	return s
 }
 
-func permissionsOf(p *config.Permissions) permit.Source {
+func permissionsOf(cfg *config.Config) permit.Source {
+	p := &cfg.Permissions
 	s := permit.Source{
 		Roles:      make(map[string]permit.Role, len(p.Roles)),
 		Identities: p.Identities, Default: p.Default, Anonymous: p.Anonymous,
+	}
+	for _, t := range cfg.Auth.Tokens {
+		s.Known = append(s.Known, t.Identity)
 	}
 	for name, r := range p.Roles {
 		role := permit.Role{System: r.System}

@@ -21,7 +21,7 @@ var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
 	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
-		"server/permit server/reactor server/secure",
+		"server/origin server/permit server/reactor server/secure",
 	"server/door": "codec server/auth server/broker server/config server/fair server/metrics " +
 		"server/origin server/reactor server/secure",
 	"server/admin":   "server/metrics server/origin",

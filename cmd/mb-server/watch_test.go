@@ -10,75 +10,81 @@ import (
 	"time"
 )
 
+// replacement is a way to put new content in the place of old.
+type replacement struct {
+	path   string // in the test's folder
+	before func(dir string)
+	change func(dir string)
+	none   bool // nothing has changed
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func put(path, text string) {
+	must(os.MkdirAll(filepath.Dir(path), 0o700))
+	must(os.WriteFile(path, []byte(text), 0o600))
+}
+
+// link makes a link as ln -sfn does, at once.
+func link(target, path string) {
+	must(os.Symlink(target, path+".new"))
+	must(os.Rename(path+".new", path))
+}
+
+var replacements = map[string]replacement{
+	"written": {"f", nil, func(dir string) { put(dir+"/f", "new") }, false},
+	"renamed": {"f", nil, func(dir string) {
+		put(dir+"/f~", "new")
+		must(os.Rename(dir+"/f~", dir+"/f"))
+	}, false},
+	"moved away and written": {"f", nil, func(dir string) {
+		must(os.Rename(dir+"/f", dir+"/f~"))
+		put(dir+"/f", "new")
+	}, false},
+	"the same again": {"f", nil, func(dir string) { put(dir+"/f", "old") }, true},
+	"touched": {"f", nil, func(dir string) {
+		must(os.Chtimes(dir+"/f", time.Now(), time.Now()))
+	}, true},
+	"a neighbour": {"f", nil, func(dir string) { put(dir+"/g", "new") }, true},
+	"a mounted map": {"f", func(dir string) {
+		put(dir+"/..1/f", "old")
+		link("..1", dir+"/..data")
+		link("..data/f", dir+"/f")
+	}, func(dir string) {
+		put(dir+"/..2/f", "new")
+		link("..2", dir+"/..data")
+		must(os.RemoveAll(dir + "/..1"))
+	}, false},
+	"a linked release": {"current/f", func(dir string) {
+		put(dir+"/1/f", "old")
+		link("1", dir+"/current")
+	}, func(dir string) {
+		put(dir+"/2/f", "new")
+		link("2", dir+"/current")
+	}, false},
+	"a link to a linked release": {"etc/f", func(dir string) {
+		put(dir+"/1/f", "old")
+		link("1", dir+"/current")
+		must(os.MkdirAll(dir+"/etc", 0o700))
+		link(dir+"/current/f", dir+"/etc/f")
+	}, func(dir string) {
+		put(dir+"/2/f", "new")
+		link("2", dir+"/current")
+	}, false},
+	"the folder": {"conf/f", func(dir string) { put(dir+"/conf/f", "old") }, func(dir string) {
+		must(os.Rename(dir+"/conf", dir+"/conf~"))
+		put(dir+"/conf.new/f", "new")
+		must(os.Rename(dir+"/conf.new", dir+"/conf"))
+	}, false},
+}
+
 // Every way in which programs put new content in the place of old is noticed; what is none is not.
 func TestWatch(t *testing.T) {
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	put := func(path, text string) {
-		t.Helper()
-		must(os.MkdirAll(filepath.Dir(path), 0o700))
-		must(os.WriteFile(path, []byte(text), 0o600))
-	}
-	link := func(target, path string) { // as ln -sfn, at once
-		t.Helper()
-		must(os.Symlink(target, path+".new"))
-		must(os.Rename(path+".new", path))
-	}
-	for name, tt := range map[string]struct {
-		path   string // in the test's folder
-		before func(dir string)
-		change func(dir string)
-		none   bool // nothing has changed
-	}{
-		"written": {"f", nil, func(dir string) { put(dir+"/f", "new") }, false},
-		"renamed": {"f", nil, func(dir string) {
-			put(dir+"/f~", "new")
-			must(os.Rename(dir+"/f~", dir+"/f"))
-		}, false},
-		"moved away and written": {"f", nil, func(dir string) {
-			must(os.Rename(dir+"/f", dir+"/f~"))
-			put(dir+"/f", "new")
-		}, false},
-		"the same again": {"f", nil, func(dir string) { put(dir+"/f", "old") }, true},
-		"touched": {"f", nil, func(dir string) {
-			must(os.Chtimes(dir+"/f", time.Now(), time.Now()))
-		}, true},
-		"a neighbour": {"f", nil, func(dir string) { put(dir+"/g", "new") }, true},
-		"a mounted map": {"f", func(dir string) {
-			put(dir+"/..1/f", "old")
-			link("..1", dir+"/..data")
-			link("..data/f", dir+"/f")
-		}, func(dir string) {
-			put(dir+"/..2/f", "new")
-			link("..2", dir+"/..data")
-			must(os.RemoveAll(dir + "/..1"))
-		}, false},
-		"a linked release": {"current/f", func(dir string) {
-			put(dir+"/1/f", "old")
-			link("1", dir+"/current")
-		}, func(dir string) {
-			put(dir+"/2/f", "new")
-			link("2", dir+"/current")
-		}, false},
-		"a link to a linked release": {"etc/f", func(dir string) {
-			put(dir+"/1/f", "old")
-			link("1", dir+"/current")
-			must(os.MkdirAll(dir+"/etc", 0o700))
-			link(dir+"/current/f", dir+"/etc/f")
-		}, func(dir string) {
-			put(dir+"/2/f", "new")
-			link("2", dir+"/current")
-		}, false},
-		"the folder": {"conf/f", func(dir string) { put(dir+"/conf/f", "old") }, func(dir string) {
-			must(os.Rename(dir+"/conf", dir+"/conf~"))
-			put(dir+"/conf.new/f", "new")
-			must(os.Rename(dir+"/conf.new", dir+"/conf"))
-		}, false},
-	} {
+	for name, tt := range replacements {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()

@@ -42,6 +42,7 @@ type Lists struct{ Allow, Deny []string }
 type Source struct {
 	Roles      map[string]Role
 	Identities map[string][]string // roles that an identity has beside those of its token
+	Known      []string            // identities beside those; no two differ only in case
 	Default    []string            // roles of an identity without any
 	Anonymous  []string            // roles of who has no identity
 }
@@ -62,7 +63,8 @@ func (e *Error) Unwrap() error { return e.Err }
 type Policy struct {
 	// Immutable after Compile.
 	roles      map[string]*role
-	identities map[string][]*role // by identity, in lower case
+	identities map[string][]*role // by identity
+	known      map[string]string  // identities by their lower case: those who are known
 	byDefault  []*role
 	anonymous  *Rules
 
@@ -94,18 +96,21 @@ func Compile(s Source) (*Policy, error) {
 		}
 		p.roles[name] = r
 	}
-	seen := make(map[string]string, len(s.Identities))
+	p.known = make(map[string]string, len(s.Identities)+len(s.Known))
 	for _, identity := range slices.Sorted(maps.Keys(s.Identities)) {
 		key, small := "identities."+identity, strings.ToLower(identity)
-		if other, twice := seen[small]; twice {
+		if other, twice := p.known[small]; twice {
 			return nil, &Error{key, fmt.Errorf("differs from %q only in case", other)}
 		}
-		seen[small] = identity
+		p.known[small] = identity
 		roles, err := p.defined(key, s.Identities[identity])
 		if err != nil {
 			return nil, err
 		}
-		p.identities[small] = roles
+		p.identities[identity] = roles
+	}
+	for _, identity := range s.Known {
+		p.known[strings.ToLower(identity)] = identity
 	}
 	var err error
 	if p.byDefault, err = p.defined("default", s.Default); err != nil {
@@ -172,8 +177,10 @@ func (p *Policy) Anonymous() *Rules {
 }
 
 // Rules returns the rules of an identity whose token names these roles; one that is not defined
-// allows nothing. Who may do the same has the same Rules, as long as somebody holds them: they can
-// be compared, and what is remembered of them is shared. Of a nil policy they are nil.
+// allows nothing. An identity that differs only in case from a known one is another: it has not its
+// roles, and to it no level stands for the identity. Who may do the same has the same Rules, as
+// long as somebody holds them: they can be compared, and what is remembered of them is shared. Of a
+// nil policy they are nil.
 func (p *Policy) Rules(identity string, roles []string) *Rules {
 	if p == nil {
 		return nil
@@ -185,13 +192,16 @@ func (p *Policy) Rules(identity string, roles []string) *Rules {
 			all = append(all, r)
 		}
 	}
-	if all = append(all, p.identities[small]...); len(roles) == 0 && len(all) == 0 {
+	if all = append(all, p.identities[identity]...); len(roles) == 0 && len(all) == 0 {
 		all = append(all, p.byDefault...)
 	}
 	slices.SortFunc(all, func(a, b *role) int { return strings.Compare(a.name, b.name) })
 	all = slices.Compact(all)
 	if !slices.ContainsFunc(all, func(r *role) bool { return r.personal }) {
 		small = "" // then it makes no difference
+	}
+	if known, ok := p.known[small]; ok && known != identity {
+		small = "" // a known one would be taken for this: it has no level of its own
 	}
 	return p.shared(small, all)
 }

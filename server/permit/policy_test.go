@@ -69,7 +69,7 @@ func TestWhoHasWhat(t *testing.T) {
 		rules *Rules
 		want  string
 	}{
-		{p.Rules("anna", []string{"token"}), "mine token"}, {p.Rules("ANNA", nil), "mine"},
+		{p.Rules("Anna", []string{"token"}), "mine token"}, {p.Rules("ANNA", nil), "default"},
 		{p.Rules("bob", nil), "default"}, {p.Rules("bob", []string{"token"}), "token"},
 		{p.Rules("bob", []string{"nowhere"}), ""}, {p.Anonymous(), "anonymous"},
 	} {
@@ -81,6 +81,30 @@ func TestWhoHasWhat(t *testing.T) {
 		}
 		if strings.Join(got, " ") != tt.want {
 			t.Errorf("%v, want %s", got, tt.want)
+		}
+	}
+}
+
+// An identity that differs from a known one only in case is somebody else, and is not taken for it.
+func TestOnlyCase(t *testing.T) {
+	p, err := Compile(Source{
+		Roles:      map[string]Role{"own": allow("own.{identity}.#")},
+		Identities: map[string][]string{"Anna": {"own"}}, Known: []string{"bob"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		identity, topic string
+		want            bool
+	}{
+		{"Anna", "own.anna", true}, {"anna", "own.anna", false}, {"ANNA", "own.anna", false},
+		{"bob", "own.bob", true}, {"BOB", "own.bob", false}, {"Carl", "own.carl", true},
+	} {
+		r := p.Rules(tt.identity, []string{"own"})
+		if r.Topic(Publish, []byte(tt.topic)) != tt.want ||
+			r.Pattern(Publish, tt.topic+".#") != tt.want {
+			t.Errorf("%s: want %v on %s", tt.identity, tt.want, tt.topic)
 		}
 	}
 }
