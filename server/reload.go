@@ -43,7 +43,7 @@ func (n *Node) reload(cfg *config.Config) error {
 		"identities", len(cfg.Permissions.Identities),
 	}
 	if n.certificates != nil {
-		if err := n.certificates.Reload(); err != nil {
+		if err := n.certificates.Reload(cfg.Auth.Certificate.CA); err != nil {
 			return err
 		}
 		n.noteExpiry(time.Now())

@@ -1,10 +1,15 @@
 package blackbox
 
 import (
+	"crypto/tls"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 )
 
 // reloading is a node with a configuration file of a test's.
@@ -144,4 +149,59 @@ func TestS10_QueuedIsRevoked(t *testing.T) {
 	}
 	b.send("response:x:1.0.0:"+first.ID, "an answer")
 	a.expectPayload("response:x:1.0.0:"+idA, "an answer")
+}
+
+// The certificate of a client is who it is, over both transports that have one, from the reload on
+// that names an authority, in each of the forms; with the roles that the identity has.
+func TestS10_CertificateIdentity(t *testing.T) {
+	t.Parallel()
+	pair, err := tls.LoadX509KeyPair(ours.certificate, ours.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := ours.trust()
+	with.Certificates = []tls.Certificate{pair}
+	r := startReloading(t, "permissions: {roles: {r: {publish: {allow: [a]}}}}\n")
+	for _, tt := range []struct{ form, identity string }{
+		{"subject", "CN=localhost"}, {"cn", "localhost"}, {"san", "localhost"},
+	} {
+		r.change(t, "auth: {certificate: {ca: '"+ours.certificate+"', identity: "+tt.form+"}}\n"+
+			"permissions: {roles: {r: {publish: {allow: [a]}}}, identities: {'"+tt.identity+
+			"': [r]}}\n")
+		overTLS, err := dialTLS(r.tls, with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		overWSS, _, err := dialWS("wss://"+r.wss+"/", &websocket.DialOptions{
+			HTTPClient: &http.Client{Transport: &http.Transport{
+				TLSClientConfig: with, DisableKeepAlives: true}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []peer{overTLS, overWSS} {
+			c := adopt(t, p, tt.form)
+			if o := c.initial["auth"].(map[string]any); o["identity"] != tt.identity {
+				t.Errorf("%s: %v", tt.form, o)
+			}
+			c.send("publish:a:1.0.0:"+idA, "")
+			c.expectFault("response:a:1.0.0:"+idA, "NO_ROUTE_FOUND")
+			c.send("publish:b:1.0.0:"+idA, "")
+			c.expectFault("response:b:1.0.0:"+idA, "FORBIDDEN")
+		}
+	}
+	none := r.dial(t, overTLS)
+	wantReason(t, none.refused("system.topic.list", "", "UNAUTHORIZED"), "UNAUTHORIZED", "required")
+	other := identify(t)
+	stranger, err := tls.LoadX509KeyPair(other.certificate, other.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with = ours.trust()
+	with.Certificates = []tls.Certificate{stranger}
+	if p, err := dialTLS(r.tls, with); err == nil {
+		defer func() { _ = p.Close() }()
+		if f, err := p.Recv(time.Now().Add(patience)); err == nil {
+			t.Errorf("a stranger's certificate is good for %s", f.data)
+		}
+	}
 }

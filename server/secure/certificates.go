@@ -45,7 +45,7 @@ func Check(files Files) (bad []*FileError) {
 // Certificates begin handshakes. What they show and whom they trust can be read anew; sessions that
 // stand are not touched. Any goroutine.
 type Certificates struct {
-	files Files
+	files Files // Reload only
 	// Those of each listener stay as long as the process, but for a client CA, so that the keys of
 	// session tickets do: crypto/tls makes a new one each day and takes each for a week.
 	raw, web *tls.Config
@@ -66,17 +66,18 @@ func Open(files Files) (*Certificates, error) {
 		GetCertificate: c.show,
 		// Whole records: what leaves in a turn is written at once.
 		DynamicRecordSizingDisabled: true,
-		// Who shows a certificate is looked at each time.
-		SessionTicketsDisabled: files.ClientCA != "",
 	}
 	c.web = c.raw.Clone()
 	c.web.NextProtos = []string{"http/1.1"}
-	return c, c.Reload()
+	return c, c.Reload(files.ClientCA)
 }
 
-// Reload reads the files again. After an error, as of Open, everything is as before.
-func (c *Certificates) Reload() error {
-	found, bad := load(c.files, time.Now())
+// Reload reads the files again, of which clientCA may be another now. After an error, as of Open,
+// everything is as before. One call at a time.
+func (c *Certificates) Reload(clientCA string) error {
+	files := c.files
+	files.ClientCA = clientCA
+	found, bad := load(files, time.Now())
 	if len(bad) > 0 {
 		var all error
 		for _, b := range bad {
@@ -89,11 +90,13 @@ func (c *Certificates) Reload() error {
 		m.raw, m.web = c.raw.Clone(), c.web.Clone()
 		for _, cfg := range []*tls.Config{m.raw, m.web} {
 			cfg.ClientCAs, cfg.ClientAuth = found.clients, tls.VerifyClientCertIfGiven
-			if c.files.Required {
+			cfg.SessionTicketsDisabled = true // who shows a certificate is looked at each time
+			if files.Required {
 				cfg.ClientAuth = tls.RequireAndVerifyClientCert
 			}
 		}
 	}
+	c.files = files
 	c.current.Store(m)
 	return nil
 }
