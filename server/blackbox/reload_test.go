@@ -45,6 +45,9 @@ func (r *reloading) change(t *testing.T, text string) {
 	eventually(t, "a reload", func() bool {
 		return strings.Count(r.out.String(), `"configuration reloaded"`) == r.reloads
 	})
+	if strings.Contains(r.out.String(), "take effect at the next start") {
+		t.Error("a key that has not changed is said to take effect later")
+	}
 }
 
 // inFile is a setting of the command line as a line of a file.
