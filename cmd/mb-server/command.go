@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -37,8 +38,9 @@ type daemon struct {
 	load func() (config.Config, error) // the configuration as it is written now; set by execute
 	path string                        // of the configuration's file; "" : there is none
 
-	files atomic.Pointer[[]string] // that the configuration was last read from
-	noted chan struct{}            // files has changed
+	files atomic.Pointer[[]string]     // that the configuration was last read from
+	noted chan struct{}                // files has changed
+	seen  map[string][sha256.Size]byte // digests of the files from which the node began
 }
 
 // execute runs the command line (without the program's name) and returns the exit code.
@@ -68,6 +70,8 @@ func (d *daemon) execute(args []string) int {
 			}
 			d.path = config.Path(cmd.Flags(), d.environ)
 			d.noted = make(chan struct{}, 1)
+			d.note(&cfg)
+			d.seen = digests(*d.files.Load())
 			d.load = func() (config.Config, error) {
 				cfg, _, err := config.Load(cmd.Flags(), d.environ)
 				if err == nil {

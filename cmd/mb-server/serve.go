@@ -81,7 +81,7 @@ func (d *daemon) serve(cfg config.Config) int {
 		}
 	}
 	tuneCollector(d.environ)
-	defer d.watchFiles(log, cfg, n)()
+	defer d.watchFiles(log, n)()
 	// The node itself logs a line for each address that a listener is bound to.
 	log.Info("ready", ready...)
 	sig := <-d.signals
@@ -105,16 +105,13 @@ func computed(
 
 // watchFiles has the node read its configuration again when the files of it have changed, until the
 // function that it returns is called.
-func (d *daemon) watchFiles(log *slog.Logger, cfg config.Config, n node) (stop func()) {
-	if d.files.Load() == nil {
-		d.note(&cfg)
-	}
+func (d *daemon) watchFiles(log *slog.Logger, n node) (stop func()) {
 	if len(*d.files.Load()) == 0 {
 		return func() {}
 	}
 	paths := func() []string { return *d.files.Load() }
 	again := func() { _ = n.Reload(d.load) } // it logs what is wrong
-	stop, err := watch(paths, log, d.noted, again)
+	stop, err := watch(paths, d.seen, log, d.noted, again)
 	if err != nil {
 		log.Warn("the configuration's files are not watched, SIGHUP has them read again",
 			"error", err.Error())

@@ -31,22 +31,22 @@ type watched struct {
 	seen    map[string][sha256.Size]byte
 }
 
-// watch calls changed when the content of one of some files has changed, or which they are, until
-// stop is called. Each time something is sent to again it finds out anew which they are. An error
-// says that nothing is watched.
+// watch calls changed when the content of one of some files is not that of which seen are the
+// digests any more, or when others are meant, until stop is called. Each time something is sent to
+// again it finds out anew which they are. An error says that nothing is watched.
 func watch(
-	paths func() []string, log *slog.Logger, again <-chan struct{}, changed func(),
+	paths func() []string, seen map[string][sha256.Size]byte, log *slog.Logger,
+	again <-chan struct{}, changed func(),
 ) (stop func(), err error) {
 	notes, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
-	w := &watched{notes: notes, paths: paths, log: log}
+	w := &watched{notes: notes, paths: paths, log: log, seen: seen}
 	if err := w.find(); err != nil {
 		_ = notes.Close()
 		return nil, err
 	}
-	w.seen = digests(paths())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -59,9 +59,8 @@ func watch(
 }
 
 func (w *watched) run(again <-chan struct{}, changed func()) {
-	timer := time.NewTimer(settle)
-	timer.Stop()
-	var since time.Time // of the first change that has not been looked at; zero: there is none
+	timer := time.NewTimer(settle) // what has changed since seen was made is looked at, too
+	var since time.Time            // of the first change that has not been looked at; zero: there is none
 	for {
 		select {
 		case note, ok := <-w.notes.Events:

@@ -170,7 +170,7 @@ func watchHere(t *testing.T, paths ...string) *watchTest {
 	t.Helper()
 	w := &watchTest{again: make(chan struct{}, 1)}
 	w.paths.Store(&paths)
-	stop, err := watch(func() []string { return *w.paths.Load() },
+	stop, err := watch(func() []string { return *w.paths.Load() }, digests(paths),
 		slog.New(slog.NewTextHandler(io.Discard, nil)), w.again, func() { w.changes.Add(1) })
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func inFile(setting string) string { return strings.Replace(setting, "=", ": ", 
 // was still to say who it is.
 func TestS10_TurnedOnAndOff(t *testing.T) {
 	t.Parallel()
-	r := startReloading(t, "auth.failure.lockout.threshold: 0\n", "loops=2")
+	r := startReloading(t, "", "auth.failure.lockout.threshold=0")
 	var before []*client
 	for _, transport := range transports {
 		c := r.dial(t, transport)

@@ -41,7 +41,8 @@ func TestCheckedBeforeReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		var h codec.Header
-		if _, err := h.Parse([]byte("request:system.auth:1.0.0:"+testRequestID+"\n"), 1); err != nil {
+		message := "request:system.auth:1.0.0:" + testRequestID + "\n"
+		if _, err := h.Parse([]byte(message), 1); err != nil {
 			t.Fatal(err)
 		}
 		tt.k.loop.begin()
