@@ -59,8 +59,8 @@ func watch(
 }
 
 func (w *watched) run(again <-chan struct{}, changed func()) {
-	timer := time.NewTimer(settle) // what has changed since seen was made is looked at, too
-	var since time.Time            // of the first change that has not been looked at; zero: there is none
+	timer := time.NewTimer(settle) // what changed since seen
+	var since time.Time            // of the first change not looked at; zero: there is none
 	for {
 		select {
 		case note, ok := <-w.notes.Events:
