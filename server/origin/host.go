@@ -35,7 +35,14 @@ func splitAuthority(s string) (name string, port uint16, ok bool) {
 	port, ok = parsePort(behind)
 	name = strings.TrimSuffix(strings.ToLower(text), ".")
 	return name, port, ok && len(name) <= maxName && strings.Trim(name, nameCharacters) == "" &&
-		(name != "" || text == "")
+		(name != "" || text == "") && !emptyLabel(name)
+}
+
+// emptyLabel says whether a label of a name is empty (RFC 1035 §2.3.1): who trims more dots than
+// another reader would take it for a different one.
+func emptyLabel(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") ||
+		strings.Contains(name, "..")
 }
 
 // nameCharacters are those of host names, and the underscore, which is in some.
