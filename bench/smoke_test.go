@@ -49,6 +49,9 @@ func startNode(t *testing.T, loops int, shown *certificate) map[string]string {
 		cfg.SSL.Cert, cfg.SSL.Key = shown.cert, shown.key
 	}
 	cfg.Message.PayloadMaxLength = maxPayload
+	// As equip has it: a node that asks for a sign of life would be told of as bytes too many.
+	cfg.Connection.HeartbeatRetryTimeout = time.Hour
+	cfg.Connection.HeartbeatDeregisterTimeout = 2 * time.Hour
 	n, err := server.New(cfg, server.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = n.Start()

@@ -52,7 +52,7 @@ func TestUsageIsPlain(t *testing.T) {
 		{"sub a --overflow oldest", policies},
 		{"sub a --overflow drop-oldset", policies + "; did you mean drop-oldest?"},
 		{"log --level info,wran", "must be debug, info, warn or error; did you mean warn?"},
-		{"bench --transports udp", `--transports "udp": must be tcp, ws, tls or wss`},
+		{"bench --transports udp", `--transports "udp": must be tcp, ws, tls, wss or ws-deflate`},
 		{"sub", "PATTERN is missing: mb sub PATTERN..."},
 		{"pub", "TOPIC is missing"},
 		{"pub a b c", `unexpected argument "c": mb pub TOPIC [PAYLOAD]`},
