@@ -191,8 +191,13 @@ func (n *node) awaitReady() error {
 		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			_ = n.cmd.Process.Kill()
-			<-n.exited
+			_ = n.cmd.Process.Signal(syscall.SIGQUIT) // for its goroutines
+			select {
+			case <-n.exited:
+			case <-time.After(patience):
+				_ = n.cmd.Process.Kill()
+				<-n.exited
+			}
 			return fmt.Errorf("not ready within %v\n%s", patience, n.out)
 		}
 	}
