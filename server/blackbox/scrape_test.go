@@ -220,8 +220,9 @@ func TestScrapeIsForgotten(t *testing.T) {
 	for range scrapes {
 		n.probe("/metrics")
 	}
-	// A collection of its own may come between a profile, whose making leaves a megabyte of garbage,
-	// and the scrape, or not: of some looks before the largest counts, of some after the smallest.
+	// A collection of its own may come between a profile, whose making leaves a megabyte of
+	// garbage, and the scrape, or not: of some looks before the largest counts, of some after the
+	// smallest.
 	before, after := collected(), map[string]float64{}
 	for range 3 {
 		for name, v := range collected() {
