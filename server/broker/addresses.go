@@ -7,40 +7,43 @@ import (
 	"mbserver/server/origin"
 )
 
-// addresses counts the places that connections of each address have taken: of IPv6 those of a /64.
-// An address without any is not in it, so it holds no more than there are connections. Any
-// goroutine.
-type addresses struct {
+// places counts the places that connections of each key have taken. A key without any is not in it,
+// so it holds no more than there are connections. Any goroutine.
+type places[K comparable] struct {
 	most int // connections of one; 0: they are not counted. Immutable.
 
 	mu     sync.Mutex
-	places map[[16]byte]int // guarded by mu
+	places map[K]int // guarded by mu
 }
 
-// take takes a place for an address, unless it has as many as it may have.
-func (a *addresses) take(from netip.Addr) (ok bool) {
-	key := origin.Network(from).As16()
+// take takes a place for a key, unless it has as many as it may have.
+func (a *places[K]) take(key K) (ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.places[key] >= a.most {
 		return false
 	}
 	if a.places == nil {
-		a.places = make(map[[16]byte]int)
+		a.places = make(map[K]int)
 	}
 	a.places[key]++
 	return true
 }
 
 // giveBack undoes take.
-func (a *addresses) giveBack(from netip.Addr) {
-	key := origin.Network(from).As16()
+func (a *places[K]) giveBack(key K) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.places[key]--; a.places[key] == 0 {
 		delete(a.places, key)
 	}
 }
+
+// addresses counts by address: of IPv6 by the /64.
+type addresses = places[[16]byte]
+
+// addressKey is what an address counts by.
+func addressKey(from netip.Addr) [16]byte { return origin.Network(from).As16() }
 
 // PerAddress is how many connections one address may have; 0: any number, and none is counted. Any
 // goroutine.

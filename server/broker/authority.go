@@ -3,7 +3,6 @@ package broker
 import (
 	"crypto/x509"
 	"net/netip"
-	"sync"
 	"time"
 
 	"mbserver/server/auth"
@@ -47,45 +46,14 @@ func (b *Broker) PerIdentity() int { return b.identities.most }
 
 // EnterAs counts a connection of an identity more that is about to be opened, unless it has as many
 // as it may. Any goroutine.
-func (b *Broker) EnterAs(identity string) bool { return b.identities.enter(identity) }
+func (b *Broker) EnterAs(identity string) bool {
+	return b.identities.most == 0 || b.identities.take(identity)
+}
 
 // LeaveAs undoes EnterAs for a connection that was not opened. Any goroutine.
-func (b *Broker) LeaveAs(identity string) { b.identities.leave(identity) }
-
-// identities counts the connections of each identity, when their number is bounded. Any goroutine.
-type identities struct {
-	most int // 0: any number; immutable
-
-	mu    sync.Mutex
-	count map[string]int // guarded by mu
-}
-
-// enter counts a connection of an identity more, unless it has as many as it may.
-func (i *identities) enter(identity string) bool {
-	if i.most == 0 {
-		return true
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.count[identity] >= i.most {
-		return false
-	}
-	if i.count == nil {
-		i.count = make(map[string]int)
-	}
-	i.count[identity]++
-	return true
-}
-
-// leave counts one less.
-func (i *identities) leave(identity string) {
-	if i.most == 0 {
-		return
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.count[identity]--; i.count[identity] == 0 {
-		delete(i.count, identity)
+func (b *Broker) LeaveAs(identity string) {
+	if b.identities.most > 0 {
+		b.identities.giveBack(identity)
 	}
 }
 
@@ -116,15 +84,21 @@ func (d *Desk) CheckCertificate(shown []*x509.Certificate, f func(*auth.Grant, e
 	d.do(func() { f(d.broker.authority.Load().Verifier.Certificate(shown, d.now())) })
 }
 
-// Current returns what a grant of Check is good for now: a reload may have come between. It is nil
-// when the authority that the node has now would not give it. On the loop on which the connection
-// is or will be: a later reload looks at that anew.
-func (d *Desk) Current(g *auth.Grant) *auth.Grant {
+// Current returns what the outcome of Check is now: a reload may have come between. It is
+// ErrInvalid when the authority that the node has now would not give the grant. On the loop on
+// which the connection is or will be: a later reload looks at that anew.
+func (d *Desk) Current(g *auth.Grant, err error) (*auth.Grant, error) {
+	if err != nil {
+		return nil, err
+	}
 	v := d.broker.authority.Load().Verifier
 	if v.Gave(g) {
-		return g
+		return g, nil
 	}
-	return v.Again(g, d.now())
+	if g = v.Again(g, d.now()); g == nil {
+		return nil, auth.ErrInvalid
+	}
+	return g, nil
 }
 
 // Asks says whether it makes any difference who somebody is. Any goroutine.

@@ -62,7 +62,7 @@ type Broker struct {
 	background  background
 	Desk        Desk
 	authority   atomic.Pointer[Authority]
-	identities  identities
+	identities  places[string] // connections of each identity, when their number is bounded
 	audit       audit
 	logStream   system.LogStream[*service]
 	machine     metrics.Machine

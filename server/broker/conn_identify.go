@@ -24,7 +24,6 @@ func (k *caller) Authenticate(token string) *system.Error {
 		k.Answer([]byte(`{"status":"success"}`))
 		return nil
 	}
-	s.checking = true
 	c.silence().checking = true
 	c.owe()
 	to, h := &c.service, k.h.Clone()
@@ -42,40 +41,32 @@ func (k *caller) Authenticate(token string) *system.Error {
 func (l *Loop) identify(c *Conn, h *codec.Header, g *auth.Grant, err error) {
 	s := c.standing
 	defer c.settle()
-	s.checking = false
 	if p := c.paused; p != nil {
 		p.checking = false
 		if !p.stops() {
 			l.resuming.push(&c.service)
 		}
 	}
-	if err == nil {
-		if g = l.broker.Desk.Current(g); g == nil {
-			err = auth.ErrInvalid
-		}
-	}
+	g, err = l.broker.Desk.Current(g, err)
 	switch {
-	case c.state != stateOpen: // its peer has ended its stream: it gets the answer, and no more
-		if err == nil {
-			l.send(c, l.responseHeader(h.Topic, h.Version, h.RequestID),
-				system.AppendIdentified(nil, identificationOf(g)), true)
-			return
-		}
-		l.unidentified(c, h, err)
 	case err != nil:
 		l.unidentified(c, h, err)
+		return
+	case c.state != stateOpen: // its peer has ended its stream: it gets the answer, and no more
 	case s.grant != nil && s.grant.Identity != g.Identity:
 		l.fail(c, h, codec.Forbidden, "this connection is somebody else's",
 			codec.TextDetail("reason", "identity"))
+		return
 	case s.grant == nil && !s.enter(g):
 		l.fail(c, h, codec.RateLimitExceeded, "this identity has as many connections as it may",
 			codec.TextDetail("scope", "identity"),
-			codec.NumberDetail("limit", l.broker.identities.most))
+			codec.NumberDetail("limit", l.broker.PerIdentity()))
+		return
 	default:
 		l.assume(c, g)
-		l.send(c, l.responseHeader(h.Topic, h.Version, h.RequestID),
-			system.AppendIdentified(nil, identificationOf(g)), true)
 	}
+	l.send(c, l.responseHeader(h.Topic, h.Version, h.RequestID),
+		system.AppendIdentified(nil, identificationOf(g)), true)
 }
 
 // unidentified answers wrong credentials. After some of them the connection is closed.
@@ -99,9 +90,10 @@ func (l *Loop) unidentified(c *Conn, h *codec.Header, err error) {
 
 // enter counts the connection among those of its identity, unless there are too many.
 func (s *standing) enter(g *auth.Grant) bool {
-	i := &s.conn.loop.broker.identities
-	s.counted = i.most > 0 && i.enter(g.Identity)
-	return i.most == 0 || s.counted
+	b := s.conn.loop.broker
+	ok := b.EnterAs(g.Identity)
+	s.counted = ok && b.PerIdentity() > 0
+	return ok
 }
 
 // assume makes c who a grant says it is; or renews that.

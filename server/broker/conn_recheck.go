@@ -342,9 +342,7 @@ func (c *Conn) restand(a *Authority, now time.Time) {
 	s := c.standing
 	switch {
 	case s == nil && a.asks():
-		s = &standing{conn: c}
-		s.timer.Owner = s
-		c.standing = s
+		s = newStanding(c)
 	case s == nil:
 		return
 	case s.grant != nil:

@@ -227,7 +227,7 @@ func (b *Broker) Admit(from netip.Addr) (refusal string) {
 		refusal = "draining"
 	case b.crowded():
 		refusal = "memory"
-	case from.IsValid() && !b.addresses.take(from):
+	case from.IsValid() && !b.addresses.take(addressKey(from)):
 		refusal = "address"
 	default:
 		return ""
@@ -239,7 +239,7 @@ func (b *Broker) Admit(from netip.Addr) (refusal string) {
 // Release gives back a place that Admit has given to an address. Any goroutine.
 func (b *Broker) Release(from netip.Addr) {
 	if from.IsValid() {
-		b.addresses.giveBack(from)
+		b.addresses.giveBack(addressKey(from))
 	}
 	if b.connections.Add(-1) == 0 {
 		select {

@@ -268,7 +268,10 @@ func (s *permitSim) who(c *permitClient) (identity string, known bool) {
 	if c.Conn.standing == nil {
 		return "", true
 	}
-	return c.Conn.standing.identity(), c.paused == nil
+	if g := c.Conn.standing.grant; g != nil {
+		identity = g.Identity
+	}
+	return identity, c.paused == nil
 }
 
 func (s *permitSim) identity(c *permitClient) string {

@@ -41,10 +41,9 @@ type standing struct {
 	failures uint8 // wrong credentials that came on it
 	came     int   // bytes that came while it was demanded
 
-	last     string // the topic it sent to last: verdict is of it
-	verdict  verdict
-	checking bool // its credentials are being looked at
-	counted  bool // among its identity's connections
+	last    string // the topic it sent to last: verdict is of it
+	verdict verdict
+	counted bool // among its identity's connections
 
 	timer  wheel.Timer // the next of: too late to say who it is, notice of the end, the end
 	warnAt int64       // Unix ms; 0: it was told, or need not be
@@ -65,10 +64,9 @@ func (l *Loop) stand(c *Conn, grant *auth.Grant) {
 	if !a.asks() {
 		return
 	}
-	s := &standing{conn: c, grant: grant}
+	s := newStanding(c)
+	s.grant = grant
 	s.counted = grant != nil && l.broker.identities.most > 0 // by the door
-	s.timer.Owner = s
-	c.standing = s
 	if s.demanded = a.Required && grant == nil; s.demanded {
 		s.rules = permit.None
 		l.wheel.Add(&s.timer, l.time.Ms+l.broker.authTimeout)
@@ -79,6 +77,14 @@ func (l *Loop) stand(c *Conn, grant *auth.Grant) {
 	s.show()
 }
 
+// newStanding gives c a standing of which nothing is known yet.
+func newStanding(c *Conn) *standing {
+	s := &standing{conn: c}
+	s.timer.Owner = s
+	c.standing = s
+	return s
+}
+
 // setRules changes what the connection may do, and forgets what was remembered of that.
 func (s *standing) setRules(r *permit.Rules) {
 	l := s.conn.loop
@@ -87,21 +93,13 @@ func (s *standing) setRules(r *permit.Rules) {
 	s.last, s.verdict = "", 0
 }
 
-// show tells other goroutines who the connection is, and what it may do.
+// show tells other goroutines who the connection is.
 func (s *standing) show() {
 	p := s.conn.describe()
 	if s.grant != nil {
 		p.identity.Store(&s.grant.Identity)
 	}
 	s.conn.loop.broker.registry.changes.Add(1)
-}
-
-// identity is who the connection is, "" when that is not known.
-func (s *standing) identity() string {
-	if s.grant == nil {
-		return ""
-	}
-	return s.grant.Identity
 }
 
 // mayAsk says whether a message may be looked at that came before its sender is known, and answers
@@ -186,7 +184,7 @@ func (s *standing) depart() {
 	l.standings.leave(s.verdicts)
 	s.verdicts = nil
 	if s.counted {
-		l.broker.identities.leave(s.grant.Identity)
+		l.broker.LeaveAs(s.grant.Identity)
 	}
 	if s.fresh {
 		l.standings.forget(s.conn)

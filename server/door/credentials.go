@@ -94,24 +94,28 @@ func (v *visitor) suspend(as *broker.Arrival) {
 	v.gate.room.Forget(v.fd)
 }
 
+// watchAgain has the socket watched that was left alone while something was done beside the loop.
+// When that cannot be, v is turned away, and it is false.
+func (v *visitor) watchAgain() bool {
+	if err := v.gate.room.Watch(v.fd, v); err != nil {
+		v.failed(err.Error())
+		v.turnAway("connection_limit")
+		return false
+	}
+	return true
+}
+
 // proved goes on when credentials were checked.
 func (v *visitor) proved(as *broker.Arrival, g *auth.Grant, err error) {
 	defer v.gate.door.recovered(v.end)
 	if v.gone {
 		return
 	}
-	if bad := v.gate.room.Watch(v.fd, v); bad != nil {
-		v.failed(bad.Error())
-		v.turnAway("connection_limit")
+	if !v.watchAgain() {
 		return
 	}
 	d := v.gate.door
-	if err == nil {
-		if g = d.broker.Desk.Current(g); g == nil {
-			err = auth.ErrInvalid
-		}
-	}
-	if err != nil {
+	if g, err = d.broker.Desk.Current(g, err); err != nil {
 		if left := d.broker.Desk.Failed(v.remote.Addr()); left > 0 {
 			d.refused(v.arrival, lockedOut)
 			v.sayLast(d.refusalFor(v.transport, lockedOut, left))

@@ -127,9 +127,7 @@ func (v *visitor) stepped(h *secure.Handshake, done bool, err error) {
 		return
 	}
 	v.tls.step = nil
-	if bad := v.gate.room.Watch(v.fd, v); bad != nil {
-		v.failed(bad.Error())
-		v.turnAway("connection_limit")
+	if !v.watchAgain() {
 		return
 	}
 	if answer := h.Answer(); len(answer) > 0 {
