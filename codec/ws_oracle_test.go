@@ -26,6 +26,7 @@ func slowWS(stream []byte, limit int) (out []string) {
 		if r.Len() == 0 {
 			return out
 		}
+		before := r.Len()
 		h, err := ws.ReadHeader(r)
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
 			return append(out, incomplete)
@@ -38,6 +39,9 @@ func slowWS(stream []byte, limit int) (out []string) {
 			return append(out, "error 1002")
 		}
 		control := h.OpCode.IsControl()
+		if control && before-r.Len() != ws.MinHeaderSize+len(h.Mask) {
+			return append(out, "error 1002") // of at most 125 bytes, but in the long form
+		}
 		if !control && int64(len(message))+h.Length > int64(limit) {
 			return append(out, "error 1009")
 		}

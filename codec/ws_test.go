@@ -346,6 +346,7 @@ func FuzzWSDecoder(f *testing.F) {
 	f.Add(cat(frame(0x82, strings.Repeat("z", 300)), frame(0x81, "é")), uint64(2), false)
 	f.Add([]byte{0x81, 3, 'a', 'b', 'c', 0x02, 1, 'x', 0x80, 126, 0, 2, 'y', 'z', 0x8a, 0},
 		uint64(3), true)
+	f.Add([]byte("\x8a\xfe\x00\x00\x00\x01\x00\xd3\x8a\x00"), uint64(4), false)
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, client bool) {
 		sameInAnyCut(t, stream, seed, func() Decoder { return NewWSDecoder(testMaxFrame, client) })
 		if !client {
