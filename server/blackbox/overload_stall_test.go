@@ -73,9 +73,10 @@ func narrowDialer() *net.Dialer {
 func (n *node) counter(t testing.TB, name string) int {
 	t.Helper()
 	var m []string
+	row := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`)
 	eventually(t, "/metrics has "+name, func() bool { // a busy machine may cut a probe short
 		_, body := n.probe("/metrics")
-		m = regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(body)
+		m = row.FindStringSubmatch(body)
 		return m != nil
 	})
 	v, err := strconv.ParseFloat(m[1], 64)

@@ -236,6 +236,14 @@ func TestS10_Lockout(t *testing.T) {
 	c.identify("anna")
 	before.identify("anna")
 	n.says("locked out")
+	for name, want := range map[string]int{
+		"mb_auth_failures_total": 4, `mb_connections_refused_total{reason="invalid"}`: 2,
+		`mb_connections_refused_total{reason="locked_out"}`: 1,
+	} {
+		if got := n.counter(t, name); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
 }
 
 // permissions are roles by example: JSON, as --set takes it.

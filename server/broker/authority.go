@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/x509"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"mbserver/server/auth"
@@ -66,7 +67,8 @@ type Desk struct {
 	now func() time.Time
 	do  func(func()) // beside the loops
 
-	work auth.Workers
+	work   auth.Workers
+	failed atomic.Uint64 // wrong credentials that came, ever
 }
 
 func (d *Desk) init(b *Broker, lockout *auth.Lockout) {
@@ -107,6 +109,7 @@ func (d *Desk) Asks() bool { return d.broker.authority.Load().asks() }
 // Failed notes that wrong credentials came from an address. When it was locked out already, it
 // returns for how long it still is. Any goroutine.
 func (d *Desk) Failed(addr netip.Addr) (left time.Duration) {
+	d.failed.Add(1)
 	if d.broker.trusted(addr) {
 		return 0 // others come from there too
 	}

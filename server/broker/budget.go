@@ -49,7 +49,7 @@ const (
 
 // budget is the node's budget. Any goroutine.
 type budget struct {
-	full, high, low, spare int64 // bytes; immutable
+	limit, full, high, low, spare int64 // bytes; immutable
 
 	// Atomic.
 	shed    atomic.Uint64 // connections that were cut for it
@@ -58,8 +58,8 @@ type budget struct {
 
 func (u *budget) set(limit int64) {
 	part := limit / 100
-	u.full, u.high, u.low, u.spare =
-		part*budgetFull, part*budgetHigh, part*budgetLow, part*budgetSpare
+	u.limit, u.full, u.high, u.low, u.spare =
+		limit, part*budgetFull, part*budgetHigh, part*budgetLow, part*budgetSpare
 }
 
 // base is, in bytes, what connections cost by themselves, and what arrivals hold.

@@ -31,6 +31,14 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Subscriptions: b.trie.Count(),
 		Machine:       b.machine.Read(now),
 		TLS:           b.TLS.Read(),
+
+		AuthFailures: b.Desk.failed.Load(),
+		Refused:      b.Arrivals.Refused.Read(),
+		Loops:        len(b.loops),
+		Limits: metrics.Limits{
+			Connections: b.places.Load(), Outstanding: b.maxOutstanding,
+			Memory: b.budget.limit,
+		},
 	}
 	if b.logs != nil {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()

@@ -81,6 +81,7 @@ func (d *Door) countedBy(a arrival) netip.Addr {
 // refused counts a refusal and logs it.
 func (d *Door) refused(a arrival, reason string, attrs ...any) {
 	d.broker.Arrivals.Rejected.Add(time.Now().Unix())
+	d.broker.Arrivals.Refused.Add(reason)
 	remote, c := a.remote.String(), causes[reason]
 	about := remote + ", " + reason
 	if c.key != "" {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"mbserver/server/broker"
@@ -55,6 +57,7 @@ func Bind(
 		proxy:            proxyModes(&cfg.Proxy.Protocol),
 		empty:            make(chan struct{}, 1),
 	}
+	b.Arrivals.Refused.Name(slices.Collect(maps.Keys(causes)))
 	d.files, d.memory = filesMax(), cfg.Memory.Limit
 	d.steps.door, d.steps.most = d, stepsMax()
 	for _, l := range []struct {

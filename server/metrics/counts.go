@@ -118,4 +118,5 @@ func (s *Published) AddRates(sec int64, into *Counts) {
 // Connections is what becomes of connections, counted wherever it happens. Any goroutine.
 type Connections struct {
 	Connected, Disconnected, Failed, Rejected Events
+	Refused                                   Refusals // the rejected, by reason
 }

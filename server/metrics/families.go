@@ -4,7 +4,7 @@ package metrics
 type Family struct {
 	Export string // their name
 	Type   string // "counter", "gauge", "summary" or "histogram"
-	Help   string // what they mean, there and in docs/operations.md
+	Help   string // what they mean, there and in docs/metrics.md
 }
 
 // Labelled is a family of numbers that differ in one label.
@@ -39,6 +39,10 @@ var LabelledTable = []Labelled{
 				{"tls", float64(s.Totals[OpenTLS])}, {"wss", float64(s.Totals[OpenWSS])},
 			}
 		}},
+	{Family{"mb_connections_refused_total", "counter",
+		"arrivals that were refused, by reason: that of the answer " +
+			"(docs/protocol.md, 4), which the log has too"}, "reason",
+		func(s *Sample) []LabelledValue { return s.Refused }},
 	{Family{"mb_tls_handshakes_failed_total", "counter",
 		"TLS handshakes that came to nothing, by reason: ended (the client went away, or was cut " +
 			"at the end of the node), late (connection.handshakeTimeout), gave_way (to newer " +

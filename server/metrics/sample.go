@@ -23,4 +23,14 @@ type Sample struct {
 	Deflate                     DeflateSample
 	Machine                     MachineSample
 	TLS                         TLSSample
+	AuthFailures                uint64
+	Refused                     []LabelledValue // Rejected, by reason
+	Loops                       int
+	Limits                      Limits
+}
+
+// Limits are bounds of the configuration as they are in force.
+type Limits struct {
+	Connections, Outstanding int64
+	Memory                   int64 // bytes
 }

@@ -20,7 +20,7 @@ type Metric struct {
 	// Export is the name at /metrics; empty: not there, because it can be computed of what is.
 	// "_total" makes it a counter.
 	Export string
-	Help   string // what it means, there and in docs/operations.md
+	Help   string // what it means, there and in docs/metrics.md
 	Value  func(*Sample) float64
 }
 
@@ -55,7 +55,7 @@ var Table = []Metric{
 	{"connection.rejected.rate", Rate, "", "",
 		func(s *Sample) float64 { return float64(s.Rejected.Rate) }},
 	{"connection.rejected.total", Gauge, "mb_connections_rejected_total",
-		"arrivals that were refused because of a limit",
+		"arrivals that were refused: for a limit, their credentials or their origin",
 		func(s *Sample) float64 { return float64(s.Rejected.Total) }},
 	{"connection.outbound.dropped.count", Gauge, "mb_deliveries_dropped_total",
 		"deliveries that subscribers did not get: those that were too slow, which are told by " +
@@ -209,6 +209,21 @@ var Table = []Metric{
 			"requests and publishes, all that waits in inboxes; subscriptions, profiles and log " +
 			"filters; remembered routes; lists that somebody has not read yet",
 		func(s *Sample) float64 { return float64(s.Charged) }},
+	{"", "", "mb_loops", "loops of the node",
+		func(s *Sample) float64 { return float64(s.Loops) }},
+	{"", "", "mb_connections_limit",
+		"connections that there may be: connection.max.concurrent, or fewer where there are not " +
+			"descriptors enough",
+		func(s *Sample) float64 { return float64(s.Limits.Connections) }},
+	{"", "", "mb_requests_outstanding_limit",
+		"requests that may be outstanding: max.outstanding.requests, or fewer where " +
+			"memory.limit is small",
+		func(s *Sample) float64 { return float64(s.Limits.Outstanding) }},
+	{"", "", "mb_memory_limit_bytes", "memory.limit",
+		func(s *Sample) float64 { return float64(s.Limits.Memory) }},
+	{"", "", "mb_auth_failures_total",
+		"wrong credentials that came, in handshakes and messages",
+		func(s *Sample) float64 { return float64(s.AuthFailures) }},
 	{"", "", "mb_tls_handshakes_total", "TLS handshakes that were completed",
 		func(s *Sample) float64 { return float64(s.TLS.Done) }},
 	{"", "", "mb_tls_handshakes_resumed_total",
