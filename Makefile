@@ -1,5 +1,6 @@
 # What developers and CI call. Everything works with Go alone; `make test` also needs a C compiler (the race detector's),
-# Chromium (README's page), Python (docs/writing-a-client.md), HAProxy and nginx (docs/security.md).
+# Chromium (README's page), Python (docs/writing-a-client.md), HAProxy, nginx, Caddy and Prometheus
+# (docs/deploy).
 
 GO       ?= go
 BIN      ?= bin
@@ -35,7 +36,7 @@ demo: build ## watch a node at work for 20 seconds; DEMO_COUNT and DEMO_RATE cha
 
 test: ## go vet, then all tests, under the race detector where that means something; PKG=./topic/... narrows it
 	@command -v $${CC:-gcc} >/dev/null || { echo "make test: the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
-	$(if $(OUTSIDE),@for p in haproxy nginx; do PATH="$$PATH:/usr/sbin" command -v $$p >/dev/null || { echo "make test: docs/security.md is tried with $$p: apt-get install haproxy nginx-light" >&2; exit 1; }; done)
+	$(if $(OUTSIDE),@for p in haproxy nginx caddy prometheus promtool; do PATH="$$PATH:/usr/sbin" command -v $$p >/dev/null || { echo "make test: docs/deploy is tried with $$p: apt-get install --no-install-recommends haproxy nginx-light libnginx-mod-stream caddy prometheus" >&2; exit 1; }; done)
 	$(GO) vet $(PKG)
 	$(GO) test -run '[Aa]lloc' $(PKG) # what allocates nothing: the race detector allocates
 	$(if $(INSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m $(INSIDE))

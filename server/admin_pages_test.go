@@ -63,10 +63,10 @@ func families(t *testing.T, page string) map[string]family {
 	return all
 }
 
-// documented reads the tables of docs/operations.md.
+// documented reads the tables of docs/metrics.md.
 func documented(t *testing.T) map[string]family {
 	t.Helper()
-	page, err := os.ReadFile("../docs/operations.md")
+	page, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func documented(t *testing.T) map[string]family {
 		"\\| (counter|gauge|summary|histogram) \\| (.*) \\|$")
 	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
 		if _, twice := all[m[1]]; twice {
-			t.Errorf("docs/operations.md has %s twice", m[1])
+			t.Errorf("docs/metrics.md has %s twice", m[1])
 		}
 		all[m[1]] = family{kind: m[2], help: strings.ReplaceAll(m[3], "`", "")}
 	}
@@ -83,7 +83,7 @@ func documented(t *testing.T) map[string]family {
 }
 
 // The page passes Prometheus' own checks (those of promtool check metrics), and says what
-// docs/operations.md says: every family, its type and what it means, and no other.
+// docs/metrics.md says: every family, its type and what it means, and no other.
 func TestMetricsPage(t *testing.T) {
 	n := startLiveNode(t, withAdmin)
 	c := n.dial()
@@ -99,16 +99,16 @@ func TestMetricsPage(t *testing.T) {
 	got, want := families(t, page), documented(t)
 	for name, is := range got {
 		if is != want[name] {
-			t.Errorf("%s is %+v, docs/operations.md says %+v", name, is, want[name])
+			t.Errorf("%s is %+v, docs/metrics.md says %+v", name, is, want[name])
 		}
 	}
 	for name := range want {
 		if _, there := got[name]; !there {
-			t.Errorf("docs/operations.md tells of %s, which is not there", name)
+			t.Errorf("docs/metrics.md tells of %s, which is not there", name)
 		}
 	}
 	if len(want) < 80 {
-		t.Errorf("docs/operations.md has %d", len(want))
+		t.Errorf("docs/metrics.md has %d", len(want))
 	}
 }
 

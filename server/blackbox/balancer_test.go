@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,83 +13,6 @@ import (
 
 	"github.com/coder/websocket"
 )
-
-// Behind real balancers, in the configurations that docs/security.md gives.
-
-// recipe returns the blocks of code under a heading of the page.
-func recipe(t testing.TB, heading string) (blocks []string) {
-	t.Helper()
-	page, err := os.ReadFile("../../docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(page), "\n### "+heading+"\n")
-	section, _, _ = strings.Cut(section, "\n### ")
-	for i, part := range strings.Split(section, "\n```") {
-		if i%2 == 1 {
-			_, code, _ := strings.Cut(part, "\n") // the first line names the language
-			blocks = append(blocks, code+"\n")
-		}
-	}
-	return blocks
-}
-
-// swap replaces what must be there, old and new in turn.
-func swap(t testing.TB, text string, pairs ...string) string {
-	t.Helper()
-	for i := 0; i < len(pairs); i += 2 {
-		if !strings.Contains(text, pairs[i]) {
-			t.Fatalf("docs/security.md has no %q here:\n%s", pairs[i], text)
-		}
-		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
-	}
-	return text
-}
-
-// written is a file of the test's.
-func written(t testing.TB, name, text string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// startBalancer runs a program of Debian's until the test ends, and waits until it listens.
-func startBalancer(t testing.TB, name string, listens []string, arguments ...string) {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil { // only root has it in its path
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	if err != nil {
-		t.Fatalf("the recipes of docs/security.md need %[1]s: apt-get install haproxy nginx-light",
-			name)
-	}
-	said := &output{}
-	cmd := exec.Command(path, arguments...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = cleanEnvironment(), said, said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it has ended, and the test failed
-		_ = cmd.Wait()         // as we asked it to
-		if t.Failed() {
-			t.Logf("%s said:\n%s", name, said)
-		}
-	})
-	for _, address := range listens {
-		eventually(t, name+" listens", func() bool {
-			c, err := net.DialTimeout("tcp", address, patience)
-			if err == nil {
-				_ = c.Close()
-			}
-			return err == nil
-		})
-	}
-}
 
 // visitor opens connections from an address of this machine that is nobody else's.
 type visitor struct {
@@ -146,13 +66,9 @@ var loud = regexp.MustCompile(`"level":"(WARN|ERROR)"`)
 // HAProxy looks whether the node is there is nothing to warn of.
 func TestS10_HAProxy(t *testing.T) {
 	t.Parallel()
-	blocks := recipe(t, "Behind HAProxy, with PROXY")
-	if len(blocks) != 2 {
-		t.Fatalf("docs/security.md has %d blocks of code for it", len(blocks))
-	}
 	n := launchNode(t, launch{
-		config: written(t, "node.yaml", swap(t, blocks[1], "host: 10.0.0.5", "host: 127.0.0.1",
-			"[10.0.0.2]", "[127.0.0.1]")),
+		config: written(t, "node.yaml", recipe(t, "node-proxy.yaml",
+			"10.0.0.5", "127.0.0.1", "10.0.0.2", "127.0.0.1")),
 		settings: []string{"logging.level=debug", "logging.format=json"},
 	})
 	own, listens := make(map[string]string), []string(nil)
@@ -160,17 +76,22 @@ func TestS10_HAProxy(t *testing.T) {
 		listens = append(listens, fmt.Sprintf("127.0.0.1:%d", port))
 		own[transports[i]] = listens[i]
 	}
-	const often = "check inter 20ms"
-	plain := swap(t, blocks[0], "bind :3001", "bind "+own[overTCP], "10.0.0.5:3001", n.tcp,
-		"bind :3000", "bind "+own[overWS], "10.0.0.5:3000", n.ws, "check", often)
+	_, admin, _ := net.SplitHostPort(n.admin)
+	all := []backend{{node: n}}
+	plain := servers(t, recipe(t, "haproxy-tcp.cfg", "bind :3001", "bind "+own[overTCP],
+		"bind :3000", "bind "+own[overWS], "port 3002 inter 500ms", "port "+admin+" inter 20ms"),
+		all)
 	_, lists, _ := strings.Cut(plain, "\nlisten ")
-	// Those for TLS are as these, but that their health checks come without a header.
-	_, tlsPort, _ := strings.Cut(n.tls, ":")
-	secure := swap(t, "\nlisten "+lists, own[overTCP], own[overTLS], n.tcp, n.tls,
-		own[overWS], own[overWSS], n.ws, n.wss, "mb-tcp", "mb-tls", "mb-ws", "mb-wss",
-		often, often+" port "+tlsPort)
-	file := written(t, "haproxy.cfg", "global\n    maxconn 100\n"+plain+secure)
-	startBalancer(t, "haproxy", listens, "-db", "-f", file)
+	// Those for TLS are as these, but that HAProxy knocks where clients come in, with and without
+	// a header.
+	knock := func(address, more string) string {
+		_, port, _ := net.SplitHostPort(address)
+		return address + " port " + port + more
+	}
+	secure := swap(t, "\nlisten "+lists, own[overTCP], own[overTLS], n.tcp,
+		knock(n.tls, " check-send-proxy"), own[overWS], own[overWSS], n.ws, knock(n.wss, ""),
+		"mb-tcp\n", "mb-tls\n    option tcp-check\n", "mb-ws\n", "mb-wss\n    option tcp-check\n")
+	startHAProxy(t, plain+secure, listens...)
 
 	v := &visitor{}
 	for _, transport := range transports {
@@ -209,48 +130,32 @@ func TestS10_HAProxy(t *testing.T) {
 // origin is compared with the name by which the proxy was called.
 func TestS10_HTTPProxy(t *testing.T) {
 	t.Parallel()
-	blocks := recipe(t, "Behind a proxy of HTTP, with X-Forwarded-For")
-	if len(blocks) != 3 {
-		t.Fatalf("docs/security.md has %d blocks of code for it", len(blocks))
-	}
-	for name, start := range map[string]func(t *testing.T, listens string, n *node){
-		"nginx": func(t *testing.T, listens string, n *node) {
-			server := swap(t, blocks[0], "listen 443", "listen "+listens,
-				"/etc/nginx/mb.pem", ours.certificate, "/etc/nginx/mb.key", ours.key,
-				"127.0.0.1:3000", n.ws)
-			paths := ""
-			for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-				paths += what + "_temp_path " + what + ";\n"
-			}
-			file := written(t, "nginx.conf", "daemon off; master_process off; pid pid;\n"+
-				"events { worker_connections 64; }\nhttp {\naccess_log off;\n"+paths+server+"}\n")
-			startBalancer(t, "nginx", []string{listens},
-				"-e", "stderr", "-p", filepath.Dir(file), "-c", file)
+	for name, start := range map[string]func(t *testing.T, listens string, all []backend){
+		"nginx": func(t *testing.T, listens string, all []backend) {
+			startNginx(t, servers(t, recipe(t, "nginx.conf", "listen 443", "listen "+listens,
+				"listen 3001", "listen "+freeAddress(t)), all), listens)
 		},
-		"haproxy": func(t *testing.T, listens string, n *node) {
-			both := ""
-			for _, path := range []string{ours.certificate, ours.key} {
-				text, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				both += string(text)
-			}
-			file := written(t, "haproxy.cfg", "global\n    maxconn 100\n"+swap(t, blocks[1],
-				"bind :443", "bind "+listens, "/etc/haproxy/mb.pem", written(t, "mb.pem", both),
-				"127.0.0.1:3000", n.ws, "check", "check inter 20ms"))
-			startBalancer(t, "haproxy", []string{listens}, "-db", "-f", file)
+		"haproxy": func(t *testing.T, listens string, all []backend) {
+			_, port, _ := net.SplitHostPort(all[0].admin)
+			startHAProxy(t, servers(t, recipe(t, "haproxy-http.cfg", "bind :443", "bind "+listens,
+				"/etc/haproxy/mb.pem", certificates(t), "port 3002", "port "+port), all), listens)
+		},
+		"caddy": func(t *testing.T, listens string, all []backend) {
+			_, port, _ := net.SplitHostPort(all[0].admin)
+			startCaddy(t, servers(t, recipe(t, "Caddyfile", "health_port 3002",
+				"health_port "+port), all), listens)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := launchNode(t, launch{
-				config:   written(t, "node.yaml", blocks[2]),
+				config: written(t, "node.yaml", recipe(t, "node-http.yaml",
+					"10.0.0.5", "127.0.0.1", "10.0.0.2", "127.0.0.1")),
 				settings: []string{"logging.format=json"},
 			})
-			listens := fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
-			start(t, listens, n)
-			behindHTTP(t, "wss://"+listens)
+			listens := freeAddress(t)
+			start(t, listens, []backend{{node: n}})
+			behindHTTP(t, "wss://"+listens, name == "caddy")
 			for _, line := range n.warnings() {
 				if !strings.Contains(line, "ws.origins") && !strings.Contains(line, "ws.hosts") {
 					t.Errorf("it warns: %s", line)
@@ -260,9 +165,13 @@ func TestS10_HTTPProxy(t *testing.T) {
 	}
 }
 
-// behindHTTP tries a proxy of mb.example.
-func behindHTTP(t *testing.T, url string) {
-	v := &visitor{}
+// behindHTTP tries a proxy of mb.example. One of the proxies knows itself which name it has, and
+// gives those who call it by another one an empty page.
+func behindHTTP(t *testing.T, url string, knowsName bool) {
+	v, foreign := &visitor{}, "403"
+	if knowsName {
+		foreign = "200"
+	}
 	for _, tt := range []struct {
 		name    string
 		refused string
@@ -279,8 +188,8 @@ func behindHTTP(t *testing.T, url string) {
 		{"its own page, with a port", "",
 			[]string{"Host: mb.example:8443", "Origin: https://mb.example:8443"}},
 		{"cross-site hijack", "403", []string{"Host: mb.example", "Origin: https://evil.example"}},
-		{"a foreign name", "403", []string{"Host: evil.example"}},
-		{"a foreign name, forged X-Forwarded-Host", "403",
+		{"a foreign name", foreign, []string{"Host: evil.example"}},
+		{"a foreign name, forged X-Forwarded-Host", foreign,
 			[]string{"Host: evil.example", "X-Forwarded-Host: mb.example"}},
 	} {
 		p, err := v.upgrade(url, tt.fields...)

@@ -2,6 +2,7 @@ package blackbox
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,6 +50,7 @@ type launch struct {
 	stdout   *os.File // instead of collecting what it prints there
 	plain    bool     // no wss and tls listeners
 	tcp      string   // address of the TCP listener, that of a node that has ended; empty: any
+	host     string   // loopback address to listen on; empty: 127.0.0.1
 }
 
 // node is one running daemon.
@@ -102,7 +104,8 @@ func launchNode(t testing.TB, l launch) *node {
 
 func tryNode(t testing.TB, l launch) (*node, error) {
 	ports := freePorts(t, 5)
-	address := func(i int) string { return "127.0.0.1:" + strconv.Itoa(ports[i]) }
+	host := cmp.Or(l.host, "127.0.0.1")
+	address := func(i int) string { return host + ":" + strconv.Itoa(ports[i]) }
 	n := &node{
 		t: t, out: &output{}, ws: address(0), tcp: address(1), admin: address(2),
 		exited: make(chan struct{}),
@@ -126,6 +129,9 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 	}
 	if l.config != "" {
 		arguments = append(arguments, "--config", l.config)
+	}
+	if l.host != "" {
+		arguments = append(arguments, "--set", "host="+l.host)
 	}
 	for _, s := range l.settings {
 		arguments = append(arguments, "--set", s)

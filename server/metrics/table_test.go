@@ -87,7 +87,7 @@ func TestMetricTable(t *testing.T) {
 // The page for operators has every name of system.metrics, each with its row. That it has all of
 // /metrics is held where there is a page to compare with (server/admin_pages_test.go).
 func TestMetricsAreDocumented(t *testing.T) {
-	page, err := os.ReadFile("../../docs/operations.md")
+	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		row := regexp.MustCompile("(?m)^\\| [^|]*`" + regexp.QuoteMeta(m.Name) + "`[^|]* \\| (.*)$")
 		found := row.FindAllStringSubmatch(string(page), -1)
 		if len(found) != 1 || m.Export != "" && !strings.HasPrefix(found[0][1], "`"+m.Export+"`") {
-			t.Errorf("docs/operations.md has %q for %s", found, m.Name)
+			t.Errorf("docs/metrics.md has %q for %s", found, m.Name)
 		}
 	}
 }
