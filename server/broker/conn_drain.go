@@ -58,12 +58,31 @@ func (c *Conn) settleDeparture() {
 		if !c.expects() {
 			c.bye()
 		}
-	case !c.busy() || simfaultBuild && strikes(simHastySlot):
+	case simfaultBuild && strikes(simHastySlot):
 		c.bye()
+	case !c.busy():
+		if !c.hasAsked() {
+			c.bye()
+		}
 	case !c.marked(markGrace):
 		c.mark(markGrace, true)
 		d.wait(&d.busy, c, d.grace)
 	}
+}
+
+// hasAsked takes, once, what has arrived of c and was not reported yet, and says whether there was
+// anything: it is answered before c goes.
+func (c *Conn) hasAsked() bool {
+	if c.marked(markLooked) {
+		return false
+	}
+	c.mark(markLooked, true)
+	in := c.sock.Read()
+	if len(in) == 0 {
+		return false
+	}
+	c.Receive(in) // and c is looked at again
+	return true
 }
 
 // reconsider has a connection whose slot has come looked at before the turn ends: something of it
