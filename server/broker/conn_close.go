@@ -87,6 +87,7 @@ func (c *Conn) leave() {
 	c.mark(markStalled, true) // no more requests, though the trie may know it for some turns
 	l.drain.count(c.serves(), -1)
 	if c.marked(markTold) {
+		c.mark(markTold, false)
 		l.broker.going.Add(-1)
 	}
 	c.endAll()

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mbserver/server/config"
+	"mbserver/topic"
 )
 
 // A request that is on its way to another loop when the time to drain is over is answered once,
@@ -291,5 +294,53 @@ func TestDrainCancelled(t *testing.T) {
 	}
 	if n.pass(1000); !last.left() || !one.left() {
 		t.Error("they have not gone")
+	}
+}
+
+// When the time of a drain that is not the end is over, what is outstanding of those who were told
+// is answered, once, and they are closed; who came later stays.
+func TestDrainTimeIsOver(t *testing.T) {
+	n := newTestNode(t, 1, 2, func(cfg *config.Config) { cfg.Max.OutstandingPerService = 2 })
+	k, one := n.connect(0, TransportTCP), n.connect(1, TransportTCP)
+	one.joins(topic.Request, topic.Options{})
+	n.settle()
+	asks := func(from *testClient) {
+		from.send("request:a.b:1.0.0:" + testRequestID + "::20000\nx")
+		n.settle()
+	}
+	asks(k)
+	asks(k)
+	if !n.Unready() {
+		t.Fatal("Unready")
+	}
+	n.Depart(Schedule{Grace: 10 * second, Rate: 1000, Time: 25 * second})
+	n.settle()
+	late, two := n.connect(0, TransportWS), n.connect(0, TransportTCP)
+	if asks(late); n.queued.Load() != 1 {
+		t.Fatalf("%d wait", n.queued.Load())
+	}
+	two.joins(topic.Request, topic.Options{})
+	n.settle()
+	if n.queued.Load() != 0 || two.service.outstanding.Load() != 1 {
+		t.Fatalf("%d wait, %d are with the service that came", n.queued.Load(),
+			two.service.outstanding.Load())
+	}
+	for _, l := range n.loops {
+		l.call((*Loop).cutTold)
+	}
+	n.settle()
+	if answers := count(k, `"draining"`); answers != 2 || !k.left() || !one.left() {
+		t.Errorf("%d answers, closed: %v and its service %v", answers, k.left(), one.left())
+	}
+	if late.left() || two.left() || count(late, `"draining"`) != 0 {
+		t.Error("who came later is closed, or refused")
+	}
+	if two.work(); count(late, "x") != 0 || n.outstanding.Load() != 0 {
+		t.Errorf("%d are outstanding", n.outstanding.Load())
+	}
+	asks(late)
+	if two.service.outstanding.Load() != 1 || n.cut.Load() != 2 || n.going.Load() != 0 {
+		t.Errorf("%d go on, %d were cut, %d are to go", two.service.outstanding.Load(),
+			n.cut.Load(), n.going.Load())
 	}
 }
