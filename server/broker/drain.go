@@ -267,17 +267,18 @@ func (l *Loop) failOutstanding() {
 
 // failWhere answers the outstanding requests of this loop for which that holds, in pieces.
 func (l *Loop) failWhere(holds func(e *entry) bool) {
+	const looks = 32 // at requests, that take as long as a step
 	slot, o := 0, &l.outstanding
 	l.inPieces(func() (done bool) {
 		for ; slot < len(o.slots); slot++ {
 			e := o.slots[slot]
-			if e == nil || e.target == nil && e.queue == nil || !holds(e) {
-				continue
-			}
-			if !l.mayEnd() {
+			fails := e != nil && (e.target != nil || e.queue != nil) && holds(e)
+			if (fails || slot%looks == looks-1) && !l.mayEnd() {
 				return false
 			}
-			l.drained(e)
+			if fails {
+				l.drained(e)
+			}
 		}
 		return true
 	})

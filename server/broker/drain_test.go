@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -342,5 +344,43 @@ func TestDrainTimeIsOver(t *testing.T) {
 	if two.service.outstanding.Load() != 1 || n.cut.Load() != 2 || n.going.Load() != 0 {
 		t.Errorf("%d go on, %d were cut, %d are to go", two.service.outstanding.Load(),
 			n.cut.Load(), n.going.Load())
+	}
+}
+
+// Readiness alone fails for the delay when somebody has asked lately and somebody is connected: not
+// longer, not when that ends, and not beyond the time.
+func TestAwaitNotice(t *testing.T) {
+	const delay, never = 50 * time.Millisecond, time.Hour
+	for _, row := range []struct {
+		name        string
+		asked       time.Duration // ago
+		connections int64
+		delay, time time.Duration
+		leaves      bool // the connection, meanwhile
+		least       time.Duration
+	}{
+		{"it is asked", 0, 1, delay, never, false, delay},
+		{"it was asked", balancerTime - second, 1, delay, never, false, delay},
+		{"nobody asks", balancerTime + second, 1, never, never, false, 0},
+		{"nobody is connected", 0, 0, never, never, false, 0},
+		{"the last one leaves", 0, 1, never, never, true, delay},
+		{"the time is over", 0, 1, never, delay, false, delay},
+		{"no delay", 0, 1, 0, never, false, 0},
+	} {
+		n := newTestNode(t, 1, 1, nil)
+		begin := time.Now()
+		n.Unready()
+		n.asked.Store(begin.Add(-row.asked).UnixMilli())
+		n.connections.Store(row.connections)
+		ctx, cancel := context.WithTimeout(t.Context(), row.time)
+		if row.leaves {
+			time.AfterFunc(delay, func() { n.Release(netip.Addr{}) })
+		}
+		n.AwaitNotice(ctx, row.delay)
+		cancel()
+		// A clock in whole milliseconds says when it was asked.
+		if took := time.Since(begin); took < row.least-time.Millisecond || took > never/60 {
+			t.Errorf("%s: waited %v, at least %v", row.name, took, row.least)
+		}
 	}
 }

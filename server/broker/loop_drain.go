@@ -41,6 +41,7 @@ type drainPart struct {
 	grace int64 // ms, its
 	next  int   // slots of conns below have been told of the plan
 	timer wheel.Timer
+	rings bool // some has been called for, and is not done
 
 	clients, services int // open connections, without and with subscriptions for requests
 
@@ -184,7 +185,7 @@ func (l *Loop) stay() {
 			if !l.mayEnd() {
 				return false
 			}
-			c.mark(markTold|markDue|markHeld, false)
+			c.mark(markTold|markDue|markHeld|markGrace|markLooked, false)
 			l.broker.going.Add(-1)
 		}
 		return true
@@ -199,6 +200,9 @@ func (d *drainPart) forget() {
 
 // arm sets the timer to the next time that comes.
 func (d *drainPart) arm() {
+	if d.rings {
+		return
+	}
 	next := int64(math.MaxInt64)
 	for _, q := range d.lines() {
 		if q.len() > 0 {
@@ -218,7 +222,8 @@ func (d *drainPart) lines() [5]*line[departure] {
 
 // Expire implements wheel.Expirer: somebody's time has come.
 func (d *drainPart) Expire(*wheel.Timer, int64) {
-	d.loop.guard(nil, func() { d.loop.inPieces(d.some) })
+	d.rings = true
+	d.loop.inPieces(d.some)
 }
 
 // some does what the time has come for, a part in each turn.
@@ -229,24 +234,29 @@ func (d *drainPart) some() (done bool) {
 			if !l.mayEnd() {
 				return false
 			}
-			c := l.at(q.pop().handle)
-			if c == nil || c.state != stateOpen {
-				continue
-			}
-			switch i {
-			case 0:
-				c.bye()
-			case 1:
-				c.cutOff()
-			case 2:
-				c.graceOver()
-			default:
-				c.slotCame()
+			if c := l.at(q.pop().handle); c != nil && c.state == stateOpen {
+				l.guard(c, func() { c.timeCame(i) })
 			}
 		}
 	}
+	d.rings = false
 	d.arm()
 	return true
+}
+
+// timeCame does what the time has come for on that line: of drainPart.lines.
+func (c *Conn) timeCame(line int) {
+	switch {
+	case line > 2:
+		c.slotCame()
+	case !c.marked(markDue): // the drain was cancelled
+	case line == 2:
+		c.graceOver()
+	case line == 1:
+		c.cutOff()
+	default:
+		c.bye()
+	}
 }
 
 // wait puts c on a line, for so many ms.
