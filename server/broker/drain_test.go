@@ -370,7 +370,7 @@ func TestAwaitNotice(t *testing.T) {
 		n := newTestNode(t, 1, 1, nil)
 		begin := time.Now()
 		n.Unready()
-		n.asked.Store(begin.Add(-row.asked).UnixMilli())
+		n.Broker.asked.Store(begin.Add(-row.asked).UnixMilli())
 		n.connections.Store(row.connections)
 		ctx, cancel := context.WithTimeout(t.Context(), row.time)
 		if row.leaves {
