@@ -48,7 +48,7 @@ func startNode(t *testing.T, loops int, shown *certificate) map[string]string {
 		cfg.Ports.WSS, cfg.Ports.TLS = config.AnyPort, config.AnyPort
 		cfg.SSL.Cert, cfg.SSL.Key = shown.cert, shown.key
 	}
-	cfg.Message.PayloadMaxLength = maxPayload
+	cfg.Message.PayloadMaxLength, cfg.Shutdown.Spread = maxPayload, 0
 	// As equip has it: a node that asks for a sign of life would be told of as bytes too many.
 	cfg.Connection.HeartbeatRetryTimeout = time.Hour
 	cfg.Connection.HeartbeatDeregisterTimeout = 2 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mbserver/server/admin"
+	"mbserver/server/broker"
 	"mbserver/server/door"
 	"mbserver/server/reactor"
 )
@@ -41,6 +42,9 @@ func (n *Node) Start() (err error) {
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
 	options := admin.Options{
 		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof, Hosts: n.cfg.WS.Hosts,
+	}
+	if n.cfg.Admin.Operator {
+		options.Operator = n
 	}
 	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
 		host, port, _ := net.SplitHostPort(options.Address) // it is valid
@@ -82,12 +86,22 @@ func (n *Node) Addr(transport string) string {
 // and to end what runs.
 const endTime = 1500 * time.Millisecond
 
-// Shutdown drains the node: readiness fails, listeners close, new requests are refused, those
-// outstanding may finish and rings flush, WebSockets are closed with 1001. It returns when all
-// connections are gone. When ctx ends first, requests that are still outstanding are answered so,
-// and what is left is cut: that takes at most endTime, even when a loop is busy and does not end.
-// An error says how many connections were cut, or what had not ended.
+// Announce begins the end of a node: readiness fails, and all else goes on as before for delay, so
+// that balancers see it; not when none has asked lately, nor while no connection stands, nor beyond
+// the end of ctx. Shutdown is to follow.
+func (n *Node) Announce(ctx context.Context, delay time.Duration) {
+	n.drain.stop() // what it has told stands until Shutdown tells else
+	n.broker.Unready()
+	n.broker.AwaitNotice(ctx, delay)
+}
+
+// Shutdown ends the node: readiness fails, listeners close, and each connection is told when to go
+// (protocol §11), and closed then, or as soon after as nothing of it is outstanding. It returns
+// when all are gone. When ctx ends first, requests that are still outstanding are answered so, and
+// what is left is cut: that takes at most endTime, even when a loop is busy and does not end. An
+// error says how many connections were cut, or what had not ended.
 func (n *Node) Shutdown(ctx context.Context) error {
+	n.drain.stop()
 	if err := n.broker.Refuse(); err != nil {
 		return err
 	}
@@ -95,6 +109,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	end, cancel := longer(ctx, endTime)
 	defer cancel()
 	n.door.Close(ctx)
+	n.broker.Depart(n.schedule(ctx))
 	n.broker.Drain(ctx)
 	err := n.stop(end)
 	if cut := n.broker.CutOff(); cut > 0 {
@@ -106,6 +121,16 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return errors.Join(err, ctx.Err())
+}
+
+// schedule is that of a drain that ends with ctx.
+func (n *Node) schedule(ctx context.Context) broker.Schedule {
+	c := n.cfg.Shutdown
+	s := broker.Schedule{Spread: c.Spread, Rate: c.Rate, Grace: c.Grace, Time: c.Timeout}
+	if at, ends := ctx.Deadline(); ends {
+		s.Time = max(time.Until(at), 0)
+	}
+	return s
 }
 
 // longer returns a context that ends d after ctx does.

@@ -47,6 +47,8 @@ type Node struct {
 	door     *door.Door
 	admin    *admin.Server
 	expiry   *time.Timer // looks when the certificate expires; nil: there is none
+
+	drain drain // that an operator has asked for
 }
 
 // New makes a node that does not listen yet. An error says what is wrong with the configuration.

@@ -55,6 +55,7 @@ func liveConfig() config.Config {
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
 	cfg.Admin.Address = ""
 	cfg.Loops = 2
+	cfg.Shutdown.Spread = 0 // or each test would take some seconds to end
 	return cfg
 }
 

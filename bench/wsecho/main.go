@@ -74,6 +74,7 @@ func run() int {
 // config is the configuration of a node that echoes.
 func (o *options) config() (config.Config, error) {
 	cfg := config.Default()
+	cfg.Shutdown.Spread = 0 // there is no other node to go to
 	host, port, err := net.SplitHostPort(o.address)
 	if err != nil {
 		return cfg, fmt.Errorf("--address: %w", err)

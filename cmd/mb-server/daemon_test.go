@@ -43,7 +43,8 @@ func (f *fakeNode) Reload(func() (config.Config, error)) error {
 	return nil
 }
 
-func (f *fakeNode) Shutdown(ctx context.Context) error { return f.shutdown(ctx) }
+func (f *fakeNode) Announce(context.Context, time.Duration) {}
+func (f *fakeNode) Shutdown(ctx context.Context) error      { return f.shutdown(ctx) }
 
 // buffer is an output that can be read while it is written.
 type buffer struct {

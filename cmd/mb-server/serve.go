@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"mbserver/cmd/internal/build"
@@ -22,6 +23,7 @@ type node interface {
 	Start() error
 	Addr(transport string) string
 	Reload(load func() (config.Config, error)) error
+	Announce(ctx context.Context, delay time.Duration)
 	Shutdown(ctx context.Context) error
 }
 
@@ -86,7 +88,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	log.Info("ready", ready...)
 	sig := <-d.signals
 	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
-	return d.stop(log, n, sig, cfg.Shutdown.Timeout)
+	return d.stop(log, n, sig, cfg.Shutdown)
 }
 
 // computed is load with the number of loops that was computed of what is written, as long as that
@@ -190,7 +192,8 @@ const bounce = 250 * time.Millisecond
 
 // stop drains the node within the timeout, and returns the exit code. A second signal ends it at
 // once, and so does a node that has not stopped a little later.
-func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, timeout time.Duration) int {
+func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, of config.Shutdown) int {
+	timeout, delay := of.Timeout, of.DelayAfter(sig == syscall.SIGTERM)
 	log.Info("asked to stop, a second signal ends it at once",
 		"signal", sig.String(), "timeoutMs", timeout.Milliseconds())
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -198,7 +201,10 @@ func (d *daemon) stop(log *slog.Logger, n node, sig os.Signal, timeout time.Dura
 	late := time.NewTimer(timeout + lateDelay)
 	defer late.Stop()
 	done := make(chan error, 1)
-	go func() { done <- n.Shutdown(ctx) }()
+	go func() {
+		n.Announce(ctx, delay)
+		done <- n.Shutdown(ctx)
+	}()
 	for asked := time.Now(); ; {
 		select {
 		case err := <-done:

@@ -31,7 +31,7 @@ func startNode(t *testing.T, cfg config.Config) *server.Node {
 		cfg.Ports.WSS, cfg.Ports.TLS = config.AnyPort, config.AnyPort
 	}
 	cfg.Admin.Address = "127.0.0.1:0"
-	cfg.Loops = 1
+	cfg.Loops, cfg.Shutdown.Spread = 1, 0
 	logs := logging.New(io.Discard, slog.LevelInfo, config.FormatJSON)
 	n, err := server.New(cfg, server.Options{
 		Logger: slog.New(logs), Logs: logs, Version: "1.2.3-test",

@@ -29,6 +29,8 @@ type Options struct {
 	Address string   // host:port; empty: nothing is
 	Pprof   bool     // profiles of the process too
 	Hosts   []string // names beside those of loopback by which it may be called there
+
+	Operator Operator // nil: nothing can be done to the node
 }
 
 // Server is the operators' HTTP listener: what it has is said at /. It has no credentials: its
@@ -37,6 +39,8 @@ type Server struct {
 	// Immutable after Start.
 	node     Node
 	about    About
+	operator Operator
+	log      *slog.Logger
 	listener net.Listener
 	http     *http.Server
 	done     chan struct{} // closed when the server's goroutine has ended
@@ -60,8 +64,11 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{node: n, about: about, listener: listener, done: make(chan struct{})}
 	log = log.With("module", "admin")
+	s := &Server{
+		node: n, about: about, operator: o.Operator, log: log, listener: listener,
+		done: make(chan struct{}),
+	}
 	s.http = &http.Server{
 		Handler:           s.called(o.Hosts, s.routes(o.Pprof)),
 		ReadHeaderTimeout: readTimeout,

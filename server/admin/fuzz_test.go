@@ -3,6 +3,8 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -15,17 +17,23 @@ type fakeNode struct{}
 
 func (fakeNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
 func (fakeNode) Ready() (bool, string)            { return false, "starting" }
+func (fakeNode) Drain(int) error                  { return nil }
+func (fakeNode) Undrain() error                   { return errors.New("no drain") }
 
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
 // answered, with nothing but a page to GET and HEAD, a redirect to such a page, or a refusal.
 func FuzzRoutes(f *testing.F) {
 	for _, line := range []string{
 		"GET / ", "GET /metrics ", "HEAD /livez?x=1 ", "POST /readyz ", "GET //metrics/../ ",
-		"OPTIONS * ", "CONNECT a:1 ", "GET /debug/pprof/ ", "GET http://x/metrics ",
+		"POST /drain ", "GET /drain ", "OPTIONS * ", "CONNECT a:1 ",
+		"GET /debug/pprof/ ", "GET http://x/metrics ",
 	} {
 		f.Add([]byte(line + "HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))
 	}
-	s := &Server{node: fakeNode{}, about: About{Version: "<1>", NodeID: "&"}}
+	s := &Server{
+		node: fakeNode{}, operator: fakeNode{}, about: About{Version: "<1>", NodeID: "&"},
+		log: slog.New(slog.DiscardHandler),
+	}
 	routes := s.routes(false)
 	f.Fuzz(func(t *testing.T, head []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
@@ -46,6 +54,11 @@ func FuzzRoutes(f *testing.F) {
 			}
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest,
 			http.StatusNotFound, http.StatusMethodNotAllowed:
+		case http.StatusForbidden, http.StatusUnsupportedMediaType, http.StatusAccepted,
+			http.StatusConflict:
+			if r.Method != http.MethodPost || r.URL.Path != "/drain" {
+				t.Fatalf("%q is answered %d", head, w.Code)
+			}
 		default:
 			t.Fatalf("%q is answered %d", head, w.Code)
 		}

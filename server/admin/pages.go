@@ -21,6 +21,10 @@ var pageRows = []pageRow{
 	{"/metrics", "numbers, in the Prometheus text format"},
 }
 
+var drainRow = pageRow{
+	"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that (admin.operator)`,
+}
+
 var pprofRow = pageRow{"/debug/pprof/", "profiles of the process (admin.pprof)"}
 
 // routes says who answers what. A pattern with GET takes HEAD too, and another method is answered
@@ -33,6 +37,10 @@ func (s *Server) routes(profiles bool) http.Handler {
 		answerPlain(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.HandleFunc("POST /drain", s.serveDrain)
+	if s.operator != nil {
+		rows = append(rows[:len(rows):len(rows)], drainRow)
+	}
 	if profiles {
 		rows = append(rows[:len(rows):len(rows)], pprofRow)
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

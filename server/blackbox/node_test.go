@@ -117,6 +117,8 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 	arguments := []string{
 		"--ws-port", strconv.Itoa(ports[0]), "--tcp-port", strconv.Itoa(ports[1]),
 		"--set", "admin.address=" + n.admin,
+		// Whoever is connected goes at once: else every test would take some seconds to end.
+		"--set", "shutdown.delay=0", "--set", "shutdown.spread=0", "--set", "shutdown.grace=1000",
 	}
 	if l.plain {
 		arguments = append(arguments, "--set", "ports.wss=0", "--set", "ports.tls=0")

@@ -47,6 +47,7 @@ func TestShutdown_AwaitsADeadline(t *testing.T) {
 		asker.send("request:never.answered:1.0.0:"+idA+"::300", "")
 		service.expect("request:never.answered:1.0.0:*")
 		n.terminate()
+		asker.toGo()
 		asker.expectFault("response:never.answered:1.0.0:"+idA, "TIMEOUT")
 		for _, c := range []*client{asker, service} {
 			c.closed()
@@ -58,7 +59,8 @@ func TestShutdown_AwaitsADeadline(t *testing.T) {
 	})
 }
 
-// One with a far deadline is answered when the time is over. Nobody is cut: the exit code is 0.
+// One with a far deadline is answered when the time is over, and both it concerns are cut: the exit
+// code says so.
 func TestShutdown_FailsWhatIsOutstanding(t *testing.T) {
 	perPair(t, []string{"shutdown.timeout=500"}, func(t *testing.T, n *node, from, to string) {
 		asker, service := n.dial(t, from), n.dial(t, to)
@@ -66,6 +68,7 @@ func TestShutdown_FailsWhatIsOutstanding(t *testing.T) {
 		asker.send("request:never.answered:1.0.0:"+idA+"::600000", "")
 		service.expect("request:never.answered:1.0.0:*")
 		n.terminate()
+		asker.toGo()
 		e := asker.expectFault("response:never.answered:1.0.0:"+idA, "SERVICE_UNAVAILABLE")
 		if e.Details["reason"] != "draining" {
 			t.Errorf("details %v", e.Details)
@@ -74,7 +77,7 @@ func TestShutdown_FailsWhatIsOutstanding(t *testing.T) {
 			c.closed()
 			_ = c.peer.Close()
 		}
-		n.ends(0)
+		n.ends(1)
 	})
 }
 

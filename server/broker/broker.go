@@ -77,7 +77,14 @@ type Broker struct {
 	places      atomic.Int64  // how many of those there may be
 	addresses   addresses     // whose they are
 	cut         atomic.Int64  // connections that the end of the node took something from
+	cutBefore   atomic.Int64  // of these, those of a drain that was not the end
 	leaving     atomic.Int64  // have left, and the trie still knows them
+	clients     atomic.Int64  // open connections without subscriptions for requests
+	serving     atomic.Int64  // and with such
+	going       atomic.Int64  // open connections that were told when to go
+	departing   atomic.Bool   // there is a drain, or has been
+	unreadyAt   atomic.Int64  // Unix ms: since when it is not ready
+	asked       atomic.Int64  // Unix ms: when somebody last asked whether the node is ready
 	state       atomic.Int32  // state
 	empty       chan struct{} // a token when connections has come to zero
 }

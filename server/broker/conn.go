@@ -79,6 +79,9 @@ func (c *Conn) Receive(in []byte) {
 	if c.lag != nil || c.dec.Buffered() != 0 {
 		c.recharge()
 	}
+	if l.drain.on {
+		c.reconsider()
+	}
 }
 
 // Wrote counts bytes that c's socket took. Loop only.
@@ -218,6 +221,9 @@ func (c *Conn) flush(writable bool) {
 	}
 	if full || c.lag != nil {
 		c.recharge()
+	}
+	if l.drain.on {
+		c.reconsider()
 	}
 }
 

@@ -71,8 +71,8 @@ func (c *Conn) lingered() {
 		l.wheel.Add(&c.timer, l.time.Ms+left)
 		return
 	}
-	if !c.out.Empty() {
-		l.broker.noteCut()
+	if !c.out.Empty() && l.broker.ending() {
+		c.noteCut()
 	}
 	c.abort()
 }
@@ -85,6 +85,11 @@ func (c *Conn) leave() {
 	l := c.loop
 	c.mark(markLeft, true)
 	c.mark(markStalled, true) // no more requests, though the trie may know it for some turns
+	l.drain.count(c.serves(), -1)
+	if c.marked(markTold) {
+		c.mark(markTold, false)
+		l.broker.going.Add(-1)
+	}
 	c.endAll()
 	l.broker.logStream.Leave(&c.service)
 	l.broker.registry.remove(&c.service)

@@ -80,6 +80,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 	l.countLevel(c.transport.level(), true)
 	l.broker.Arrivals.Connected.Add(l.time.sec())
 	c.timer.Owner = c
+	l.drain.count(false, 1)
 	if len(a.Answer) > 0 {
 		l.sendRaw(c, a.Answer)
 	}
@@ -87,6 +88,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		c.armHeartbeat()
 		l.welcome(c)
 	}
+	l.drain.joins(c)
 	if log := l.broker.modules.connection; log.Enabled(context.Background(), slog.LevelInfo) {
 		id := c.id.String()
 		log.Info("connected: "+id, "serviceId", id,

@@ -172,6 +172,7 @@ func (c *Conn) readOn() {
 		c.loop.countLevel(metrics.Unread, false)
 		c.sock.PauseReading(false)
 	}
+	c.reconsider()
 }
 
 // forgetPause forgets a pause: c is leaving.

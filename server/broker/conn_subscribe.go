@@ -32,6 +32,7 @@ type subscriptions struct {
 	list  []subscription
 	index map[subscriptionKey]int32 // place in list; nil for a short one
 
+	serving int    // those for requests
 	kept    int32  // bytes charged for what the node remembers for it: these, profile, log filter
 	changes uint32 // of list; round and round
 	filters uint16 // changes of its log filter that have begun; round and round
@@ -101,6 +102,9 @@ func (s *subscriptions) writable() {
 
 func (s *subscriptions) add(sub subscription) {
 	s.changes++
+	if sub.kind == topic.Request {
+		s.serving++
+	}
 	s.list = append(s.list, sub) // behind what is lent
 	last := len(s.list) - 1
 	switch {
@@ -119,6 +123,9 @@ func (s *subscriptions) remove(i int) {
 	s.changes++
 	s.writable()
 	gone, last := s.list[i], len(s.list)-1
+	if gone.kind == topic.Request {
+		s.serving--
+	}
 	moved := s.list[last]
 	s.list[i] = moved
 	s.list[last] = subscription{}
@@ -152,7 +159,9 @@ func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
 		return
 	}
 	sub := subscription{pattern: p, kind: k, options: o}
+	served := c.serves()
 	c.remembered().add(sub)
+	c.noteServing(served)
 	c.keep(sub.charge())
 	b.interestChanged(&c.service, p, k, 1)
 }
@@ -165,7 +174,9 @@ func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) {
 	b := c.loop.broker
 	b.trie.Unsubscribe(p, k, &c.service)
 	c.keep(-c.subs.list[i].charge())
+	served := c.serves()
 	c.subs.remove(i)
+	c.noteServing(served)
 	b.interestChanged(&c.service, p, k, -1)
 }
 

@@ -47,6 +47,7 @@ type Loop struct {
 
 	publishing
 	requesting
+	drain     drainPart
 	standings standings
 	revoked   revoked
 	turning
@@ -70,9 +71,18 @@ type requesting struct {
 	outstanding outstanding
 	queues      queues
 	granting
-	parting      bool // the node goes away, and waits for no answer any more
+	parting      parting
 	systemTopics *system.Server
 }
+
+// parting says of whom a loop waits for no answer any more, and takes no request.
+type parting uint8
+
+const (
+	partNone parting = iota
+	partSome         // of those whose marks say so
+	partAll          // of nobody: the node goes away
+)
 
 // turning is the running turn. Loop only.
 type turning struct {
@@ -122,6 +132,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 	}
 	l.turn = ringbuf.NewTurn()
 	l.goesOn = l.mayFire
+	l.drain.loop = l
 	l.parcels = make([]outbox, count)
 	l.routes.init(l)
 	l.outstanding.init(l)

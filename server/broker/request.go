@@ -75,7 +75,7 @@ func (q *request) unpack(b []byte, idLen uint8, topicLen uint16) {
 // request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
 func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool) {
 	l.counts[metrics.Requests]++
-	if !l.broker.accepting() {
+	if l.parting != partNone && l.refusesTo(c) {
 		l.fail(c, h, codec.ServiceUnavailable, goingAway,
 			codec.TextDetail("reason", "draining"))
 		return
@@ -230,7 +230,8 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 		l.expiredRequest(q)
 		return
 	}
-	if l.parting {
+	if l.parting != partNone && (l.parting == partAll || q.requester.marked(markCut) ||
+		c.marked(markCut)) {
 		l.freed(s)
 		l.drainedRequest(q)
 		return

@@ -116,11 +116,29 @@ func (l *Loop) waitedFor(s *service, from *Loop) {
 func (l *Loop) freed(s *service) {
 	s.outstanding.Add(-1)
 	switch {
-	case !s.marked(markWaited):
+	case !s.marked(markWaited | markDue):
 	case s.loop == l:
 		l.offer(s)
+		l.settled(s)
 	default:
-		l.sendCall(s.loop, func(l *Loop) { l.offer(s) })
+		l.sendCall(s.loop, func(l *Loop) {
+			l.offer(s)
+			l.settled(s)
+		})
+	}
+}
+
+// settled says that something which s had outstanding has come to its end, which may be what kept
+// it (conn_drain.go).
+func (l *Loop) settled(s *service) {
+	switch {
+	case !s.marked(markDue):
+	case s.loop != l:
+		l.sendCall(s.loop, func(l *Loop) { l.settled(s) })
+	default:
+		if c := l.connOf(s); c != nil {
+			c.reconsider()
+		}
 	}
 }
 
@@ -189,6 +207,7 @@ func (l *Loop) grant(a *awaited) {
 // that loop any more.
 func (l *Loop) granted(s *service, from *Loop, left int, done bool) {
 	s.outstanding.Add(int32(-left))
+	l.settled(s)
 	a := l.awaited[s]
 	if a == nil {
 		return // it has left

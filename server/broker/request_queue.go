@@ -54,7 +54,7 @@ func (b *Broker) queueLoop(name []byte) *Loop {
 // enqueue makes q wait, or refuses it: what waits is bounded. cs are the topic's services, if
 // nothing waits on it.
 func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
-	if l.parting {
+	if l.parting == partAll || l.parting == partSome && q.requester.marked(markCut) {
 		l.drainedRequest(q)
 		return
 	}
@@ -173,7 +173,9 @@ func (l *Loop) unqueue(e *entry) {
 	if w.entries.First() == nil {
 		delete(l.queues.waiters, s)
 	}
-	s.queued.Add(-1)
+	if s.queued.Add(-1) == 0 && s.marked(markDue) {
+		l.settled(s)
+	}
 	l.broker.queued.Add(-1)
 	cost := waitCharge + bodyCharge(e.body)
 	if !simfaultBuild || !strikes(simLeakedCharge) {

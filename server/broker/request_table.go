@@ -160,6 +160,9 @@ func (o *outstanding) unbind(e *entry) {
 	e.target.requests.Remove(&e.link)
 	s := &e.target.service
 	s.outstanding.Add(-1)
+	if o.loop.drain.on {
+		e.target.reconsider()
+	}
 	e.target = nil
 	if s.marked(markWaited) {
 		o.loop.offer(s)

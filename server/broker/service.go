@@ -74,6 +74,17 @@ const (
 	markLeft                       // its connection has left the node
 	markGone                       // and gets no answers any more either
 	markCounted                    // its place is one of its address
+
+	// Of a drain (loop_drain.go), set by its loop only.
+	markTold    // it was told when to go
+	markDue     // its slot has come: it gets requests only when nobody else may have them
+	markHeld    // but it serves requests, and clients stand
+	markGrace   // it has the grace, because something of it was outstanding
+	markRefused // which is over: what it asks is refused
+	markAsks    // and it has asked
+	markCut     // the end takes something from it
+	markLooked  // what had arrived of it was taken
+	markReady   // it is among those that may have nothing outstanding any more
 )
 
 // marked says whether s has the mark. Any goroutine.

@@ -41,6 +41,7 @@ func (s *simulation) checkAlways() {
 	s.checkFlow()
 	s.checkSilence()
 	s.checkEnded()
+	s.checkDrain()
 	s.checkCharges()
 	s.checkLevels()
 	if int64(outstanding) != n.outstanding.Load() {

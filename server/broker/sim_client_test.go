@@ -53,6 +53,7 @@ type simClient struct {
 	simStream
 	simSilence
 	simEnded
+	simLeaver
 }
 
 type simSub struct {

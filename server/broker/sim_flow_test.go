@@ -24,11 +24,8 @@ type simSettings struct {
 	audits   bool
 	auditor  *simClient
 	holes    bool // much is dropped where the order in which clients receive is known
-	drains   bool // it ends by going away
-	draining bool
-	over     bool    // and the time for that is over
-	parting  bool    // what is outstanding is being ended, and nothing else happens
-	ranAt    []int64 // by loop: its idea of the time in its last turn
+	simDrain
+	ranAt []int64 // by loop: its idea of the time in its last turn
 
 	auditFrom map[string][]string // service ID to what the audit says was taken from it
 	auditTo   map[string]int      // and to how many it was sent
@@ -249,7 +246,8 @@ func (s *simulation) checkFlow() {
 			for p := range c.waiting() {
 				waits++
 				done := p.left <= 0 || p.body == nil || !p.timer.Armed() && l.pieces.len() == 0
-				if done || !l.inTurn && c.state != stateOpen && l.closing.len() == 0 {
+				ends := l.closing.len() > 0 || l.pieces.len() > 0
+				if done || !l.inTurn && c.state != stateOpen && !ends {
 					s.fail("%s in state %d: a publish waits for it that is done: %d left, timer %v",
 						c.id, c.state, p.left, p.timer.Armed())
 				}
@@ -425,69 +423,6 @@ func (s *simulation) checkCharges() {
 	total += s.n.connections.Load()*connectionCharge + s.n.background.held.Load()
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
-	}
-}
-
-// drain begins the end of a node that goes away: what is asked from here on is refused.
-func (s *simulation) drain() {
-	if !s.drains {
-		return
-	}
-	s.say("the node goes away")
-	s.n.state.Store(int32(draining))
-	s.draining = true
-	for range 50 {
-		s.step++
-		s.act()
-		s.observe()
-		s.checkAlways()
-	}
-	if s.chance(50) {
-		s.overtime()
-	}
-}
-
-// overtime is the end of the time to drain: what is outstanding is answered, each once, as the rest
-// of the simulation holds.
-func (s *simulation) overtime() {
-	s.say("the time to drain is over")
-	s.over = true
-	words := s.n.sendWords((*Loop).failOutstanding)
-	s.parting = true
-	s.settle()
-	s.parting = false
-	if len(words) != cap(words) {
-		s.fail("%d words were heard of %d", len(words), cap(words))
-	}
-	if left := s.n.outstanding.Load(); left != 0 {
-		s.fail("%d requests are outstanding after the time to drain", left)
-	}
-}
-
-// goAway ends every connection as Shutdown does, and holds that each WebSocket was told why.
-func (s *simulation) goAway() {
-	var there []*simClient
-	for _, k := range s.places {
-		if k != nil && k.alive() {
-			there = append(there, k)
-			k.excused = true
-		}
-	}
-	for _, l := range s.n.loops {
-		l.call((*Loop).goAway)
-	}
-	s.settle()
-	s.linger()
-	for _, k := range there {
-		if !k.sock.closed {
-			s.fail("%s is still connected", k.name)
-		}
-		if k.transport == TransportWS && k.sock.err == nil {
-			s.totals["went away with 1001"]++
-			if k.closeCode != codec.CloseGoingAway {
-				s.fail("%s was closed with %d", k.name, k.closeCode)
-			}
-		}
 	}
 }
 

@@ -152,7 +152,7 @@ func (o *oracle) published(p *simPublish) {
 func (o *oracle) requested(r *simRequest) {
 	o.requests[r.key] = r
 	r.deadline = r.from.loop.time.Ms + r.timeout + 1
-	best, least := 0.0, int32(0)
+	best, least, going := 0.0, int32(0), false
 	for _, k := range o.s.places {
 		if k == nil || !k.listed() {
 			continue
@@ -163,12 +163,14 @@ func (o *oracle) requested(r *simRequest) {
 		}
 		r.candidates = append(r.candidates, k)
 		n, room := o.load[k]
-		if !room || o.waiting > 0 {
+		due := k.marked(markDue)
+		if !room || o.waiting > 0 || len(r.chosen) > 0 && due && !going {
 			continue
 		}
 		switch {
-		case len(r.chosen) == 0 || priority > best || priority == best && n < least:
-			r.chosen, best, least = []*simClient{k}, priority, n
+		case len(r.chosen) == 0 || going && !due || priority > best ||
+			priority == best && n < least:
+			r.chosen, best, least, going = []*simClient{k}, priority, n, due
 		case priority == best && n == least:
 			r.chosen = append(r.chosen, k)
 		}
@@ -220,7 +222,8 @@ func (s *simulation) observePlace(i int) {
 	switch {
 	case k.sock.violation != "":
 		s.fail("%s: the socket was %s", k.name, k.sock.violation)
-	case !k.alive() && !k.excused && !k.shed() && !k.starved() && !k.silentTooLong():
+	case !k.alive() && !k.excused && !k.shed() && !k.starved() && !k.silentTooLong() &&
+		!k.sentAway():
 		s.fail("%s was closed for no reason", k.name)
 	case k.sock.closed:
 		if !k.ended {
@@ -266,6 +269,8 @@ func (s *simulation) received(k *simClient, m *testMessage) {
 		if !k.mute {
 			k.say("response:system.heartbeat:1.0.0\n{}", true, func() {})
 		}
+	case name == "system.drain":
+		k.noteDrain(m)
 	case name == "system.flow":
 		k.noteFlow(m)
 	case name == "system.message":
@@ -488,10 +493,11 @@ func (s *simulation) answered(k *simClient, r *simRequest, m *testMessage, code,
 		if r.target != nil && r.target.alive() {
 			wrong = "it is still there"
 		}
-	case "SERVICE_UNAVAILABLE draining":
-		if !s.draining {
-			wrong = "the node is not going away"
+		if r.target != nil && r.target.away {
+			wrong = "the node has sent its service away"
 		}
+	case "SERVICE_UNAVAILABLE draining":
+		wrong = s.refusedEarly(r)
 		if r.target != nil {
 			s.totals["request cut short"]++
 		}

@@ -87,6 +87,8 @@ var simEvents = []string{
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
 	"compressed", "inflated",
+	"told to go", "sent away", "kept beyond its slot", "held while clients stand",
+	"asked after the grace", "drain cancelled",
 	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
 }
 
@@ -262,7 +264,7 @@ func (s *simulation) act() {
 	case dice < 36:
 		s.n.backgroundJob()
 	case k == nil:
-		if !s.draining { // the door refuses it
+		if !s.stops { // the door refuses it
 			s.connect(i)
 		}
 	case dice < 56:

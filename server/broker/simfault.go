@@ -19,10 +19,12 @@ const (
 	simStaleList       simfault = "stale-list"       // a list is shared after a change
 	simSkippedCheck    simfault = "skipped-check"    // a message escapes the permissions
 	simStaleRules      simfault = "stale-rules"      // a subscription outlives its permission
+	simHastySlot       simfault = "hasty-slot"       // who awaits something is closed at its slot
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simEndlessEnd,
 	simUnfairLane, simCountedAbsence, simStaleList, simSkippedCheck, simStaleRules,
+	simHastySlot,
 }

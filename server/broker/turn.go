@@ -30,6 +30,7 @@ import (
 //	            waiting requests with room       serveQueues
 //	            paused connections, read on      resumePublishers
 //	            the oldest request's age is told settleOutstanding
+//	            who has to go, and may           departSome
 //	            closes                           closeSome
 //	            a write per dirty connection     write
 //	            laggards over the memory budget  settleMemory
@@ -84,6 +85,7 @@ func (l *Loop) run() {
 		l.serveQueues()
 		l.resumePublishers()
 		l.settleOutstanding()
+		l.departSome()
 		l.closeSome()
 		l.write()
 		l.settleMemory() // may cut laggards: they are closed in the next round
@@ -120,7 +122,8 @@ func (l *Loop) answerEarly() {
 
 // unsettled says that the turn's end has made more to do.
 func (l *Loop) unsettled() bool {
-	return l.resumesMore() || l.closesMore() || len(l.prompt) > 0 || l.carried > 0 ||
+	return l.resumesMore() || l.closesMore() || l.departsMore() ||
+		len(l.prompt) > 0 || l.carried > 0 ||
 		len(l.dirty) > 0 && !l.writing && l.writesAll() || l.serving()
 }
 

@@ -8,9 +8,10 @@ package broker
 // Outline. Whatever ends much is done in pieces: inPieces has it called in this turn and in those
 // that follow until it is done, one thing after the other. endsTurn steps of that are taken in a
 // turn: a request failed, a wait ended, a connection told to go (mayEnd). Connections that are to
-// be closed (closeSome), pauses that have ended (resumePublishers) and subscriptions of those who
-// have left (endSubscriptions) stand in lines of their own, each with as many steps, so that none
-// of these waits for another. Timers that are due fire for half a quantum (fireTimers).
+// be closed (closeSome), pauses that have ended (resumePublishers), subscriptions of those who have
+// left (endSubscriptions) and who is to go and may have nothing outstanding any more (departSome)
+// stand in lines of their own, each with as many steps, so that none of these waits for another.
+// Timers that are due fire for half a quantum (fireTimers).
 //
 // Invariants. What ends together does so in the order in which it was decided. Each turn takes at
 // least one step of each kind. A loop with something left over has a turn coming (GivesWay).
@@ -28,7 +29,7 @@ type ending struct {
 }
 
 // ends are the steps that a turn has taken, of each kind.
-type ends struct{ pieces, closes, resumes, subscriptions int }
+type ends struct{ pieces, closes, resumes, subscriptions, departs int }
 
 // timerWork is what it takes to fire a timer, in deliveries.
 const timerWork = messageWork
@@ -36,7 +37,7 @@ const timerWork = messageWork
 // endsMore says that something has ended and is not settled.
 func (l *Loop) endsMore() bool {
 	return l.fires || l.pieces.len() > 0 || l.closing.len() > 0 || l.resuming.len() > 0 ||
-		l.leaving.len() > 0
+		l.leaving.len() > 0 || l.drain.ready.len() > 0
 }
 
 // inPieces calls f, behind all that it was called for before, in this turn and in those that follow

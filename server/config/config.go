@@ -168,6 +168,8 @@ type Memory struct {
 type Admin struct {
 	Address string // host:port; "" turns it off
 	Pprof   bool   // serve profiles there too
+
+	Operator bool // what changes the node may be asked for there too
 }
 
 // Monitoring paces the node's own measurements.
@@ -178,6 +180,57 @@ type Monitoring struct {
 // Shutdown bounds draining.
 type Shutdown struct {
 	Timeout time.Duration // 0 = close at once
+	Delay   time.Duration // Auto: depends on the signal
+	Spread  time.Duration
+	Rate    int // connections a second
+	Grace   time.Duration
+}
+
+// Auto is a time that the key's word stands for.
+const Auto = -time.Millisecond
+
+const autoWord = "auto"
+
+// slotReserve is what lies between the last connection that is told to go and the end of
+// shutdown.timeout (protocol §11).
+const slotReserve = 5 * time.Second
+
+// DelayAfter is how long readiness fails before all else, after SIGTERM or another signal. It
+// leaves the time for slots, where there is any, and else half of all.
+func (s Shutdown) DelayAfter(terminated bool) time.Duration {
+	d := s.Delay
+	if d == Auto {
+		if d = 0; terminated {
+			d = 3 * time.Second
+		}
+	}
+	return min(d, max(s.Timeout-slotReserve, s.Timeout/2))
+}
+
+// warnings says what of a drain does not fit into its time, and what is done then.
+func (s Shutdown) warnings() (ws []string) {
+	delay := s.Delay
+	if delay == Auto {
+		delay = 3 * time.Second
+	}
+	say := func(format string, args ...any) { ws = append(ws, fmt.Sprintf(format, args...)) }
+	if fits := s.DelayAfter(true); fits < delay && s.Timeout > 0 && s.Delay != Auto {
+		say("shutdown.delay = %v leaves no time of shutdown.timeout = %v for connections: only %v "+
+			"is waited", delay, s.Timeout, fits)
+	}
+	all := delay + s.Spread + s.Grace
+	switch {
+	case s.Timeout == 0:
+	case s.Timeout <= slotReserve && s.Spread > 0:
+		say("shutdown.timeout = %v is no more than %v: all connections are told to go at once, "+
+			"shutdown.spread does not count", s.Timeout, slotReserve)
+	case all > s.Timeout:
+		say("shutdown.delay + shutdown.spread + shutdown.grace = %v is more than "+
+			"shutdown.timeout = %v: connections are told to go until %v, and what is outstanding "+
+			"at the end is cut, whatever of its grace is left", all, s.Timeout,
+			min(max(s.Timeout-slotReserve, 0), delay+s.Spread))
+	}
+	return ws
 }
 
 // frameOverhead is what a frame may hold beside its payload: it is above the longest header line
@@ -216,7 +269,7 @@ func (c Config) Warnings() []string {
 				"speak for whomever it says", p))
 		}
 	}
-	return ws
+	return append(ws, c.Shutdown.warnings()...)
 }
 
 // NotLive returns the keys in which another configuration differs from c and that take effect only

@@ -37,7 +37,7 @@ type Key struct {
 
 	kind     kind
 	min, max int64    // bounds of numbers (bytes, milliseconds, seconds); inclusive
-	values   []string // of kindEnum, kindLevel and kindEach
+	values   []string // of kindEnum, kindLevel and kindEach; of kindMillis: the word for Auto
 	at       func(*Config) any
 
 	element func(string) (string, error) // of kindList: the canonical form of one
@@ -298,6 +298,10 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.Admin.Pprof },
 		Doc: "serve profiles of the process (/debug/pprof/) there too: who reaches that address " +
 			"may slow the node and see parts of its memory"},
+	{Name: "admin.operator", Env: "ADMIN_OPERATOR", Default: "false", kind: kindBool,
+		at: func(c *Config) any { return &c.Admin.Operator },
+		Doc: "take what changes the node there too (POST /drain): who reaches that address may " +
+			"send its connections away"},
 	{Name: "message.payload.maxLength", Env: "MESSAGE_PAYLOAD_MAX_LENGTH", Unit: "bytes",
 		Default: "16384", kind: kindBytes, min: 1, max: 256 << 20,
 		at:  func(c *Config) any { return &c.Message.PayloadMaxLength },
@@ -321,10 +325,31 @@ var keys = []Key{
 		Default: "60000", kind: kindMillis, min: 100, max: maxMs,
 		at:  func(c *Config) any { return &c.Monitoring.Interval },
 		Doc: "between two measurements the node takes of itself"},
-	{Name: "shutdown.timeout", Env: "SHUTDOWN_TIMEOUT", Unit: "ms", Default: "10000",
+	{Name: "shutdown.timeout", Env: "SHUTDOWN_TIMEOUT", Unit: "ms", Default: "25000",
 		kind: kindMillis, max: maxMs,
-		at:  func(c *Config) any { return &c.Shutdown.Timeout },
-		Doc: "longest draining after SIGTERM or SIGINT, 0 = close at once"},
+		at: func(c *Config) any { return &c.Shutdown.Timeout },
+		Doc: "longest draining after SIGTERM or SIGINT, everything included, 0 = close at once; " +
+			"the process ends 2 s later whatever holds it up"},
+	{Name: "shutdown.delay", Env: "SHUTDOWN_DELAY", Unit: "ms", Default: autoWord,
+		kind: kindMillis, max: maxMs, values: []string{autoWord},
+		at: func(c *Config) any { return &c.Shutdown.Delay },
+		Doc: "how long only /readyz fails, for balancers to see it, when somebody has asked it " +
+			"within 30 s; auto: 3000 after SIGTERM, 0 after SIGINT"},
+	{Name: "shutdown.spread", Env: "SHUTDOWN_SPREAD", Unit: "ms", Default: "5000",
+		kind: kindMillis, max: maxMs,
+		at: func(c *Config) any { return &c.Shutdown.Spread },
+		Doc: "within which connections are told to go, those that serve requests in its last " +
+			"fifth, 0 = all at once"},
+	{Name: "shutdown.rate", Env: "SHUTDOWN_RATE", Unit: "connections/s", Default: "1000",
+		min: 1, max: maxRate,
+		at: func(c *Config) any { return &c.Shutdown.Rate },
+		Doc: "how many connections are told to go a second: more than fit in shutdown.spread " +
+			"take longer, up to 5 s before shutdown.timeout"},
+	{Name: "shutdown.grace", Env: "SHUTDOWN_GRACE", Unit: "ms", Default: "5000",
+		kind: kindMillis, max: maxMs,
+		at: func(c *Config) any { return &c.Shutdown.Grace },
+		Doc: "how long a connection that is to go may ask on while something of it is " +
+			"outstanding"},
 	{Name: "loops", Env: "LOOPS", Unit: "loops", Default: "0", max: 1024,
 		at:  func(c *Config) any { return &c.Loops },
 		Doc: "reactor loops, 0 = as many as CPUs"},

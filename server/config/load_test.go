@@ -73,7 +73,10 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		Memory:     Memory{Limit: defaultMemoryLimit()},
 		Admin:      Admin{Address: "127.0.0.1:3002"},
 		Monitoring: Monitoring{Interval: time.Minute},
-		Shutdown:   Shutdown{Timeout: 10 * time.Second},
+		Shutdown: Shutdown{
+			Timeout: 25 * time.Second, Delay: Auto, Spread: 5 * time.Second, Rate: 1000,
+			Grace: 5 * time.Second,
+		},
 		Proxy: Proxy{Protocol: ProxyProtocol{
 			WS: "required", WSS: "required", TCP: "required", TLS: "required",
 		}},

@@ -44,6 +44,9 @@ func (k *Key) parseText(s string) (any, error) {
 	case kindBytes:
 		return k.parseBytes(s)
 	case kindMillis, kindSecond:
+		if slices.Contains(k.values, strings.ToLower(s)) {
+			return Auto, nil
+		}
 		if n, err := wholeNumber(s); err == nil || errors.Is(err, errTooLarge) {
 			return k.duration(n, err)
 		}
@@ -154,6 +157,9 @@ func (k *Key) parseDuration(s string) (any, error) {
 // checkDuration holds a duration to the key's range and to whole milliseconds, the resolution of
 // the node's timers.
 func (k *Key) checkDuration(d time.Duration) error {
+	if d == Auto && len(k.values) > 0 {
+		return nil
+	}
 	if d%time.Millisecond != 0 {
 		return errors.New("finer than a millisecond")
 	}
@@ -267,7 +273,11 @@ func (k *Key) Range() string {
 	case k.max == math.MaxInt64:
 		return fmt.Sprintf("at least %d", k.min)
 	}
-	return fmt.Sprintf("%d to %d", k.min, k.max)
+	r := fmt.Sprintf("%d to %d", k.min, k.max)
+	if k.kind == kindMillis && len(k.values) > 0 {
+		r = k.values[0] + ", or " + r
+	}
+	return r
 }
 
 // assign stores a parsed value in its field.

@@ -57,6 +57,9 @@ func (k *Key) plain(c *Config) any {
 	case *string:
 		return *p
 	case *time.Duration:
+		if *p == Auto && len(k.values) > 0 {
+			return k.values[0]
+		}
 		if *p%k.unit() != 0 {
 			return p.String()
 		}

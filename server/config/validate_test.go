@@ -295,6 +295,56 @@ func TestTrustingEverybodyWarns(t *testing.T) {
 	}
 }
 
+// What does not fit into the time of a shutdown is said, and nothing of what does.
+func TestShutdownArithmeticWarns(t *testing.T) {
+	for _, row := range []struct {
+		settings string
+		want     []string // each in one warning; none: there is none
+		delay    time.Duration
+	}{
+		{"", nil, 3 * time.Second},
+		{"delay=0", nil, 0},
+		{"timeout=13s", nil, 3 * time.Second},
+		{"timeout=12999", []string{"= 13s is more than shutdown.timeout = 12.999s"},
+			3 * time.Second},
+		{"grace=18s", []string{"shutdown.grace = 26s"}, 3 * time.Second},
+		{"timeout=5s", []string{"told to go at once"}, 2500 * time.Millisecond},
+		{"timeout=5s spread=0 delay=0 grace=0", nil, 0},
+		{"timeout=0", nil, 0},
+		{"delay=24s", []string{"only 20s is waited", "shutdown.delay + "}, 20 * time.Second},
+	} {
+		var args []string
+		for _, s := range strings.Fields(row.settings) {
+			args = append(args, "--set", "shutdown."+s)
+		}
+		c := mustLoad(t, "", nil, args...)
+		ws := c.Warnings()
+		for i, want := range row.want {
+			if len(ws) != len(row.want) || !strings.Contains(ws[i], want) {
+				t.Errorf("%q: %q, want %q", row.settings, ws, row.want)
+				break
+			}
+		}
+		if row.want == nil && len(ws) > 0 {
+			t.Errorf("%q: %q", row.settings, ws)
+		}
+		if got := c.Shutdown.DelayAfter(true); got != row.delay {
+			t.Errorf("%q: a delay of %v, want %v", row.settings, got, row.delay)
+		}
+	}
+	c := mustLoad(t, "", nil)
+	if got := c.Shutdown.DelayAfter(false); got != 0 {
+		t.Errorf("a delay of %v without SIGTERM", got)
+	}
+	c = mustLoad(t, "", nil, "--set", "shutdown.delay=700")
+	if got := c.Shutdown.DelayAfter(false); got != 700*time.Millisecond {
+		t.Errorf("a delay of %v that was configured", got)
+	}
+	if text := string(Default().YAML(nil)); !strings.Contains(text, `shutdown.delay: "auto" #`) {
+		t.Errorf("printed as %s", text)
+	}
+}
+
 func TestPendingKeysWarn(t *testing.T) {
 	for _, k := range Keys() {
 		text, _ := sample(&k)
@@ -304,7 +354,8 @@ func TestPendingKeysWarn(t *testing.T) {
 		}
 		c := Default()
 		k.assign(&c, v)
-		said := strings.Contains(strings.Join(c.Warnings(), "\n"), k.Name+" = ")
+		said := strings.Contains(strings.Join(c.Warnings(), "\n"),
+			k.Name+" = "+k.yaml(&c)+" has no effect")
 		if said != k.Pending {
 			t.Errorf("%s: pending %v, warned %v", k.Name, k.Pending, said)
 		}

@@ -14,6 +14,9 @@ type Sample struct {
 	Charged, Paused             int64
 	Arriving                    int64 // in the door: in their handshake, or being refused
 	Owing, Filling              int64 // connections not read: for their answers, for an inbox
+	Draining                    bool
+	Going                       int64 // open connections that were told to go
+	Cut                         int64 // those that the end of the node took something from
 	Shed, Stalled               uint64
 	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int

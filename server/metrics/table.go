@@ -162,6 +162,21 @@ var Table = []Metric{
 	{"", "", "mb_messages_forbidden_total", "messages and subscriptions that were not permitted",
 		totalOf(Forbidden)},
 
+	{"", "", "mb_draining",
+		"1 while the node is drained, whether it will end or goes on, else 0",
+		func(s *Sample) float64 {
+			if s.Draining {
+				return 1
+			}
+			return 0
+		}},
+	{"", "", "mb_drain_connections",
+		"connections that were told to go, and have not yet",
+		func(s *Sample) float64 { return float64(s.Going) }},
+	{"", "", "mb_drain_cut_total",
+		"connections of which something was outstanding when the time to drain was over",
+		func(s *Sample) float64 { return float64(s.Cut) }},
+
 	{"", "", "mb_subscriptions", "subscriptions of all services",
 		func(s *Sample) float64 { return float64(s.Subscriptions) }},
 	{"", "", "mb_route_targets",

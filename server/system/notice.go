@@ -264,3 +264,14 @@ func appendPayload(b, payload []byte) []byte {
 	}
 	return codec.AppendJSONString(b, payload)
 }
+
+// AppendDrain appends what a client is told that has to go because its node is drained
+// (protocol §11), both in ms from now: when to be elsewhere, and when it is cut at the latest:
+//
+//	{"reconnectAfterMs":2500,"deadlineMs":22000}
+func AppendDrain(b []byte, reconnectAfter, deadline int64) []byte {
+	b = append(b, "publish:system.drain:1.0.0\n{\"reconnectAfterMs\":"...)
+	b = strconv.AppendInt(b, reconnectAfter, 10)
+	b = strconv.AppendInt(append(b, `,"deadlineMs":`...), deadline, 10)
+	return append(b, '}')
+}

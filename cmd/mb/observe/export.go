@@ -75,3 +75,36 @@ func parseExport(r io.Reader) (Export, error) {
 	}
 	return e, nil
 }
+
+// AskDrain asks the node whose admin listener is at address, "host:port", to be drained, rate
+// connections a second (0: as it is configured), or to end that. It returns what the node then is,
+// in one word.
+func AskDrain(ctx context.Context, address string, rate int, cancel bool) (string, error) {
+	body := "{}"
+	switch {
+	case cancel:
+		body = `{"cancel":true}`
+	case rate > 0:
+		body = fmt.Sprintf(`{"rate":%d}`, rate)
+	}
+	ask, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/drain",
+		strings.NewReader(body))
+	if err != nil {
+		return "", fmt.Errorf("admin listener: %w", err)
+	}
+	ask.Header.Set("Content-Type", "application/json")
+	answer, err := exportClient.Do(ask)
+	if err != nil {
+		return "", fmt.Errorf("admin listener: %w", err)
+	}
+	defer answer.Body.Close()
+	says, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+	if err != nil {
+		return "", fmt.Errorf("admin listener: %w", err)
+	}
+	text := strings.TrimSpace(string(says))
+	if answer.StatusCode >= http.StatusBadRequest {
+		return "", fmt.Errorf("admin listener at %s: %s: %s", address, answer.Status, text)
+	}
+	return text, nil
+}
