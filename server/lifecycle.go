@@ -32,7 +32,12 @@ func (n *Node) Start() (err error) {
 			err = errors.Join(err, n.stop(ctx))
 		}
 	}()
-	if n.door, err = door.Bind(&n.cfg, n.broker, n.certificates, n.log); err != nil {
+	handed, err := n.takeListeners()
+	defer closeAll(handed) // those that an error has left
+	if err != nil {
+		return err
+	}
+	if n.door, err = door.Bind(&n.cfg, n.broker, n.certificates, handed, n.log); err != nil {
 		return err
 	}
 	if n.reactors, err = reactor.Start(n.broker, n.log); err != nil {
@@ -41,6 +46,10 @@ func (n *Node) Start() (err error) {
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
 	options := admin.Options{
 		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof, Hosts: n.cfg.WS.Hosts,
+	}
+	if own := handed["admin"]; len(own) > 0 {
+		options.Listener = own[0]
+		delete(handed, "admin") // the listener's from here on
 	}
 	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
 		host, port, _ := net.SplitHostPort(options.Address) // it is valid
@@ -88,6 +97,7 @@ const endTime = 1500 * time.Millisecond
 // and what is left is cut: that takes at most endTime, even when a loop is busy and does not end.
 // An error says how many connections were cut, or what had not ended.
 func (n *Node) Shutdown(ctx context.Context) error {
+	n.door.Shut(ctx) // before anybody is refused
 	if err := n.broker.Refuse(); err != nil {
 		return err
 	}
