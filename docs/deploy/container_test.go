@@ -36,7 +36,7 @@ func words(t *testing.T, list string) (all []string) {
 // serves.
 func TestContainer(t *testing.T) {
 	t.Parallel()
-	file, image := text(t, "container/Dockerfile"), t.TempDir()
+	file, image := text(t, "container/Dockerfile"), open(t)
 	inside := func(path string) string { return filepath.Join(image, path) }
 
 	run(t, "sh", "-c", strings.ReplaceAll(instruction(t, file, "RUN"), "/out/", inside("out")+"/"))

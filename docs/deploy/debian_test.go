@@ -19,7 +19,7 @@ type system struct {
 
 func newSystem(t *testing.T) system {
 	t.Helper()
-	s := system{t, t.TempDir()}
+	s := system{t, open(t)}
 	for _, dir := range []string{"etc", "var/lib/dpkg/info", "var/lib/dpkg/updates"} {
 		if err := os.MkdirAll(filepath.Join(s.root, dir), 0o755); err != nil {
 			t.Fatal(err)

@@ -87,6 +87,24 @@ func text(t *testing.T, path string) string {
 	return string(b)
 }
 
+// open is a folder of the test's into which every user may look.
+func open(t *testing.T) (dir string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mb-deploy-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // ports are some that nobody listens on.
 func ports(t *testing.T, count int) (free []string) {
 	t.Helper()

@@ -107,21 +107,21 @@ func TestKubernetes(t *testing.T) {
 	if grace := time.Duration(p.Grace) * time.Second; p.Grace != 30 || stop+hardEnd > grace {
 		t.Errorf("the end takes %v, Kubernetes waits %v", stop+hardEnd, grace)
 	}
-	open := make(map[string]int)
+	listens := make(map[string]int)
 	for _, port := range c.Ports {
-		open[port.Name] = port.Port
+		listens[port.Name] = port.Port
 	}
-	if open["ws"] != cfg.Ports.WS || open["tcp"] != cfg.Ports.TCP || len(open) != 3 {
-		t.Errorf("ports %v", open)
+	if listens["ws"] != cfg.Ports.WS || listens["tcp"] != cfg.Ports.TCP || len(listens) != 3 {
+		t.Errorf("ports %v", listens)
 	}
 	for _, port := range all["Service"].Spec.Ports {
-		if open[port.TargetPort] != port.Port {
+		if listens[port.TargetPort] != port.Port {
 			t.Errorf("the service has %+v", port)
 		}
 	}
 	if c.ReadinessProbe.HTTPGet.Path != "/readyz" || c.LivenessProbe.HTTPGet.Path != "/livez" ||
 		c.ReadinessProbe.HTTPGet.Port != "admin" || c.LivenessProbe.HTTPGet.Port != "admin" ||
-		cfg.Admin.Address != ":3002" || open["admin"] != 3002 {
+		cfg.Admin.Address != ":3002" || listens["admin"] != 3002 {
 		t.Errorf("probes %+v, %+v, admin.address %s",
 			c.ReadinessProbe, c.LivenessProbe, cfg.Admin.Address)
 	}

@@ -51,6 +51,7 @@ func Write(root *cobra.Command, section string, date time.Time, dir string) erro
 // Markdown.
 func spell(cmd *cobra.Command) {
 	cmd.DisableAutoGenTag = true
+	cmd.InitDefaultVersionFlag()
 	cmd.Long = paragraphs(cmd.Long)
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { f.Usage = escape(f.Usage) })
 	for _, below := range cmd.Commands() {
