@@ -1,5 +1,5 @@
 # What developers and CI call. Everything works with Go alone; `make test` also needs a C compiler (the race detector's),
-# Chromium (README's page), Python (docs/writing-a-client.md), HAProxy, nginx, Caddy and Prometheus
+# Chromium (README's page), Python (docs/writing-a-client.md), HAProxy, nginx, Caddy, Prometheus, systemd and mandoc
 # (docs/deploy).
 
 GO       ?= go

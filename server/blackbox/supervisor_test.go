@@ -94,9 +94,9 @@ func TestReplacementRefusesNobody(t *testing.T) {
 	sockets := []handed{listenFor(t, overTCP), listenFor(t, overWS), listenFor(t, "admin")}
 	l := launch{handed: sockets, plain: true, settings: patient}
 	first := launchNode(t, l)
-	if n := first.pollers(sockets[0]); n != 1 {
-		t.Fatalf("%d pollers look at the socket that was handed in", n)
-	}
+	eventually(t, "a poller looks at the socket that was handed in", func() bool {
+		return first.pollers(sockets[0]) == 1
+	})
 	asker, service := first.dial(t, overTCP), first.dial(t, overTCP)
 	service.subscribe("request", "holds.up")
 	asker.send("request:holds.up:1.0.0:"+idA+"::600000", "")
