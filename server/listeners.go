@@ -79,7 +79,8 @@ func (n *Node) mayTake(name string, at *net.TCPAddr) error {
 			port = config.AnyPort
 		}
 	default:
-		return fmt.Errorf("listeners are named %s", strings.Join(Transports, ", "))
+		return fmt.Errorf("listeners are named %s (systemd: FileDescriptorName=)",
+			strings.Join(Transports, ", "))
 	}
 	plain := name == "ws" || name == "tcp"
 	switch {

@@ -56,7 +56,7 @@ func TestContainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer program.Close()
+		defer func() { _ = program.Close() }() // it was read
 		for _, p := range program.Progs {
 			if p.Type == elf.PT_INTERP {
 				t.Errorf("%s is not static", path)

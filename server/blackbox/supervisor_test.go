@@ -159,7 +159,7 @@ func (n *node) visit() any {
 	if err != nil {
 		return err.Error()
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }() // nothing is left to be said
 	m, err := p.Recv(time.Now().Add(patience))
 	if err != nil {
 		return err.Error()
