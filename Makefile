@@ -1,5 +1,5 @@
 # What developers and CI call. Everything works with Go alone; `make test` also needs a C compiler (the race detector's),
-# Chromium (README's page), Python (docs/writing-a-client.md), HAProxy, nginx, Caddy and Prometheus
+# Chromium (README's page), Python (docs/writing-a-client.md), HAProxy, nginx, Caddy, Prometheus, systemd and mandoc
 # (docs/deploy).
 
 GO       ?= go
@@ -12,6 +12,9 @@ ARGS     ?=
 
 # Built from source through the module proxy (about a minute and a half with a cold cache).
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Builds the Debian package; from source as well. Newer ones need a module that is not to be had everywhere.
+NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
 # The black-box tests and the others, of PKG.
 OUTSIDE = $(filter %/blackbox,$(shell $(GO) list $(PKG)))
@@ -84,6 +87,17 @@ SOAKFLAGS ?=
 soak: build ## well-behaved clients beside each attack, 30 s a cell drawn by SEED; CELLS=all runs every one
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/soak ./bench/soak
 	$(BIN)/soak -server $(BIN)/mb-server -cells $(CELLS) -seed $(SEED) -markdown $(BIN)/soak.md $(SOAKFLAGS)
+
+.PHONY: man deb release
+man: ## manual pages and completions of both programs, into bin/manual
+	for p in mb-server mb; do $(GO) run -tags manual ./cmd/$$p manual $(BIN)/manual || exit 1; done
+
+deb: ## the Debian package, into bin/; GOARCH=arm64 for another architecture
+	@GO="$(GO)" bash .ci/deb $(BIN) $(GO) run $(NFPM)
+
+RELEASE ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+release: ## an archive for each of RELEASE with checksums, into bin/release; twice the same from the same commit
+	@GO="$(GO)" bash .ci/release $(BIN)/release $(RELEASE)
 
 clean: ## remove what was built
 	rm -rf $(BIN)

@@ -242,7 +242,7 @@ func TestDocsCommands(t *testing.T) {
 	}
 	foreign := strings.Fields("--help --version --no-install-recommends --ulimit --restart " +
 		"--name --publish --env --env-file --volume --read-only --mount --user --rm --detach " +
-		"--kill-whom")
+		"--kill-whom --file --tag --stop-timeout --now --force-script-chrootless")
 	for flag, pages := range namesIn(t, "[`\\s](--[a-z][a-z-]+)") {
 		if !slices.Contains(foreign, flag) &&
 			!strings.Contains(programs.String(), `"`+strings.TrimPrefix(flag, "--")+`"`) {

@@ -50,39 +50,46 @@ var arrows = map[string]string{
 	"bench/overload":    "bench/proc",
 	"bench/soak":        "bench/proc",
 	"bench/wsecho":      "server server/config",
-	"cmd/mb-server":     "cmd/internal/build cmd/mb/terminal server server/config server/logging",
-	"cmd/mb": "bench bench/raw client cmd/internal/build cmd/mb/contexts cmd/mb/human " +
-		"cmd/mb/load cmd/mb/observe cmd/mb/template cmd/mb/terminal cmd/mb/top codec topic",
-	"cmd/internal/build": "",
-	"cmd/mb/contexts":    "",
-	"cmd/mb/template":    "",
-	"cmd/mb/terminal":    "",
-	"cmd/mb/human":       "",
-	"cmd/mb/observe":     "client cmd/mb/terminal",
-	"cmd/mb/top":         "cmd/mb/human cmd/mb/observe cmd/mb/terminal",
-	"cmd/mb/load":        "client",
+	"cmd/mb-server": "cmd/internal/build cmd/internal/manual cmd/mb/terminal server " +
+		"server/config server/logging",
+	"cmd/mb": "bench bench/raw client cmd/internal/build cmd/internal/manual cmd/mb/contexts " +
+		"cmd/mb/human cmd/mb/load cmd/mb/observe cmd/mb/template cmd/mb/terminal cmd/mb/top " +
+		"codec topic",
+	"cmd/internal/build":  "",
+	"cmd/internal/manual": "cmd/internal/build",
+	"cmd/mb/contexts":     "",
+	"cmd/mb/template":     "",
+	"cmd/mb/terminal":     "",
+	"cmd/mb/human":        "",
+	"cmd/mb/observe":      "client cmd/mb/terminal",
+	"cmd/mb/top":          "cmd/mb/human cmd/mb/observe cmd/mb/terminal",
+	"cmd/mb/load":         "client",
 }
 
 // onlyImporters are those who may know a library or a part of the standard library.
 var onlyImporters = map[string]string{
-	"github.com/panjf2000/gnet/v2":             "", // of gnet only its poller is used
-	"github.com/panjf2000/gnet/v2/pkg/errors":  "server/reactor",
-	"github.com/panjf2000/gnet/v2/pkg/netpoll": "server/reactor",
-	"github.com/panjf2000/gnet/v2/pkg/queue":   "server/reactor",
-	"github.com/pires/go-proxyproto":           "codec",
-	"github.com/gobwas/ws":                     "client client/clienttest codec",
-	"github.com/VictoriaMetrics/metrics":       "server/admin",
-	"github.com/coder/websocket":               "", // tests only
-	"github.com/golang-jwt/jwt/v5":             "server/auth",
-	"github.com/MicahParks/jwkset":             "server/auth",
-	"github.com/fsnotify/fsnotify":             "cmd/mb-server",
-	"pgregory.net/rapid":                       "",
-	"go.uber.org/goleak":                       "",
-	"charm.land/bubbletea/v2":                  "cmd/mb/top",
-	"github.com/guptarohit/asciigraph":         "cmd/mb/top",
-	"net/http":                                 "bench client cmd/mb/observe server/admin",
-	"net/http/pprof":                           "server/admin",
-	"log":                                      "",
+	"github.com/panjf2000/gnet/v2":                "", // of gnet only its poller is used
+	"github.com/panjf2000/gnet/v2/pkg/errors":     "server/reactor",
+	"github.com/panjf2000/gnet/v2/pkg/netpoll":    "server/reactor",
+	"github.com/panjf2000/gnet/v2/pkg/queue":      "server/reactor",
+	"github.com/pires/go-proxyproto":              "codec",
+	"github.com/gobwas/ws":                        "client client/clienttest codec",
+	"github.com/VictoriaMetrics/metrics":          "server/admin",
+	"github.com/coder/websocket":                  "", // tests only
+	"github.com/golang-jwt/jwt/v5":                "server/auth",
+	"github.com/MicahParks/jwkset":                "server/auth",
+	"github.com/fsnotify/fsnotify":                "cmd/mb-server",
+	"github.com/coreos/go-systemd/v22":            "", // of it only these two:
+	"github.com/coreos/go-systemd/v22/activation": "cmd/mb-server",
+	"github.com/coreos/go-systemd/v22/daemon":     "cmd/mb-server",
+	"github.com/spf13/cobra/doc":                  "cmd/internal/manual",
+	"pgregory.net/rapid":                          "",
+	"go.uber.org/goleak":                          "",
+	"charm.land/bubbletea/v2":                     "cmd/mb/top",
+	"github.com/guptarohit/asciigraph":            "cmd/mb/top",
+	"net/http":                                    "bench client cmd/mb/observe server/admin",
+	"net/http/pprof":                              "server/admin",
+	"log":                                         "",
 }
 
 // Bounds of what a reader has to hold in mind.

@@ -33,7 +33,12 @@ func (n *Node) Start() (err error) {
 			err = errors.Join(err, n.stop(ctx))
 		}
 	}()
-	if n.door, err = door.Bind(&n.cfg, n.broker, n.certificates, n.log); err != nil {
+	handed, err := n.takeListeners()
+	defer closeAll(handed) // those that an error has left
+	if err != nil {
+		return err
+	}
+	if n.door, err = door.Bind(&n.cfg, n.broker, n.certificates, handed, n.log); err != nil {
 		return err
 	}
 	if n.reactors, err = reactor.Start(n.broker, n.log); err != nil {
@@ -45,6 +50,10 @@ func (n *Node) Start() (err error) {
 	}
 	if n.cfg.Admin.Operator {
 		options.Operator = n
+	}
+	if own := handed["admin"]; len(own) > 0 {
+		options.Listener = own[0]
+		delete(handed, "admin") // the listener's from here on
 	}
 	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
 		host, port, _ := net.SplitHostPort(options.Address) // it is valid
@@ -102,6 +111,7 @@ func (n *Node) Announce(ctx context.Context, delay time.Duration) {
 // error says how many connections were cut, or what had not ended.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.drain.stop()
+	n.door.Shut(ctx) // before anybody is refused
 	if err := n.broker.Refuse(); err != nil {
 		return err
 	}

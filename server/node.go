@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -22,6 +23,11 @@ type Options struct {
 	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: no log stream
 	Version string           // said in system.initialize
 
+	// Listeners are sockets that listen already, by transport ("ws", "wss", "tcp", "tls", "admin"):
+	// the node takes these instead of binding that transport's addresses. It closes the files, and
+	// never shuts the sockets down: who else holds them goes on listening.
+	Listeners map[string][]*os.File
+
 	// Echo has each message go back to its sender, over the door, loops and codec of any node, and
 	// be nobody else's: no welcome, no heartbeats, no header lines. For suites that test protocols.
 	Echo bool
@@ -36,7 +42,8 @@ type Node struct {
 	version string
 	broker  *broker.Broker
 
-	certificates *secure.Certificates // nil: there are no listeners for TLS
+	certificates *secure.Certificates  // nil: there are no listeners for TLS
+	files        map[string][]*os.File // Options.Listeners
 
 	reloading sync.Mutex      // one reload at a time
 	running   context.Context // ends with the loops
@@ -67,7 +74,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b}
+	n := &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b, files: o.Listeners}
 	n.running, n.ended = context.WithCancel(context.Background())
 	if cfg.TLS() {
 		if n.certificates, err = secure.Open(cfg.CertificateFiles()); err != nil {

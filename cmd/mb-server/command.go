@@ -35,6 +35,8 @@ type daemon struct {
 	hangups  <-chan os.Signal     // nil: none come
 	newNode  func(config.Config, server.Options) (node, error)
 
+	supervisor supervisor // who started the process
+
 	load func() (config.Config, error) // the configuration as it is written now; set by execute
 	path string                        // of the configuration's file; "" : there is none
 
@@ -45,8 +47,19 @@ type daemon struct {
 
 // execute runs the command line (without the program's name) and returns the exit code.
 func (d *daemon) execute(args []string) int {
-	var check bool
 	code := exitOK
+	root := d.root(&code)
+	root.SetArgs(args)
+	if err := root.Execute(); err != nil {
+		fmt.Fprintf(d.stderr, "mb-server: bad configuration:\n%s\n", indent(err.Error()))
+		return exitConfig
+	}
+	return code
+}
+
+// root is the command; it writes the exit code of a node that has run.
+func (d *daemon) root(code *int) *cobra.Command {
+	var check bool
 	root := &cobra.Command{
 		Use:   "mb-server",
 		Short: "Run one node of the message broker",
@@ -79,25 +92,20 @@ func (d *daemon) execute(args []string) int {
 				}
 				return cfg, err
 			}
-			code = d.serve(cfg)
+			*code = d.serve(cfg)
 			return nil
 		},
 	}
 	root.SetVersionTemplate(build.Line("mb-server") + "\n")
 	root.SetOut(d.stdout)
 	root.SetErr(d.stderr)
-	root.SetArgs(args)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explainFlag(err) })
 	config.RegisterFlags(root.Flags())
 	root.Flags().SortFlags = false
 	root.Flags().BoolVar(&check, "check", false,
 		"check the configuration, print what is in force and where it came from, and exit")
 	root.Flags().Bool("version", false, "print the version and exit")
-	if err := root.Execute(); err != nil {
-		fmt.Fprintf(d.stderr, "mb-server: bad configuration:\n%s\n", indent(err.Error()))
-		return exitConfig
-	}
-	return code
+	return root
 }
 
 // noArguments refuses words that are no flags.

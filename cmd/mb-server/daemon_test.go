@@ -30,6 +30,8 @@ type fakeNode struct {
 	startErr error
 	shutdown func(context.Context) error
 	reloads  atomic.Int32
+	reloaded []error                         // what the first reloads return
+	pulse    func(ctx context.Context) error // nil: every loop turns
 }
 
 func (f *fakeNode) Start() error { return f.startErr }
@@ -39,8 +41,17 @@ func (f *fakeNode) Addr(transport string) string {
 }
 
 func (f *fakeNode) Reload(func() (config.Config, error)) error {
-	f.reloads.Add(1)
+	if i := int(f.reloads.Add(1)) - 1; i < len(f.reloaded) {
+		return f.reloaded[i]
+	}
 	return nil
+}
+
+func (f *fakeNode) Pulse(ctx context.Context) error {
+	if f.pulse == nil {
+		return nil
+	}
+	return f.pulse(ctx)
 }
 
 func (f *fakeNode) Announce(context.Context, time.Duration) {}

@@ -20,6 +20,7 @@ import (
 // gets a sentence, in place of a log line if that would come to the same terminal.
 func (d *daemon) fail(log *slog.Logger, what string, err error) int {
 	why := explain(err)
+	d.supervisor.say(log, status("%s: %s", what, why))
 	reads := d.terminal(d.stderr)
 	if reads {
 		fmt.Fprintf(d.stderr, "mb-server: %s: %s\n", what, why)

@@ -34,7 +34,7 @@ func (d *daemon) outliveHangups(
 				log.Info("hang-up: the node goes on, its configuration is read again")
 				logs.Reopen()
 				if n := running.Load(); n != nil {
-					_ = (*n).Reload(d.load) // it has logged what is wrong
+					d.reload(log, *n)
 				}
 			case <-end:
 				return

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -35,6 +36,9 @@ func main() {
 		newNode: func(cfg config.Config, o server.Options) (node, error) {
 			return server.New(cfg, o)
 		},
+	}
+	if err := d.supervisor.open(); err != nil {
+		fmt.Fprintf(d.stderr, "mb-server: warning: %v\n", err)
 	}
 	os.Exit(d.execute(os.Args[1:]))
 }

@@ -8,9 +8,12 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"mbserver/cmd/internal/build"
 	"mbserver/server"
@@ -24,11 +27,9 @@ type node interface {
 	Addr(transport string) string
 	Reload(load func() (config.Config, error)) error
 	Announce(ctx context.Context, delay time.Duration)
+	Pulse(ctx context.Context) error
 	Shutdown(ctx context.Context) error
 }
-
-// transports are asked for their addresses in this order.
-var transports = []string{"ws", "wss", "tcp", "tls", "admin"}
 
 // serve runs a node until it was asked to stop, and returns the exit code.
 func (d *daemon) serve(cfg config.Config) int {
@@ -63,6 +64,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{
 		Logger: slog.New(logs), Logs: logs, Version: build.Version,
+		Listeners: d.supervisor.handed,
 	})
 	if err != nil {
 		return d.fail(log, "the node cannot be set up", err)
@@ -77,18 +79,29 @@ func (d *daemon) serve(cfg config.Config) int {
 	if commit := build.Commit(); commit != "" {
 		ready = append(ready, "commit", commit)
 	}
-	for _, transport := range transports {
+	var serving []string
+	for _, transport := range server.Transports {
 		if address := n.Addr(transport); address != "" {
 			ready = append(ready, transport, address)
+			serving = append(serving, transport+" "+address)
 		}
 	}
 	tuneCollector(d.environ)
 	defer d.watchFiles(log, n)()
 	// The node itself logs a line for each address that a listener is bound to.
 	log.Info("ready", ready...)
+	d.supervisor.say(log, sd.SdNotifyReady,
+		status("serving %s", strings.Join(serving, ", ")))
+	defer d.supervisor.feed(log, n)()
 	sig := <-d.signals
 	hardEnd = time.Now().Add(cfg.Shutdown.Timeout + hardEndDelay)
+	d.supervisor.ends(log, cfg.Shutdown.Timeout+hardEndDelay+logPatience)
 	return d.stop(log, n, sig, cfg.Shutdown)
+}
+
+// reload has the node read its configuration again; it logs what is wrong.
+func (d *daemon) reload(log *slog.Logger, n node) {
+	d.supervisor.reloading(log, func() error { return n.Reload(d.load) })
 }
 
 // computed is load with the number of loops that was computed of what is written, as long as that
@@ -112,7 +125,7 @@ func (d *daemon) watchFiles(log *slog.Logger, n node) (stop func()) {
 		return func() {}
 	}
 	paths := func() []string { return *d.files.Load() }
-	again := func() { _ = n.Reload(d.load) } // it logs what is wrong
+	again := func() { d.reload(log, n) }
 	stop, err := watch(paths, d.seen, log, d.noted, again)
 	if err != nil {
 		log.Warn("the configuration's files are not watched, SIGHUP has them read again",

@@ -26,11 +26,11 @@ type About struct{ Version, NodeID string }
 
 // Options say what is served where.
 type Options struct {
-	Address string   // host:port; empty: nothing is
-	Pprof   bool     // profiles of the process too
-	Hosts   []string // names beside those of loopback by which it may be called there
-
-	Operator Operator // nil: nothing can be done to the node
+	Address  string       // host:port; empty: nothing is
+	Listener net.Listener // that others have bound, in place of Address; nil: none
+	Pprof    bool         // profiles of the process too
+	Hosts    []string     // names beside those of loopback by which it may be called there
+	Operator Operator     // nil: nothing can be done to the node
 }
 
 // Server is the operators' HTTP listener: what it has is said at /. It has no credentials: its
@@ -55,14 +55,18 @@ const (
 	headerBytes  = 8 << 10
 )
 
-// Start binds the address and serves it; an empty one gives nil. The error is the system's.
+// Start binds the address, or takes the listener, and serves it; without either it gives nil. The
+// error is the system's.
 func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
-	if o.Address == "" {
-		return nil, nil
-	}
-	listener, err := listen(o.Address)
-	if err != nil {
-		return nil, err
+	listener := o.Listener
+	if listener == nil {
+		if o.Address == "" {
+			return nil, nil
+		}
+		var err error
+		if listener, err = listen(o.Address); err != nil {
+			return nil, err
+		}
 	}
 	log = log.With("module", "admin")
 	s := &Server{

@@ -51,6 +51,8 @@ type launch struct {
 	plain    bool     // no wss and tls listeners
 	tcp      string   // address of the TCP listener, that of a node that has ended; empty: any
 	host     string   // loopback address to listen on; empty: 127.0.0.1
+	handed   []handed // sockets that it is given, as systemd does
+	env      []string // for its environment
 }
 
 // node is one running daemon.
@@ -143,11 +145,14 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 		script := fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, l.files)
 		n.cmd = exec.Command("sh", append([]string{"-c", script, serverBinary}, arguments...)...)
 	}
+	if len(l.handed) > 0 {
+		n.cmd = n.activated(l.handed, arguments)
+	}
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	if l.stdout != nil {
 		n.cmd.Stdout = l.stdout
 	}
-	n.cmd.Env = append(cleanEnvironment(), "GORACE=atexit_sleep_ms=20")
+	n.cmd.Env = append(append(cleanEnvironment(), "GORACE=atexit_sleep_ms=20"), l.env...)
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
 	}

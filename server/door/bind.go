@@ -54,6 +54,26 @@ func (d *Door) listen(t broker.Transport, host string, port int) error {
 	})
 }
 
+// take makes a transport's listeners of sockets that were handed in. They are closed.
+func (d *Door) take(t broker.Transport, handed []*net.TCPListener) error {
+	for _, bound := range handed {
+		at := bound.Addr().(*net.TCPAddr)
+		raw, err := bound.SyscallConn()
+		if set := listenConfig.Control; err == nil && set != nil {
+			err = set("tcp", at.String(), raw)
+		}
+		var l *listener
+		if err == nil {
+			l, err = d.newListener(bound, t)
+		}
+		if err != nil {
+			return &ListenError{t.String(), at.IP.String(), at.Port, err}
+		}
+		d.listeners = append(d.listeners, l)
+	}
+	return nil
+}
+
 // bindAll has every address bound that host means, all to one port. bind returns the port. Of
 // localhost, which is every loopback address (protocol §9), that of either family may be missing.
 func bindAll(host string, port int, bind func(host string, port int) (int, error)) error {

@@ -57,6 +57,10 @@ const (
 	refusedBytes = 64 << 10
 	refusedTime  = time.Second
 
+	// shutPatience is how long those may take to enter who had come when the door was shut: a
+	// handshake takes milliseconds.
+	shutPatience = 250 * time.Millisecond
+
 	// closePatience bounds closing the door. Whoever is in it has refusedTime, unless its loop is
 	// busy.
 	closePatience = 2 * refusedTime

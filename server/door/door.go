@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -42,10 +43,15 @@ type Door struct {
 	empty chan struct{} // a token when nobody is in the door any more
 }
 
+// Handed are listeners that others have bound, by transport ("ws", "tcp", ...).
+type Handed map[string][]*net.TCPListener
+
 // Bind listens on every port of the configuration, those for TLS only with certificates, but
-// accepts nobody before Open. An error is a *ListenError, and leaves nothing listening.
+// accepts nobody before Open. Where listeners of a transport are handed in it takes those, and
+// binds none. An error is a *ListenError, and leaves nothing listening.
 func Bind(
-	cfg *config.Config, b *broker.Broker, certificates *secure.Certificates, log *slog.Logger,
+	cfg *config.Config, b *broker.Broker, certificates *secure.Certificates, handed Handed,
+	log *slog.Logger,
 ) (*Door, error) {
 	d := &Door{
 		certificates: certificates,
@@ -70,7 +76,13 @@ func Bind(
 		if l.transport.Secure() && certificates == nil {
 			continue
 		}
-		if err := d.listen(l.transport, cfg.Host, l.port); err != nil {
+		var err error
+		if own := handed[l.transport.String()]; len(own) > 0 {
+			err = d.take(l.transport, own)
+		} else {
+			err = d.listen(l.transport, cfg.Host, l.port)
+		}
+		if err != nil {
 			d.Close(context.Background()) // no loop has to be waited for
 			return nil, err
 		}
@@ -105,12 +117,34 @@ func (d *Door) Open(room *reactor.Group) (err error) {
 	return err
 }
 
+// Shut stops accepting: who comes from here on waits for another node, when the socket was handed
+// in. Whom the door has let come may enter still, within shutPatience.
+func (d *Door) Shut(ctx context.Context) {
+	if d == nil { // The node was never started.
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, shutPatience)
+	defer cancel()
+	d.closeListeners(ctx)
+	d.awaitEmpty(ctx)
+}
+
 // Close stops accepting, cuts handshakes, and waits until nobody is in the door: those that hear
 // why they may not enter are heard out. It does not wait longer than ctx, nor than closePatience: a
 // loop that is busy does its part when it can.
 func (d *Door) Close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closePatience)
 	defer cancel()
+	d.closeListeners(ctx)
+	// Whom the listeners let in is at its gate by now.
+	for _, g := range d.gates {
+		g.room.Call(ctx, g.cut)
+	}
+	d.awaitEmpty(ctx)
+}
+
+// closeListeners has every listener closed.
+func (d *Door) closeListeners(ctx context.Context) {
 	for _, l := range d.listeners {
 		if l.gate != nil {
 			l.gate.room.Call(ctx, l.close)
@@ -118,10 +152,10 @@ func (d *Door) Close(ctx context.Context) {
 			l.close()
 		}
 	}
-	// Whom the listeners let in is at its gate by now.
-	for _, g := range d.gates {
-		g.room.Call(ctx, g.cut)
-	}
+}
+
+// awaitEmpty waits until nobody is in the door.
+func (d *Door) awaitEmpty(ctx context.Context) {
 	for len(d.gates) > 0 && d.broker.Visitors.Load() > 0 {
 		select {
 		case <-d.empty:

@@ -433,12 +433,12 @@ func TestCloseBeforeOpen(t *testing.T) {
 	cfg.Host = "127.0.0.1"
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
 	for range 2 {
-		d, err := Bind(&cfg, new(broker.Broker), nil, discard)
+		d, err := Bind(&cfg, new(broker.Broker), nil, nil, discard)
 		if err != nil {
 			t.Fatal(err)
 		}
 		cfg.Ports.TCP = d.listeners[1].address.Port
-		if _, err := Bind(&cfg, new(broker.Broker), nil, discard); err == nil {
+		if _, err := Bind(&cfg, new(broker.Broker), nil, nil, discard); err == nil {
 			t.Error("a port was bound twice")
 		}
 		d.Close(context.Background())

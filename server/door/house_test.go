@@ -101,7 +101,7 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	if cfg.Ports.WSS != 0 || cfg.Ports.TLS != 0 {
 		certificates = certify(t)
 	}
-	d, err := Bind(&cfg, b, certificates, log)
+	d, err := Bind(&cfg, b, certificates, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

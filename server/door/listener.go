@@ -20,6 +20,7 @@ type listener struct {
 
 	// Owned by the gate's loop, after Open.
 	fd      int // -1 when closed
+	watched bool
 	backoff time.Duration
 }
 
@@ -44,18 +45,29 @@ func (d *Door) newListener(bound *net.TCPListener, t broker.Transport) (*listene
 }
 
 // watch begins, or begins again, to accept.
-func (l *listener) watch() error { return l.gate.room.Watch(l.fd, l) }
+func (l *listener) watch() error {
+	err := l.gate.room.Watch(l.fd, l)
+	l.watched = err == nil
+	return err
+}
 
-// close ends the listener.
-func (l *listener) close() {
-	switch {
-	case l.fd < 0:
-		return
-	case l.gate == nil:
-		_ = unix.Close(l.fd)
-	default:
-		l.gate.room.Close(l.fd)
+// forget leaves the queue alone.
+func (l *listener) forget() {
+	if l.watched {
+		l.gate.room.Forget(l.fd)
+		l.watched = false
 	}
+}
+
+// close ends the listener. A socket that was handed in stays open elsewhere, and what arrives there
+// waits for whoever takes it next: so it is never shut down (shutdown(2) ends it for all), and it
+// is taken out of the poller before it is closed, which would go on reporting it.
+func (l *listener) close() {
+	if l.fd < 0 {
+		return
+	}
+	l.forget()
+	_ = unix.Close(l.fd)
 	l.fd = -1
 }
 
@@ -90,7 +102,7 @@ func (l *listener) rest(err error) {
 	l.door.broker.Arrivals.Failed.Add(time.Now().Unix())
 	l.door.warn("cannot accept a connection", err.Error(), "transport", l.transport.String(),
 		"error", err.Error(), "retryMs", l.backoff.Milliseconds())
-	l.gate.room.Forget(l.fd)
+	l.forget()
 	for _, g := range l.door.gates {
 		if g != l.gate && shortage(err) {
 			g.room.Do(func() { g.yield() })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"mbserver/server/broker"
@@ -60,6 +61,28 @@ func (g *Group) discard() {
 
 // At returns the reactor of a loop.
 func (g *Group) At(l *broker.Loop) *Reactor { return g.reactors[l.Index()] }
+
+// Pulse waits until every loop has looked at what others ask of it. An error names those that had
+// not when ctx ended: they are busy with one thing, or stuck.
+func (g *Group) Pulse(ctx context.Context) error {
+	heard := make([]atomic.Bool, len(g.reactors))
+	for i, r := range g.reactors {
+		r.Do(func() { heard[i].Store(true) })
+	}
+	for _, r := range g.reactors {
+		r.Call(ctx, func() {}) // behind that
+	}
+	var busy []int
+	for i, r := range g.reactors {
+		if !heard[i].Load() && !r.awaitEnd(ctx) {
+			busy = append(busy, i)
+		}
+	}
+	if len(busy) > 0 {
+		return fmt.Errorf("loops do not turn: %v", busy)
+	}
+	return nil
+}
 
 // Stop ends every loop; connections that are left are cut. An error names the loops that had not
 // ended when ctx did: they are busy, and end when they look up. Nothing is taken from under them
