@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mbserver/server/admin"
@@ -38,6 +39,7 @@ type Node struct {
 
 	certificates *secure.Certificates // nil: there are no listeners for TLS
 
+	started   atomic.Bool     // Start was called
 	reloading sync.Mutex      // one reload at a time
 	running   context.Context // ends with the loops
 	ended     context.CancelFunc
@@ -46,6 +48,7 @@ type Node struct {
 	reactors *reactor.Group
 	door     *door.Door
 	admin    *admin.Server
+	agent    *admin.Agent
 	expiry   *time.Timer // looks when the certificate expires; nil: there is none
 }
 

@@ -26,7 +26,7 @@ type node interface {
 }
 
 // transports are asked for their addresses in this order.
-var transports = []string{"ws", "wss", "tcp", "tls", "admin"}
+var transports = []string{"ws", "wss", "tcp", "tls", "admin", "agent"}
 
 // serve runs a node until it was asked to stop, and returns the exit code.
 func (d *daemon) serve(cfg config.Config) int {

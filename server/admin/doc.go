@@ -1,4 +1,5 @@
 // Package admin is the operators' HTTP listener: /metrics in the Prometheus format (prometheus.go),
 // /livez, /readyz, a page at / that says what there is, and profiles when they are asked for
-// (pages.go). It knows a node by its numbers and its readiness only.
+// (pages.go); and the agent that tells balancers a weight (agent.go, weight.go). It knows a node by
+// its numbers, its readiness and its life only.
 package admin

@@ -15,6 +15,8 @@ type fakeNode struct{}
 
 func (fakeNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
 func (fakeNode) Ready() (bool, string)            { return false, "starting" }
+func (fakeNode) Live() (bool, string)             { return true, "ok" }
+func (fakeNode) Load() metrics.Load               { return metrics.Load{Loops: 1} }
 
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
 // answered, with nothing but a page to GET and HEAD, a redirect to such a page, or a refusal.

@@ -23,6 +23,9 @@ const (
 func (b *Broker) Ready() (ready bool, word string) {
 	switch state(b.state.Load()) {
 	case accepting:
+		if b.crowded() {
+			return false, "memory"
+		}
 		return true, "ok"
 	case draining:
 		return false, "draining"

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"mbserver/server/metrics"
+)
+
+// Of the operators' connections there are so many at a time: the next waits until one ends. When
+// there are many none is kept for another request.
+func TestConnectionsAreBounded(t *testing.T) {
+	n := &toldNode{}
+	n.set("ok", "ok", metrics.Load{Loops: 1})
+	s, err := Start(Options{Address: "127.0.0.1:0"}, n, About{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(context.Background())
+	dial := func() net.Conn {
+		c, err := net.DialTimeout("tcp", s.Addr(), patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		return c
+	}
+	ask := func(c net.Conn) {
+		t.Helper()
+		if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered := func(c net.Conn) (kept bool) {
+		t.Helper()
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		return !resp.Close
+	}
+	var all []net.Conn
+	for range kept {
+		c := dial()
+		ask(c)
+		if !answered(c) {
+			t.Fatalf("the %dth is not kept", len(all)+1)
+		}
+		all = append(all, c)
+	}
+	c := dial()
+	ask(c)
+	if answered(c) {
+		t.Errorf("more than %d are kept", kept)
+	}
+	for range connections - kept { // they say nothing
+		dial()
+	}
+	more := dial()
+	ask(more)
+	_ = more.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := more.Read(make([]byte, 16)); err == nil {
+		t.Fatalf("one too many is answered %d bytes", n)
+	}
+	_ = more.SetReadDeadline(time.Now().Add(patience))
+	_ = all[0].Close()
+	if answered(more) {
+		t.Error("it is kept although there are many")
+	}
+}
