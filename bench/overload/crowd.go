@@ -24,9 +24,10 @@ const (
 	crowdSettle  = time.Second
 	crowdLatest  = 30 * time.Second
 
-	// crowdStep is how many begin to connect between two looks at the other sockets: that takes the
-	// generator's time, which is not to count as the server's.
-	crowdStep = 4
+	// crowdStep is how many begin to connect between two looks at the others' sockets, and how many
+	// of those who have are served: that takes the generator's time, which is not to count as the
+	// server's.
+	crowdStep = 2
 )
 
 // comer is one of the crowd. It comes, registers and subscribes, as a client does that has lost its
@@ -37,7 +38,7 @@ type comer struct {
 	back    time.Duration // when to come back; 0: it is not to
 }
 
-// arrivals are all of them.
+// arrivals are all of them. They have a loop of their own.
 type arrivals struct {
 	l        *loop
 	to       *unix.SockaddrInet4
@@ -48,8 +49,11 @@ type arrivals struct {
 	err      error
 }
 
-// come connects some of those who are to come.
+// come connects some of those who are to come, and serves some of those who have.
 func (c *arrivals) come(now time.Duration) {
+	if err := c.l.turn(); err != nil {
+		c.err = err
+	}
 	c.back = slices.DeleteFunc(c.back, func(m *comer) bool {
 		due := m.back <= now
 		if due {
@@ -171,10 +175,16 @@ func crowdRound(o options, settings []string) error {
 	if err != nil {
 		return err
 	}
+	defer c.l.close()
 	load := ticker{next: l.now(), every: time.Second / crowdRate}
 	pulse, turn := ticker{next: l.now(), every: time.Second / beatRate}, 0
 	coming := false
+	last, longest := time.Duration(0), time.Duration(0) // of the generator's own turns
 	each := func(now time.Duration) {
+		if coming {
+			longest = max(longest, now-last)
+		}
+		last = now
 		load.due(now, func(time.Duration) {
 			publisher.send("publish:crowd.load:1.0.0", "0123456789abcdef0123456789abcdef")
 		})
@@ -206,18 +216,24 @@ func crowdRound(o options, settings []string) error {
 	}
 	before, during := latenciesOf(beaters, quiet, from), latenciesOf(beaters, from, to)
 	fmt.Printf("  %-30v in within %v, %d refused; heartbeats: quiet p50 %.0f µs, p99 %.0f µs; "+
-		"meanwhile p50 %.0f µs, p99 %.0f µs, longest %.0f µs; %d lost\n",
+		"meanwhile p50 %.0f µs, p99 %.0f µs, longest %.0f µs; %d lost; "+
+		"the generator's longest turn: %v\n",
 		settings, (to - from).Round(time.Millisecond), c.refusals,
 		quantile(before, .5), quantile(before, .99), quantile(during, .5), quantile(during, .99),
-		quantile(during, 1), unanswered(beaters))
+		quantile(during, 1), unanswered(beaters), longest.Round(time.Microsecond))
 	return nil
 }
 
-func newArrivals(l *loop, address string) (*arrivals, error) {
+func newArrivals(clock *loop, address string) (*arrivals, error) {
 	to, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
 		return nil, err
 	}
+	l, err := newLoop()
+	if err != nil {
+		return nil, err
+	}
+	l.start, l.events = clock.start, l.events[:crowdStep]
 	c := &arrivals{l: l, to: &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}}
 	for range crowdSize {
 		c.absent = append(c.absent, &comer{})

@@ -60,9 +60,9 @@ const (
 	closeTimeout = time.Second // what answers under way may take when the node stops
 	headerBytes  = 8 << 10
 
-	// connections is how many there may be at a time; more wait until one ends. While there are more
-	// than kept, none is kept for another request: who asks once is not to wait for who may ask
-	// again.
+	// connections is how many there may be at a time; more wait until one ends. While there are
+	// more than kept, none is kept for another request: who asks once is not to wait for who may
+	// ask again.
 	connections = 64
 	kept        = connections / 2
 )
@@ -90,7 +90,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	}
 	go func() {
 		defer close(s.done)
-		_ = s.http.Serve(netutil.LimitListener(listener, connections)) // always ErrServerClosed: Accept's other errors are retried
+		// The error is always ErrServerClosed: Accept's other errors are retried.
+		_ = s.http.Serve(netutil.LimitListener(listener, connections))
 	}()
 	if o.Pprof {
 		log.Warn("profiles are served to whoever reaches this address: admin.pprof",

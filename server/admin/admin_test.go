@@ -34,7 +34,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	ask := func(c net.Conn) {
 		t.Helper()
-		if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		_, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 
 // Pulse: what is seen of a loop from outside, without asking it.
 //
-// Purpose. The door brings nobody more while a loop has more to do than is good for those who are on
-// it (Pressed). A supervisor learns of a loop that has stopped turning (Live). A balancer learns how
-// much there is to do (Load).
+// Purpose. The door brings nobody more while a loop has more to do than is good for those who are
+// on it (Pressed). A supervisor learns of a loop that has stopped turning (Live). A balancer learns
+// how much there is to do (Load).
 //
 // Outline. A loop notes when a turn begins, and when one ends that was slow. A turn that runs tells
 // of itself that way; a loop that stands still between two turns is found out by a call that it
@@ -20,8 +20,8 @@ import (
 // Cost. Two stores for each turn. An idle node does nothing.
 const (
 	// slowTurn is, in ns, how long a turn may take before the door holds newcomers back (protocol
-	// §11). An earlier one that was slow counts for as long: then the loop has had time for another,
-	// and has either begun it or nothing to do.
+	// §11). One that was slow counts for as long after its end: by then the loop has begun another,
+	// or has nothing to do.
 	slowTurn = 20 * int64(time.Millisecond)
 
 	// stuckTime is, in ns, how long a loop with work waiting may not turn (protocol §11).

@@ -13,14 +13,14 @@ import (
 // Purpose. A crowd that comes at once, because another node has gone, costs those who are here
 // nothing that they notice.
 //
-// Outline. Arrivals wait where they are: in the queues that the kernel keeps for the listeners. They
-// are left there, and the listeners are not watched (shut), while
+// Outline. Arrivals wait where they are: in the queues that the kernel keeps for the listeners.
+// They are left there, and the listeners are not watched (shut), while
 //
-//   - a loop is pressed (broker.Pressed), or a gate has not taken in what it was handed (handedMost);
-//     but for no more than pauseMost at a stretch: then some come in all the same;
-//   - admission.rate lets nobody in at the moment. Listeners then have their turns, an arrival each,
-//     and those who would wait longer than admissionWait, by what is in the queues, are taken at
-//     once, of the longest queue first, and told when to come back.
+//   - a loop is pressed (broker.Pressed), or a gate has not taken in what it was handed
+//     (handedMost); but for no more than pauseMost at a stretch: then some come in all the same;
+//   - admission.rate lets nobody in at the moment. Listeners then have their turns, an arrival
+//     each, and those who would wait longer than admissionWait, by what is in the queues, are taken
+//     at once, of the longest queue first, and told when to come back.
 //
 // An alarm has everything looked at again, while it is shut.
 //
@@ -170,7 +170,8 @@ func (t *turnstile) follow() {
 	}
 }
 
-// refuse takes those who would have to wait too long, and tells them so. It says when to look again.
+// refuse takes those who would have to wait too long, and tells them so. It says when to look
+// again.
 func (t *turnstile) refuse(now time.Time) (wait time.Duration) {
 	t.queues = t.queues[:0]
 	waiting, most := 0, int(t.rate*int64(admissionWait)/int64(time.Second))
