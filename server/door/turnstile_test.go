@@ -232,17 +232,20 @@ func TestPressedLoops(t *testing.T) {
 	var pressed atomic.Bool
 	pressed.Store(true)
 	h.onFirst(func() { h.turnstile.pressed = pressed.Load })
+	before := h.broker.Admission.Read() // a slow machine may have pressed them
 	began := time.Now()
 	h.enter(broker.TransportTCP)
 	if took := time.Since(began); took < pauseMost-10*time.Millisecond {
 		t.Errorf("one came in after %v", took)
 	}
 	g := h.dial(broker.TransportTCP)
-	h.eventually("the next pause", func() bool { return h.broker.Admission.Read().Pauses == 2 })
+	h.eventually("the next pause", func() bool {
+		return h.broker.Admission.Read().Pauses >= before.Pauses+2
+	})
 	pressed.Store(false)
 	g.shown(broker.TransportTCP)
-	if c := h.broker.Admission.Read(); c.Pauses != 2 || c.Paused < pauseMost-10*time.Millisecond {
-		t.Errorf("counted: %+v", c)
+	if c := h.broker.Admission.Read(); c.Paused-before.Paused < pauseMost-10*time.Millisecond {
+		t.Errorf("counted: %+v, before %+v", c, before)
 	}
 	h.onFirst(func() {
 		if h.turnstile.shut {
