@@ -77,6 +77,25 @@ func TestAgentAddress(t *testing.T) {
 	}
 }
 
+// A node is ready from the moment on in which its door opens, and not before.
+func TestReadyWhenOpen(t *testing.T) {
+	n := newLiveNode(t, nil)
+	if ready, word := n.broker.Ready(); ready || word != "starting" {
+		t.Errorf("before its start: %v %q", ready, word)
+	}
+	taken := startLiveNode(t, nil).Addr("tcp")
+	failed := newLiveNode(t, func(cfg *config.Config) { cfg.Admin.Address = taken })
+	if err := failed.Start(); err == nil {
+		t.Fatal("it starts on an address that is taken")
+	}
+	if ready, _ := failed.broker.Ready(); ready {
+		t.Error("a node that did not start is ready")
+	}
+	if err := failed.Start(); err == nil || !strings.Contains(err.Error(), "started before") {
+		t.Errorf("a second start: %v", err)
+	}
+}
+
 // admission.rate is taken over while the node runs.
 func TestAdmissionRateIsLive(t *testing.T) {
 	n := startLiveNode(t, nil)

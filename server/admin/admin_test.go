@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -74,5 +75,31 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = all[0].Close()
 	if answered(more) {
 		t.Error("it is kept although there are many")
+	}
+}
+
+// The probes say what the node says: 200 while it is so, 503 otherwise, and a word.
+func TestProbes(t *testing.T) {
+	n := &toldNode{}
+	routes := (&Server{node: n}).routes(false)
+	for _, tt := range []struct {
+		ready, live string
+		codes       [2]int
+	}{
+		{"ok", "ok", [2]int{200, 200}},
+		{"starting", "ok", [2]int{503, 200}},
+		{"draining", "ok", [2]int{503, 200}},
+		{"memory", "ok", [2]int{503, 200}},
+		{"ok", "stuck", [2]int{200, 503}},
+	} {
+		n.set(tt.ready, tt.live, metrics.Load{})
+		for i, path := range []string{"/readyz", "/livez"} {
+			w := httptest.NewRecorder()
+			routes.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			if want := []string{tt.ready, tt.live}[i] + "\n"; w.Code != tt.codes[i] ||
+				w.Body.String() != want {
+				t.Errorf("%s of %+v: %d %q", path, tt, w.Code, w.Body)
+			}
+		}
 	}
 }
