@@ -10,8 +10,8 @@ import (
 // Pulse: what is seen of a loop from outside, without asking it.
 //
 // Purpose. The door brings nobody more while a loop has more to do than is good for those who are
-// on it (Pressed). A supervisor learns of a loop that has stopped turning (Live). A balancer learns
-// how much there is to do (Load).
+// on it (Pressed), and few while it has more to do than it gets done (Busy). A supervisor learns of
+// a loop that has stopped turning (Live). A balancer learns how much there is to do (Load).
 //
 // Outline. A loop notes when a turn begins, and when one ends that was slow. A turn that runs tells
 // of itself that way; a loop that stands still between two turns is found out by a call that it
@@ -36,14 +36,16 @@ const (
 type pulse struct {
 	began atomic.Int64 // ns of the clock: when the running turn began; 0: none runs
 	slow  atomic.Int64 // ns of the clock: when the last turn ended, if it was slow; 0: it was not
+	gives atomic.Bool  // the last turn has left work over
 	asked atomic.Int64 // ns of the clock: since when a call of Live waits; 0: none does
 }
 
 // begin notes that a turn begins. Loop only.
 func (p *pulse) begin(now int64) { p.began.Store(max(now, 1)) }
 
-// end notes that the turn that began at some ns of the clock has ended. Loop only.
-func (p *pulse) end(began, now int64) {
+// end notes that the turn that began at some ns of the clock has ended, and whether it has left
+// work over. Loop only.
+func (p *pulse) end(began, now int64, gives bool) {
 	p.began.Store(0)
 	slow := int64(0)
 	if now-began > slowTurn {
@@ -52,6 +54,19 @@ func (p *pulse) end(began, now int64) {
 	if p.slow.Load() != slow {
 		p.slow.Store(slow)
 	}
+	if p.gives.Load() != gives {
+		p.gives.Store(gives)
+	}
+}
+
+// Busy says that some loop has more to do than it got done in its last turn. Any goroutine.
+func (b *Broker) Busy() bool {
+	for _, l := range b.loops {
+		if l.pulse.gives.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // Pressed says that some loop's last turn took longer than 20 ms, or that the one that runs has by

@@ -26,10 +26,22 @@ func TestPressed(t *testing.T) {
 	} {
 		p.begin(now - tt.began*ms)
 		if !tt.runs {
-			p.end(now-tt.began*ms, now-(tt.began-tt.took)*ms)
+			p.end(now-tt.began*ms, now-(tt.began-tt.took)*ms, false)
 		}
 		if n.Pressed() != tt.want {
 			t.Errorf("%s: %v", tt.what, !tt.want)
+		}
+	}
+}
+
+// A loop is busy after a turn that has left work over, until one has not.
+func TestBusy(t *testing.T) {
+	n := newTestNode(t, 1, 2, nil)
+	for _, busy := range []bool{false, true, true, false} {
+		n.loops[1].writing = busy
+		n.loops[1].noteTimes(n.loops[1].time.Ns)
+		if n.Busy() != busy {
+			t.Errorf("busy: %v", !busy)
 		}
 	}
 }

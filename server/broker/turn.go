@@ -130,7 +130,7 @@ func (l *Loop) Run() {
 	l.guard(nil, l.run)
 	if l.inTurn { // a fault has ended it
 		l.inTurn = false
-		l.pulse.end(0, 0)
+		l.pulse.end(0, 0, false)
 	}
 }
 

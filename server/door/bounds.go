@@ -49,9 +49,10 @@ const (
 	handedMost = 64
 	handedLook = time.Millisecond
 
-	// pauseMost is for how long nobody comes in at the most because a loop is pressed; pauseLook
-	// when it is looked again whether one is.
+	// pauseMost is for how long nobody comes in at the most because a loop is pressed, busyMost
+	// because one has work left over; pauseLook when it is looked again whether one is pressed.
 	pauseMost = 250 * time.Millisecond
+	busyMost  = 5 * time.Millisecond
 	pauseLook = 5 * time.Millisecond
 
 	// admissionWait is how long an arrival over admission.rate waits at the most (protocol §11);

@@ -18,6 +18,7 @@ import (
 //
 //   - a loop is pressed (broker.Pressed), or a gate has not taken in what it was handed
 //     (handedMost); but for no more than pauseMost at a stretch: then some come in all the same;
+//   - a loop has more to do than it gets done (broker.Busy), for no more than busyMost;
 //   - admission.rate lets nobody in at the moment. Listeners then have their turns, an arrival
 //     each, and those who would wait longer than admissionWait, by what is in the queues, are taken
 //     at once, of the longest queue first, and told when to come back.
@@ -102,15 +103,17 @@ func (t *turnstile) letIn(now time.Time, ready *listener) (wait time.Duration) {
 
 // pause says for how long nobody comes in, whatever the rate: 0 when somebody may.
 func (t *turnstile) pause(now time.Time) (wait time.Duration) {
-	pressed := t.pressed()
+	pressed, most := t.pressed(), pauseMost
 	switch {
 	case pressed:
 		wait = pauseLook
 	case t.door.full():
 		wait = handedLook
+	case t.door.broker.Busy():
+		wait, most = handedLook, busyMost
 	}
 	switch {
-	case wait == 0, !t.since.IsZero() && now.Sub(t.since) >= pauseMost:
+	case wait == 0, !t.since.IsZero() && now.Sub(t.since) >= most:
 		wait, t.since = 0, time.Time{}
 	case t.since.IsZero():
 		t.since = now
