@@ -115,7 +115,7 @@ func TestAdmissionRateIsLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		return n.broker.Admission.Read().Refused > 0
+		return n.broker.Arrivals.Rejected.Read(0).Total > 0
 	}
 	eventually(t, "one is refused", refused)
 	cfg.Admission.Rate = 0

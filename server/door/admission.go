@@ -64,7 +64,9 @@ func (d *Door) quietest() *gate {
 // turnAway refuses an arrival for which there is no time, and closes fd with done. What it has sent
 // is read as far as it has come: closing with bytes unread would take its answer away from it.
 func (d *Door) turnAway(a arrival, reason string, done func(fd int)) {
-	d.refused(a, reason)
+	if reason != a.refusal {
+		d.refused(a, reason)
+	}
 	var unread [2 << 10]byte
 	for range codec.MaxHandshake / len(unread) {
 		if n, err := unix.Read(a.fd, unread[:]); n < len(unread) || err != nil {

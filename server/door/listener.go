@@ -104,9 +104,6 @@ func (l *listener) takeOne(refusal string, after time.Duration) bool {
 		switch err {
 		case nil:
 			l.backoff = acceptBackoffMin
-			if refusal != "" {
-				l.door.broker.Admission.Refused.Add(1)
-			}
 			l.gate.arrive(arrival{
 				fd: fd, transport: l.transport, remote: remote, loopback: l.address.IP.IsLoopback(),
 				proxy: l.door.proxies(l.transport, remote), refusal: refusal, after: after,

@@ -100,7 +100,6 @@ func (v *visitor) begin(flight []byte) {
 	case v.refusal != "" && v.gate.door.steps.busy():
 		// It cannot be told without a handshake, and would take its time from others'.
 		v.failure = metrics.TLSGaveWay
-		v.gate.door.refused(v.arrival, v.refusal)
 		v.end()
 	default:
 		v.tls.handshake = v.gate.door.certificates.Begin(v.transport.WebSocket())

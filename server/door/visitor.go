@@ -42,8 +42,11 @@ type visitor struct {
 // protocol §4. It is counted in Visitors. Who will be refused when it has asked (a.refusal) has
 // little time for that.
 func (g *gate) receive(a arrival, refusal string) {
-	if a.refusal != "" && a.speaksSecond() {
-		refusal = a.refusal // it might not ask
+	if a.refusal != "" {
+		g.door.refused(a, a.refusal) // whether it hears of it or not
+		if a.speaksSecond() {
+			refusal = a.refusal // it might not ask
+		}
 	}
 	why := cmp.Or(refusal, a.refusal)
 	if why != "" && g.inside >= g.door.most && g.leaving.First() == nil {
@@ -218,7 +221,9 @@ var headEnd = []byte("\r\n\r\n")
 
 // refuse tells v that it may not enter.
 func (v *visitor) refuse(reason string, attrs ...any) {
-	v.gate.door.refused(v.arrival, reason, attrs...)
+	if reason != v.refusal {
+		v.gate.door.refused(v.arrival, reason, attrs...)
+	}
 	v.sayLast(v.gate.door.refusal(&v.arrival, reason))
 }
 

@@ -7,22 +7,21 @@ import (
 
 // Admission counts how the door holds arrivals back. Any goroutine.
 type Admission struct {
-	Waited, Refused atomic.Uint64 // arrivals, for admission.rate
-	Pauses          atomic.Uint64 // because a loop was pressed
-	Paused          atomic.Int64  // ns that those took
+	Waited atomic.Uint64 // arrivals, for admission.rate
+	Pauses atomic.Uint64 // because a loop was pressed
+	Paused atomic.Int64  // ns that those took
 }
 
 // AdmissionSample is what Admission has counted.
 type AdmissionSample struct {
-	Waited, Refused, Pauses uint64
-	Paused                  time.Duration
+	Waited, Pauses uint64
+	Paused         time.Duration
 }
 
 // Read returns the counts.
 func (a *Admission) Read() AdmissionSample {
 	return AdmissionSample{
-		Waited: a.Waited.Load(), Refused: a.Refused.Load(), Pauses: a.Pauses.Load(),
-		Paused: time.Duration(a.Paused.Load()),
+		Waited: a.Waited.Load(), Pauses: a.Pauses.Load(), Paused: time.Duration(a.Paused.Load()),
 	}
 }
 

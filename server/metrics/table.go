@@ -195,10 +195,6 @@ var Table = []Metric{
 	{"", "", "mb_admission_waited_total",
 		"arrivals that admission.rate had wait for their place in a listener's queue",
 		func(s *Sample) float64 { return float64(s.Admission.Waited) }},
-	{"", "", "mb_admission_refused_total",
-		"arrivals that admission.rate would have had wait for more than a second: they were " +
-			"told when to come back",
-		func(s *Sample) float64 { return float64(s.Admission.Refused) }},
 	{"", "", "mb_accept_pauses_total",
 		"how often the door left arrivals waiting because a loop's turn took more than 20 ms",
 		func(s *Sample) float64 { return float64(s.Admission.Pauses) }},
