@@ -87,12 +87,12 @@
 //
 // # The rest
 //
-// A connection comes in through door/listener.go Ready, on the first loop, and door/admission.go
-// arrive (a place on a loop, or a refusal); there door/gate.go enter takes it and, when it is a
-// WebSocket, door/visitor.go ask. reactor/reactor.go Open gives it its socket, broker/conn_open.go
-// open makes a Conn of it and welcome greets it. It ends in broker/conn_close.go: closeLater and
-// abort decide, finishClose acts at the end of the turn, leave removes every trace, free frees the
-// slot.
+// A connection comes in through door/listener.go Ready, on the first loop, where
+// door/turnstile.go turn decides who may come in now, and door/admission.go arrive (a place on a
+// loop, or a refusal); there door/gate.go enter takes it and, when it is a WebSocket,
+// door/visitor.go ask. reactor/reactor.go Open gives it its socket, broker/conn_open.go open makes
+// a Conn of it and welcome greets it. It ends in broker/conn_close.go: closeLater and abort decide,
+// finishClose acts at the end of the turn, leave removes every trace, free frees the slot.
 //
 // A message on a system topic goes from broker/system.go system to system/system.go Serve, and
 // through its table to the handler in the file of its group. What a handler needs of the connection

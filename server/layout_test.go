@@ -22,8 +22,8 @@ var arrows = map[string]string{
 
 	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
 		"server/origin server/permit server/reactor server/secure",
-	"server/door": "codec server/auth server/broker server/config server/fair server/metrics " +
-		"server/origin server/reactor server/secure",
+	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
+		"server/metrics server/origin server/reactor server/secure",
 	"server/admin":   "server/metrics server/origin",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
@@ -75,6 +75,7 @@ var onlyImporters = map[string]string{
 	"github.com/pires/go-proxyproto":              "codec",
 	"github.com/gobwas/ws":                        "client client/clienttest codec",
 	"github.com/VictoriaMetrics/metrics":          "server/admin",
+	"golang.org/x/net/netutil":                    "server/admin",
 	"github.com/coder/websocket":                  "", // tests only
 	"github.com/golang-jwt/jwt/v5":                "server/auth",
 	"github.com/MicahParks/jwkset":                "server/auth",

@@ -20,8 +20,8 @@ type ListenError = door.ListenError
 // Start binds every listener, starts the loops and begins to accept. An error leaves nothing
 // running; it is a *ListenError when an address could not be bound.
 func (n *Node) Start() (err error) {
-	if err := n.broker.Open(); err != nil {
-		return err
+	if !n.started.CompareAndSwap(false, true) {
+		return errors.New("the node was started before")
 	}
 	defer func() {
 		if err != nil {
@@ -56,12 +56,23 @@ func (n *Node) Start() (err error) {
 		delete(handed, "admin") // the listener's from here on
 	}
 	if n.admin, err = admin.Start(options, n.broker, about, n.log); err != nil {
-		host, port, _ := net.SplitHostPort(options.Address) // it is valid
-		number, _ := strconv.Atoi(port)
-		return &ListenError{Transport: "admin", Host: host, Port: number, Err: err}
+		return notListening("admin", options.Address, err)
+	}
+	if n.agent, err = admin.StartAgent(n.cfg.Admin.Agent, n.broker, n.log); err != nil {
+		return notListening("agent", n.cfg.Admin.Agent, err)
 	}
 	n.watchExpiry()
+	if err := n.broker.Open(); err != nil { // from here on it is ready
+		return err
+	}
 	return n.door.Open(n.reactors)
+}
+
+// notListening is the error of one of the operators' listeners, whose address is valid.
+func notListening(transport, address string, err error) *ListenError {
+	host, port, _ := net.SplitHostPort(address)
+	number, _ := strconv.Atoi(port)
+	return &ListenError{Transport: transport, Host: host, Port: number, Err: err}
 }
 
 // stop ends what runs below the door, from the top floor down. An error says what had not ended
@@ -75,16 +86,22 @@ func (n *Node) stop(ctx context.Context) (err error) {
 		n.expiry.Stop()
 	}
 	n.admin.Close(ctx)
+	n.agent.Close(ctx)
 	n.broker.Stop(ctx)
 	return err
 }
 
-// Addr returns the address that a listener is bound to: transport is "ws", "wss", "tcp", "tls" or
-// "admin". Empty when it is off. With several addresses (localhost) it is the first.
+// Live says whether every loop turns, and in a word why not. Any goroutine, after Start.
+func (n *Node) Live() (alive bool, word string) { return n.broker.Live() }
+
+// Addr returns the address that a listener is bound to: transport is "ws", "wss", "tcp", "tls",
+// "admin" or "agent". Empty when it is off. With several addresses (localhost) it is the first.
 func (n *Node) Addr(transport string) string {
 	switch {
 	case transport == "admin":
 		return n.admin.Addr()
+	case transport == "agent":
+		return n.agent.Addr()
 	case n.door == nil:
 		return ""
 	}

@@ -13,7 +13,10 @@ import (
 )
 
 // Transports are the names of all listeners, in the order in which they are told.
-var Transports = []string{"ws", "wss", "tcp", "tls", "admin"}
+var Transports = []string{"ws", "wss", "tcp", "tls", "admin", "agent"}
+
+// handable are the names of those that may be handed in: a balancer's agent is asked again.
+var handable = Transports[:5]
 
 // takeListeners makes listeners of the files that the node was given, and closes those. It refuses
 // what does not fit the configuration: whoever connects there would wait for ever, or be let in
@@ -80,7 +83,7 @@ func (n *Node) mayTake(name string, at *net.TCPAddr) error {
 		}
 	default:
 		return fmt.Errorf("listeners are named %s (systemd: FileDescriptorName=)",
-			strings.Join(Transports, ", "))
+			strings.Join(handable, ", "))
 	}
 	plain := name == "ws" || name == "tcp"
 	switch {

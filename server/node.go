@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mbserver/server/admin"
@@ -45,6 +46,7 @@ type Node struct {
 	certificates *secure.Certificates  // nil: there are no listeners for TLS
 	files        map[string][]*os.File // Options.Listeners
 
+	started   atomic.Bool     // Start was called
 	reloading sync.Mutex      // one reload at a time
 	running   context.Context // ends with the loops
 	ended     context.CancelFunc
@@ -53,6 +55,7 @@ type Node struct {
 	reactors *reactor.Group
 	door     *door.Door
 	admin    *admin.Server
+	agent    *admin.Agent
 	expiry   *time.Timer // looks when the certificate expires; nil: there is none
 
 	drain drain // that an operator has asked for

@@ -60,6 +60,9 @@ func (n *Node) reload(cfg *config.Config) error {
 		return errors.Join(fmt.Errorf("the new rules stand, but not every loop has confirmed them "+
 			"within %v", reloadPatience), err)
 	}
+	if n.door != nil {
+		n.door.SetRate(cfg.Admission.Rate)
+	}
 	attrs = append(attrs, "revokedConnections", took.Connections,
 		"revokedSubscriptions", took.Subscriptions, "revokedMessages", took.Messages)
 	if keys := n.cfg.NotLive(cfg); len(keys) > 0 {

@@ -32,6 +32,7 @@ type conn struct {
 	out   []byte // what the kernel did not take
 	armed bool
 	frame func(now time.Duration, body []byte) // a whole message; body is valid until it returns
+	gone  func()                               // the server has ended it; nil: it must not
 }
 
 func newLoop() (*loop, error) {
@@ -44,7 +45,9 @@ func newLoop() (*loop, error) {
 
 func (l *loop) close() {
 	for _, c := range l.conns {
-		_ = unix.Close(c.fd)
+		if c != nil {
+			_ = unix.Close(c.fd)
+		}
 	}
 	_ = unix.Close(l.epoll)
 }
@@ -186,6 +189,9 @@ func (l *loop) turn() error {
 	}
 	for _, ev := range l.events[:max(n, 0)] {
 		c := l.conns[ev.Fd]
+		if c == nil {
+			continue // closed in this turn
+		}
 		if ev.Events&unix.EPOLLOUT != 0 {
 			c.flush()
 		}
@@ -194,6 +200,10 @@ func (l *loop) turn() error {
 		}
 		m, err := unix.Read(c.fd, l.buf)
 		if err == unix.EAGAIN || err == unix.EINTR {
+			continue
+		}
+		if (err != nil || m == 0) && c.gone != nil {
+			c.gone()
 			continue
 		}
 		if err != nil || m == 0 {

@@ -20,6 +20,7 @@ type options struct {
 	subscribers int
 	stall       time.Duration
 	repeat      int
+	crowds      int
 }
 
 // memoryMax is from where on the generator collects its garbage after all.
@@ -28,11 +29,12 @@ const memoryMax = 4 << 30
 func main() {
 	var o options
 	flag.StringVar(&o.server, "server", "bin/mb-server", "path of the server's binary")
-	scenarios := flag.String("run", "staller,service,flood,limits",
+	scenarios := flag.String("run", "staller,service,flood,limits,crowd",
 		"what to measure, separated by commas")
 	flag.IntVar(&o.subscribers, "subscribers", 1000, "subscribers of the staller scenario")
 	flag.DurationVar(&o.stall, "stall", 20*time.Second,
 		"length of a stall; the service's is half as long again")
+	flag.IntVar(&o.crowds, "crowds", 3, "rounds of the crowd scenario, of each setting")
 	flag.IntVar(&o.repeat, "repeat", 7, "rounds of the limits scenario; the median counts")
 	flag.Parse()
 	runtime.LockOSThread()
@@ -45,6 +47,7 @@ func main() {
 	_ = unix.SchedSetaffinity(0, &set) // on one core the figures are worse, and still ratios
 	known := map[string]func(options) error{
 		"staller": staller, "service": service, "flood": flood, "limits": limits,
+		"crowd": crowdOf,
 	}
 	for _, name := range strings.Split(*scenarios, ",") {
 		scenario := known[name]

@@ -38,8 +38,11 @@ func explain(err error) string {
 		return err.Error()
 	}
 	port, host := keyed("ports."+l.Transport), keyed("host")
-	if l.Transport == "admin" {
+	switch l.Transport {
+	case "admin":
 		port, host = keyed("admin.address"), keyed("admin.address")
+	case "agent":
+		port, host = keyed("admin.agent"), keyed("admin.agent")
 	}
 	where := "port " + strconv.Itoa(l.Port)
 	if l.Host != "" {

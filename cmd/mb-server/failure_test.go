@@ -77,6 +77,8 @@ func TestExplain(t *testing.T) {
 			"this machine has no address 10.9.8.7; host (--host) sets another"},
 		{listen("admin", "10.9.8.7", 3002, syscall.EADDRNOTAVAIL),
 			"this machine has no address 10.9.8.7; admin.address (--admin-address) sets another"},
+		{listen("agent", "10.9.8.7", 3003, syscall.EADDRNOTAVAIL),
+			"this machine has no address 10.9.8.7; admin.agent sets another"},
 		{listen("ws", "a.example", 3000, &net.DNSError{Err: "no such host", Name: "a.example"}),
 			"the name a.example has no address; host (--host) sets another"},
 		{listen("ws", "::1", 3000, syscall.ENOBUFS),

@@ -7,8 +7,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"mbserver/server/metrics"
 )
@@ -19,6 +22,10 @@ type Node interface {
 	Sample(now time.Time) *metrics.Sample
 	// Ready says whether new connections are welcome, and in one word why not.
 	Ready() (ready bool, word string)
+	// Live says whether it does its work, and in one word why not.
+	Live() (alive bool, word string)
+	// Load tells how much of what it has it uses.
+	Load() metrics.Load
 }
 
 // About is what the listener says of the node itself.
@@ -44,6 +51,9 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	done     chan struct{} // closed when the server's goroutine has ended
+
+	// Atomic.
+	open atomic.Int64 // connections
 }
 
 // Bounds of one request.
@@ -53,6 +63,12 @@ const (
 	idleTimeout  = time.Minute
 	closeTimeout = time.Second // what answers under way may take when the node stops
 	headerBytes  = 8 << 10
+
+	// connections is how many there may be at a time; more wait until one ends. While there are
+	// more than kept, none is kept for another request: who asks once is not to wait for who may
+	// ask again.
+	connections = 64
+	kept        = connections / 2
 )
 
 // Start binds the address, or takes the listener, and serves it; without either it gives nil. The
@@ -74,7 +90,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 		done: make(chan struct{}),
 	}
 	s.http = &http.Server{
-		Handler:           s.called(o.Hosts, s.routes(o.Pprof)),
+		Handler:           s.bounded(s.called(o.Hosts, s.routes(o.Pprof))),
+		ConnState:         s.count,
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -84,7 +101,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	}
 	go func() {
 		defer close(s.done)
-		_ = s.http.Serve(listener) // always ErrServerClosed: Accept's other errors are retried
+		// The error is always ErrServerClosed: Accept's other errors are retried.
+		_ = s.http.Serve(netutil.LimitListener(listener, connections))
 	}()
 	if o.Pprof {
 		log.Warn("profiles are served to whoever reaches this address: admin.pprof",
@@ -92,6 +110,26 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	}
 	log.Info("listening", "transport", "admin", "address", listener.Addr().String())
 	return s, nil
+}
+
+// count follows how many connections there are.
+func (s *Server) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed:
+		s.open.Add(-1)
+	}
+}
+
+// bounded has a connection end with its answer when there are many.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.open.Load() > kept {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // listen binds an address. Where localhost or 127.0.0.1 is meant and there is no loopback address

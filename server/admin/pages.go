@@ -16,7 +16,7 @@ import (
 type pageRow struct{ path, says string }
 
 var pageRows = []pageRow{
-	{"/livez", "200 while the process serves"},
+	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
 	{"/metrics", "numbers, in the Prometheus text format"},
 }
@@ -33,14 +33,12 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		answerPlain(w, http.StatusOK, "ok")
-	})
-	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("POST /drain", s.serveDrain)
 	if s.operator != nil {
 		rows = append(rows[:len(rows):len(rows)], drainRow)
 	}
+	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
+	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))
 	if profiles {
 		rows = append(rows[:len(rows):len(rows)], pprofRow)
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -104,12 +102,14 @@ func answerPlain(w http.ResponseWriter, status int, text string) {
 	_, _ = io.WriteString(w, text+"\n")
 }
 
-// serveReady says whether new connections are welcome.
-func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	ready, word := s.node.Ready()
-	status := http.StatusOK
-	if !ready {
-		status = http.StatusServiceUnavailable
+// answerProbe answers with what ask says: 200 while it is so, and a word.
+func answerProbe(ask func() (bool, string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		is, word := ask()
+		status := http.StatusOK
+		if !is {
+			status = http.StatusServiceUnavailable
+		}
+		answerPlain(w, status, word)
 	}
-	answerPlain(w, status, word)
 }

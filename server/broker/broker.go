@@ -56,6 +56,7 @@ type Broker struct {
 	Arriving    atomic.Int64        // bytes that those hold
 	Sessions    atomic.Int64        // bytes that the TLS sessions of connections hold
 	TLS         metrics.TLS         // what becomes of TLS handshakes
+	Admission   metrics.Admission   // whom the door has wait, or refuses, and when it pauses
 	Throttle    logging.Throttle    // for lines that clients can cause at will
 	registry    registry
 	spares      spares

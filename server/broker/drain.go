@@ -24,6 +24,9 @@ func (b *Broker) Ready() (ready bool, word string) {
 	b.asked.Store(time.Now().UnixMilli())
 	switch state(b.state.Load()) {
 	case accepting:
+		if b.crowded() {
+			return false, "memory"
+		}
 		return true, "ok"
 	case unready, draining:
 		return false, "draining"

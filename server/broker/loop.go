@@ -25,6 +25,7 @@ type Loop struct {
 	// Any goroutine.
 	inbox     inbox
 	published metrics.Published
+	pulse     pulse
 	load      atomic.Int64 // connections here or on their way here
 	evicting  atomic.Bool  // it was asked to evict its oldest request
 	serve     atomic.Bool  // subscriptions changed: what waits here is to be looked up again

@@ -9,7 +9,7 @@ type Clock struct{ Ms, Ns, Unix int64 }
 // Driver is what a loop needs of the world: time, a turn soon, a turn later. The reactor implements
 // it over gnet; a simulation over nothing.
 type Driver interface {
-	// Now reads the clock.
+	// Now reads the clock, which all loops of a node share. Any goroutine.
 	Now() Clock
 	// Schedule makes the loop run a turn soon, after the I/O events of the running batch; during a
 	// turn, after another look at the sockets if the loop GivesWay. Any goroutine.

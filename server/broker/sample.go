@@ -42,6 +42,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 			Connections: b.places.Load(), Outstanding: b.maxOutstanding,
 			Memory: b.budget.limit,
 		},
+		Admission: b.Admission.Read(),
 	}
 	if b.logs != nil {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()

@@ -62,6 +62,7 @@ func (l *Loop) begin() {
 func (l *Loop) startTurn() {
 	l.inTurn = true
 	l.readClock()
+	l.pulse.begin(l.time.Ns)
 	l.measure(l.time.Ns, quantum)
 	l.before, l.written = 0, false
 }
@@ -130,7 +131,10 @@ func (l *Loop) unsettled() bool {
 // Run is run for a driver: after a fault the next event still begins a turn of its own. Loop only.
 func (l *Loop) Run() {
 	l.guard(nil, l.run)
-	l.inTurn = false
+	if l.inTurn { // a fault has ended it
+		l.inTurn = false
+		l.pulse.end(0, 0, false)
+	}
 }
 
 // write writes what is to leave now: all, or when the loop gives way, only connections that got

@@ -60,6 +60,7 @@ func (l *Loop) noteFanOut(since int64) {
 
 // noteTimes measures the turn that ends now, in ns of the clock.
 func (l *Loop) noteTimes(now int64) {
+	l.pulse.end(l.time.Ns, now, l.GivesWay())
 	l.times[metrics.TurnTime].Add(now-l.time.Ns, 1)
 	for _, since := range l.answers {
 		l.times[metrics.AnswerTime].Add(now-since, 1)

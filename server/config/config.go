@@ -27,6 +27,7 @@ type Config struct {
 	Permissions   Permissions
 	RateLimit     RateLimit
 	Connection    Connection
+	Admission     Admission
 	WS            WS
 	Proxy         Proxy
 	Request       Request
@@ -82,6 +83,11 @@ type Connection struct {
 	OutboundOverflow           string        // OverflowDrop, OverflowDropOldest, OverflowDisconnect
 	Backpressure               string        // BackpressureOff or BackpressurePause
 	BackpressureMax            time.Duration // longest pause of a publisher
+}
+
+// Admission paces arrivals.
+type Admission struct {
+	Rate int // new connections a second; 0 = no limit
 }
 
 // Values of connection.outbound.overflow.
@@ -168,6 +174,7 @@ type Memory struct {
 type Admin struct {
 	Address string // host:port; "" turns it off
 	Pprof   bool   // serve profiles there too
+	Agent   string // host:port where balancers are told a weight; "" turns it off
 
 	Operator bool // what changes the node may be asked for there too
 }

@@ -206,6 +206,11 @@ var keys = []Key{
 		Default: "0", max: maxCount,
 		at:  func(c *Config) any { return &c.Connection.MaxPerIdentity },
 		Doc: "connections of one identity, 0 = no limit"},
+	{Name: "admission.rate", Live: true, Env: "ADMISSION_RATE", Unit: "connections/s",
+		Default: "0", max: maxCount,
+		at: func(c *Config) any { return &c.Admission.Rate },
+		Doc: "new connections of all kinds, a burst of as many at once; more wait for up to a " +
+			"second, then they are told when to come back; 0 = no limit"},
 	{Name: "connection.max.subscriptions", Env: "CONNECTION_MAX_SUBSCRIPTIONS",
 		Unit: "subscriptions", Default: "10000", min: 1, max: maxSubscriptions,
 		at:  func(c *Config) any { return &c.Connection.MaxSubscriptions },
@@ -293,6 +298,10 @@ var keys = []Key{
 		Default: "127.0.0.1:3002", kind: kindString,
 		at: func(c *Config) any { return &c.Admin.Address },
 		Doc: "host:port of the operators' HTTP listener (/metrics, /livez, /readyz), " +
+			"empty turns it off"},
+	{Name: "admin.agent", Env: "ADMIN_AGENT", kind: kindString,
+		at: func(c *Config) any { return &c.Admin.Agent },
+		Doc: "host:port of a listener that tells HAProxy's agent-check how much the node takes, " +
 			"empty turns it off"},
 	{Name: "admin.pprof", Env: "ADMIN_PPROF", Default: "false", kind: kindBool,
 		at: func(c *Config) any { return &c.Admin.Pprof },

@@ -155,21 +155,33 @@ func (c Config) checkListeners(add func(key string, value any, reason string, ar
 	c.checkAdmin(add)
 }
 
-// checkAdmin checks admin.address.
+// checkAdmin checks admin.address and admin.agent.
 func (c Config) checkAdmin(add func(key string, value any, reason string, args ...any)) {
-	if c.Admin.Address == "" {
+	checkAddress("admin.address", c.Admin.Address, add)
+	checkAddress("admin.agent", c.Admin.Agent, add)
+	if _, port, _ := net.SplitHostPort(c.Admin.Agent); port != "" && port != "0" &&
+		c.Admin.Agent == c.Admin.Address {
+		add("admin.agent", c.Admin.Agent, "admin.address is the same")
+	}
+}
+
+// checkAddress checks the host:port of a listener; empty: there is none.
+func checkAddress(
+	key, address string, add func(key string, value any, reason string, args ...any),
+) {
+	if address == "" {
 		return
 	}
-	host, port, err := net.SplitHostPort(c.Admin.Address)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		add("admin.address", c.Admin.Address, "not of the form host:port")
+		add(key, address, "not of the form host:port")
 		return
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > math.MaxUint16 {
-		add("admin.address", c.Admin.Address, "the port must be 0 to %d", maxPort)
+		add(key, address, "the port must be 0 to %d", maxPort)
 	}
 	if host != "" && !validHost(host) {
-		add("admin.address", c.Admin.Address, "%q is neither a host name nor an address", host)
+		add(key, address, "%q is neither a host name nor an address", host)
 	}
 }
 

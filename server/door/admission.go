@@ -19,26 +19,32 @@ import (
 // not before. On the accepting loop.
 func (g *gate) arrive(a arrival) {
 	d := g.door
+	to := g
 	if a.asks() {
-		to := d.quietest()
+		if to = d.quietest(); to.busy() {
+			to = g
+		}
 		d.come(to)
-		g.hand(to, a)
-		return
+	} else {
+		why := a.refusal
+		if why == "" {
+			why = d.broker.Admit(d.countedBy(a))
+		}
+		if why != "" {
+			d.come(g)
+			g.receive(a, why)
+			return
+		}
+		if to = d.gates[d.broker.LoopFor().Index()]; to.busy() {
+			to.loop.GiveBack()
+			to = g
+			to.loop.Expect()
+		}
 	}
-	if why := d.broker.Admit(d.countedBy(a)); why != "" {
-		d.come(g)
-		g.receive(a, why)
-		return
-	}
-	g.hand(d.gates[d.broker.LoopFor().Index()], a)
-}
-
-// hand has an arrival enter by a gate.
-func (g *gate) hand(to *gate, a arrival) {
 	if to == g {
 		g.enter(a)
-	} else if !to.room.Do(func() { to.enter(a) }) {
-		to.drop(a) // the loop has ended
+	} else if !to.hand(a) {
+		to.drop(a)
 	}
 }
 
@@ -58,14 +64,16 @@ func (d *Door) quietest() *gate {
 // turnAway refuses an arrival for which there is no time, and closes fd with done. What it has sent
 // is read as far as it has come: closing with bytes unread would take its answer away from it.
 func (d *Door) turnAway(a arrival, reason string, done func(fd int)) {
-	d.refused(a, reason)
+	if reason != a.refusal {
+		d.refused(a, reason)
+	}
 	var unread [2 << 10]byte
 	for range codec.MaxHandshake / len(unread) {
 		if n, err := unix.Read(a.fd, unread[:]); n < len(unread) || err != nil {
 			break
 		}
 	}
-	_, _ = unix.Write(a.fd, a.sealed(d.refusal(a.transport, reason)))
+	_, _ = unix.Write(a.fd, a.sealed(d.refusal(&a, reason)))
 	_ = unix.Shutdown(a.fd, unix.SHUT_WR)
 	done(a.fd)
 }
@@ -101,7 +109,10 @@ type cause struct {
 	line   string // the log's, where it is one of its own: one of them does not hide the other
 }
 
-const draining = "draining"
+const (
+	draining  = "draining"
+	admission = "admission"
+)
 
 var causes = map[string]cause{
 	"connection_limit": {503, codec.ServiceUnavailable,
@@ -111,6 +122,8 @@ var causes = map[string]cause{
 	"memory": {503, codec.ServiceUnavailable, "this node has no memory for more connections",
 		"", ""},
 	draining: {503, codec.ServiceUnavailable, "this node is going away", "", ""},
+	admission: {503, codec.ServiceUnavailable, "too many connections come at the moment",
+		"admission.rate", "refused a connection: more come than may in a second"},
 	"address": {429, codec.RateLimitExceeded,
 		"this address has as many connections as it may have", "connection.max.perAddress",
 		"refused a connection of an address that has many"},
@@ -130,11 +143,14 @@ var causes = map[string]cause{
 }
 
 // refusal composes the answer to a connection that may not enter (protocol §4).
-func (d *Door) refusal(t broker.Transport, reason string) []byte {
-	if reason == draining {
-		return d.refusalFor(t, reason, retryAfter)
+func (d *Door) refusal(a *arrival, reason string) []byte {
+	switch reason {
+	case draining:
+		return d.refusalFor(a.transport, reason, retryAfter)
+	case admission:
+		return d.refusalFor(a.transport, reason, a.after)
 	}
-	return d.refusalFor(t, reason, 0)
+	return d.refusalFor(a.transport, reason, 0)
 }
 
 // refusalFor is refusal with a time after which to try again; 0: none.

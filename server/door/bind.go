@@ -15,7 +15,7 @@ import (
 
 // ListenError is why a listener could not be bound.
 type ListenError struct {
-	Transport string // "ws", "tcp" or "admin"
+	Transport string // "ws", "wss", "tcp", "tls", "admin" or "agent"
 	Host      string // as it was tried; "" is every address
 	Port      int
 	Err       error

@@ -41,8 +41,28 @@ const (
 	// connections, files that are read.
 	spareFiles = 8
 
-	// acceptsMax is how many connections a listener takes before the loop looks at its others.
+	// acceptsMax is how many connections a listener takes before the loop looks at its others;
+	// entersMax how many other loops let in that they were handed; handedMost how many one may have
+	// been handed; handedLook when it is looked whether it has taken them in.
 	acceptsMax = 16
+	entersMax  = 16
+	handedMost = 64
+	handedLook = time.Millisecond
+
+	// pauseMost is for how long nobody comes in at the most because a loop is pressed, busyMost
+	// because one has work left over; pauseLook when it is looked again whether one is pressed.
+	pauseMost = 250 * time.Millisecond
+	busyMost  = 5 * time.Millisecond
+	pauseLook = 5 * time.Millisecond
+
+	// admissionWait is how long an arrival over admission.rate waits at the most (protocol §11);
+	// admissionLook when it is looked again whether it may enter, and whether too many wait;
+	// refusesMax how many are refused before the loop looks at its sockets; retryMost when, at the
+	// latest, who was refused is told to come back.
+	admissionWait = time.Second
+	admissionLook = 10 * time.Millisecond
+	refusesMax    = 64
+	retryMost     = 30 * time.Second
 
 	// parseAlways is how many bytes of a handshake's head are looked at whenever more of them come.
 	// A longer one is looked at when it ends, or has doubled.

@@ -61,7 +61,7 @@ func bounded(token string) string {
 // prove lets v enter when it has proved who it is, if it wants to. hs is nil over TCP.
 func (v *visitor) prove(hs *codec.Handshake, as *broker.Arrival) {
 	desk := &v.gate.door.broker.Desk
-	if !desk.Asks() {
+	if !desk.Asks() || v.refusal != "" {
 		v.enter(as)
 		return
 	}

@@ -34,6 +34,7 @@ type Door struct {
 	memory           int64                // memory.limit, in bytes
 	certificates     *secure.Certificates // nil: nobody listens for TLS
 	steps            steps                // of TLS handshakes
+	turnstile        turnstile
 
 	// Immutable after Open.
 	most  int     // visitors of each gate
@@ -66,6 +67,7 @@ func Bind(
 	b.Arrivals.Refused.Name(slices.Collect(maps.Keys(causes)))
 	d.files, d.memory = filesMax(), cfg.Memory.Limit
 	d.steps.door, d.steps.most = d, stepsMax()
+	d.turnstile.init(d, cfg.Admission.Rate)
 	for _, l := range []struct {
 		transport broker.Transport
 		port      int
@@ -104,7 +106,9 @@ func (d *Door) Addr(transport string) string {
 // Open begins to accept; who passes becomes a connection of one of room's loops.
 func (d *Door) Open(room *reactor.Group) (err error) {
 	for _, l := range d.broker.Loops() {
-		d.gates = append(d.gates, newGate(d, l, room.At(l)))
+		g := newGate(d, l, room.At(l))
+		g.room.Call(context.Background(), func() { g.room.Attend(g.takeHanded) })
+		d.gates = append(d.gates, g)
 	}
 	d.most = visitorsOf(d.memory, d.files, len(d.gates), d.certificates != nil)
 	// Who finds no place is told so, as long as there is a descriptor to accept it with.

@@ -2,6 +2,8 @@ package door
 
 import (
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,7 @@ type gate struct {
 
 	// Any goroutine.
 	visitors atomic.Int64 // here, or on their way here
+	handed   handed
 
 	// Owned by the loop.
 	asking  fair.List[*visitor] // in their handshake, the oldest first
@@ -43,6 +46,8 @@ type arrival struct {
 	loopback  bool            // to a listener on a loopback address
 	proxy     proxyMode       // whether a PROXY header has to come yet
 	session   *secure.Session // over TLS, when its handshake is done; else nil
+	refusal   string          // why it may not enter, a reason of protocol §4; empty: it may
+	after     time.Duration   // when it should come back; 0: that is not known
 }
 
 // asks says whether there is a handshake to wait for, or a PROXY header.
@@ -68,6 +73,82 @@ func (g *gate) enter(a arrival) {
 		g.show(a, &broker.Arrival{})
 	}
 }
+
+// handed is what the accepting loop has for a gate. Any goroutine.
+type handed struct {
+	count atomic.Int64 // len(list)
+
+	// Guarded by mu, which is never held across a system call.
+	mu     sync.Mutex
+	list   []arrival
+	closed bool
+}
+
+// hand gives a gate an arrival, or says that it takes none any more.
+func (g *gate) hand(a arrival) bool {
+	h := &g.handed
+	h.mu.Lock()
+	sleeps, closed := len(h.list) == 0, h.closed
+	if !closed {
+		h.list = append(h.list, a)
+		h.count.Store(int64(len(h.list)))
+	}
+	h.mu.Unlock()
+	switch {
+	case closed:
+		return false
+	case sleeps && !g.room.Nudge(): // the loop has ended
+		g.dropHanded()
+	}
+	return true
+}
+
+// takeHanded lets in some of those that were handed over. The others follow when the loop has
+// looked at its sockets.
+func (g *gate) takeHanded() {
+	if g.handed.count.Load() == 0 {
+		return // the nudge was for something else
+	}
+	var some [entersMax]arrival
+	h := &g.handed
+	h.mu.Lock()
+	n := copy(some[:], h.list)
+	rest := copy(h.list, h.list[n:])
+	clear(h.list[rest:])
+	h.list = h.list[:rest]
+	h.count.Store(int64(rest))
+	h.mu.Unlock()
+	if rest > 0 {
+		g.room.Nudge()
+	}
+	for _, a := range some[:n] {
+		g.admitOne(a)
+	}
+}
+
+func (g *gate) admitOne(a arrival) {
+	defer g.door.recovered(func() { g.drop(a) })
+	g.enter(a)
+}
+
+// dropHanded turns away those that were handed over, and whoever comes later. Any goroutine.
+func (g *gate) dropHanded() {
+	h := &g.handed
+	h.mu.Lock()
+	list := h.list
+	h.list, h.closed = nil, true
+	h.count.Store(0)
+	h.mu.Unlock()
+	for _, a := range list {
+		g.drop(a)
+	}
+}
+
+// busy says that the gate has not taken in yet what it was handed.
+func (g *gate) busy() bool { return g.handed.count.Load() >= handedMost }
+
+// full says that some gate is busy.
+func (d *Door) full() bool { return slices.ContainsFunc(d.gates, (*gate).busy) }
 
 // show makes a connection of the node of an arrival that has a place. One that cannot be watched,
 // for want of descriptors or of memory, is told so.
@@ -160,6 +241,7 @@ func (g *gate) sweepList(now time.Time, list *fair.List[*visitor], over func(*vi
 // cut ends every handshake, for good: they are told that the node is going away.
 func (g *gate) cut() {
 	g.closed = true
+	g.dropHanded()
 	for _, list := range []*fair.List[*visitor]{&g.asking, &g.waiting} {
 		for k := list.First(); k != nil; k = list.First() {
 			k.Item.turnAway(draining)

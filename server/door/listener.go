@@ -19,8 +19,9 @@ type listener struct {
 	gate      *gate // nil before Open
 
 	// Owned by the gate's loop, after Open.
-	fd      int // -1 when closed
-	watched bool
+	fd      int  // -1 when closed
+	watched bool // the loop tells when somebody comes
+	resting bool // it will be again, after backoff
 	backoff time.Duration
 }
 
@@ -44,14 +45,23 @@ func (d *Door) newListener(bound *net.TCPListener, t broker.Transport) (*listene
 	return l, err
 }
 
-// watch begins, or begins again, to accept.
+// resume begins, or begins again, to accept, unless it must not yet.
+func (l *listener) resume() {
+	if l.fd < 0 || l.watched || l.resting || l.gate.door.turnstile.shut {
+		return
+	}
+	if err := l.watch(); err != nil {
+		l.rest(err)
+	}
+}
+
 func (l *listener) watch() error {
 	err := l.gate.room.Watch(l.fd, l)
 	l.watched = err == nil
 	return err
 }
 
-// forget leaves the queue alone.
+// forget leaves those who wait where they are.
 func (l *listener) forget() {
 	if l.watched {
 		l.gate.room.Forget(l.fd)
@@ -71,30 +81,44 @@ func (l *listener) close() {
 	l.fd = -1
 }
 
-// Ready implements reactor.Guest: connections wait to be accepted. In a shortage of descriptors
-// visits end for the sake of newer ones; then the listener rests, but never stops.
+// Ready implements reactor.Guest: connections wait to be accepted.
 func (l *listener) Ready([]byte) {
-	defer l.door.recovered(func() {})
-	for range acceptsMax {
+	if l.watched { // else it was reported before it was left
+		l.door.turnstile.turn(l)
+	}
+}
+
+// take accepts so many at the most.
+func (l *listener) take(most int) {
+	for n := 0; n < most && l.takeOne("", 0); n++ {
+	}
+}
+
+// takeOne accepts one, who may not enter for the reason of refusal (protocol §4; empty: may), and
+// should come back after some time. It says whether there was one. In a shortage of descriptors
+// visits end for the sake of newer ones; then the listener rests, but never stops.
+func (l *listener) takeOne(refusal string, after time.Duration) bool {
+	for l.fd >= 0 && !l.resting {
 		fd, remote, err := accept(l.fd)
 		switch err {
 		case nil:
 			l.backoff = acceptBackoffMin
 			l.gate.arrive(arrival{
 				fd: fd, transport: l.transport, remote: remote, loopback: l.address.IP.IsLoopback(),
-				proxy: l.door.proxies(l.transport, remote),
+				proxy: l.door.proxies(l.transport, remote), refusal: refusal, after: after,
 			})
+			return true
 		case unix.EAGAIN:
-			return
+			return false
 		case unix.EINTR, unix.ECONNABORTED: // that peer has gone
 		default:
 			if shortage(err) && l.gate.yield() {
 				continue
 			}
 			l.rest(err)
-			return
 		}
 	}
+	return false
 }
 
 // rest leaves the queue alone for a while.
@@ -103,20 +127,17 @@ func (l *listener) rest(err error) {
 	l.door.warn("cannot accept a connection", err.Error(), "transport", l.transport.String(),
 		"error", err.Error(), "retryMs", l.backoff.Milliseconds())
 	l.forget()
+	l.resting = true
 	for _, g := range l.door.gates {
 		if g != l.gate && shortage(err) {
 			g.room.Do(func() { g.yield() })
 		}
 	}
-	time.AfterFunc(l.backoff, func() { l.gate.room.Do(l.resume) })
+	time.AfterFunc(l.backoff, func() {
+		l.gate.room.Do(func() {
+			l.resting = false
+			l.resume()
+		})
+	})
 	l.backoff = min(2*l.backoff, acceptBackoffMax)
-}
-
-func (l *listener) resume() {
-	if l.fd < 0 {
-		return
-	}
-	if err := l.watch(); err != nil {
-		l.rest(err)
-	}
 }

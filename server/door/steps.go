@@ -48,6 +48,13 @@ func (q *steps) start(s *step) {
 	q.waiting.Push(s.from, &s.link)
 }
 
+// busy says that as many run as may.
+func (q *steps) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running >= q.most
+}
+
 // cancel ends s and its handshake.
 func (q *steps) cancel(s *step) {
 	q.mu.Lock()

@@ -97,6 +97,10 @@ func (v *visitor) begin(flight []byte) {
 		v.failTLS(err)
 	case !whole:
 		v.keep(flight)
+	case v.refusal != "" && v.gate.door.steps.busy():
+		// It cannot be told without a handshake, and would take its time from others'.
+		v.failure = metrics.TLSGaveWay
+		v.end()
 	default:
 		v.tls.handshake = v.gate.door.certificates.Begin(v.transport.WebSocket())
 		_ = v.tls.handshake.Feed(flight) // it is shorter than what a handshake may have

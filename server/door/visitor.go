@@ -39,11 +39,19 @@ type visitor struct {
 }
 
 // receive lets an arrival stay: for its handshake, or to hear why it may not enter, a reason of
-// protocol §4. It is counted in Visitors.
+// protocol §4. It is counted in Visitors. Who will be refused when it has asked (a.refusal) has
+// little time for that.
 func (g *gate) receive(a arrival, refusal string) {
-	if refusal != "" && g.inside >= g.door.most && g.leaving.First() == nil {
+	if a.refusal != "" {
+		g.door.refused(a, a.refusal) // whether it hears of it or not
+		if a.speaksSecond() {
+			refusal = a.refusal // it might not ask
+		}
+	}
+	why := cmp.Or(refusal, a.refusal)
+	if why != "" && g.inside >= g.door.most && g.leaving.First() == nil {
 		// No handshake gives way to who is only refused.
-		g.door.turnAway(a, refusal, closeFile)
+		g.door.turnAway(a, why, closeFile)
 		g.door.leave(g)
 		return
 	}
@@ -54,6 +62,9 @@ func (g *gate) receive(a arrival, refusal string) {
 	v.deadline, v.in = time.Now().Add(g.door.handshakeTimeout), &g.asking
 	if a.speaksSecond() {
 		v.deadline, v.in = time.Now().Add(min(proxyWait, g.door.handshakeTimeout)), &g.waiting
+	}
+	if why != "" {
+		v.deadline, v.in = time.Now().Add(refusedTime), &g.leaving
 	}
 	v.recharge()
 	g.inside++
@@ -168,6 +179,10 @@ func (v *visitor) malformed(status int, reason string) {
 // enter makes a connection of v, whose handshake is complete, if there is a place for it.
 func (v *visitor) enter(as *broker.Arrival) {
 	d := v.gate.door
+	if v.refusal != "" {
+		v.refuse(v.refusal)
+		return
+	}
 	if why := d.broker.Admit(d.countedBy(v.arrival)); why != "" {
 		v.refuse(why)
 		return
@@ -206,8 +221,10 @@ var headEnd = []byte("\r\n\r\n")
 
 // refuse tells v that it may not enter.
 func (v *visitor) refuse(reason string, attrs ...any) {
-	v.gate.door.refused(v.arrival, reason, attrs...)
-	v.sayLast(v.gate.door.refusal(v.transport, reason))
+	if reason != v.refusal {
+		v.gate.door.refused(v.arrival, reason, attrs...)
+	}
+	v.sayLast(v.gate.door.refusal(&v.arrival, reason))
 }
 
 // giveWay ends a handshake for the sake of newer ones.
@@ -303,7 +320,7 @@ func (v *visitor) end() {
 // the oldest of them gives way.
 func (v *visitor) sharing() {
 	g := v.gate
-	if g.door.trusted.Has(v.remote.Addr()) {
+	if v.refusal != "" || g.door.trusted.Has(v.remote.Addr()) {
 		return
 	}
 	v.from = origin.Network(v.remote.Addr())

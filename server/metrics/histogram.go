@@ -3,6 +3,7 @@ package metrics
 import (
 	"math/bits"
 	"sync/atomic"
+	"time"
 )
 
 // What a loop measures.
@@ -79,6 +80,11 @@ func (p *PublishedTimes) Publish(t *Times) {
 		}
 		to.sum.Store(h.sum)
 	}
+}
+
+// Total is the sum of all times of one kind. Any goroutine.
+func (p *PublishedTimes) Total(kind int) time.Duration {
+	return time.Duration(p[kind].sum.Load())
 }
 
 // TimesSample is the times of all loops at one moment.

@@ -26,6 +26,7 @@ type Sample struct {
 	Deflate                     DeflateSample
 	Machine                     MachineSample
 	TLS                         TLSSample
+	Admission                   AdmissionSample
 	AuthFailures                uint64
 	Refused                     []LabelledValue // Rejected, by reason
 	Loops                       int

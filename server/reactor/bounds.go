@@ -17,6 +17,9 @@ const (
 	// before it is left for the next event.
 	opensMax = 4
 
+	// nudgesMax is how many nudges are taken at once.
+	nudgesMax = 64
+
 	// streakMax bounds how many turns may follow one another only because the inbox filled again.
 	// gnet runs tasks that tasks queue before it polls; without a bound two loops that keep each
 	// other busy never read a socket. A turn that gives way is never followed so.

@@ -44,6 +44,8 @@ type Reactor struct {
 	buf    []byte         // for one read
 	secure *secureBuffers // nil before the first connection over TLS
 	streak int            // turns in a row without a look at the sockets
+	gave   bool           // a turn gave way, and its end is called for with what sockets bring
+	attend func()         // what Nudge calls; nil: nothing
 }
 
 // turnState is where the loop's next turn stands.
@@ -222,8 +224,8 @@ func (r *Reactor) end() {
 		r.post(r.finish)
 		return
 	}
-	r.streak = 0
-	_, _ = unix.Write(r.nudge[1], r.buf[:1]) // the pipe is empty
+	r.streak, r.gave = 0, true
+	r.writeNudge()
 }
 
 // openNudge has the poller watch a pipe: what is written there wakes it, but unlike a task only
@@ -239,10 +241,37 @@ func (r *Reactor) openNudge() error {
 	return r.watch(r.nudge[0])
 }
 
-// nudged ends a turn after the sockets that were ready with the pipe.
+// nudged ends a turn after the sockets that were ready with the pipe, and calls attend.
 func (r *Reactor) nudged() {
-	_, _ = unix.Read(r.nudge[0], r.buf[:1])
-	r.post(r.finish)
+	_, _ = unix.Read(r.nudge[0], r.buf[:nudgesMax])
+	if r.gave {
+		r.gave = false
+		r.post(r.finish)
+	}
+	if r.attend != nil {
+		r.attend()
+	}
+}
+
+// writeNudge wakes the loop. The pipe has room: there is at most one of the loop's own in it, and
+// few of others.
+func (r *Reactor) writeNudge() { _, _ = unix.Write(r.nudge[1], nudge) }
+
+var nudge = []byte{0}
+
+// Attend says what Nudge calls. f must not panic. Loop only.
+func (r *Reactor) Attend(f func()) { r.attend = f }
+
+// Nudge has the loop call what Attend has named, together with what its sockets have brought;
+// several may be one call. Unlike with Do, a loop that is nudged all the time looks at its sockets
+// in between. When it is false the loop has stopped. Any goroutine.
+func (r *Reactor) Nudge() bool {
+	r.mu.RLock() // the pipe is not closed meanwhile
+	defer r.mu.RUnlock()
+	if !r.stopped {
+		r.writeNudge()
+	}
+	return !r.stopped
 }
 
 // event takes what the poller reports of one descriptor.
