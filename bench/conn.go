@@ -62,11 +62,17 @@ func dial(at place, w wire, r role, topic string, slot, frame int) (*conn, error
 		}
 	}
 	if u, ok := w.(upgrader); ok {
-		upgraded := func(in []byte) bool {
+		var refused error
+		upgraded := func(in []byte) (done bool) {
 			c.early = behindHead(in)
-			return u.upgraded(in)
+			done, refused = u.upgraded(in)
+			return done || refused != nil
 		}
-		if err := c.exchange(u.upgrade(), upgraded); err != nil {
+		err := c.exchange(u.upgrade(), upgraded)
+		if err == nil {
+			err = refused
+		}
+		if err != nil {
 			c.close()
 			return nil, fmt.Errorf("upgrading at %s: %w", address, err)
 		}

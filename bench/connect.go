@@ -126,7 +126,11 @@ func (t *try) storm() error {
 			}
 			c.in = append(c.in, t.loop.buf[:m]...)
 			if upgrades && !c.upgraded {
-				if c.upgraded = u.upgraded(c.in); !c.upgraded {
+				done, err := u.upgraded(c.in)
+				if err != nil {
+					return fmt.Errorf("connection %d of %d: %w", welcomed+1, t.s.clients, err)
+				}
+				if c.upgraded = done; !done {
 					continue
 				}
 				c.in = behindHead(c.in) // the welcome may have come with it

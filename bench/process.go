@@ -112,19 +112,31 @@ func (p *process) ready(ctx context.Context, w wire) error {
 			c.leave()
 			return nil
 		}
+		if errors.Is(err, errDeclined) { // so it will be next time
+			return fmt.Errorf("%s: %w", p.name(), err)
+		}
 		select {
 		case <-p.exited:
 			said := strings.TrimSpace(p.said.b.String())
-			return fmt.Errorf("%s ended at once: %s", p.cmd.Path, said)
+			return fmt.Errorf("%s ended at once: %s", p.name(), said)
 		case <-ctx.Done():
 			return ctx.Err()
 		default:
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s accepts nobody: %w", p.cmd.Path, err)
+			return fmt.Errorf("%s accepts nobody: %w", p.name(), err)
 		}
 		time.Sleep(200 * time.Microsecond) // Between two attempts: the server has the other core.
 	}
+}
+
+// name is what the server is called in an error: its program, or where it listens when it was
+// started elsewhere.
+func (p *process) name() string {
+	if p.cmd == nil {
+		return "the server at " + p.at.address
+	}
+	return p.cmd.Path
 }
 
 // stop ends a server that was started here.

@@ -5,6 +5,7 @@ package bench
 import (
 	"bytes"
 	"compress/flate"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -37,13 +38,22 @@ const (
 	rsv1 = 0x40 // of a compressed message's first frame
 )
 
+// errDeclined says that a server does not compress.
+var errDeclined = errors.New("the server has declined permessage-deflate: " +
+	"a node agrees to it with ws.deflate.enabled")
+
 func (*deflateWire) upgrade() []byte {
 	return []byte(upgrade[:len(upgrade)-len("\r\n")] + deflateOffer + "\r\n")
 }
 
 // upgraded insists on compression: without it something else would be measured.
-func (w *deflateWire) upgraded(in []byte) bool {
-	return w.framedWire.upgraded(in) && bytes.Contains(in, []byte("permessage-deflate"))
+func (w *deflateWire) upgraded(in []byte) (done bool, err error) {
+	done, err = w.framedWire.upgraded(in)
+	if head, _, _ := bytes.Cut(in, []byte("\r\n\r\n")); done &&
+		!bytes.Contains(head, []byte("permessage-deflate")) {
+		return false, errDeclined
+	}
+	return done, err
 }
 
 // content is what whole frames in in carry; nothing when one cannot be inflated.

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"compress/flate"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -133,8 +135,66 @@ func TestSmokeDeflate(t *testing.T) {
 			t.Errorf("%s: %+v", name, m)
 		}
 	}
+}
+
+// A server that does not compress, or does not upgrade, is said so as soon as its answer is there.
+func TestUpgradeRefused(t *testing.T) {
+	compressed, plain := newDeflateWire(framedWire{inner: mbInside{}}), framedWire{}
+	const offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	for _, tt := range []struct {
+		w    upgrader
+		in   string
+		done bool
+		want string // in the error
+	}{
+		{compressed, "HTTP/1.1 101 Switching Protocols\r\n" + offer, false, ""},
+		{compressed, "HTTP/1.1 101 Switching Protocols\r\n" + offer + "\r\n", true, ""},
+		{compressed, "HTTP/1.1 101 Switching Protocols\r\n\r\n" + offer, false, "declined"},
+		{plain, "HTTP/1.1 101 Switching Protocols\r\n\r\n", true, ""},
+		{plain, "HTTP/1.1 503 Service Unavailable\r\n", false, ""},
+		{plain, "HTTP/1.1 503 Service Unavailable\r\n\r\n{}", false, `"HTTP/1.1 503 Service`},
+		{compressed, "HTTP/1.1 400 Bad Request\r\n\r\n", false, "400"},
+	} {
+		done, err := tt.w.upgraded([]byte(tt.in))
+		if done != tt.done || (err != nil) != (tt.want != "") ||
+			err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v, %v", tt.in, done, err)
+		}
+	}
+}
+
+// A run against a node that was started elsewhere and declines, or is not there, ends with an error
+// that says so, and where; it waits for none that is known.
+func TestServerElsewhere(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 1<<10))
+			_, _ = c.Write([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"))
+			_ = c.Close()
+		}
+	}()
+	p := &process{at: place{address: listener.Addr().String()}}
 	w := newDeflateWire(framedWire{inner: mbInside{}})
-	if w.upgraded([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n")) {
-		t.Error("upgraded without the extension")
+	if err := p.ready(context.Background(), w); !errors.Is(err, errDeclined) ||
+		!strings.Contains(err.Error(), p.at.address) {
+		t.Errorf("%v", err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.at.address = "127.0.0.1:1"
+	if err := p.ready(ended, w); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if p.name() != "the server at 127.0.0.1:1" {
+		t.Error(p.name())
 	}
 }

@@ -10,7 +10,9 @@ import (
 // upgrader is a wire that upgrades to WebSocket before its hello.
 type upgrader interface {
 	upgrade() []byte
-	upgraded(in []byte) bool
+	// upgraded reports whether in begins with the whole head of the answer. The error says why
+	// nothing will come of it, whatever follows.
+	upgraded(in []byte) (done bool, err error)
 }
 
 // framedWire carries the protocol of a peer in WebSocket frames. Servers put several messages, or
@@ -25,9 +27,14 @@ type framedWire struct {
 
 func (framedWire) upgrade() []byte { return []byte(upgrade) }
 
-func (framedWire) upgraded(in []byte) bool {
+func (framedWire) upgraded(in []byte) (done bool, err error) {
 	// NATS speaks first: its greeting may come with the upgrade.
-	return bytes.HasPrefix(in, []byte("HTTP/1.1 101")) && bytes.Contains(in, []byte("\r\n\r\n"))
+	head, _, whole := bytes.Cut(in, []byte("\r\n\r\n"))
+	if whole && !bytes.HasPrefix(head, []byte("HTTP/1.1 101")) {
+		status, _, _ := bytes.Cut(head, []byte("\r\n"))
+		return false, fmt.Errorf("the server answered %q", status[:min(len(status), 80)])
+	}
+	return whole, nil
 }
 
 func (w framedWire) hello(r role, topic string, slot, frame int) []byte {

@@ -61,6 +61,8 @@ type Decoder interface {
 	// It may change the bytes of in (unmasking) and keeps no reference to them. After an error the
 	// framing is lost: every later call returns the same error.
 	Next(in []byte) (m Message, rest []byte, err *FrameError)
+	// Allow changes how many bytes a frame may have whose length is not known yet.
+	Allow(maxFrame int)
 	// Buffered is the capacity in bytes held for a partial frame or message.
 	Buffered() int
 	// Release gives pooled memory back. The decoder is not used again.

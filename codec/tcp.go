@@ -18,8 +18,7 @@ type TCPDecoder struct {
 	lent bool                       // buf holds the last message
 	lost bool                       // the framing is lost: head is over max
 
-	// Immutable after New.
-	max uint32 // the last of 24 bytes: a node keeps one for each connection
+	max uint32 // bytes of a frame; the last of 24 bytes: a node keeps one for each connection
 }
 
 var _ Decoder = (*TCPDecoder)(nil)
@@ -27,6 +26,9 @@ var _ Decoder = (*TCPDecoder)(nil)
 // NewTCPDecoder returns a decoder for frames of at most maxFrame bytes, the length not counted. An
 // empty frame is an empty message.
 func NewTCPDecoder(maxFrame int) *TCPDecoder { return &TCPDecoder{max: uint32Of(maxFrame)} }
+
+// Allow implements Decoder.
+func (d *TCPDecoder) Allow(maxFrame int) { d.max = uint32Of(maxFrame) }
 
 // Next implements Decoder. An oversized frame is an error as soon as its length is known: none of
 // its body is kept.

@@ -19,11 +19,11 @@ const (
 // A frame passes three steps: its header (parseHead), its payload, which is unmasked and, if text,
 // checked as it arrives (arrive), and its end (finish).
 type WSDecoder struct {
-	// Immutable after New.
-	max    uint32
-	client bool
+	// The order makes 64 bytes: a node keeps one for each connection.
+	max    uint32 // bytes of a message
+	client bool   // immutable after New
 
-	// State between two calls. The order makes 64 bytes: a node keeps one for each connection.
+	// State between two calls.
 	lent  bool                       // buf or ctl holds the last message
 	whole bool                       // buf's message is done
 	have  uint8                      // bytes in head
@@ -56,6 +56,9 @@ var _ Decoder = (*WSDecoder)(nil)
 func NewWSDecoder(maxFrame int, client bool) *WSDecoder {
 	return &WSDecoder{max: uint32Of(maxFrame), client: client}
 }
+
+// Allow implements Decoder. It counts for the next frame of a message that has begun, too.
+func (d *WSDecoder) Allow(maxFrame int) { d.max = uint32Of(maxFrame) }
 
 // Next implements Decoder. The payload of a frame that lies whole in in is unmasked in place and
 // not copied.

@@ -25,6 +25,9 @@ func NewWSDeflateDecoder(maxFrame int, client bool, pool *Inflaters) *WSDeflateD
 	return d
 }
 
+// Allow implements Decoder.
+func (d *WSDeflateDecoder) Allow(maxFrame int) { d.ws.Allow(maxFrame) }
+
 // mayCompress says whether a frame whose first byte, with a reserved bit, is b may be the beginning
 // of a compressed message. RFC 7692 §6: RSV1 is the "Per-Message Compressed" bit; §6.1: it is set
 // "for the first frame of a message", and "MUST NOT be set" in control frames and in the others of

@@ -98,7 +98,7 @@ func permissionsOf(cfg *config.Config) permit.Source {
 		s.Known = append(s.Known, t.Identity)
 	}
 	for name, r := range p.Roles {
-		role := permit.Role{System: r.System}
+		role := permit.Role{System: r.System, Rate: cfg.RateLimit.Role[name]}
 		for verb, lists := range map[permit.Verb]config.Lists{
 			permit.Publish: r.Publish, permit.Subscribe: r.Subscribe, permit.Request: r.Request,
 			permit.Respond: r.Respond,

@@ -77,6 +77,8 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	// They stand in the authority, and may be many.
+	cfg.Auth.Tokens, cfg.Permissions = nil, config.Permissions{}
 	n := &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b, files: o.Listeners}
 	n.running, n.ended = context.WithCancel(context.Background())
 	if cfg.TLS() {

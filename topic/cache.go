@@ -39,7 +39,15 @@ type entry[S comparable, R any] struct {
 	value         R
 	of            *built[S, R] // whose value it is; nil: it has none
 	key           uint64
+	memo          Memo
 	used          bool // looked up again since the hand passed, or a round of aging
+}
+
+// Memo is what the cache's owner remembers beside a name, of whatever it knows by a number. It goes
+// with the name, and stays when subscriptions change.
+type Memo struct {
+	Of   uint64 // 0: of nothing
+	Says uint8
 }
 
 const (
@@ -91,6 +99,27 @@ func (c *Cache[S, R]) Lookup(name []byte) (value R, key uint64) {
 	}
 	c.last = int(i)
 	return c.value(&c.entries[i], name)
+}
+
+// Seek makes a name the one looked up last, and returns what is remembered beside it, which is
+// valid until the next call; nil when the name is not there. It never adds a name.
+func (c *Cache[S, R]) Seek(name []byte) *Memo {
+	if c.last < len(c.entries) {
+		if e := &c.entries[c.last]; e.name == string(name) {
+			return &e.memo
+		}
+	}
+	i, ok := c.index[string(name)]
+	if !ok {
+		return nil
+	}
+	c.last = int(i)
+	return &c.entries[i].memo
+}
+
+// Found is Lookup for the name that Seek has found just now.
+func (c *Cache[S, R]) Found(name []byte) (value R, key uint64) {
+	return c.value(&c.entries[c.last], name)
 }
 
 // value returns what the entry looked up last has, filled again when that is stale.

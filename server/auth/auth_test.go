@@ -359,6 +359,11 @@ func TestConfigurationErrors(t *testing.T) {
 		{set("x"), "no JSON Web Key Set"}, {set(`{}`), `"keys" is missing`},
 		{set(`{"keys":[]}`), "no key in it"}, {set(`{"keys":[{"kty":"RSA"}]}`), "keys[0]"},
 		{set(secretJWK), "keys[0]: algorithm"},
+		{Source{Signed: Signed{Keys: []KeyFile{{"k", "RS256", publicFile(t, "RS256")},
+			{"", "RS256", publicFile(t, "RS256")}, {"k", "RS256", publicFile(t, "RS512")}}}},
+			`auth.jwt.keys[2]: another key is there with the kid "k" for RS256`},
+		{Source{Signed: Signed{KeySet: keySetOf(t, jwk(t, "ES256", "k"), jwk(t, "ES256", "k"))}},
+			`auth.jwt.keys: another key is there with the kid "k" for ES256`},
 		{Source{Certificate: Certificate{CA: publicFile(t, "RS256")}}, "no certificate in it"},
 		{Source{Certificate: Certificate{CA: caFile(t), Identity: "x"}}, `identity "x" is none`},
 	} {
@@ -404,8 +409,43 @@ func TestAgain(t *testing.T) {
 	if verifierOf(t, other).Again(static, now) != nil {
 		t.Error("a grant became somebody else's")
 	}
+	certificateAgain(t)
 	if got := before.Identities(); !slices.Equal(got, []string{"anna"}) {
 		t.Error(got)
+	}
+}
+
+// certificateAgain: a certificate is looked at again only under another authority, or when another
+// part of it is the identity; then it is somebody else's.
+func certificateAgain(t *testing.T) {
+	t.Helper()
+	ca := Certificate{CA: caFile(t), Identity: CommonName}
+	before := verifierOf(t, Source{Certificate: ca})
+	g, err := before.Certificate([]*x509.Certificate{issue(t, nil)}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same := verifierOf(t, Source{Certificate: ca}); same.Slow(g) || same.Again(g, now) != g {
+		t.Error("nothing has changed, and it is looked at again")
+	}
+	text, err := os.ReadFile(ca.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	larger := Certificate{CA: write(t, "larger", append(text, text...)), Identity: CommonName}
+	v := verifierOf(t, Source{Certificate: larger})
+	if again := v.Again(g, now); !v.Slow(g) || again == nil || again.Identity != g.Identity ||
+		!v.Gave(again) {
+		t.Errorf("another file with its authority: %+v", again)
+	}
+	for name, c := range map[string]Certificate{
+		"no authority":     {},
+		"another part":     {CA: ca.CA, Identity: SubjectIdentity},
+		"another identity": {CA: ca.CA, Identity: AlternativeName},
+	} {
+		if again := verifierOf(t, Source{Certificate: c}).Again(g, now); again != nil {
+			t.Errorf("%s: it is %q's", name, again.Identity)
+		}
 	}
 }
 

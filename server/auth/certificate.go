@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ const (
 
 // authority checks clients' certificates. Immutable.
 type authority struct {
+	print [sha256.Size]byte // of what it is made of
 	roots *x509.CertPool
 	name  func(*x509.Certificate) string
 }
@@ -36,7 +38,9 @@ func newAuthority(c Certificate) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &authority{roots: x509.NewCertPool()}
+	a := &authority{
+		print: sha256.Sum256(append([]byte(c.Identity+"\x00"), text...)), roots: x509.NewCertPool(),
+	}
 	if !a.roots.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s: no certificate in it", c.CA)
 	}
@@ -103,7 +107,7 @@ func (a *authority) verify(leaf *x509.Certificate, via []*x509.Certificate, now 
 		return nil, ErrInvalid
 	}
 	return &Grant{
-		Identity: identity, Expires: latest(chains), leaf: leaf, via: via,
+		Identity: identity, Expires: latest(chains), leaf: leaf, via: via, under: a.print,
 	}, nil
 }
 

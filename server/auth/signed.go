@@ -47,6 +47,14 @@ func newSigned(s Signed) (*signed, error) {
 		}
 		v.keys = append(v.keys, k)
 	}
+	if i := twice(v.keys); i >= 0 {
+		key, k := fmt.Sprintf("jwt.keys[%d]", i), v.keys[i]
+		if s.KeySet != "" {
+			key = "jwt.keys"
+		}
+		return nil, &Error{key, fmt.Errorf("another key is there with the kid %q for %s",
+			k.id, k.algorithm)}
+	}
 	switch {
 	case len(v.keys) == 0:
 		return nil, nil
@@ -70,6 +78,19 @@ func newSigned(s Signed) (*signed, error) {
 		v.options = append(v.options, jwt.WithAudience(s.Audience))
 	}
 	return v, nil
+}
+
+// twice returns the position of the first key that an earlier one shares its ID and algorithm with,
+// -1 when there is none: of two that cannot be told apart one was probably to be replaced.
+func twice(keys []*key) int {
+	for i, k := range keys {
+		if k.id != "" && slices.ContainsFunc(keys[:i], func(other *key) bool {
+			return other.id == k.id && other.algorithm == k.algorithm
+		}) {
+			return i
+		}
+	}
+	return -1
 }
 
 // verify checks a token, at most MaxToken bytes.

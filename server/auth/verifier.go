@@ -37,6 +37,7 @@ type Grant struct {
 	key   *key
 	leaf  *x509.Certificate
 	via   []*x509.Certificate // what leaf's peer sent beside it
+	under [sha256.Size]byte   // the authority that leaf was held against
 }
 
 // Verifier checks credentials. Immutable; any goroutine but a loop's.
@@ -149,8 +150,15 @@ func (g *Grant) over(now time.Time) bool { return !g.Expires.IsZero() && !now.Be
 // Gave says whether g is of this verifier, and not of an earlier one.
 func (v *Verifier) Gave(g *Grant) bool { return g.by == v.number }
 
+// Slow says that Again has to check the signatures of a chain of certificates, which may take a
+// millisecond: its authority has changed.
+func (v *Verifier) Slow(g *Grant) bool {
+	return g != nil && g.leaf != nil && v.certificate != nil && v.certificate.print != g.under
+}
+
 // Again returns what has become of a grant that an earlier verifier gave: itself, or what the
-// configuration makes of its token now. It is nil when its token, key or authority is gone.
+// configuration makes of its token now. It is nil when its token, key or authority is gone, or when
+// it would be somebody else's. It takes a loop no time, unless Slow says so.
 func (v *Verifier) Again(g *Grant, now time.Time) *Grant {
 	switch {
 	case g.key != nil:
@@ -162,8 +170,11 @@ func (v *Verifier) Again(g *Grant, now time.Time) *Grant {
 		if v.certificate == nil {
 			return nil
 		}
+		if v.certificate.print == g.under {
+			return g
+		}
 		again, err := v.Certificate(append([]*x509.Certificate{g.leaf}, g.via...), now)
-		if err != nil {
+		if err != nil || again.Identity != g.Identity {
 			return nil
 		}
 		return again

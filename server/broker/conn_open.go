@@ -63,7 +63,7 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		c.own = new(limit.Own)
 	}
 	l.conns[slot] = c
-	l.stand(c, a.Grant)
+	good := l.stand(c, a.Grant)
 	a.Grant = nil // taken over
 	switch c.form {
 	case formTCP:
@@ -89,6 +89,9 @@ func (l *Loop) open(c *Conn, a *Arrival, sock Socket) {
 		l.welcome(c)
 	}
 	l.drain.joins(c)
+	if !good {
+		c.standing.refuse(codec.Unauthorized, notValid, "revoked")
+	}
 	if log := l.broker.modules.connection; log.Enabled(context.Background(), slog.LevelInfo) {
 		id := c.id.String()
 		log.Info("connected: "+id, "serviceId", id,

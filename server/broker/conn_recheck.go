@@ -2,12 +2,9 @@ package broker
 
 import (
 	"bytes"
-	"context"
 	"slices"
-	"time"
 
 	"mbserver/codec"
-	"mbserver/server/auth"
 	"mbserver/server/permit"
 	"mbserver/server/system"
 	"mbserver/topic"
@@ -36,6 +33,7 @@ import (
 const (
 	recheckTurn   = 256 // subscriptions
 	recheckOthers = 64  // connections, beside
+	recheckSlow   = 32  // of those are as much as one whose certificate has to be checked
 )
 
 // recheck has the subscriptions of a connection looked at again, whose rules have changed.
@@ -45,7 +43,7 @@ func (s *standing) recheck() {
 	if !s.rules.Holds(permit.Log) {
 		c.dropFilter()
 	}
-	l.broker.forbidQueuedOf(&c.service, s.rules)
+	l.broker.forbidQueuedOf(&c.service)
 	s.next = len(c.subs.all())
 	if !s.fresh {
 		s.fresh = true
@@ -60,14 +58,6 @@ func (t *standings) forget(c *Conn) {
 	if i := slices.Index(t.fresh, c); i >= 0 {
 		t.fresh = slices.Delete(t.fresh, i, i+1)
 	}
-}
-
-// pass is what a change of authority has a loop do, a part in each turn.
-type pass struct {
-	authority *Authority // nil: it looks through rings once more
-	now       time.Time
-	slot      int    // of the next connection
-	told      func() // when it is done
 }
 
 // recheckSome goes on with what is left to be looked at again, and tells who waits when nothing is.
@@ -88,6 +78,7 @@ func (l *Loop) recheckSome() {
 	t.fresh = nil
 	if p := t.pass; p != nil {
 		t.pass = nil
+		t.forgetVerdicts()
 		p.told()
 	}
 }
@@ -104,7 +95,7 @@ func (l *Loop) recheckFresh() {
 			t.fresh[0] = nil
 			t.fresh = t.fresh[1:]
 			s.fresh = false
-			l.guard(c, c.expel)
+			l.guard(c, func() { c.expel(s.rules) })
 		}
 	}
 }
@@ -166,11 +157,11 @@ func (r *revoked) add(o revoked) {
 // header.
 const beginMax = 512
 
-// expel takes publishes out of c's ring that it may not have any more. What has begun to leave is
+// expel takes publishes out of c's ring that it may not have by r. What has begun to leave is
 // finished.
-func (c *Conn) expel() {
-	l, s := c.loop, c.standing
-	if c.state == stateGone || s.rules == nil {
+func (c *Conn) expel(r *permit.Rules) {
+	l := c.loop
+	if c.state == stateGone || r == nil {
 		return
 	}
 	c.flush(false) // what this turn has for it goes, or waits in the ring
@@ -181,13 +172,13 @@ func (c *Conn) expel() {
 		if c.form == formDeflate {
 			begin = codec.Beginning(begin)
 		}
-		return !mayGet(s.rules, begin)
+		return !mayGet(r, begin)
 	})
 	l.revoked.messages += n
 	if c.parked != nil {
 		var gone []*parkedTarget
 		for w := range c.parked.list.All() {
-			if !mayGet(s.rules, w.publish.body.B) {
+			if !mayGet(r, w.publish.body.B) {
 				gone = append(gone, w)
 			}
 		}
@@ -232,148 +223,52 @@ func mayKnow(r *permit.Rules, name []byte) bool {
 }
 
 // forbidQueuedOf answers, on every loop, the requests of a service that wait and that it may not
-// make any more.
-func (b *Broker) forbidQueuedOf(s *service, r *permit.Rules) {
-	if s.queued.Load() == 0 || r == nil {
+// make any more. What is on its way there is looked at when it comes (enqueue).
+func (b *Broker) forbidQueuedOf(s *service) {
+	if s.queued.Load() == 0 {
 		return
 	}
 	for _, l := range b.loops {
-		l.call(func(l *Loop) { l.forbidQueued(s, r) })
+		l.call(func(l *Loop) { l.forbidQueued(s) })
 	}
 }
 
-// forbidQueued answers them on this loop. They are bounded by the topics on which one requester may
-// wait, and what may wait on each.
-func (l *Loop) forbidQueued(s *service, r *permit.Rules) {
-	w := l.queues.waiters[s]
-	if w == nil {
-		return
-	}
-	var gone []*entry
-	for e := range w.entries.All() {
-		if !r.Topic(permit.Request, []byte(e.queue.topic)) {
-			gone = append(gone, e)
+// forbidQueued answers them on this loop, a part in each turn.
+func (l *Loop) forbidQueued(s *service) {
+	left := s.queued.Load() // here there may be fewer
+	l.inPieces(func() (done bool) {
+		for ; left > 0; left-- {
+			w := l.queues.waiters[s]
+			if w == nil {
+				return true
+			}
+			if !l.mayEnd() {
+				return false
+			}
+			k := w.entries.First()
+			w.entries.Remove(k)
+			w.entries.Push(k) // those that stay go round
+			if e := k.Item; !l.mayRequest(s, e.queue.topic) {
+				l.forbidEntry(e)
+			}
 		}
-	}
-	for _, e := range gone {
-		err := system.Forbidden(permit.Request.String(), e.queue.topic)
-		l.failEntry(e, err.Code, err.Message, err.Details...)
-	}
-}
-
-// Reload is what a change of authority took from who is connected.
-type Reload struct{ Connections, Subscriptions, Messages int }
-
-// Reauthorise makes a the node's authority, and returns when every loop has made everybody's
-// standing agree with it: from then on nothing is delivered that is not permitted. An error says
-// that ctx ended first. One at a time; any goroutine but a loop's.
-func (b *Broker) Reauthorise(ctx context.Context, a *Authority) (took Reload, err error) {
-	b.authority.Store(a)
-	counts := make(chan revoked, len(b.loops))
-	err = b.each(ctx, func(l *Loop, done func()) {
-		l.beginPass(&pass{authority: a, now: time.Now(), told: done})
+		return true
 	})
-	if err != nil {
-		return took, err
-	}
-	b.hear(ctx, b.sendWords(func(*Loop) {}))
-	err = b.each(ctx, func(l *Loop, done func()) {
-		l.beginPass(&pass{told: func() {
-			counts <- l.revoked
-			l.revoked = revoked{}
-			done()
-		}})
-	})
-	if err == nil { // requests that were on their way to a queue of another loop
-		err = b.each(ctx, func(_ *Loop, done func()) { done() })
-	}
-	var all revoked
-	for range len(counts) {
-		all.add(<-counts)
-	}
-	return Reload{all.connections, all.subscriptions, all.messages}, err
 }
 
-// beginPass begins a pass, of which there is none.
-func (l *Loop) beginPass(p *pass) {
-	l.standings.pass = p
-	l.driver.Schedule()
+// mayRequest says whether a service, perhaps of another loop, may make a request on a canonical
+// topic.
+func (l *Loop) mayRequest(s *service, name string) bool {
+	p := s.particulars.Load()
+	if p == nil {
+		return true
+	}
+	r := p.rules.Load()
+	return r == nil || l.verdictOf(r, []byte(name)).allows(permit.Request)
 }
 
-// each has every loop call f, and waits until each has called done.
-func (b *Broker) each(ctx context.Context, f func(l *Loop, done func())) error {
-	done := make(chan struct{}, len(b.loops))
-	for _, l := range b.loops {
-		l.call(func(l *Loop) { f(l, func() { done <- struct{}{} }) })
-	}
-	for range b.loops {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// passSome takes a pass some connections further, and says whether it has seen all.
-func (l *Loop) passSome(p *pass) (all bool) {
-	for n := 0; n < recheckOthers && p.slot < len(l.conns); p.slot++ {
-		c := l.conns[p.slot]
-		switch {
-		case c == nil || c.state == stateGone:
-			continue
-		case c.state != stateOpen && c.standing != nil && p.authority != nil:
-			l.guard(c, func() { c.standing.rules = p.authority.against(c.standing.grant, p.now) })
-		case p.authority != nil:
-			l.guard(c, func() { c.restand(p.authority, p.now) })
-		case c.standing != nil:
-			l.guard(c, c.expel)
-			l.broker.forbidQueuedOf(&c.service, c.standing.rules)
-		}
-		n++
-	}
-	return p.slot >= len(l.conns)
-}
-
-// restand gives c the standing that it has by a.
-func (c *Conn) restand(a *Authority, now time.Time) {
-	l := c.loop
-	s := c.standing
-	switch {
-	case s == nil && a.asks():
-		s = newStanding(c)
-	case s == nil:
-		return
-	case s.grant != nil:
-		var g *auth.Grant
-		if g = a.Verifier.Again(s.grant, now); g == nil {
-			l.revoked.connections++
-			s.setRules(permit.None)
-			c.expel()
-			s.refuse(codec.Unauthorized, "your credentials are not valid any more", "revoked")
-			return
-		}
-		if g != s.grant {
-			s.grant = g
-			s.arm()
-		}
-	}
-	switch {
-	case s.demanded && a.Required:
-		return // as before
-	case s.demanded:
-		s.demanded = false
-		l.wheel.Cancel(&s.timer)
-		l.announce(c)
-	case a.Required && s.grant == nil:
-		l.revoked.connections++
-		s.setRules(permit.None)
-		c.expel()
-		s.refuse(codec.Unauthorized, "this node asks who you are now", "required")
-		return
-	}
-	s.setRules(a.rulesOf(s.grant))
-	s.show()
-	s.recheck()
+// forbidEntry answers a request that waits.
+func (l *Loop) forbidEntry(e *entry) {
+	err := system.Forbidden(permit.Request.String(), e.queue.topic)
+	l.failEntry(e, err.Code, err.Message, err.Details...)
 }

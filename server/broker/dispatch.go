@@ -44,14 +44,11 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 		return
 	}
 	l.taken(c, &h, payload)
-	if l.gate != nil && !l.admit(c, &h, name) {
+	if (l.gate != nil || c.roleLimited()) && !l.admit(c, &h, name) {
 		return
 	}
 	if ours {
 		l.system(c, &h, name, payload)
-		return
-	}
-	if c.standing != nil && !l.permitted(c, &h, name) {
 		return
 	}
 	switch h.Action {

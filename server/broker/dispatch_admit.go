@@ -14,19 +14,43 @@ func (l *Loop) admit(c *Conn, h *codec.Header, name []byte) bool {
 		return true
 	}
 	m := limit.Message{Topic: name, Response: h.Action == codec.Response}
-	if l.gate.Spend(c.own, m) {
+	if !c.roleLimited() && l.gate.Spend(c.own, m) {
 		return true
 	}
 	if simfaultBuild && strikes(simSkippedLimit) {
 		return true
 	}
 	m.System = topic.IsSystem(name)
-	over, ok := l.gate.Admit(c.own, m, l.time.Ms)
+	over, ok := l.within(c, m)
 	if !ok {
 		l.limited(c, h, over)
 	}
 	return ok
 }
+
+// within says whether a message is within the limit of its sender's roles, which is asked first and
+// pays last, and within all others: one that is over any takes from none.
+func (l *Loop) within(c *Conn, m limit.Message) (over limit.Refusal, ok bool) {
+	limited := c.roleLimited()
+	if limited {
+		s := c.standing
+		if wait, ok := s.sent.Check(s.rate, l.time.Ms); !ok {
+			return limit.Refusal{Scope: "role", Rate: s.rate, WaitMs: wait}, false
+		}
+	}
+	if l.gate != nil {
+		if over, ok = l.gate.Admit(c.own, m, l.time.Ms); !ok {
+			return over, false
+		}
+	}
+	if limited {
+		c.standing.sent.Take(c.standing.rate, l.time.Ms)
+	}
+	return limit.Refusal{}, true
+}
+
+// roleLimited says whether c's roles limit what it may send.
+func (c *Conn) roleLimited() bool { return c.standing != nil && !c.standing.rate.Off() }
 
 // isHeartbeat says whether a message is, in either direction, what keeps a connection alive. One
 // that is no good has passed, and counts when that is found out (admitMalformed).
@@ -38,8 +62,5 @@ func isHeartbeat(h *codec.Header, name []byte) bool {
 // whether it is within their limits: then it is told what is wrong with it, otherwise that it sends
 // too much.
 func (l *Loop) admitMalformed(c *Conn) (over limit.Refusal, ok bool) {
-	if l.gate == nil {
-		return limit.Refusal{}, true
-	}
-	return l.gate.Admit(c.own, limit.Message{System: true}, l.time.Ms)
+	return l.within(c, limit.Message{System: true})
 }

@@ -3,6 +3,8 @@ package broker
 import (
 	"unsafe"
 
+	"mbserver/codec"
+	"mbserver/server/permit"
 	"mbserver/topic"
 )
 
@@ -41,9 +43,25 @@ type remoteGroup struct {
 // nobody is where a publish goes that nobody is subscribed to.
 var nobody = new(targets)
 
+// routeFor returns the route of a canonical topic for a publish of c, which has a standing; when c
+// may not make it, it is answered.
+func (l *Loop) routeFor(c *Conn, h *codec.Header, name []byte) (r route, ok bool) {
+	m := l.routes.publishes.Seek(name)
+	if !l.permitted(c, h, permit.Publish, name, m) {
+		return route{}, false
+	}
+	if m == nil {
+		return l.routeOf(name), true
+	}
+	return routeTo(l.routes.publishes.Found(name)), true
+}
+
 // routeOf returns the route of a canonical topic.
 func (l *Loop) routeOf(name []byte) route {
-	t, key := l.routes.publishes.Lookup(name)
+	return routeTo(l.routes.publishes.Lookup(name))
+}
+
+func routeTo(t *targets, key uint64) route {
 	if !t.keyed {
 		key = 0
 	}

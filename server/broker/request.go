@@ -7,6 +7,8 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
+	"mbserver/server/permit"
+	"mbserver/server/system"
 	"mbserver/topic"
 )
 
@@ -74,6 +76,12 @@ func (q *request) unpack(b []byte, idLen uint8, topicLen uint16) {
 
 // request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
 func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool) {
+	if c.standing != nil {
+		m := l.routes.requests.Seek(name)
+		if !l.permitted(c, h, permit.Request, name, m) {
+			return
+		}
+	}
 	l.counts[metrics.Requests]++
 	if l.parting != partNone && l.refusesTo(c) {
 		l.fail(c, h, codec.ServiceUnavailable, goingAway,
@@ -103,7 +111,12 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 	l.lower = topic.Lower(l.lower[:0], q.topic)
 	l.crowded = nil
 	l.asking = c
-	l.assign(&q, l.lower)
+	if l.mayRequest(&c.service, string(l.lower)) {
+		l.assign(&q, l.lower)
+	} else { // it lost that meanwhile
+		err := system.Forbidden(permit.Request.String(), string(q.topic))
+		l.failRequest(&q, err.Code, err.Message, err.Details...)
+	}
 	l.asking = nil
 	if l.crowded != nil {
 		l.hold(c, 1)

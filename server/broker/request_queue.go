@@ -89,6 +89,10 @@ func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
 		l.discard(e)
 		return
 	}
+	if !l.mayRequest(q.requester, t.topic) { // it lost that while this was on its way
+		l.forbidEntry(e)
+		return
+	}
 	if count > l.broker.maxOutstanding {
 		l.evict(e)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/permit"
 	"mbserver/server/system"
 )
 
@@ -41,6 +42,7 @@ type particulars struct {
 	bytes, messages atomic.Int64                   // that wait for it, as recharge sees it
 	dropped         atomic.Int64                   // deliveries that it did not get
 	identity        atomic.Pointer[string]         // who it is; nil: not known
+	rules           atomic.Pointer[permit.Rules]   // what it may do; nil: everything
 }
 
 // profile returns what s registered, nil when it has not. Any goroutine.

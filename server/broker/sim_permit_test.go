@@ -339,11 +339,13 @@ func (s *permitSim) goOn() {
 		r.phase, r.words = 2, s.n.sendWords(func(*Loop) {})
 	case r.phase == 2 && len(r.words) == cap(r.words):
 		r.phase = 3
-		s.pass(func(_ *Loop, done func()) *pass { return &pass{told: done} })
+		s.pass(func(_ *Loop, done func()) *pass {
+			return &pass{authority: s.next.Authority, again: true, told: done}
+		})
 	case r.phase == 3 && r.told == len(s.n.loops):
 		r.phase, r.told = 4, 0
 		for _, l := range s.n.loops {
-			l.call(func(*Loop) { r.told++ })
+			l.call(func(l *Loop) { l.inPieces(func() bool { r.told++; return true }) })
 		}
 	case r.phase == 4 && r.told == len(s.n.loops):
 		s.look() // what was written before may be what was permitted
@@ -492,8 +494,8 @@ func (s *permitSim) run(steps int) {
 	}
 	s.n.settle()
 	for _, l := range s.n.loops {
-		if t := &l.standings; t.names != 0 || len(t.verdicts) != 0 || len(t.fresh) != 0 {
-			s.fail("loop %d remembers %d verdicts of nobody", l.index, t.names)
+		if t := &l.standings; t.holders != 0 || len(t.verdicts) != 0 || len(t.fresh) != 0 {
+			s.fail("loop %d remembers %d verdicts of nobody", l.index, len(t.verdicts))
 		}
 		if l.charge != 0 {
 			s.fail("loop %d is charged %d bytes for nothing", l.index, l.charge)

@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/auth"
+	"mbserver/server/limit"
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
@@ -21,29 +22,29 @@ import (
 //
 //	mayAsk     before it is authenticated: only system.auth and heartbeats
 //	permitted  may this message be sent? The answer is remembered, by rules and topic
-//	           (verdicts.go), and the last one beside the connection
+//	           (verdicts.go)
 //	subscribe  system.go asks for each pattern once, when it is subscribed to
 //	identify   conn_identify.go: system.auth, the notice before the end, the end
 //	recheck    conn_recheck.go: rules have changed while it is connected
 //
-// Invariants. What was permitted was so by the rules that the connection has now: rules and what is
-// remembered of them change together. Each path asks: publishes and requests here, subscriptions in
-// system.go, the audit in audit.go, requests that wait in conn_recheck.go.
+// Invariants. What was permitted was so by the rules that the connection has now. Each path asks:
+// publishes and requests here, subscriptions in system.go, the audit in audit.go, requests that
+// wait in conn_recheck.go.
 //
-// Cost. For a run of messages on one topic a comparison of its name, and a look-up when it changes.
+// Cost. A comparison, of the rules' number with the one beside the topic's route.
 type standing struct {
-	conn     *Conn
-	grant    *auth.Grant // nil: it is anonymous, or unknown yet
-	rules    *permit.Rules
-	verdicts *verdicts
+	conn  *Conn
+	grant *auth.Grant   // nil: it is anonymous, or unknown yet
+	rules *permit.Rules // nil: it may do everything
 
 	demanded bool  // it has to say who it is before anything else
 	failures uint8 // wrong credentials that came on it
 	came     int   // bytes that came while it was demanded
 
-	last    string // the topic it sent to last: verdict is of it
-	verdict verdict
 	counted bool // among its identity's connections
+
+	rate limit.Rate // of what it may send by its roles
+	sent limit.Local
 
 	timer  wheel.Timer // the next of: too late to say who it is, notice of the end, the end
 	warnAt int64       // Unix ms; 0: it was told, or need not be
@@ -58,23 +59,31 @@ const (
 	authRoom     = 1 << 10  // of a payload of system.auth, beside the token
 )
 
-// stand gives c a standing, if the node asks who connects. grant is what it has proved already.
-func (l *Loop) stand(c *Conn, grant *auth.Grant) {
+// stand gives c a standing, if the node asks who connects. grant is what it has proved already;
+// false says that this is good no more: the rules have changed since the door looked at it.
+func (l *Loop) stand(c *Conn, grant *auth.Grant) (good bool) {
 	a := l.broker.authority.Load()
-	if !a.asks() {
-		return
+	if grant == nil && !a.asks() {
+		return true
 	}
 	s := newStanding(c)
-	s.grant = grant
 	s.counted = grant != nil && l.broker.identities.most > 0 // by the door
-	if s.demanded = a.Required && grant == nil; s.demanded {
-		s.rules = permit.None
+	s.grant = grant
+	if grant != nil {
+		now, err := l.broker.Desk.Current(grant, nil)
+		if good = err == nil; good {
+			s.grant, grant = now, now
+		}
+	}
+	if s.demanded = !good && (grant != nil || a.Required); s.demanded {
+		s.setRules(permit.None)
 		l.wheel.Add(&s.timer, l.time.Ms+l.broker.authTimeout)
 	} else {
 		s.setRules(a.rulesOf(grant))
 		s.arm()
 	}
 	s.show()
+	return good || grant == nil
 }
 
 // newStanding gives c a standing of which nothing is known yet.
@@ -82,15 +91,19 @@ func newStanding(c *Conn) *standing {
 	s := &standing{conn: c}
 	s.timer.Owner = s
 	c.standing = s
+	c.loop.standings.holders++
 	return s
 }
 
-// setRules changes what the connection may do, and forgets what was remembered of that.
+// setRules changes what the connection may do. What waits elsewhere, or is on its way there, is
+// held against that too.
 func (s *standing) setRules(r *permit.Rules) {
-	l := s.conn.loop
-	l.standings.leave(s.verdicts)
-	s.rules, s.verdicts = r, l.standings.of(r)
-	s.last, s.verdict = "", 0
+	s.rules = r
+	if to := limit.PerSecond(r.Rate()); to != s.rate {
+		s.sent.Move(s.rate, to, s.conn.loop.time.Ms)
+		s.rate = to
+	}
+	s.conn.describe().rules.Store(r)
 }
 
 // show tells other goroutines who the connection is.
@@ -132,21 +145,12 @@ func (s *standing) refuse(code codec.Code, message, reason string) {
 	l.closeWS(c, codec.ClosePolicy, reason)
 }
 
-// permitted says whether c may send a message on a topic of the user, and answers it when not.
-// Answers are always permitted: who asked was.
-func (l *Loop) permitted(c *Conn, h *codec.Header, name []byte) bool {
-	verb := permit.Publish
-	switch h.Action {
-	case codec.Request:
-		verb = permit.Request
-	case codec.Response:
-		return true
-	}
-	s := c.standing
-	if s.last != string(name) {
-		s.last, s.verdict = s.verdicts.of(l, name)
-	}
-	if s.verdict.allows(verb) {
+// permitted says whether c, which has a standing, may send a message on a topic of the user, and
+// answers it when not. m is what is remembered beside the topic's route; nil when it has none.
+func (l *Loop) permitted(
+	c *Conn, h *codec.Header, verb permit.Verb, name []byte, m *topic.Memo,
+) bool {
+	if l.verdictBeside(m, c.standing.rules, name).allows(verb) {
 		return true
 	}
 	if simfaultBuild && strikes(simSkippedCheck) {
@@ -173,7 +177,7 @@ func (c *Conn) mayAudit(name []byte) bool {
 	if topic.IsSystem(name) {
 		return mayKnow(s.rules, name)
 	}
-	_, v := s.verdicts.of(c.loop, name)
+	v := c.loop.verdictOf(s.rules, name)
 	return v.allows(permit.Subscribe) || v.allows(permit.Request) || v.allows(permit.Respond)
 }
 
@@ -181,8 +185,7 @@ func (c *Conn) mayAudit(name []byte) bool {
 func (s *standing) depart() {
 	l := s.conn.loop
 	l.wheel.Cancel(&s.timer)
-	l.standings.leave(s.verdicts)
-	s.verdicts = nil
+	l.standings.holders--
 	if s.counted {
 		l.broker.LeaveAs(s.grant.Identity)
 	}

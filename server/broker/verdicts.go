@@ -2,124 +2,104 @@ package broker
 
 import (
 	"mbserver/server/permit"
+	"mbserver/topic"
 )
 
-// verdict is what rules say of one topic: a bit for each verb.
-type verdict uint8
+// Verdicts: what rules say of topics, remembered by each loop for itself.
+//
+// Purpose. A message that may be sent costs one comparison more than on a node that asks nobody.
+//
+// Outline. The verdict of the rules that were asked last of a topic stands beside its route
+// (topic.Memo), where the message looks anyway. What is not there is in one map for all rules and
+// topics of the loop: topics that have no route, and those on which holders of several rules speak.
+//
+// Invariants. Rules are known by their number, which no others ever have: whoever gets other rules
+// is never told what earlier ones said. A topic that may not be sent to gets no route.
+//
+// Cost. A verdict that is not remembered costs microseconds. The map is bounded and charged, and
+// forgets all when it is full, when rules have changed, and when nobody is left who has any.
+type verdict uint8 // a bit for each verb
 
 // allows says whether a verb is permitted.
 func (v verdict) allows(verb permit.Verb) bool { return v&(1<<verb) != 0 }
 
-// verdicts are what one loop remembers of what rules say: many connections of the loop may hold the
-// same rules. Loop only.
-type verdicts struct {
-	rules *permit.Rules
-	users int // connections that hold them
-	names map[string]verdictOf
-}
-
-// verdictOf is a verdict and the topic again, whose text a connection may keep.
+// verdictOf is whose verdict of what it is.
 type verdictOf struct {
-	name string
-	verdict
+	rules uint64 // their number
+	topic string // canonical
 }
 
 const (
-	// verdictsMax is how many topics a loop remembers verdicts of, for all rules together. Beyond,
-	// it forgets all: a verdict costs microseconds.
+	// verdictsMax is how many verdicts a loop remembers beside those that stand with routes.
 	verdictsMax = 1 << 14
 
 	// verdictCharge is what one costs beside its topic's text, in bytes (measured, rounded up).
 	verdictCharge = 96
+
+	// verdictWork is what it takes to find a verdict, in deliveries.
+	verdictWork = 32
 )
 
 // standings are a loop's connections of which it matters who they are, in sum. Loop only.
 type standings struct {
-	verdicts map[*permit.Rules]*verdicts
-	names    int     // in all of them
+	holders  int // connections with a standing
+	verdicts map[verdictOf]verdict
+	held     int64   // bytes, of verdicts
 	charged  int64   // bytes of the node's budget
 	fresh    []*Conn // whose rules have changed: to be looked at again
 	pass     *pass   // what a change of authority has the loop do; nil: nothing
 }
 
-// of returns what is remembered of rules, for one user more. Of nil, which permit everything,
-// nothing is.
-func (t *standings) of(r *permit.Rules) *verdicts {
+// verdictBeside returns what rules say of a canonical topic of the user. m is what is remembered
+// beside its route; nil when it has none. Nil rules permit everything.
+func (l *Loop) verdictBeside(m *topic.Memo, r *permit.Rules, name []byte) verdict {
 	if r == nil {
-		return nil
+		return ^verdict(0)
 	}
-	v := t.verdicts[r]
-	if v == nil {
-		if t.verdicts == nil {
-			t.verdicts = make(map[*permit.Rules]*verdicts)
-		}
-		v = &verdicts{rules: r}
-		t.verdicts[r] = v
+	if m != nil && m.Of == r.Number() {
+		return verdict(m.Says)
 	}
-	v.users++
+	v := l.verdictOf(r, name)
+	if m != nil {
+		m.Of, m.Says = r.Number(), uint8(v)
+	}
 	return v
 }
 
-// leave ends the use of verdicts. v may be nil.
-func (t *standings) leave(v *verdicts) {
-	if v == nil {
-		return
+// verdictOf is verdictBeside for what has no route.
+func (l *Loop) verdictOf(r *permit.Rules, name []byte) (is verdict) {
+	t := &l.standings
+	if known, ok := t.verdicts[verdictOf{r.Number(), string(name)}]; ok {
+		return known
 	}
-	if v.users--; v.users == 0 {
-		t.names -= len(v.names)
-		delete(t.verdicts, v.rules)
-	}
-}
-
-// of returns what v's rules say of a canonical topic of the user, and the topic's text. nil permits
-// everything.
-func (v *verdicts) of(l *Loop, name []byte) (string, verdict) {
-	if v == nil {
-		return "", ^verdict(0)
-	}
-	if known, ok := v.names[string(name)]; ok {
-		return known.name, known.verdict
-	}
-	if l.standings.names >= verdictsMax {
-		l.standings.clear()
-	}
-	is := verdictOf{name: string(name)}
 	for _, verb := range []permit.Verb{
 		permit.Publish, permit.Subscribe, permit.Request, permit.Respond,
 	} {
-		if v.rules.Topic(verb, name) {
-			is.verdict |= 1 << verb
+		if r.Topic(verb, name) {
+			is |= 1 << verb
 		}
 	}
-	if v.names == nil {
-		v.names = make(map[string]verdictOf)
+	if len(t.verdicts) >= verdictsMax {
+		t.forgetVerdicts()
 	}
-	v.names[is.name] = is
-	l.standings.names++
+	if t.verdicts == nil {
+		t.verdicts = make(map[verdictOf]verdict)
+	}
+	t.verdicts[verdictOf{r.Number(), string(name)}] = is
+	t.held += verdictCharge + int64(len(name))
 	l.spend(verdictWork)
-	return is.name, is.verdict
+	return is
 }
 
-// verdictWork is what it takes to find a verdict, in deliveries.
-const verdictWork = 32
+// forgetVerdicts forgets those of the map.
+func (t *standings) forgetVerdicts() { t.verdicts, t.held = nil, 0 }
 
-// clear forgets all verdicts.
-func (t *standings) clear() {
-	for _, v := range t.verdicts {
-		v.names = nil
-	}
-	t.names = 0
-}
-
-// settleStandings charges the loop for what it remembers.
+// settleStandings charges the loop for what it remembers: nothing when nobody is there.
 func (l *Loop) settleStandings() {
 	t := &l.standings
-	held := int64(t.names) * (verdictCharge + 2*verdictName)
-	if held != t.charged {
-		l.charge += held - t.charged
-		t.charged = held
+	if t.holders == 0 && t.held > 0 {
+		t.forgetVerdicts()
 	}
+	l.charge += t.held - t.charged
+	t.charged = t.held
 }
-
-// verdictName is the length of a topic that is reckoned with, in bytes: most are shorter.
-const verdictName = 32

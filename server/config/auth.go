@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -256,6 +257,33 @@ func (i *Identities) read(n *yaml.Node) error {
 func (i Identities) MarshalJSON() ([]byte, error) {
 	return plainJSON(map[string][]string(i), len(i))
 }
+
+// RoleRates are the rates of roles in messages per second, by role; 0 = no limit.
+type RoleRates map[string]int
+
+func (r *RoleRates) read(n *yaml.Node) error {
+	*r = nil
+	return eachPart(n, "roles to numbers", func(name string, value *yaml.Node) error {
+		if value.Kind != yaml.ScalarNode {
+			return fmt.Errorf("must be a whole number, and is %s", kindOf(value))
+		}
+		rate, err := wholeNumber(strings.TrimSpace(value.Value))
+		if err != nil {
+			return fmt.Errorf("%s: %w", kindOf(value), err)
+		}
+		if _, err := keyByName[roleRatesKey].inRange(rate); err != nil {
+			return fmt.Errorf("%d: %w", rate, err)
+		}
+		if *r == nil {
+			*r = make(RoleRates)
+		}
+		(*r)[name] = int(rate)
+		return nil
+	})
+}
+
+// MarshalJSON writes a map, not null.
+func (r RoleRates) MarshalJSON() ([]byte, error) { return plainJSON(map[string]int(r), len(r)) }
 
 // Names is a list of names.
 type Names []string

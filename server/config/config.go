@@ -66,6 +66,7 @@ type RateLimit struct {
 	// TopicPerService is the rate of one service on all topics that match, by topic pattern in its
 	// canonical (lower-case) form.
 	TopicPerService map[string]int
+	Role            RoleRates // of one service that has a role, by role
 }
 
 // Connection bounds every single connection and their number.

@@ -189,6 +189,11 @@ var keys = []Key{
 		at: func(c *Config) any { return &c.RateLimit.TopicPerService },
 		Doc: "topic pattern to messages of one service on all matching topics together, " +
 			"0 = no limit"},
+	{Name: roleRatesKey, Live: true, Env: "RATE_LIMIT_ROLE", Unit: "messages/s", kind: kindTree,
+		max: maxRate,
+		at:  func(c *Config) any { return &c.RateLimit.Role },
+		Doc: "map of a role to messages one service that has it may send, 0 = no limit; of " +
+			"several roles the lowest holds"},
 	{Name: "rate.limit.global.total", Env: "RATE_LIMIT_GLOBAL_TOTAL", Unit: "messages/s",
 		Default: "0", max: maxRate,
 		at:  func(c *Config) any { return &c.RateLimit.Total },
@@ -367,6 +372,9 @@ var keys = []Key{
 // ratesKey is the one key whose value is a map; the map's own keys are topic patterns and contain
 // dots.
 const ratesKey = "rate.limit.topic.per.service"
+
+// roleRatesKey is the key whose names are those of roles.
+const roleRatesKey = "rate.limit.role"
 
 // keyByName finds a row of the table.
 var keyByName = func() map[string]*Key {

@@ -275,6 +275,7 @@ func sample(k *Key) (text, yamlText string) {
 			"auth.jwt.keys":          `[{"kid":"k","alg":"RS256","file":"key.pem"}]`,
 			"permissions.roles":      `{"r":{"publish":{"allow":["a.#"]},"system":["log"]}}`,
 			"permissions.identities": `{"CN=a":["r"]}`,
+			"rate.limit.role":        `{"r":7}`,
 			"permissions.default":    `["r"]`, "permissions.anonymous": `["r"]`,
 		}[k.Name]
 		return text, text

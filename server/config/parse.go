@@ -16,7 +16,7 @@ import (
 
 // Parsed values travel between sources as one of: int64 (kindInt, kindBytes), time.Duration, bool,
 // string (kindString, kindEnum), slog.Level, map[string]int64 (kindRates), []string (kindList),
-// ProxyProtocol (kindEach) and *yaml.Node (kindTree). They are within the key's range.
+// ProxyProtocol (kindEach) and tree (kindTree). They are within the key's range.
 
 // parseText reads a value written as text: environment, flag, default, or one value of the file. So
 // a number means the same wherever it stands.
@@ -308,7 +308,7 @@ func (k *Key) assign(c *Config, v any) {
 	case *ProxyProtocol:
 		*p = v.(ProxyProtocol)
 	case tree:
-		plant(p, v.(*yaml.Node))
+		plant(p, v.(tree))
 	default:
 		panic(fmt.Sprintf("config: %s has a field of an unknown type %T", k.Name, p))
 	}

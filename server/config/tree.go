@@ -4,23 +4,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"go.yaml.in/yaml/v4"
 )
 
 // tree is a field whose value has parts: a list, or a map whose names the operator chooses. Until
-// it is assigned its value travels as the node that it was read from.
+// it is assigned its value travels as such a field; it is read once, since it may be large.
 type tree interface {
 	// read takes a value that is not nothing. The error says which part is wrong.
 	read(n *yaml.Node) error
 }
 
-// parseTree checks a value of a tree.
+// parseTree reads a value of a tree.
 func (k *Key) parseTree(n *yaml.Node) (any, error) {
-	if err := k.at(new(Config)).(tree).read(n); err != nil {
+	t := k.at(new(Config)).(tree)
+	if err := t.read(n); err != nil {
 		return nil, err
 	}
-	return n, nil
+	return t, nil
 }
 
 // parseTreeText reads a tree from YAML or JSON: of the environment, or of --set.
@@ -30,17 +32,13 @@ func (k *Key) parseTreeText(s string) (any, error) {
 		return nil, err
 	}
 	if n == nil || isNull(n) {
-		return (*yaml.Node)(nil), nil
+		return k.at(new(Config)), nil
 	}
 	return k.parseTree(n)
 }
 
-// plant assigns what parseTree has checked; nil leaves nothing.
-func plant(t tree, n *yaml.Node) {
-	if n != nil {
-		_ = t.read(n) // it was checked
-	}
-}
+// plant makes a tree what another is.
+func plant(t, from tree) { reflect.ValueOf(t).Elem().Set(reflect.ValueOf(from).Elem()) }
 
 // treeText is a tree on one line, as YAML and JSON.
 func treeText(t tree) string {

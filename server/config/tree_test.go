@@ -26,6 +26,7 @@ permissions:
     nothing:
   identities: {"CN=x,O=y": [reader]}
   default: [reader]
+rate.limit.role: {reader: 10, with.dot: 0}
 `, nil)
 	end := time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC)
 	want := Tokens{
@@ -48,6 +49,9 @@ permissions:
 	}
 	if !reflect.DeepEqual(c.Permissions.Roles, roles) {
 		t.Errorf("%+v", c.Permissions.Roles)
+	}
+	if !reflect.DeepEqual(c.RateLimit.Role, RoleRates{"reader": 10, "with.dot": 0}) {
+		t.Errorf("%v", c.RateLimit.Role)
 	}
 	if !reflect.DeepEqual(c.Permissions.Identities, Identities{"CN=x,O=y": {"reader"}}) ||
 		!reflect.DeepEqual(c.Permissions.Default, Names{"reader"}) {
@@ -106,6 +110,18 @@ func TestTreeErrors(t *testing.T) {
 			"must be a list of names"},
 		{"permissions: {identities: {a: r}}",
 			"a: must be a list of roles"},
+		{"rate: {limit: {role: 7}}",
+			"must be a map of roles to numbers, and is 7"},
+		{"rate: {limit: {role: {r: many}}}",
+			"r: text: must be a whole number"},
+		{"rate: {limit: {role: {r: [1]}}}",
+			"r: must be a whole number, and is a list"},
+		{"rate: {limit: {role: {r: -1}}}",
+			"r: -1: must be"},
+		{"rate: {limit: {role: {r: 1, r: 2}}}",
+			"r"},
+		{"rate: {limit: {role: {r: 1}}}\npermissions: {roles: {s: {}}}",
+			"is no role of permissions.roles"},
 		{"permissions: {rolls: {}}",
 			"permissions.rolls"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -43,6 +44,11 @@ func (c Config) Validate() error {
 	if d := c.WS.Deflate; d.MinBytes > d.MaxBytes {
 		add("ws.deflate.minBytes", d.MinBytes,
 			"must not be more than ws.deflate.maxBytes (%d)", d.MaxBytes)
+	}
+	for _, role := range slices.Sorted(maps.Keys(c.RateLimit.Role)) {
+		if _, ok := c.Permissions.Roles[role]; !ok {
+			add(roleRatesKey, role, "is no role of permissions.roles")
+		}
 	}
 	if c.Memory.Limit < 2*int64(conn.OutboundBytes) {
 		add("memory.limit", c.Memory.Limit,
@@ -89,6 +95,12 @@ func (k *Key) checkField(c *Config) error {
 		}
 	case *map[string]int:
 		return k.checkRates(*p)
+	case *RoleRates:
+		for role, n := range *p {
+			if _, err := k.inRange(int64(n)); err != nil {
+				return fmt.Errorf("role %q: %w", role, err)
+			}
+		}
 	case *[]string:
 		return k.checkList(*p)
 	case *[]netip.Prefix:

@@ -81,7 +81,7 @@ type Message struct {
 
 // Refusal says which limit a message is over.
 type Refusal struct {
-	Scope  string // "service", "pattern", "topic" or "node"
+	Scope  string // "service", "role", "pattern", "topic" or "node"
 	Rate   Rate
 	WaitMs int64 // until there is room again
 }

@@ -49,5 +49,19 @@ func (l *Local) Pay(r Rate, nowMs, n int64) {
 	}
 }
 
+// Move makes a bucket of rate from one of rate to at nowMs, of which the same part is left. So
+// whoever changes its rate gains nothing by that.
+func (l *Local) Move(from, to Rate, nowMs int64) {
+	var ahead int64 // units of from
+	if !from.Off() {
+		ahead = max(0, l.due-nowMs*from.perMs)
+	}
+	l.due = 0
+	if !to.Off() && ahead > 0 {
+		ms, rest := ahead/from.perMs, ahead%from.perMs
+		l.due = (nowMs+ms)*to.perMs + (rest*to.perMs+from.perMs-1)/from.perMs
+	}
+}
+
 // Full tells whether the bucket is as good as new at nowMs, so that it may be forgotten.
 func (l *Local) Full(r Rate, nowMs int64) bool { return r.full(l.due, nowMs) }

@@ -28,6 +28,11 @@ func parseList(patterns []string) (list, error) {
 		return "", fmt.Errorf("%d patterns, at most %d are allowed", len(patterns), maxPatterns)
 	}
 	var b strings.Builder
+	size := 0
+	for _, text := range patterns {
+		size += len(text) + 1
+	}
+	b.Grow(size)
 	for _, text := range patterns {
 		canonical, err := parsePattern(text)
 		if err != nil {

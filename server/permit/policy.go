@@ -33,6 +33,7 @@ func (v Verb) String() string { return verbNames[v] }
 type Role struct {
 	Verbs  [verbs]Lists // by Verb
 	System []string     // words, or "*"
+	Rate   int          // messages a second that one holder may send; 0: any number
 }
 
 // Lists are the topic patterns of one verb: what is allowed, and what is denied of that.
@@ -79,6 +80,7 @@ type role struct {
 	allow, deny [verbs]list
 	words       Words
 	personal    bool // a pattern names the identity
+	rate        int  // 0: no limit
 }
 
 // Compile checks permissions and makes a policy of them; nil, which allows everything, when there
@@ -128,7 +130,7 @@ func Compile(s Source) (*Policy, error) {
 }
 
 func compileRole(name string, from Role) (*role, error) {
-	r := &role{name: name}
+	r := &role{name: name, rate: from.Rate}
 	key := "roles." + name
 	for v, lists := range from.Verbs {
 		at := key + "." + Verb(v).String()

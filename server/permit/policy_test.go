@@ -191,3 +191,27 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(from)
 	runtime.KeepAlive(p)
 }
+
+// Of several roles the lowest limit holds; a role without one limits nothing.
+func TestRate(t *testing.T) {
+	p, err := Compile(Source{
+		Roles:     map[string]Role{"a": {Rate: 10}, "b": {Rate: 3}, "none": {}, "c": {Rate: 7}},
+		Anonymous: []string{"c"}, Default: []string{"b"},
+		Identities: map[string][]string{"anna": {"a"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, r := range map[int]*Rules{
+		10: p.Rules("anna", []string{"none"}), 7: p.Anonymous(),
+		3: p.Rules("anna", []string{"b", "c"}), 0: p.Rules("bob", []string{"none"}),
+	} {
+		if r.Rate() != want {
+			t.Errorf("%d, want %d", r.Rate(), want)
+		}
+	}
+	var all *Policy
+	if p.Rules("bob", nil).Rate() != 3 || all.Anonymous().Rate() != 0 || None.Rate() != 0 {
+		t.Error("the default's, nobody's")
+	}
+}

@@ -2,26 +2,48 @@ package permit
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"mbserver/topic"
 )
 
 // Rules are what somebody may do. Nil allows everything. Immutable; any goroutine.
 type Rules struct {
+	number   uint64 // no others have it
 	identity string // as a level of a topic; "" when it cannot be one
 	roles    []*role
 	words    Words
+	rate     int // 0: no limit
 }
 
 // None permits nothing.
-var None = &Rules{}
+var None = newRules("", nil)
+
+// numbered counts rules.
+var numbered atomic.Uint64
 
 func newRules(identity string, roles []*role) *Rules {
-	r := &Rules{identity: legalLevel(identity), roles: roles}
+	r := &Rules{number: numbered.Add(1), identity: legalLevel(identity), roles: roles}
 	for _, role := range roles {
 		r.words |= role.words
+		if role.rate > 0 && (r.rate == 0 || role.rate < r.rate) {
+			r.rate = role.rate
+		}
 	}
 	return r
+}
+
+// Number is never 0, and no other rules' in the life of the process: what is remembered by it needs
+// not keep them, and never means those of another policy. r is not nil.
+func (r *Rules) Number() uint64 { return r.number }
+
+// Rate is how many messages a second one connection with these rules may send: the lowest of its
+// roles', since a message may be over none. 0: any number.
+func (r *Rules) Rate() int {
+	if r == nil {
+		return 0
+	}
+	return r.rate
 }
 
 // Holds says whether every word of a set is permitted.
