@@ -28,6 +28,9 @@ func TestOwnProcess(t *testing.T) {
 	if n := CPU(os.Getpid()); n <= 0 {
 		t.Errorf("this process has used %d ns", n)
 	}
+	if s := SchedOf(os.Getpid()); s.Ran <= 0 || s.Slices <= 0 || s.Waited < 0 {
+		t.Errorf("this process was scheduled so: %+v", s)
+	}
 	if n := Resident(os.Getpid()); n < 1<<20 {
 		t.Errorf("this process holds %d bytes", n)
 	}

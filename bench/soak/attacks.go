@@ -91,6 +91,8 @@ var attacks = []attack{
 		what: "200 who are told of every subscription, while others subscribe at full speed"},
 	{name: "pings", item: "+", start: pings,
 		what: "WebSocket pings whose pongs are not read; one-byte fragments and writes"},
+	{name: "nobody", item: "-", start: func(*army) {},
+		what: "no attack: what the judge, the polite clients and the machine are by themselves"},
 }
 
 // all is the attack that is all of them.

@@ -197,6 +197,7 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 		v.failf("%v", err)
 		return
 	}
+	began, idle := time.Now(), loadNow(n, m)
 	probes.enter(phaseAttack)
 	if c.pauses() {
 		pauseNow(ctx, n, probes, o.length, pauseEvery*time.Duration(c.share()))
@@ -204,6 +205,7 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 		sleep(ctx, o.length)
 	}
 	probes.enter(phaseNone)
+	v.load = loadNow(n, m).since(idle, time.Since(began))
 	if v.army, err = m.dismiss(); err != nil {
 		v.failf("%v", err)
 	}

@@ -44,7 +44,8 @@ type verdict struct {
 	stopped         figures // after stops of the process, by themselves
 	spoilt          int
 	late            time.Duration // the judge, at worst
-	faults, told    string        // of the polite clients
+	load            load
+	faults, told    string // of the polite clients
 	arrivals        int
 	slowest         time.Duration // newcomer
 	army            report
@@ -186,6 +187,7 @@ func (v *verdict) String() string {
 		fmt.Fprintf(&b, "  probes within %v of a stop p50/p99/max %v / %v / %v\n", catchingUp,
 			ms(v.stopped.p50), ms(v.stopped.p99), ms(v.stopped.max))
 	}
+	fmt.Fprintf(&b, "  load: %v\n", v.load)
 	fmt.Fprintf(&b, "  polite: newcomers %s s; told: %s; lost: %s\n", r[5], r[6], r[7])
 	fmt.Fprintf(&b, "  attackers: %d connections, %d refused, %d cut; SIGTERM %s s; left: %s\n",
 		v.army.Dials, v.army.Refused, v.army.Lost, r[8], r[9])
