@@ -2,6 +2,11 @@
 
 package main
 
+import (
+	"slices"
+	"strings"
+)
+
 // attack is one way to hurt a node.
 type attack struct {
 	name  string
@@ -98,12 +103,16 @@ var attacks = []attack{
 // all is the attack that is all of them.
 var all = attack{name: together, item: "all", what: "all attacks at once, each a part as large"}
 
-// attackNamed finds attacks by name; together is all.
+// attackNamed finds attacks by name; together is all, and a+b some of them.
 func attackNamed(name string) (found []attack) {
+	names := strings.Split(name, "+")
 	for _, a := range attacks {
-		if a.name == name || name == together {
+		if name == together || slices.Contains(names, a.name) {
 			found = append(found, a)
 		}
+	}
+	if name != together && len(found) < len(names) {
+		return nil
 	}
 	return found
 }
