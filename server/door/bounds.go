@@ -41,6 +41,11 @@ const (
 	// connections, files that are read.
 	spareFiles = 8
 
+	// sweepMost is how many visits are ended at a time, some ten microseconds each, and sweepRest
+	// for how long the loop does other things before it goes on.
+	sweepMost = 64
+	sweepRest = time.Millisecond
+
 	// acceptsMax is how many connections a listener takes before the loop looks at its others.
 	acceptsMax = 16
 
