@@ -258,7 +258,7 @@ func (c *Cache[S, R]) victim() int {
 
 // Settled says that Sweep has nothing to do, and that nothing was built since it was called last.
 func (c *Cache[S, R]) Settled() bool {
-	return !c.moved && c.left == 0 && c.trie.Changes() == c.swept
+	return !c.moved && c.left == 0 && !c.ages && c.trie.Changes() == c.swept
 }
 
 // Sweep gives back what may never be looked up again, in rounds over all entries, of which it

@@ -8,22 +8,33 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
-// CPU is the process's CPU time in ns as the scheduler counts it, all threads together
-// (proc_pid_schedstat(5)).
-func CPU(pid int) int64 {
+// Sched is what the scheduler counts of a process, all its threads together.
+type Sched struct {
+	Ran    time.Duration // on a processor
+	Waited time.Duration // ready to run, for one
+	Slices int64         // how often it ran
+}
+
+// SchedOf reads that (proc_pid_schedstat(5)).
+func SchedOf(pid int) (s Sched) {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // The pattern is good.
-	total := int64(0)
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			continue // The thread is gone.
 		}
-		total += number(b, 0)
+		s.Ran += time.Duration(number(b, 0))
+		s.Waited += time.Duration(number(b, 1))
+		s.Slices += number(b, 2)
 	}
-	return total
+	return s
 }
+
+// CPU is the process's CPU time in ns, all threads together.
+func CPU(pid int) int64 { return int64(SchedOf(pid).Ran) }
 
 // Resident is the process's resident memory in bytes (proc_pid_statm(5)); 0 when it is gone.
 func Resident(pid int) int64 {

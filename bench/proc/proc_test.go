@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,12 @@ func TestNumber(t *testing.T) {
 func TestOwnProcess(t *testing.T) {
 	if n := CPU(os.Getpid()); n <= 0 {
 		t.Errorf("this process has used %d ns", n)
+	}
+	if s := SchedOf(os.Getpid()); s.Ran <= 0 || s.Slices <= 0 || s.Waited < 0 {
+		t.Errorf("this process was scheduled so: %+v", s)
+	}
+	if text := Threads(os.Getpid()); !strings.Contains(text, ": R, ran ") {
+		t.Errorf("none of this process's threads runs: %s", text)
 	}
 	if n := Resident(os.Getpid()); n < 1<<20 {
 		t.Errorf("this process holds %d bytes", n)

@@ -3,7 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 )
@@ -203,10 +206,19 @@ func halfClosed(a *army) {
 		if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 			return err
 		}
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		answered := 0
+		c.mute = true // What asks for a heartbeat may be on its way.
+		asks := time.Now()
+		_ = c.SetReadDeadline(asks.Add(patience))
+		answered, how := 0, "ended"
 		for { // Until the node has said all.
 			m, err := c.read()
+			switch {
+			case err == nil:
+			case os.IsTimeout(err):
+				how = "silent"
+			case !errors.Is(err, io.EOF):
+				how = "reset"
+			}
 			if err != nil {
 				break
 			}
@@ -215,7 +227,8 @@ func halfClosed(a *army) {
 			}
 		}
 		if answered == 0 && a.goOn() {
-			a.wrong("half-closed")
+			a.wrong(fmt.Sprintf("half-closed, %s after %d s", how,
+				time.Since(asks)/time.Second))
 		}
 		return nil
 	})

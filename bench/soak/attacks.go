@@ -2,6 +2,11 @@
 
 package main
 
+import (
+	"slices"
+	"strings"
+)
+
 // attack is one way to hurt a node.
 type attack struct {
 	name  string
@@ -91,17 +96,23 @@ var attacks = []attack{
 		what: "200 who are told of every subscription, while others subscribe at full speed"},
 	{name: "pings", item: "+", start: pings,
 		what: "WebSocket pings whose pongs are not read; one-byte fragments and writes"},
+	{name: "nobody", item: "-", start: func(*army) {},
+		what: "no attack: what the judge, the polite clients and the machine are by themselves"},
 }
 
 // all is the attack that is all of them.
 var all = attack{name: together, item: "all", what: "all attacks at once, each a part as large"}
 
-// attackNamed finds attacks by name; together is all.
+// attackNamed finds attacks by name; together is all, and a+b some of them.
 func attackNamed(name string) (found []attack) {
+	names := strings.Split(name, "+")
 	for _, a := range attacks {
-		if a.name == name || name == together {
+		if name == together || slices.Contains(names, a.name) {
 			found = append(found, a)
 		}
+	}
+	if name != together && len(found) < len(names) {
+		return nil
 	}
 	return found
 }

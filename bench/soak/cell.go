@@ -75,7 +75,8 @@ func (c cell) pauses() bool {
 	return false
 }
 
-// cellsNamed is what the flag says: sample, all, ci, or a list of name/loops/MiB.
+// cellsNamed is what the flag says: sample, all, ci, or a list of name/loops/MiB, where a name may
+// be that of several attacks, with + between them.
 func cellsNamed(what string, seed uint64) (cells []cell, err error) {
 	random := rand.New(rand.NewPCG(seed, 12))
 	switch what {
@@ -104,8 +105,12 @@ func cellsNamed(what string, seed uint64) (cells []cell, err error) {
 		if len(found) == 0 {
 			return nil, fmt.Errorf("there is no attack %q", part[0])
 		}
-		if part[0] != together {
+		switch {
+		case part[0] == together:
+		case len(found) == 1:
 			c.attack = found[0]
+		default:
+			c.attack = attack{name: part[0], item: "some", what: "some attacks at once"}
 		}
 		for i, to := range []*int{&c.loops, &c.mebibytes} {
 			if len(part) > i+1 {
@@ -197,6 +202,7 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 		v.failf("%v", err)
 		return
 	}
+	began, idle := time.Now(), loadNow(n, m)
 	probes.enter(phaseAttack)
 	if c.pauses() {
 		pauseNow(ctx, n, probes, o.length, pauseEvery*time.Duration(c.share()))
@@ -204,6 +210,7 @@ func (c cell) fight(ctx context.Context, v *verdict, o options, n *node, p *poli
 		sleep(ctx, o.length)
 	}
 	probes.enter(phaseNone)
+	v.load = loadNow(n, m).since(idle, time.Since(began))
 	if v.army, err = m.dismiss(); err != nil {
 		v.failf("%v", err)
 	}

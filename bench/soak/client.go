@@ -28,9 +28,10 @@ type addresses struct{ TCP, WS string }
 // client is one connection, of a polite client or of an attacker. One goroutine reads, any write.
 type client struct {
 	net.Conn
-	ws bool
-	br *bufio.Reader
-	in []byte // the message that was read
+	ws   bool
+	br   *bufio.Reader
+	in   []byte // the message that was read
+	mute bool   // it has ended its own stream, and answers nothing
 
 	mu  sync.Mutex
 	out []byte // guarded by mu; empty between calls
@@ -218,7 +219,7 @@ func (c *client) read() (message, error) {
 		if len(fields) > 3 {
 			m.id = fields[3]
 		}
-		if m.action != "request" || m.topic != "system.heartbeat" {
+		if m.action != "request" || m.topic != "system.heartbeat" || c.mute {
 			return m, nil
 		}
 		if err := c.send("response:system.heartbeat:1.0.0", "{}"); err != nil {

@@ -33,7 +33,7 @@ func run() int {
 	flag.StringVar(&o.server, "server", "bin/mb-server", "path of the server's binary")
 	flag.DurationVar(&o.length, "for", 30*time.Second, "length of each attack")
 	which := flag.String("cells", "sample",
-		"sample, all, ci, or a list of attack[/loops[/MiB]]; together is all attacks at once")
+		"sample, all, ci, or a list of attack[+attack...][/loops[/MiB]]; together is all at once")
 	seed := flag.Uint64("seed", 1, "of the sample")
 	list := flag.Bool("list", false, "list the attacks")
 	flag.DurationVar(&o.held.p99, "p99", strict.p99, "what the probes' 99th percentile may be")

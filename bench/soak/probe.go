@@ -59,6 +59,7 @@ type probes struct {
 	took   [phaseCount][][]time.Duration // guarded by mu: by loop
 	after  [][]time.Duration             // guarded by mu: by loop, those of a stop (record)
 	spoilt int                           // guarded by mu
+	slow   []time.Duration               // guarded by mu: how long after a stop slow ones were sent
 	worst  time.Duration                 // guarded by mu: how late the judge itself was
 	end    bool                          // guarded by mu
 	done   chan struct{}
@@ -151,6 +152,9 @@ func (p *probes) enter(phase int) {
 // catchingUp is for how long after a stop of the node probes are judged apart: what the network
 // held for it meanwhile, and all timers of that time, are worked off.
 const catchingUp = 2 * time.Second
+
+// slowProbe is what a probe takes of which is noted how long after a stop it was sent.
+const slowProbe = 50 * time.Millisecond
 
 // pausing notes that the node is about to be stopped. Before, because answers may come before the
 // judge is to note anything.
@@ -309,8 +313,10 @@ func (p *probes) record(c *probe, s stamp, arrived time.Time) {
 	}
 	// Round: the monotonic clock is no use here.
 	arrived, at := arrived.Round(0), s.at.Round(0)
+	stopped := time.Time{}
 	for _, pause := range p.pauses {
 		on := pause[1].Round(0)
+		stopped = on
 		if at.Before(on.Add(catchingUp)) && arrived.After(pause[0].Round(0)) {
 			if at.Before(on) {
 				at = on
@@ -319,7 +325,11 @@ func (p *probes) record(c *probe, s stamp, arrived time.Time) {
 			return
 		}
 	}
-	p.took[s.phase][c.loop] = append(p.took[s.phase][c.loop], max(arrived.Sub(at), 0))
+	took := max(arrived.Sub(at), 0)
+	p.took[s.phase][c.loop] = append(p.took[s.phase][c.loop], took)
+	if took > slowProbe && !stopped.IsZero() {
+		p.slow = append(p.slow, at.Sub(stopped))
+	}
 }
 
 // figures are the latencies of one loop in one phase.

@@ -36,7 +36,11 @@ func TestCells(t *testing.T) {
 	if err != nil || text(two) != "fan/4/256 together/2/64 " {
 		t.Errorf("two cells are %q, %v", text(two), err)
 	}
-	for _, bad := range []string{"", "nothing", "fan/two"} {
+	some, err := cellsNamed("fan+paused/1/64", 7)
+	if err != nil || text(some) != "fan+paused/1/64 " || !some[0].pauses() {
+		t.Errorf("two attacks at once are %q, %v", text(some), err)
+	}
+	for _, bad := range []string{"", "nothing", "fan/two", "fan+nothing"} {
 		if _, err := cellsNamed(bad, 7); err == nil {
 			t.Errorf("%q is no error", bad)
 		}
@@ -157,6 +161,34 @@ func TestClientReads(t *testing.T) {
 			t.Errorf("ws %v: the end is no error", ws)
 		}
 		c.Close()
+	}
+}
+
+// Who has ended its own stream reads on, though it cannot answer what asks it for a heartbeat.
+func TestMuteClientReadsOn(t *testing.T) {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ours, err := net.Dial("tcp4", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	theirs, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	c := &client{Conn: ours, br: bufio.NewReader(ours), mute: true}
+	_ = ours.(*net.TCPConn).CloseWrite()
+	b := appendFrame(nil, false, "request:system.heartbeat:1.0.0", "{}")
+	_, _ = theirs.Write(appendFrame(b, false, "response:a:1.0.0:x", "y")) // The reader notices.
+	for _, want := range []string{"request", "response"} {
+		if m, err := c.read(); err != nil || m.action != want {
+			t.Fatalf("got %q, %v, want a %s", m.action, err, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,9 @@ type verdict struct {
 	stopped         figures // after stops of the process, by themselves
 	spoilt          int
 	late            time.Duration // the judge, at worst
-	faults, told    string        // of the polite clients
+	load            load
+	slow            []time.Duration // after a stop: when probes were sent that took slowProbe
+	faults, told    string          // of the polite clients
 	arrivals        int
 	slowest         time.Duration // newcomer
 	army            report
@@ -61,7 +64,7 @@ func (v *verdict) failf(format string, a ...any) {
 
 func (v *verdict) probesOf(p *probes) {
 	v.attacked, v.stopped = p.result(phaseAttack), p.resultAfter()
-	v.spoilt, v.late = p.spoilt, p.worst
+	v.spoilt, v.late, v.slow = p.spoilt, p.worst, p.slow
 	if err := p.broken(); err != nil {
 		v.failf("%v", err)
 	}
@@ -185,7 +188,13 @@ func (v *verdict) String() string {
 	if v.cell.pauses() {
 		fmt.Fprintf(&b, "  probes within %v of a stop p50/p99/max %v / %v / %v\n", catchingUp,
 			ms(v.stopped.p50), ms(v.stopped.p99), ms(v.stopped.max))
+		slices.Sort(v.slow)
+		if n := len(v.slow); n > 0 {
+			fmt.Fprintf(&b, "  %d later ones took more than %v, sent up to %v after a stop, half "+
+				"of them by %v\n", n, slowProbe, ms(v.slow[n-1]), ms(v.slow[n/2]))
+		}
 	}
+	fmt.Fprintf(&b, "  load: %v\n", v.load)
 	fmt.Fprintf(&b, "  polite: newcomers %s s; told: %s; lost: %s\n", r[5], r[6], r[7])
 	fmt.Fprintf(&b, "  attackers: %d connections, %d refused, %d cut; SIGTERM %s s; left: %s\n",
 		v.army.Dials, v.army.Refused, v.army.Lost, r[8], r[9])

@@ -204,6 +204,7 @@ func (n *node) awaitReady() error {
 		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
+			threads := proc.Threads(n.pid)
 			_ = n.cmd.Process.Signal(syscall.SIGQUIT) // for its goroutines
 			select {
 			case <-n.exited:
@@ -211,7 +212,7 @@ func (n *node) awaitReady() error {
 				_ = n.cmd.Process.Kill()
 				<-n.exited
 			}
-			return fmt.Errorf("not ready within %v\n%s", patience, n.out)
+			return fmt.Errorf("not ready within %v\n%s%s", patience, threads, n.out)
 		}
 	}
 }

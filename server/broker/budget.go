@@ -30,7 +30,8 @@ import (
 // it), and zero when everybody has gone.
 //
 // Cost. One comparison a turn while nothing changes; a sum over the loops when the charge grew; at
-// most shedTurn cuts a turn, each found at once. The rest of the limit is for what the charge does
+// most shedTurn cuts a turn, each found at once, and of rings with shedMessages at most, but for
+// one ring. The rest of the limit is for what the charge does
 // not see: buffers that are pooled or larger than what is in them (measured: half as much again),
 // and what the collector has not come to yet.
 const (
@@ -43,8 +44,10 @@ const (
 	stalledCharge    = 4 << 10 // bytes charged for having a backlog at all
 	connectionCharge = 1 << 10 // bytes charged for a connection; measured: 850 to 900
 
-	// shedTurn is how many connections a loop cuts in one turn.
-	shedTurn = 64
+	// shedTurn is how many connections a loop cuts in one turn, and shedMessages how many messages
+	// may have waited for them: to release one takes some 10 ns.
+	shedTurn     = 64
+	shedMessages = 64 << 10
 )
 
 // budget is the node's budget. Any goroutine.
@@ -193,6 +196,7 @@ func (l *Loop) shed() {
 		b.budget.cutting.Store(true)
 	}
 	l.laggards.promote(l.time.Ms)
+	lost := 0
 	for n := 0; b.budget.cutting.Load(); n++ {
 		class := l.laggards.largest.Load()
 		larger := b.largerThan(class)
@@ -203,10 +207,12 @@ func (l *Loop) shed() {
 			larger.callShed()
 		case class == 0: // nobody here or anywhere makes it hold anything
 			b.budget.cutting.Store(false)
-		case n == shedTurn:
+		case n == shedTurn || lost >= shedMessages:
 			l.callShed()
 		default:
-			total -= l.cut(l.laggards.first())
+			c := l.laggards.first()
+			lost += c.out.Messages()
+			total -= l.cut(c)
 			continue
 		}
 		break

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"log/slog"
-	"math"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
@@ -67,11 +66,9 @@ func (c *Conn) Receive(in []byte) {
 		}
 	}
 	if c.paused == nil {
-		most := share
-		if !l.busy() {
-			most = math.MaxInt
+		if least, most := l.shareNow(); most > 0 {
+			l.guard(c, func() { in = c.receive(in, least, most) })
 		}
-		l.guard(c, func() { in = c.receive(in, share, most) })
 	}
 	if len(in) > 0 && c.state == stateOpen {
 		c.keepRest(in)

@@ -107,7 +107,9 @@ func (in *inbox) join(p *parcel, most int) bool {
 	return true
 }
 
-// addLost notes what was refused. mu is held.
+// addLost notes what was refused. The shorter of two lists is added to the longer one, which costs
+// some 50 ns for each subscriber in it: at most what its sender did for them in one turn (lose),
+// which is counted as its work. mu is held.
 func (in *inbox) addLost(lost *losses) {
 	if lost == nil {
 		return
@@ -116,6 +118,9 @@ func (in *inbox) addLost(lost *losses) {
 	if in.lost == nil {
 		in.lost = lost
 		return
+	}
+	if len(lost.list) > len(in.lost.list) {
+		in.lost, lost = lost, in.lost
 	}
 	for _, one := range lost.list {
 		in.lost.add(one.of, one.count)

@@ -3,6 +3,7 @@ package broker
 import (
 	"sync/atomic"
 
+	"mbserver/server/wheel"
 	"mbserver/topic"
 )
 
@@ -22,13 +23,15 @@ import (
 // Cost. A topic that is not remembered costs a match, which is less than a microsecond, and up to
 // half of one for each target, unless another topic has the same. Those that subscriptions have
 // outdated, and those of which nobody speaks any more, are given back in pieces, one at the end of
-// each turn (settleRoutes).
+// each turn (settleRoutes). As long as something is charged, a loop that has no turns of its own is
+// called for them: nothing stays because nobody speaks at all.
 type remembering struct {
 	publishes *topic.Cache[*service, *targets]
 	requests  *topic.Cache[*service, *candidates]
 
-	charged int64 // of what they hold
-	aged    int64 // loop ms: when topics of which nobody speaks were last begun to be looked for
+	charged int64       // of what they hold
+	aged    int64       // loop ms: when names of which nobody speaks were last looked for
+	timer   wheel.Timer // calls for the next piece
 
 	targets atomic.Int64 // in all of both; any goroutine
 }
@@ -46,10 +49,15 @@ const (
 
 	// routesAge is how many milliseconds pass between two looks for topics of which nobody speaks.
 	routesAge = 4000
+
+	// routesRest is how many milliseconds pass between two pieces when nothing else has the loop
+	// take a turn.
+	routesRest = 4
 )
 
 func (r *remembering) init(l *Loop) {
 	b := l.broker
+	r.timer.Owner = r
 	r.publishes = topic.NewCache(b.trie, topic.Publish, b.routeBytes, l.buildTargets)
 	r.requests = topic.NewCache(b.trie, topic.Request, b.routeBytes, buildCandidates)
 }
@@ -72,4 +80,16 @@ func (l *Loop) settleRoutes() {
 	held := max(int64(r.publishes.Held()+r.requests.Held())-l.broker.routesFree, 0)
 	l.charge += held - r.charged
 	r.charged = held
+	switch {
+	case held == 0:
+		l.wheel.Cancel(&r.timer)
+	case r.timer.Armed():
+	case r.publishes.Settled() && r.requests.Settled():
+		l.wheel.Add(&r.timer, r.aged+routesAge)
+	default:
+		l.wheel.Add(&r.timer, l.time.Ms+routesRest)
+	}
 }
+
+// Expire implements wheel.Expirer: the turn that this makes does what is due.
+func (r *remembering) Expire(*wheel.Timer, int64) {}

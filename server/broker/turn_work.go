@@ -64,6 +64,10 @@ const (
 	readBusy  = 8 << 10
 	readLeast = 1 << 10
 
+	// overfull is from how many bytes in its frames on a loop takes nothing that arrives, until
+	// they are written.
+	overfull = 8 * turnMax
+
 	// flushDelay is how long what was fanned out may wait for more, in ns of the clock.
 	flushDelay = 5 * int64(time.Millisecond)
 )
@@ -279,13 +283,23 @@ func (l *Loop) writesAll() bool {
 }
 
 // fill ends the taking of input because the turn has gathered as much as it may.
-func (l *Loop) fill() {
-	if l.turn.Len() > 2*turnMax {
-		l.flush() // there are very many connections, and each has sent its share
-		l.checkClock()
-		return
+func (l *Loop) fill() { l.writing, l.spent = true, true }
+
+// shareNow is how many units of input that has just arrived are taken at once: at least, when the
+// quantum is over, and at most. While much more waits to be written than should, because there are
+// very many connections and each has sent its share, it is one message of each; of even more,
+// nothing.
+func (l *Loop) shareNow() (least, most int) {
+	if !l.busy() {
+		return share, math.MaxInt
 	}
-	l.writing, l.spent = true, true
+	switch gathered := l.turn.Len(); {
+	case gathered > overfull:
+		return 0, 0
+	case gathered > 2*turnMax:
+		return 1, 1
+	}
+	return share, share
 }
 
 // writePart writes what was fanned out, for a quantum; the rest is written in the next turn.

@@ -41,6 +41,11 @@ const (
 	// connections, files that are read.
 	spareFiles = 8
 
+	// sweepMost is how many visits are ended at a time, some ten microseconds each, and sweepRest
+	// for how long the loop does other things before it goes on.
+	sweepMost = 64
+	sweepRest = time.Millisecond
+
 	// acceptsMax is how many connections a listener takes before the loop looks at its others;
 	// entersMax how many other loops let in that they were handed; handedMost how many one may have
 	// been handed; handedLook when it is looked whether it has taken them in.

@@ -215,26 +215,44 @@ func (g *gate) wake(at time.Time) {
 	}
 }
 
-// sweep ends the visits whose time is over.
+// sweep ends the visits whose time is over, and once the node goes away all handshakes: sweepMost
+// of them, the others after a look at the sockets.
 func (g *gate) sweep() {
-	now := time.Now()
+	s := sweep{gate: g, now: time.Now(), left: sweepMost}
 	g.due = time.Time{}
-	g.sweepList(now, &g.asking, func(v *visitor) {
+	s.list(&g.asking, g.closed, func(v *visitor) {
 		v.failure = metrics.TLSLate
 		v.fail("it took too long")
 	})
-	g.sweepList(now, &g.waiting, (*visitor).greet)
-	g.sweepList(now, &g.leaving, (*visitor).end)
+	s.list(&g.waiting, g.closed, (*visitor).greet)
+	s.list(&g.leaving, false, (*visitor).end)
 }
 
-// sweepList has over called for those of a list whose time is over. It takes them out.
-func (g *gate) sweepList(now time.Time, list *fair.List[*visitor], over func(*visitor)) {
+// sweep is one look for visits that are over.
+type sweep struct {
+	gate *gate
+	now  time.Time
+	left int // visits that it may end yet
+}
+
+// list has over called for those of a list whose time is over; away says that everybody in it is
+// told that the node is going away. It takes them out.
+func (s *sweep) list(list *fair.List[*visitor], away bool, over func(*visitor)) {
 	for k := list.First(); k != nil; k = list.First() {
-		if v := k.Item; v.deadline.After(now) {
-			g.wake(v.deadline)
+		v := k.Item
+		switch {
+		case !away && v.deadline.After(s.now):
+			s.gate.wake(v.deadline)
 			return
+		case s.left == 0:
+			s.gate.wake(s.now.Add(sweepRest))
+			return
+		case away:
+			v.turnAway(draining)
+		default:
+			over(v)
 		}
-		over(k.Item)
+		s.left--
 	}
 }
 
@@ -242,9 +260,5 @@ func (g *gate) sweepList(now time.Time, list *fair.List[*visitor], over func(*vi
 func (g *gate) cut() {
 	g.closed = true
 	g.dropHanded()
-	for _, list := range []*fair.List[*visitor]{&g.asking, &g.waiting} {
-		for k := list.First(); k != nil; k = list.First() {
-			k.Item.turnAway(draining)
-		}
-	}
+	g.sweep()
 }
