@@ -175,7 +175,7 @@ func TestMoveLeavesWhenIdle(t *testing.T) {
 			if err := receive(t, "the late answer", late); err != nil {
 				t.Error(err)
 			}
-			eventually(t, "the end of the old connection", func() bool { return len(a.Conns()) == 0 })
+			eventually(t, "the end of the old one", func() bool { return len(a.Conns()) == 0 })
 		})
 	}
 }
@@ -230,7 +230,8 @@ func TestMoveNowhere(t *testing.T) {
 			}
 			eventually(t, "a reconnect", func() bool { return len(j.all()) == 2 })
 			all := strings.Join(j.all(), "; ")
-			if !strings.Contains(all, "the node went away") || !strings.HasSuffix(all, "; reconnected") {
+			if !strings.Contains(all, "the node went away") ||
+				!strings.HasSuffix(all, "; reconnected") {
 				t.Errorf("hooks: %s", all)
 			}
 		})

@@ -90,7 +90,7 @@ func TestOverlap(t *testing.T) {
 			// before the client came, and comes to the other when the client has gone.
 			a.Conns()[0].Announce(20*time.Millisecond, time.Minute)
 			eventually(t, "the other node", func() bool { return c.NodeID() == b.NodeID })
-			eventually(t, "the end of the old connection", func() bool { return len(a.Conns()) == 0 })
+			eventually(t, "the end of the old one", func() bool { return len(a.Conns()) == 0 })
 			close(stop)
 			publishers.Wait()
 			close(w.late)
