@@ -182,20 +182,21 @@ func TestMoveLeavesWhenIdle(t *testing.T) {
 
 // What is outstanding at the deadline is not waited for much longer.
 func TestMoveDeadline(t *testing.T) {
-	a, b, p, address := twoNodes(t, "tcp")
-	c := dial(t, address)
+	a, _, p, _ := twoNodes(t, "tcp")
+	c := dial(t, a.URL("tcp"), WithoutReconnect())
 	late := slowCall(c)
 	eventually(t, "the call at the node", func() bool { return p.count() == 1 })
-	before := time.Now()
-	a.Conns()[0].Announce(0, 100*time.Millisecond)
-	eventually(t, "the other node", func() bool { return c.NodeID() == b.NodeID })
+	const deadline = 10 * time.Millisecond
+	before, unwatched := time.Now(), make(chan struct{})
+	close(unwatched)
+	c.leaving.Add(1)
+	c.leave(c.link.Load(), before.Add(deadline), unwatched)
+	if took := time.Since(before); took < deadline+moveGrace {
+		t.Errorf("gave up after %v", took)
+	}
 	if err := receive(t, "the end", late); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("the call: %v", err)
 	}
-	if took := time.Since(before); took < 100*time.Millisecond+moveGrace {
-		t.Errorf("gave up after %v", took)
-	}
-	p.answer() // Nobody is there.
 }
 
 // While there is no other node the old connection is kept, and used. When it is cut the client
