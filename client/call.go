@@ -26,9 +26,11 @@ var callPool = sync.Pool{New: func() any { return &call{done: make(chan result, 
 // calls are those in flight on one connection. Any goroutine.
 type calls struct {
 	// Guarded by mu.
-	mu   sync.Mutex
-	open map[codec.UUID]*call
-	err  error // the connection is gone
+	mu      sync.Mutex
+	open    map[codec.UUID]*call
+	serving int           // requests that are to be answered here
+	idle    chan struct{} // non-nil while somebody waits for there to be none of both
+	err     error         // the connection is gone
 }
 
 func (cs *calls) add(c *call) error {
@@ -51,7 +53,38 @@ func (cs *calls) take(id codec.UUID) (*call, bool) {
 	defer cs.mu.Unlock()
 	c, ok := cs.open[id]
 	delete(cs.open, id)
+	if cs.idle != nil {
+		cs.tellIdle()
+	}
 	return c, ok
+}
+
+// serve counts a request that has come (1), or was answered (-1).
+func (cs *calls) serve(delta int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.serving += delta
+	if cs.idle != nil {
+		cs.tellIdle()
+	}
+}
+
+// none returns a channel that is closed when no call is open and no request is
+// to be answered. For one caller.
+func (cs *calls) none() <-chan struct{} {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	idle := make(chan struct{})
+	cs.idle = idle
+	cs.tellIdle()
+	return idle
+}
+
+func (cs *calls) tellIdle() {
+	if len(cs.open) == 0 && cs.serving == 0 {
+		close(cs.idle)
+		cs.idle = nil
+	}
 }
 
 // fail ends every open call and every later one with err.
@@ -131,6 +164,33 @@ func (l *link) call(ctx context.Context, f *frame) ([]byte, error) {
 		return nil, err
 	}
 	return l.wait(ctx, c)
+}
+
+// start is that of the connection in use, or of the one that takes its place
+// before f was taken. It refuses first what the broker would refuse.
+func (c *Client) start(ctx context.Context, f *frame) (*link, *call, error) {
+	l, err := c.current()
+	for err == nil {
+		if err = l.check(f.topic, f.payload); err != nil {
+			break
+		}
+		f.timeout = min(f.timeout, l.longest())
+		var pending *call
+		if pending, err = l.start(ctx, f); err == nil {
+			return l, pending, nil
+		}
+		l, err = c.instead(ctx, l, err)
+	}
+	return nil, nil, err
+}
+
+// call makes a call over the connection in use.
+func (c *Client) call(ctx context.Context, f *frame) ([]byte, error) {
+	l, pending, err := c.start(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return l.wait(ctx, pending)
 }
 
 // insist is call, again after a while when the broker asks for that.

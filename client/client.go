@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"mbserver/codec"
 )
@@ -27,14 +28,16 @@ type Client struct {
 	done        chan struct{} // closed when the dispatch goroutine is gone too
 
 	// Owned by Dial, then by supervise.
-	address *url.URL // the one in use
-	next    int      // index of the one to try next
-	token   string   // to show there; "": none
+	address *url.URL    // the one in use
+	next    int         // index of the one to try next
+	resting []time.Time // until when each of addresses wants to be left alone
+	token   string      // to show there; "": none
 
 	registry     registry
 	registration []byte // guarded by subscribing; nil: none
 	handlers     counter
 	background   sync.WaitGroup // see spawn
+	leaving      sync.WaitGroup // of old connections, waited for by supervise
 
 	// Atomic.
 	link     atomic.Pointer[link] // nil while there is no connection
@@ -44,8 +47,10 @@ type Client struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	finished error         // why closing was closed
-	adopted  chan struct{} // closed with the next connection
+	finished error              // why closing was closed
+	adopted  chan struct{}      // closed with the next connection
+	moving   chan struct{}      // closed when the move is over; nil: there is none
+	left     map[*link]struct{} // on which something is outstanding
 }
 
 // Dial connects to a broker at ws://, wss://, tcp:// or tls:// host:port (by
@@ -66,7 +71,8 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		idHigh:      rand.Uint64(),
 		subscribing: make(chan struct{}, 1),
 		closing:     make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
-		adopted: make(chan struct{}),
+		adopted: make(chan struct{}), left: make(map[*link]struct{}),
+		resting: make([]time.Time, len(addresses)),
 	}
 	if !validVersion(c.options.version) {
 		return nil, &Error{Code: codec.MalformedMessage,
@@ -75,7 +81,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 	c.secure = secureConfig(addresses, c.options.tls)
 	c.queue = newQueue(c.options.pending, c.tellGap, c.tellErrors, c.tellChange)
 	c.idLow.Store(rand.Uint64())
-	l, err := c.connect(ctx)
+	l, err := c.connect(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +211,7 @@ func (c *Client) drain(ctx context.Context) error {
 			return err
 		}
 	}
+	c.onLeft(func(old *link) { _ = c.endHandlers(ctx, old) }) // It may be gone by itself.
 	dispatched := make(chan struct{})
 	c.queue.do(func() { close(dispatched) })
 	for _, finished := range []<-chan struct{}{dispatched, c.handlers.wait()} {

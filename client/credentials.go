@@ -262,9 +262,9 @@ func (c *Client) refusalPause(n int, err error) time.Duration {
 	if grown := c.options.refusalMin << min(n, 20); grown > 0 && grown < d {
 		d = grown
 	}
-	d = d/2 + rand.N(d/2+1)
 	if ms, ok := e.Details["retryAfterMs"].(float64); ok {
-		d = max(d, time.Duration(min(ms, float64(maxLockout/time.Millisecond)))*time.Millisecond)
+		ms = min(max(ms, 1), float64(maxLockout/time.Millisecond))
+		return spread(time.Duration(ms)*time.Millisecond, c.options.backoffMin)
 	}
-	return d
+	return d/2 + rand.N(d/2+1)
 }

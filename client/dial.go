@@ -59,32 +59,52 @@ func parseAddress(address string) (*url.URL, error) {
 
 // connect makes one connection and waits for the welcome. It tries every
 // address once, the one after the last that was used first, so that a broker
-// that just failed is the last to be tried again.
-func (c *Client) connect(ctx context.Context) (_ *link, err error) {
+// that just failed is the last to be tried again; those that wanted to be left
+// alone are, for that time. A connection to the node avoid is none ("": any).
+func (c *Client) connect(ctx context.Context, avoid string) (_ *link, err error) {
 	asked, cancel := c.boundAttempt(ctx)
 	c.token, err = c.askToken(asked)
 	cancel()
 	if err != nil {
 		return nil, err
 	}
-	var failed []error
+	var failed failures
 	for range c.addresses {
-		c.address = c.addresses[c.next%len(c.addresses)]
+		at := c.next % len(c.addresses)
 		c.next++
-		l, err := c.connectOne(ctx)
+		if time.Now().Before(c.resting[at]) {
+			continue
+		}
+		c.address = c.addresses[at]
+		l, err := c.connectOne(ctx, avoid)
 		if err == nil {
 			return l, nil
 		}
 		failed = append(failed, err)
+		if after, again := RetryAfter(err); again && len(c.addresses) > 1 {
+			c.resting[at] = time.Now().Add(after)
+		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	if len(failed) == 1 {
+	switch len(failed) {
+	case 0:
+		return nil, errResting
+	case 1:
 		return nil, failed[0]
 	}
-	return nil, errors.Join(failed...)
+	return nil, failed
 }
+
+// errResting: no address was tried, each had said when to come again.
+var errResting = errors.New("it is too early to ask the broker again")
+
+// failures are those of several addresses.
+type failures []error
+
+func (f failures) Error() string   { return errors.Join(f...).Error() }
+func (f failures) Unwrap() []error { return f }
 
 // boundAttempt bounds one step of an attempt to connect.
 func (c *Client) boundAttempt(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -94,7 +114,7 @@ func (c *Client) boundAttempt(ctx context.Context) (context.Context, context.Can
 	return context.WithTimeout(ctx, c.options.dialTimeout)
 }
 
-func (c *Client) connectOne(ctx context.Context) (*link, error) {
+func (c *Client) connectOne(ctx context.Context, avoid string) (*link, error) {
 	ctx, cancel := c.boundAttempt(ctx)
 	defer cancel()
 	conn, early, err := c.dial(ctx)
@@ -103,7 +123,11 @@ func (c *Client) connectOne(ctx context.Context) (*link, error) {
 	}
 	l := c.newLink(conn, c.overWS())
 	l.run(early)
-	if err := l.introduce(ctx, c.token); err != nil {
+	err = l.introduce(ctx, c.token)
+	if err == nil && avoid != "" && l.welcome.NodeID == avoid {
+		err = errSameNode
+	}
+	if err != nil {
 		l.fail(err)
 		l.gone.Wait()
 		var refused *Error

@@ -24,7 +24,7 @@ func TestDial(t *testing.T) {
 		if got := c.Limits(); got.PayloadBytes != 16384 || got.TimeoutMs != 3600000 {
 			t.Errorf("Limits() = %+v", got)
 		}
-		if c.NodeID() != "test" || c.ServerVersion() != "0.0.0" || !c.Connected() {
+		if c.NodeID() != b.NodeID || c.ServerVersion() != "0.0.0" || !c.Connected() {
 			t.Errorf("NodeID() %q, ServerVersion() %q, Connected() %v",
 				c.NodeID(), c.ServerVersion(), c.Connected())
 		}

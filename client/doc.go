@@ -92,6 +92,24 @@
 // refuses meanwhile is asked for again when the broker says. [OnReconnect] is
 // called when all stand, with what could not be renewed.
 //
+// # Nodes that go away
+//
+// A broker's node that is about to go away says when it will close each connection
+// (protocol §11). A little before, the client connects to another node, by the next
+// of its addresses or through the same balancer; registers and subscribes there;
+// and sends everything new over that connection. On the old one calls wait for their
+// answers and requests are answered; then it is closed, at the node's deadline at
+// the latest. [Client.Connected] holds throughout, no call fails, and a message that
+// came over both connections is delivered once, in order. Nothing is sent twice.
+// [OnMove] is told.
+//
+// Should the node close the connection while another one is being made, calls wait
+// for that, for at most two seconds. While there is no other node the old connection
+// is kept; when it ends first, that is a connection lost, as above. What comes over
+// the new connection before the old one has brought its last is held, within the
+// limit of [WithPending] once more; IDs of messages are remembered for ten seconds,
+// at most 65,536.
+//
 // # Errors in payloads
 //
 // The broker passes the payload of an answer through unchanged (protocol §6).

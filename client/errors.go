@@ -38,6 +38,9 @@ var (
 	ErrHandler            error = sentinel(CodeHandler)
 )
 
+// errLeft: the client has left the connection for another one; nothing was sent.
+var errLeft error = &lostError{cause: errors.New("the client moves to another node")}
+
 type sentinel codec.Code
 
 func (s sentinel) Error() string { return string(s) }

@@ -83,6 +83,7 @@ func (c *Client) Handle(
 
 // accept takes one request. It does not block: reader only.
 func (h *handler) accept(l *link, r Request) {
+	l.calls.serve(1)
 	h.mu.Lock()
 	switch {
 	case h.running < h.concurrency:
@@ -99,6 +100,7 @@ func (h *handler) accept(l *link, r Request) {
 			Code: codec.ServiceUnavailable, Message: "the service is busy",
 			Details: map[string]any{"reason": "handler_busy"},
 		})
+		l.calls.serve(-1)
 	}
 }
 
@@ -109,6 +111,7 @@ func (h *handler) work(a arrival) {
 		if a.link.ctx.Err() == nil { // else nobody can be answered
 			h.handle(a)
 		}
+		a.link.calls.serve(-1)
 		h.mu.Lock()
 		if len(h.waiting) == 0 {
 			h.running--
@@ -157,7 +160,7 @@ func (l *link) refuse(r *Request, e *Error) { l.out.force(r.answer(errorPayload(
 func (r *Request) answer(payload []byte) *frame {
 	return &frame{
 		action: codec.Response, topic: r.Topic, version: r.Version,
-		id: []byte(r.ID), payload: payload,
+		id: []byte(r.ID), payload: payload, here: true,
 	}
 }
 

@@ -35,8 +35,9 @@ type link struct {
 	out    *outbox
 	ctx    context.Context // ends with the connection; for handlers
 	cancel context.CancelCauseFunc
-	ready  chan struct{} // closed when welcome is set
-	dead   chan struct{} // closed by fail
+	ready  chan struct{}    // closed when welcome is set
+	dead   chan struct{}    // closed by fail
+	going  chan drainNotice // capacity 1: the node is about to go away
 	gone   sync.WaitGroup
 
 	// Written before ready is closed.
@@ -46,7 +47,8 @@ type link struct {
 
 	// Atomic.
 	lastRead atomic.Int64 // nanoseconds after born
-	renewing atomic.Bool  // the reader drops what finds no room, see renew
+	stage    stageWord    // of the time in which two connections deliver, see overlap
+	orderly  atomic.Bool  // the peer has ended the connection, after all that it had to say
 	// identified is who this connection is; nil: the broker did not say.
 	identified    atomic.Pointer[identification]
 	reidentifying atomic.Bool  // reidentify runs
@@ -73,6 +75,7 @@ func (c *Client) newLink(conn net.Conn, ws bool) *link {
 		client: c, conn: conn, ws: ws, born: time.Now(),
 		out:   newOutbox(conn, ws, c.options.outbound),
 		ready: make(chan struct{}), dead: make(chan struct{}),
+		going:   make(chan drainNotice, 1),
 		publish: make(map[string]*route), request: make(map[string]*route),
 	}
 	if ws {
@@ -159,6 +162,9 @@ func (l *link) read(early []byte) error {
 			}
 		}
 		if err != nil {
+			if errors.Is(err, io.EOF) {
+				l.orderly.Store(true)
+			}
 			return err
 		}
 	}
@@ -201,6 +207,7 @@ func (l *link) closed(payload []byte) error {
 		return errors.New("closed by the broker")
 	}
 	code := int(payload[0])<<8 | int(payload[1])
+	l.orderly.Store(code == codec.CloseGoingAway)
 	return fmt.Errorf("closed by the broker with code %d %s", code, payload[2:])
 }
 

@@ -58,6 +58,7 @@ type options struct {
 	onDisconnect func(error)
 	onReconnect  func(Renewal)
 	onRevoked    func(*Subscription)
+	onMove       func(Renewal)
 	logger       *slog.Logger
 }
 
@@ -139,15 +140,18 @@ func WithMaxMessage(bytes int) Option { return func(o *options) { o.maxMessage =
 // 0 turns it off.
 func WithKeepAlive(d time.Duration) Option { return func(o *options) { o.keepAlive = d } }
 
-// WithoutReconnect makes the loss of the connection final.
+// WithoutReconnect makes the loss of the connection final. From a node that says
+// that it goes away the client moves to another all the same, while nothing is lost.
 func WithoutReconnect() Option { return func(o *options) { o.reconnect = false } }
 
 // WithReconnect sets the back-off: before attempt n = 0, 1, … the client waits a
 // random time between 0 and min(longest, first·2ⁿ) (defaults
 // [DefaultBackoffMin] and [DefaultBackoffMax]). attempts bounds the attempts
-// after one loss; 0, the default, means for ever. After one that was refused for
-// who the client is (an ErrUnauthorized or ErrForbidden) the wait is longer, 15
-// seconds to 5 minutes or as long as the broker asks for, and OnError is told.
+// after one loss; 0, the default, means for ever. A broker that says when to come
+// again (retryAfterMs, Retry-After; at most a minute) is asked then, or up to a
+// quarter later. After an attempt that was refused for who the client is (an
+// ErrUnauthorized or ErrForbidden) the wait is longer, 15 seconds to 5 minutes or as
+// long as the broker asks for, at most an hour, and OnError is told.
 func WithReconnect(first, longest time.Duration, attempts int) Option {
 	return func(o *options) {
 		o.reconnect, o.attempts = true, attempts
@@ -180,6 +184,11 @@ func OnDisconnect(f func(error)) Option { return func(o *options) { o.onDisconne
 // it may be called some time after the connection is in use.
 func OnReconnect(f func(Renewal)) Option { return func(o *options) { o.onReconnect = f } }
 
+// OnMove is called when the client has gone to another node because the one it was
+// connected to goes away, without having lost anything: no OnDisconnect and no
+// OnReconnect belong to it. All that could be renewed stands.
+func OnMove(f func(Renewal)) Option { return func(o *options) { o.onMove = f } }
+
 // OnRevoked is called when the broker has ended a subscription because it is not
 // permitted any more (protocol §10): no callback of it starts afterwards, and it
 // is not renewed, until it is asked for again. Its Err says so too.
@@ -187,8 +196,8 @@ func OnRevoked(f func(*Subscription)) Option { return func(o *options) { o.onRev
 
 // WithLogger sets where what affects a subscription is told when there is no
 // hook for it: gaps without OnGap, losses of the connection without
-// OnDisconnect, what could not be renewed without OnReconnect, revocations
-// without OnRevoked, and without OnError messages that are not the JSON of
+// OnDisconnect, what could not be renewed without OnReconnect or OnMove,
+// revocations without OnRevoked, and without OnError messages that are not the JSON of
 // [SubscribeJSON] and whatever keeps the client from proving who it is.
 // The default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }

@@ -20,6 +20,7 @@ type frame struct {
 	parent  string // 36 bytes or empty
 	timeout uint64 // milliseconds; 0: none
 	payload []byte
+	here    bool // it is about this connection: no other can take it
 }
 
 // size bounds the encoded length.
@@ -73,6 +74,8 @@ type outbox struct {
 	written  uint64        // bytes ever
 	flushes  []flush       // in order of upto
 	err      error         // nothing is taken any more
+	left     bool          // of what any connection can take, nothing is taken any more
+	corked   bool          // nothing is written yet
 }
 
 type flush struct {
@@ -85,11 +88,12 @@ func newOutbox(conn net.Conn, ws bool, limit int) *outbox {
 }
 
 // send appends f, waiting for room until giveUp is closed (nil: for ever). It
-// reports whether f was taken; a false with a nil error means giveUp.
+// reports whether f was taken; a false with a nil error means giveUp. Once the
+// client has left the connection, the error is errLeft unless f belongs here.
 func (o *outbox) send(giveUp <-chan struct{}, f *frame) (bool, error) {
 	size := f.size()
 	o.mu.Lock()
-	for o.err == nil && len(o.pending) > 0 && len(o.pending)+size > o.limit {
+	for o.err == nil && !o.left && len(o.pending) > 0 && len(o.pending)+size > o.limit {
 		if o.room == nil {
 			o.room = make(chan struct{})
 		}
@@ -126,14 +130,18 @@ func (o *outbox) idle() bool {
 // force appends f whatever waits: for the few small answers of the reader,
 // which must never block.
 func (o *outbox) force(f *frame) {
+	f.here = true
 	o.mu.Lock()
 	_, _ = o.add(f) // A lost connection is noticed elsewhere.
 }
 
 // add encodes f and releases mu.
 func (o *outbox) add(f *frame) (bool, error) {
-	if o.err != nil {
+	if o.err != nil || o.left && !f.here {
 		err := o.err
+		if err == nil {
+			err = errLeft
+		}
 		o.mu.Unlock()
 		return false, err
 	}
@@ -193,7 +201,7 @@ func (o *outbox) flushed() <-chan struct{} {
 	done := make(chan struct{})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil || o.written == o.appended {
+	if o.err != nil || o.written == o.appended && !o.corked {
 		close(done)
 		return done
 	}
@@ -211,6 +219,25 @@ func (o *outbox) fail(err error) {
 			close(f.done)
 		}
 		o.flushes = nil
+	}
+	o.mu.Unlock()
+	o.signal()
+}
+
+// leave makes o refuse, with errLeft, what another connection can take.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left = true
+	o.freeRoom()
+}
+
+// cork keeps back what is appended from now on; it is written when corked is false.
+func (o *outbox) cork(corked bool) {
+	o.mu.Lock()
+	o.corked = corked
+	if !corked {
+		o.tellFlushed()
 	}
 	o.mu.Unlock()
 	o.signal()
@@ -255,7 +282,7 @@ func (o *outbox) take() ([]byte, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
-	if len(o.pending) == 0 {
+	if len(o.pending) == 0 || o.corked {
 		return nil, nil
 	}
 	batch := o.pending
@@ -271,6 +298,10 @@ func (o *outbox) wrote(batch []byte) {
 		o.spare = batch[:0]
 	}
 	o.written += uint64(len(batch))
+	o.tellFlushed()
+}
+
+func (o *outbox) tellFlushed() {
 	n := 0
 	for n < len(o.flushes) && o.flushes[n].upto <= o.written {
 		close(o.flushes[n].done)

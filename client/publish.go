@@ -34,17 +34,21 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte) erro
 		return gaveUp(ctx, topic, "")
 	}
 	l, err := c.current()
-	if err != nil {
-		return err
-	}
-	if err := l.check(topic, payload); err != nil {
-		return err
-	}
-	sent, err := l.out.send(giveUp, &frame{
-		action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
-	})
-	if !sent && err == nil {
-		err = gaveUp(ctx, topic, "")
+	for err == nil {
+		if err = l.check(topic, payload); err != nil {
+			break
+		}
+		var sent bool
+		sent, err = l.out.send(giveUp, &frame{
+			action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
+		})
+		switch {
+		case sent:
+			return nil
+		case err == nil:
+			return gaveUp(ctx, topic, "")
+		}
+		l, err = c.instead(ctx, l, err)
 	}
 	return err
 }
@@ -69,14 +73,7 @@ type Pending struct {
 // PublishAsync is PublishAck without the wait, so that many can be in flight:
 // Wait must be called once. ctx bounds only the wait for room.
 func (c *Client) PublishAsync(ctx context.Context, topic string, payload []byte) (Pending, error) {
-	l, err := c.current()
-	if err != nil {
-		return Pending{}, err
-	}
-	if err := l.check(topic, payload); err != nil {
-		return Pending{}, err
-	}
-	p, err := l.start(ctx, &frame{
+	l, p, err := c.start(ctx, &frame{
 		action: codec.Publish, topic: topic, version: c.options.version, payload: payload,
 	})
 	return Pending{l, p}, err
@@ -104,20 +101,9 @@ func (p Pending) Wait(ctx context.Context) (Ack, error) {
 // {"error":{"code":…}} is returned as an [*Error], whoever wrote it; any other
 // is returned as it came, one that begins with "error:" included.
 func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]byte, error) {
-	l, err := c.current()
-	if err != nil {
-		return nil, err
-	}
-	if err := l.check(topic, payload); err != nil {
-		return nil, err
-	}
 	f := &frame{action: codec.Request, topic: topic, version: c.options.version, payload: payload}
 	if deadline, ok := ctx.Deadline(); ok {
-		longest := uint64(maxDefaultTimeoutMs)
-		if told := l.welcome.Limits.TimeoutMs; told > 0 {
-			longest = told
-		}
-		f.timeout = min(uint64(max(time.Until(deadline).Milliseconds(), 1)), longest)
+		f.timeout = uint64(max(time.Until(deadline).Milliseconds(), 1))
 	}
 	if parent, named := ctx.Value(parentKey{}).(string); named {
 		if _, ok := codec.ParseUUID([]byte(parent)); !ok {
@@ -126,7 +112,7 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]b
 		}
 		f.parent = parent
 	}
-	return l.call(ctx, f)
+	return c.call(ctx, f)
 }
 
 type parentKey struct{}
@@ -140,11 +126,21 @@ func WithParentID(ctx context.Context, id string) context.Context {
 // maxDefaultTimeoutMs is the largest timeout a broker takes by default (protocol §9).
 const maxDefaultTimeoutMs = 3_600_000
 
+// longest is the largest timeout of a request that the broker takes, in milliseconds.
+func (l *link) longest() uint64 {
+	if told := l.welcome.Limits.TimeoutMs; told > 0 {
+		return told
+	}
+	return maxDefaultTimeoutMs
+}
+
+// systemFrame is a request to the broker about the connection.
 func systemFrame(topic string, payload []byte) *frame {
 	if len(payload) == 0 {
 		payload = emptyObject
 	}
-	return &frame{action: codec.Request, topic: topic, version: systemVersion, payload: payload}
+	return &frame{action: codec.Request, topic: topic, version: systemVersion, payload: payload,
+		here: true}
 }
 
 // System makes a request to the broker itself (protocol §8). payload is nil
@@ -164,18 +160,13 @@ func (c *Client) System(ctx context.Context, topic string, payload any) (json.Ra
 			return nil, err
 		}
 	}
-	l, err := c.current()
-	if err != nil {
-		return nil, err
-	}
 	if !systemTopic(topic) {
 		return nil, &Error{Code: codec.InvalidRequest, Topic: topic,
 			Message: fmt.Sprintf("%q is not a system topic", topic)}
 	}
-	if err := l.check(topic, body); err != nil {
-		return nil, err
-	}
-	return l.call(ctx, systemFrame(topic, body))
+	f := systemFrame(topic, body)
+	f.here = false
+	return c.call(ctx, f)
 }
 
 // Register gives this client a name and a description in the broker's list of

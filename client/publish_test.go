@@ -344,7 +344,7 @@ func TestAllocationsReceive(t *testing.T) {
 	id := []byte("00000000-0000-4000-8000-000000000000")
 	if n := testing.AllocsPerRun(1000, func() {
 		for range 100 {
-			q.message(nil, false, rt, id, payload)
+			q.message(nil, steady, rt, id, payload)
 		}
 		q.swap()
 		start := 0

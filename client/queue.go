@@ -53,7 +53,7 @@ type queue struct {
 	arena      []byte
 	asleep     bool          // run has found nothing, and is to be woken
 	room       chan struct{} // non-nil while the reader waits for it to be closed
-	halted     bool          // the reader does not read
+	halted     int           // readers that do not read
 	calls      int           // that wait for answers
 	stalled    uint64        // 1 + progress at which a callback was found to run on; 0: never
 	untoldLoss bool          // lost or eventsLost is not zero
@@ -62,6 +62,7 @@ type queue struct {
 	eventsLost uint64        // errors and notices, not told yet
 	untold     *change       // the one among items
 	ending     bool          // run returns when all is done
+	overlap    *overlap      // nil: one connection delivers
 
 	// Owned by run.
 	workItems []item
@@ -72,6 +73,7 @@ type queue struct {
 type change struct {
 	lost    error    // nil: it was not lost
 	renewed *Renewal // nil: it is not up again
+	moved   *Renewal // nil: it was not replaced without a loss
 }
 
 func newQueue(
@@ -86,14 +88,18 @@ func newQueue(
 // message appends one message, waiting for room until giveUp is closed, and
 // reports whether it waited. It copies id and payload. Instead of waiting it
 // drops and counts the message when the answer that a callback waits for may
-// stand behind it, or when the caller says so. Reader only.
+// stand behind it, or when the connection's stage says so. Readers only.
 func (q *queue) message(
-	giveUp <-chan struct{}, drop bool, r *route, id, payload []byte,
+	giveUp <-chan struct{}, s stage, r *route, id, payload []byte,
 ) (waited bool) {
 	q.mu.Lock()
+	if s.shared() && q.holds(s, r, id, payload) {
+		q.pushed()
+		return false
+	}
 	if q.untoldLoss || q.full() {
 		var v verdict
-		waited, v = q.enter(giveUp, drop)
+		waited, v = q.enter(giveUp, s.drops())
 		if v == dropped {
 			now := time.Now()
 			q.lose(Gap{Count: 1, Since: now, Until: now})
@@ -103,6 +109,10 @@ func (q *queue) message(
 			return waited
 		}
 	}
+	if s.shared() && q.overlap.twice(id) { // While this one waited, the other was quicker.
+		q.pushed()
+		return waited
+	}
 	q.arena = append(q.arena, id...)
 	q.arena = append(q.arena, payload...)
 	q.items = append(q.items, item{route: r, idLen: len(id), end: len(q.arena)})
@@ -111,7 +121,7 @@ func (q *queue) message(
 }
 
 // notice is message for an event that the broker sent, of messages that are
-// missing here (nil: of something else).
+// missing here (nil: of something else). Drop: it is not waited for room.
 func (q *queue) notice(
 	giveUp <-chan struct{}, drop bool, missing *Gap, event func(),
 ) (waited bool) {
@@ -146,7 +156,10 @@ func (q *queue) enter(giveUp <-chan struct{}, drop bool) (waited bool, v verdict
 		if drop || q.calls > 0 && q.stalled == q.progress.Load()+1 {
 			return waited, dropped
 		}
-		waited, q.halted = true, true
+		if !waited {
+			waited = true
+			q.halted++
+		}
 		if !q.await(giveUp) {
 			return waited, gone
 		}
@@ -259,7 +272,7 @@ func (q *queue) changed(news change) {
 		if news.lost != nil {
 			*q.untold = news
 		} else {
-			q.untold.renewed = news.renewed
+			q.untold.renewed, q.untold.moved = news.renewed, news.moved
 		}
 		q.mu.Unlock()
 		return
@@ -305,19 +318,19 @@ func (q *queue) waiting(delta int) {
 	q.mu.Unlock()
 }
 
-// blocked reports whether the reader waits for callbacks, or did and has not
+// blocked reports whether a reader waits for callbacks, or did and has not
 // said yet that it reads on.
 func (q *queue) blocked() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.halted
+	return q.halted > 0
 }
 
-// resumed says that the reader reads on. It must follow a message that waited.
+// resumed says that a reader reads on. It must follow a message that waited.
 func (q *queue) resumed() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.halted = false
+	q.halted--
 }
 
 func (q *queue) freeRoom() {

@@ -33,7 +33,7 @@ func TestStallPatience(t *testing.T) {
 			go q.run()
 			begun := time.Now()
 			for range count {
-				q.message(nil, false, r, nil, nil)
+				q.message(nil, steady, r, nil, nil)
 			}
 			if took := time.Since(begun); c.loses == (took > stallPatience) {
 				t.Errorf("callbacks of %v kept the reader for %v", c.callback, took)
@@ -115,9 +115,9 @@ func TestDroppedNoticesAreTold(t *testing.T) {
 		func(n uint64) { events += n }, nil)
 	r := &route{topic: "a", subs: []*Subscription{{message: func(Message) {}}}}
 	since, until := time.Now().Add(-time.Hour), time.Now()
-	q.message(nil, true, r, nil, nil) // fits
+	q.message(nil, renewing, r, nil, nil) // fits
 	q.notice(nil, true, &Gap{Count: 5, Conflated: 3, Since: since, Until: until}, nil)
-	q.message(nil, true, r, nil, nil)
+	q.message(nil, renewing, r, nil, nil)
 	q.notice(nil, true, nil, func() { t.Error("it does not fit") })
 	q.end(false)
 	q.run()
@@ -136,7 +136,7 @@ func TestQueueKeepsToOneBuffer(t *testing.T) {
 		go q.run()
 		for range 100 {
 			for range 3 {
-				q.message(nil, false, r, nil, make([]byte, 100))
+				q.message(nil, steady, r, nil, make([]byte, 100))
 			}
 			synctest.Wait() // It sleeps.
 		}

@@ -27,6 +27,7 @@ const (
 	topicFlow           = "system.flow"
 	topicExpiring       = "system.auth.expiring"
 	topicRevoked        = "system.topic.revoked"
+	topicDrain          = "system.drain"
 )
 
 var (
@@ -90,18 +91,20 @@ func (l *link) notice(h *codec.Header, payload []byte) bool {
 	case bytes.EqualFold(h.Topic, []byte(topicDropped)):
 		var gap Gap
 		if json.Unmarshal(payload, &gap) == nil {
-			l.readOn(c.queue.notice(l.dead, l.renewing.Load(), &gap, func() { c.tellGap(gap) }))
+			l.readOn(c.queue.notice(l.dead, l.stage.drops(), &gap, func() { c.tellGap(gap) }))
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicFlow)):
 		var flow Flow
 		if json.Unmarshal(payload, &flow) == nil && c.options.onFlow != nil {
 			event := func() { c.options.onFlow(flow) }
-			l.readOn(c.queue.notice(l.dead, l.renewing.Load(), nil, event))
+			l.readOn(c.queue.notice(l.dead, l.stage.drops(), nil, event))
 		}
 	case bytes.EqualFold(h.Topic, []byte(topicExpiring)):
 		l.expiring(payload)
 	case bytes.EqualFold(h.Topic, []byte(topicRevoked)):
 		l.revoked(payload)
+	case bytes.EqualFold(h.Topic, []byte(topicDrain)):
+		l.drains(payload)
 	case bytes.EqualFold(h.Topic, []byte(topicInitialize)):
 	default:
 		return false
@@ -134,7 +137,7 @@ func (l *link) deliver(h *codec.Header, payload []byte) {
 	if len(r.subs) == 0 {
 		return
 	}
-	l.readOn(l.client.queue.message(l.dead, l.renewing.Load(), r, h.RequestID, payload))
+	l.readOn(l.client.queue.message(l.dead, l.stage.now(), r, h.RequestID, payload))
 }
 
 // readOn goes on reading, after the queue was waited for or not.

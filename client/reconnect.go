@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -42,23 +41,44 @@ func (c *Client) WaitConnected(ctx context.Context) error {
 // finished. One goroutine.
 func (c *Client) supervise(l *link) {
 	defer close(c.stopped)
+	defer c.leaving.Wait()
+	for l != nil {
+		l = c.follow(l)
+	}
+}
+
+// follow returns the connection that takes the place of l; nil: the client is
+// finished.
+func (c *Client) follow(l *link) *link {
+	watched := make(chan struct{})
+	go func() { l.watch(); close(watched) }()
+	drains := false
 	for {
-		watched := make(chan struct{})
-		go func() { l.watch(); close(watched) }()
 		select {
 		case <-c.closing:
 			c.link.Store(nil)
 			l.goodbye(ErrClosed)
 			<-watched
-			return
+			return nil
 		case <-watched:
-		}
-		c.link.Store(nil)
-		l.gone.Wait()
-		cause := l.cause
-		c.queue.changed(change{lost: cause})
-		if l = c.redial(cause); l == nil {
-			return
+			c.link.Store(nil)
+			l.gone.Wait()
+			cause := l.cause
+			if drains {
+				cause = drained(cause)
+			}
+			c.queue.changed(change{lost: cause})
+			return c.redial(cause)
+		case told := <-l.going:
+			drains = true
+			if next := c.move(l, told); next != nil {
+				c.mu.Lock()
+				c.left[l] = struct{}{}
+				c.mu.Unlock()
+				c.leaving.Add(1)
+				go c.leave(l, told.deadline, watched)
+				return next
+			}
 		}
 	}
 }
@@ -72,6 +92,9 @@ func (c *Client) tellChange(news change) {
 	if news.renewed != nil {
 		c.tellReconnect(*news.renewed)
 	}
+	if news.moved != nil {
+		c.tellMove(*news.moved)
+	}
 }
 
 func (c *Client) tellReconnect(renewal Renewal) {
@@ -79,13 +102,16 @@ func (c *Client) tellReconnect(renewal Renewal) {
 		f(renewal)
 		return
 	}
+	c.logNotRenewed(renewal, "mb client: not renewed after a reconnect")
+}
+
+func (c *Client) logNotRenewed(renewal Renewal, message string) {
 	for _, n := range renewal.Failed {
 		what := "registration"
 		if n.Subscription != nil {
 			what = n.Subscription.pattern
 		}
-		c.options.logger.Error("mb client: not renewed after a reconnect",
-			"subscription", what, "error", n.Err)
+		c.options.logger.Error(message, "subscription", what, "error", n.Err)
 	}
 }
 
@@ -102,24 +128,20 @@ func (c *Client) tellDisconnect(cause error) {
 func (c *Client) redial(cause error) *link {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-c.closing:
-			cancel()
-		case <-stop:
-		}
-	}()
-	atLeast, _ := RetryAfter(cause)
+	defer c.whenClosing(cancel)()
+	pause := c.pauseBefore(0, cause)
 	refusals := 0
 	for n := 0; c.options.reconnect && (c.options.attempts == 0 || n < c.options.attempts); n++ {
-		if !c.backOff(n, atLeast) {
+		if !c.rest(pause) {
 			return nil
 		}
-		l, err := c.connect(ctx)
+		l, err := c.connect(ctx, "")
 		if err == nil {
-			if err = c.renew(ctx, l); err == nil {
+			l.stage.set(renewing)
+			var r *renewal
+			if r, err = c.renew(ctx, l, func() { c.adopt(l) }); err == nil {
+				l.stage.set(steady)
+				r.conclude()
 				return l
 			}
 			l.fail(err)
@@ -129,9 +151,9 @@ func (c *Client) redial(cause error) *link {
 		if ctx.Err() == nil && (errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden)) {
 			c.complain(err, "mb client: the reconnect was refused")
 		}
-		atLeast, _ = RetryAfter(err)
+		pause = c.pauseBefore(n+1, err)
 		if longer := c.refusalPause(refusals, err); longer > 0 {
-			atLeast = longer
+			pause = longer
 			refusals++
 		}
 	}
@@ -141,15 +163,23 @@ func (c *Client) redial(cause error) *link {
 	return nil
 }
 
-// backOff waits before attempt n, 0 the first: "full jitter", so that many
-// clients of a restarted broker spread out. It reports false when the client
-// is finished. atLeast is what the broker asked for when it refused.
-func (c *Client) backOff(n int, atLeast time.Duration) bool {
-	longest := c.options.backoffMax
-	if d := c.options.backoffMin << min(n, 30); d > 0 && d < longest {
-		longest = d
-	}
-	timer := time.NewTimer(atLeast + rand.N(max(longest, 1)))
+// whenClosing calls f when the client is finished, unless the function that it
+// returns was called before.
+func (c *Client) whenClosing(f func()) (stop func()) {
+	stopped := make(chan struct{})
+	go func() {
+		select {
+		case <-c.closing:
+			f()
+		case <-stopped:
+		}
+	}()
+	return func() { close(stopped) }
+}
+
+// rest waits; false when the client is finished meanwhile.
+func (c *Client) rest(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

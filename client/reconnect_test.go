@@ -3,9 +3,11 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -287,23 +289,99 @@ func TestRenewRefused(t *testing.T) {
 	}
 }
 
+// A client comes again when the broker says, over each transport, and not when its own back-off
+// would have it.
+func TestRetryAfterIsObeyed(t *testing.T) {
+	for _, transport := range []string{"tcp", "ws"} {
+		t.Run(transport, func(t *testing.T) {
+			const after = 100 * time.Millisecond
+			var refusing atomic.Bool
+			refused := make(chan time.Time, 1)
+			b := newBroker(t, clienttest.Options{Authenticate: func(string) (
+				clienttest.Grant, *clienttest.Refusal,
+			) {
+				if refusing.Swap(false) {
+					refused <- time.Now()
+					return clienttest.Grant{}, &clienttest.Refusal{
+						Code: codec.ServiceUnavailable, Reason: "admission", RetryAfter: after,
+					}
+				}
+				return clienttest.Grant{Identity: "me"}, nil
+			}})
+			c := dial(t, b.URL(transport), WithToken("t"), fastReconnect())
+			refusing.Store(true)
+			first := c.ServiceID()
+			b.Disconnect()
+			eventually(t, "a connection", func() bool { return c.ServiceID() != first })
+			if d := time.Since(receive(t, "refusal", refused)); d < after {
+				t.Errorf("came again after %v, asked for %v", d, after)
+			}
+		})
+	}
+}
+
+// Of two brokers, one that wants to be left alone is, while the other is tried.
+func TestOneOfTwoWantsToBeLeftAlone(t *testing.T) {
+	var asked atomic.Int32
+	busy := newBroker(t, clienttest.Options{Authenticate: func(string) (
+		clienttest.Grant, *clienttest.Refusal,
+	) {
+		asked.Add(1)
+		return clienttest.Grant{}, &clienttest.Refusal{
+			Code: codec.ServiceUnavailable, Reason: "admission", RetryAfter: time.Hour,
+		}
+	}})
+	good := newBroker(t, clienttest.Options{})
+	c := dial(t, good.URL("tcp")+","+busy.URL("tcp"), WithToken("t"), fastReconnect())
+	good.StopListening()
+	good.Disconnect()
+	eventually(t, "an attempt at the busy one", func() bool { return asked.Load() == 1 })
+	time.Sleep(30 * time.Millisecond) // Several attempts at the other.
+	if err := good.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a connection", c.Connected)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the busy one was asked %d times", n)
+	}
+}
+
 func TestBackOffIsJittered(t *testing.T) {
 	c := &Client{
 		options: newOptions([]Option{WithReconnect(time.Millisecond, 4*time.Millisecond, 0)}),
 		closing: make(chan struct{}),
 	}
 	for n := range 40 {
-		start := time.Now()
-		if !c.backOff(n, 0) {
-			t.Fatal("stopped")
-		}
-		if d := time.Since(start); d > time.Second {
-			t.Errorf("attempt %d waited %v", n, d)
+		most := min(time.Millisecond<<min(n, 10), 4*time.Millisecond)
+		if d := c.pauseBefore(n, errors.New("refused")); d < 0 || d > most {
+			t.Errorf("attempt %d waits %v, at most %v", n, d, most)
 		}
 	}
+	const told = time.Second // Up to a quarter more, however many attempts there were.
+	asked := &Error{Code: codec.ServiceUnavailable, Details: map[string]any{"retryAfterMs": 1000.0}}
+	absurd := &Error{Code: codec.ServiceUnavailable, Details: map[string]any{"retryAfterMs": 1e300}}
+	differ := make(map[time.Duration]bool)
+	for n := range 40 {
+		d := c.pauseBefore(n, fmt.Errorf("reconnecting: %w", asked))
+		if d < told || d > told*5/4 {
+			t.Errorf("asked for %v, attempt %d waits %v", told, n, d)
+		}
+		differ[d] = true
+		if d := c.pauseBefore(n, absurd); d < time.Minute || d > time.Minute*5/4 {
+			t.Errorf("asked for ages, attempt %d waits %v", n, d)
+		}
+		if d := c.pauseBefore(n, failures{asked, errors.New("refused")}); d > 4*time.Millisecond {
+			t.Errorf("for the sake of one of two addresses attempt %d waits %v", n, d)
+		}
+	}
+	if len(differ) < 10 {
+		t.Error("no jitter")
+	}
+	if !c.rest(time.Millisecond) {
+		t.Error("did not wait")
+	}
 	close(c.closing)
-	c.options.backoffMin, c.options.backoffMax = time.Hour, time.Hour
-	if c.backOff(0, 0) {
+	if c.rest(time.Hour) {
 		t.Error("a finished client waited")
 	}
 }

@@ -6,35 +6,36 @@ import (
 	"time"
 )
 
-// Renewal says how a lost connection came back.
+// Renewal says how a connection came to take the place of another.
 type Renewal struct {
 	ServiceID string       // the new one
 	Failed    []NotRenewed // what the broker refused for good
 }
 
 // NotRenewed is a registration or a subscription that the broker refused after
-// a reconnect. It is asked for again after the next one.
+// a reconnect or a move. It is asked for again after the next one.
 type NotRenewed struct {
 	Subscription *Subscription // nil: the registration
 	Err          *Error
 }
 
-// renewing is what is left to ask of the broker after a reconnect.
-type renewing struct {
+// renewal is what is left to ask of the broker after a reconnect or a move.
+type renewal struct {
 	client *Client
 	link   *link
 	left   []*Subscription // nil: the registration
 	window int             // how many are asked at once; 0: all
 	after  time.Duration   // to wait before the next round
 	failed []NotRenewed
+	moved  bool // nothing was lost
 }
 
-// renew registers and subscribes again, all in flight at once, and then lets
-// everybody use the connection; what the broker wants to be asked later is
-// asked in the background. An error means that the connection is of no use.
-// Until everybody uses it, the reader drops messages that find no room instead
-// of waiting: slow callbacks must not keep the answers away.
-func (c *Client) renew(ctx context.Context, l *link) error {
+// renew registers and subscribes again, all in flight at once, and then calls use,
+// which lets everybody use the connection; what the broker wants to be asked later
+// is left to conclude. An error means that the connection is of no use. Until
+// everybody uses it, the reader drops messages that find no room instead of
+// waiting (see stage): slow callbacks must not keep the answers away.
+func (c *Client) renew(ctx context.Context, l *link, use func()) (*renewal, error) {
 	patience := c.options.dialTimeout
 	if patience <= 0 {
 		patience = DefaultDialTimeout // Nobody watches the connection yet.
@@ -42,10 +43,10 @@ func (c *Client) renew(ctx context.Context, l *link) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := c.lockSubscriptions(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer c.unlockSubscriptions()
-	r := &renewing{client: c, link: l}
+	r := &renewal{client: c, link: l}
 	if c.registration != nil {
 		r.left = append(r.left, nil)
 	}
@@ -56,24 +57,25 @@ func (c *Client) renew(ctx context.Context, l *link) error {
 			r.left = append(r.left, s)
 		}
 	}
-	l.renewing.Store(true)
-	err := r.round(ctx)
-	l.renewing.Store(false)
-	if err != nil {
-		return err
+	if err := r.round(ctx); err != nil {
+		return nil, err
 	}
-	c.adopt(l)
+	use()
+	return r, nil
+}
+
+// conclude asks for what is left, in the background, and tells how it went.
+func (r *renewal) conclude() {
 	if len(r.left) == 0 {
 		r.done()
 	} else {
-		c.spawn(r.finish)
+		r.client.spawn(r.finish)
 	}
-	return nil
 }
 
 // round asks for what is left, or as much of it as the window allows. Under
 // the lock of the subscriptions.
-func (r *renewing) round(ctx context.Context) error {
+func (r *renewal) round(ctx context.Context) error {
 	count := len(r.left)
 	if r.window > 0 {
 		count = min(count, r.window)
@@ -116,24 +118,27 @@ func (r *renewing) round(ctx context.Context) error {
 
 // finish asks until nothing is left or the connection is gone. It has the lock
 // for one round at a time: meanwhile subscriptions may change.
-func (r *renewing) finish() {
+func (r *renewal) finish() {
 	c, l := r.client, r.link
 	for len(r.left) > 0 {
 		if !l.pause(r.after) || c.lockSubscriptions(l.ctx) != nil {
 			return
 		}
 		r.refresh()
-		err := r.round(l.ctx)
+		err := errLeft
+		if c.link.Load() == l {
+			err = r.round(l.ctx)
+		}
 		c.unlockSubscriptions()
 		if err != nil {
-			return
+			return // The next connection renews them all.
 		}
 	}
 	r.done()
 }
 
 // refresh replaces what is left by what holds now in its place.
-func (r *renewing) refresh() {
+func (r *renewal) refresh() {
 	latest := latestOf(r.client.registry.all())
 	standing := r.left[:0]
 	for _, s := range r.left {
@@ -158,10 +163,13 @@ func (c *Client) wanted(s *Subscription) *frame {
 }
 
 // done tells that all stand, or which do not.
-func (r *renewing) done() {
-	r.client.queue.changed(change{renewed: &Renewal{
-		ServiceID: r.link.welcome.ServiceID, Failed: r.failed,
-	}})
+func (r *renewal) done() {
+	told := &Renewal{ServiceID: r.link.welcome.ServiceID, Failed: r.failed}
+	if r.moved {
+		r.client.queue.changed(change{moved: told})
+	} else {
+		r.client.queue.changed(change{renewed: told})
+	}
 }
 
 // restore makes hold at the broker what holds here, after a call about s was
@@ -188,6 +196,9 @@ func (c *Client) restore(l *link, s *Subscription) {
 }
 
 func (c *Client) restoreOnce(l *link, s *Subscription) ([]byte, error) {
+	if c.link.Load() != l {
+		return nil, errLeft // The next connection was asked for what holds.
+	}
 	if s == nil {
 		if c.registration == nil {
 			return nil, nil // The broker cannot forget one.

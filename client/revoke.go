@@ -14,11 +14,14 @@ func (l *link) revoked(payload []byte) {
 	if json.Unmarshal(payload, &told) != nil {
 		return
 	}
+	c := l.client
+	if l.stage.now() == leaving && c.link.Load() != l {
+		return // What stands on the connection in use is not meant.
+	}
 	verb := "subscribe" // As the broker would say it to who asks again.
 	if told.Action == codec.Request.String() {
 		verb = "respond"
 	}
-	c := l.client
 	for _, s := range c.registry.revoke(told.Action, strings.ToLower(told.Topic), &Error{
 		Code: codec.Forbidden, Message: "this is not permitted to you any more", Topic: told.Topic,
 		Details: map[string]any{"action": verb, "topic": told.Topic},

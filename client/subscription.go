@@ -205,6 +205,9 @@ func (c *Client) unsubscribe(ctx context.Context, s *Subscription) error {
 		if err != nil && !errors.Is(err, ErrDisconnected) {
 			return err
 		} // A broker that is gone has forgotten it.
+		if s.action == codec.Request {
+			c.onLeft(func(old *link) { _, _ = old.call(ctx, f) }) // It may be gone by itself.
+		}
 	}
 	s.closed.Store(true)
 	c.registry.remove(s)
@@ -260,6 +263,13 @@ func (r *registry) remove(s *Subscription) {
 	defer r.mu.Unlock()
 	r.subs = slices.DeleteFunc(slices.Clone(r.subs), func(o *Subscription) bool { return o == s })
 	r.version.Add(1)
+}
+
+// serves reports whether there is a handler.
+func (r *registry) serves() bool {
+	return slices.ContainsFunc(r.all(), func(s *Subscription) bool {
+		return s.action == codec.Request
+	})
 }
 
 // subKey names a subscription at the broker.

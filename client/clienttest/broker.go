@@ -47,6 +47,9 @@ type Options struct {
 
 // Broker is a running broker. Any goroutine.
 type Broker struct {
+	// NodeID is what the broker says of itself. Immutable.
+	NodeID string
+
 	options Options
 	serving sync.WaitGroup
 
@@ -71,6 +74,7 @@ type outstanding struct {
 // New starts a broker on ports of the loopback address that the kernel picks.
 func New(o Options) (*Broker, error) {
 	b := &Broker{
+		NodeID:    newID(),
 		options:   o,
 		listeners: make(map[string]net.Listener),
 		addresses: map[string]string{"tcp": loopback, "ws": loopback},
@@ -149,6 +153,13 @@ func (b *Broker) Conns() []*Conn {
 	return up
 }
 
+// Arrived returns how many connections there ever were.
+func (b *Broker) Arrived() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.arrived)
+}
+
 // Received returns how many messages with the action came in.
 func (b *Broker) Received(a codec.Action) int {
 	b.mu.Lock()
@@ -221,7 +232,7 @@ func (b *Broker) welcome(c *Conn) []byte {
 	if b.options.Welcome != nil {
 		return b.options.Welcome
 	}
-	welcome := `{"serviceId":"` + c.ID + `","nodeId":"test","serverVersion":"0.0.0",` +
+	welcome := `{"serviceId":"` + c.ID + `","nodeId":"` + b.NodeID + `","serverVersion":"0.0.0",` +
 		`"limits":{"payloadBytes":16384,"timeoutMs":3600000,"outstandingRequests":10000}`
 	if b.options.Authenticate != nil {
 		auth := c.grant.fields()

@@ -3,6 +3,7 @@ package clienttest
 import (
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -77,6 +78,24 @@ func (c *Conn) SendRaw(b []byte) {
 // Cut closes the connection at once, without goodbye.
 func (c *Conn) Cut() {
 	_ = c.below.Close() // It may be closed already.
+	c.finish()
+}
+
+// Announce says that the node goes away: the connection will be closed after slot,
+// and cut after deadline (protocol §11). To do so is the test's: see GoAway.
+func (c *Conn) Announce(slot, deadline time.Duration) {
+	c.Send("publish:system.drain:1.0.0", fmt.Appendf(nil,
+		`{"reconnectAfterMs":%d,"deadlineMs":%d}`, slot.Milliseconds(), deadline.Milliseconds()))
+}
+
+// GoAway closes the connection as a node does that goes away: after what waits is
+// written, with code 1001 or the end of the stream.
+func (c *Conn) GoAway() {
+	if c.ws {
+		payload := codec.AppendClosePayload(nil, codec.CloseGoingAway, "")
+		frame := codec.AppendWSHeader(nil, codec.Close, len(payload))
+		c.SendRaw(append(frame, payload...))
+	}
 	c.finish()
 }
 
