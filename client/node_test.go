@@ -95,7 +95,8 @@ func (n *node) URL(transport string) string {
 // start returns when the node listens.
 func (n *node) start(settings ...string) {
 	n.t.Helper()
-	settings = append(append(settings, n.always...), "admin.address=")
+	settings = append(append([]string{"shutdown.spread=0"}, settings...), n.always...)
+	settings = append(settings, "admin.address=")
 	for _, transport := range []string{"ws", "wss", "tcp", "tls"} {
 		settings = append(settings, fmt.Sprintf("ports.%s=%d", transport, n.ports[transport]))
 	}

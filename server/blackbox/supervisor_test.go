@@ -92,7 +92,8 @@ func (n *node) pollers(h handed) (count int) {
 func TestReplacementRefusesNobody(t *testing.T) {
 	t.Parallel()
 	sockets := []handed{listenFor(t, overTCP), listenFor(t, overWS), listenFor(t, "admin")}
-	l := launch{handed: sockets, plain: true, settings: patient}
+	l := launch{handed: sockets, plain: true,
+		settings: append([]string{"shutdown.spread=0"}, patient...)}
 	first := launchNode(t, l)
 	eventually(t, "a poller looks at the socket that was handed in", func() bool {
 		return first.pollers(sockets[0]) == 1

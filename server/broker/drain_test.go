@@ -94,8 +94,8 @@ func (k *testClient) left() bool { return k.Conn.state != stateOpen }
 
 const second = time.Second
 
-// Slots lie within spread, services' in its last fifth, no more than rate in any second, and never
-// less than 5 s before the end; with less time than that all are told to go at once.
+// Slots lie within spread, but for a lead in which clients connect elsewhere, services' in its last
+// fifth, no more than rate in any second, and never less than 5 s before the end; with less time than that all are told to go at once.
 func TestSlots(t *testing.T) {
 	for _, row := range []struct {
 		clients, services int
@@ -103,11 +103,11 @@ func TestSlots(t *testing.T) {
 		first, last       int64 // ms: in which the clients' slots lie
 		until             int64 // and the services' behind these
 	}{
-		{10, 5, Schedule{Spread: 5 * second, Rate: 1000, Time: 25 * second}, 0, 4000, 5000},
-		{1, 1, Schedule{Spread: 5 * second, Rate: 1000, Time: 25 * second}, 0, 4000, 5000},
-		{40, 0, Schedule{Spread: 2 * second, Rate: 10, Time: 25 * second}, 0, 4000, 4000},
+		{10, 5, Schedule{Spread: 5 * second, Rate: 1000, Time: 25 * second}, 500, 4000, 5000},
+		{1, 1, Schedule{Spread: 5 * second, Rate: 1000, Time: 25 * second}, 500, 4000, 5000},
+		{40, 0, Schedule{Spread: 2 * second, Rate: 10, Time: 25 * second}, 200, 4200, 4200},
 		{40, 10, Schedule{Spread: 0, Rate: 10, Time: 25 * second}, 0, 0, 0},
-		{40, 10, Schedule{Spread: 5 * second, Rate: 1, Time: 6 * second}, 0, 800, 1000},
+		{40, 10, Schedule{Spread: 5 * second, Rate: 1, Time: 6 * second}, 9, 802, 1000},
 		{40, 10, Schedule{Spread: 5 * second, Rate: 1000, Time: 5 * second}, 0, 0, 0},
 		{40, 10, Schedule{Spread: 5 * second, Rate: 1000}, 0, 0, 0},
 	} {
@@ -145,7 +145,7 @@ func TestSlots(t *testing.T) {
 				t.Errorf("%s: %d slots from %d to %d", name, row.s.Rate+1, all[i], all[j])
 			}
 		}
-		if most := row.last / int64(row.clients); all[0] > most {
+		if most := row.first + row.last/int64(row.clients); all[0] > most {
 			t.Errorf("%s: the first slot is at %d", name, all[0])
 		}
 	}

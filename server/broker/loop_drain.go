@@ -63,7 +63,8 @@ type departure struct {
 
 // plan is the times of a drain, in ms from its beginning. Immutable.
 type plan struct {
-	clients, services float64 // how long their slots take, clients' first
+	lead              float64 // before the first slot
+	clients, services float64 // how long their slots take, clients' first, with lead
 	cut               int64
 	grace             int64
 }
@@ -75,6 +76,11 @@ const (
 
 	// slotReserve is what lies between the last slot and the end of a drain's time, in ms.
 	slotReserve = 5000
+
+	// leadShare and leadMost are how long before the first slot, as a share of the slots' time and
+	// in ms: a client needs some time to have another connection by then.
+	leadShare = 10
+	leadMost  = 500
 
 	// refusedTime is how long a connection may go on asking that is past its grace, in ms; cutTime
 	// what it then has to be given the answers that it is owed.
@@ -88,17 +94,19 @@ const (
 func planOf(s Schedule, clients, services int64) *plan {
 	ms := func(d time.Duration) float64 { return float64(d.Milliseconds()) }
 	least := func(n int64) float64 { return float64(n) * 1000 / float64(max(s.Rate, 1)) }
+	lead := min(ms(s.Spread)/leadShare, leadMost)
 	p := &plan{
-		clients:  max(ms(s.Spread)*(servingShare-1)/servingShare, least(clients)),
+		lead:     lead,
+		clients:  max(ms(s.Spread)*(servingShare-1)/servingShare, lead+least(clients)),
 		services: max(ms(s.Spread)/servingShare, least(services)),
 		cut:      s.Time.Milliseconds(), grace: s.Grace.Milliseconds(),
 	}
 	if s.Spread <= 0 {
-		p.clients, p.services = 0, 0
+		p.lead, p.clients, p.services = 0, 0, 0
 	}
 	room := max(ms(s.Time)-slotReserve, 0)
 	if all := p.clients + p.services; all > room {
-		p.clients, p.services = p.clients*room/all, p.services*room/all
+		p.lead, p.clients, p.services = lead*room/all, p.clients*room/all, p.services*room/all
 	}
 	return p
 }
@@ -106,7 +114,7 @@ func planOf(s Schedule, clients, services int64) *plan {
 // slot is when the k-th of n connections of a kind on a loop is to go, in ms from the beginning:
 // the loops' slots lie between one another's.
 func (p *plan) slot(serves bool, k, n, loop, loops int) int64 {
-	from, length := 0.0, p.clients
+	from, length := p.lead, p.clients-p.lead
 	if serves {
 		from, length = p.clients, p.services
 	}
