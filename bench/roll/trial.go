@@ -1,0 +1,388 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	server      string
+	groups      []string
+	connections int // all groups together
+	rate        int // requests a second, all together
+	long        time.Duration
+	longs       int // connections of each group with a long request outstanding
+	quiet       time.Duration
+	check       time.Duration // between HAProxy's
+	services    string        // go, old or both, on each node
+	phases      []string
+	settings    []string
+	idle        time.Duration
+}
+
+// trial is one run of all that takes part.
+type trial struct {
+	options
+	folder    string
+	book      *ledger
+	nodes     []*node
+	services  []service
+	balancers *balancers
+	groups    []*group
+	cert      certificate
+
+	load   sync.WaitGroup // calls under way, and those who make them
+	ending chan struct{}  // closed when no more are to be made
+
+	restarts []restart
+	killed   *death
+	idle     []time.Duration
+}
+
+// restart is one of a node that was told to stop.
+type restart struct {
+	node   string
+	at     time.Time     // of the signal
+	took   time.Duration // to the end of the process
+	code   int
+	back   time.Duration // after the end, until all clients were connected elsewhere
+	missed int           // of them, those that were not by then
+	said   string
+}
+
+// death is one of a node that was killed.
+type death struct {
+	id       string
+	at, back time.Time // when all clients were connected again
+	missed   int
+}
+
+// endBound is what a node may take to end: shutdown.timeout, two seconds more, and some.
+const endBound = 40 * time.Second
+
+// begin starts everything, in order.
+func (t *trial) begin(ctx context.Context) (err error) {
+	t.book, t.ending = newLedger(), make(chan struct{})
+	if t.folder, err = os.MkdirTemp("", "mb-roll-"); err != nil {
+		return err
+	}
+	if t.cert, err = selfSigned(t.folder); err != nil {
+		return err
+	}
+	for i := range 3 {
+		n, err := newNode(fmt.Sprintf("n%d", i+1), t.server, t.cert, t.settings)
+		if err != nil {
+			return err
+		}
+		t.nodes = append(t.nodes, n)
+		if err := n.start(true); err != nil {
+			return err
+		}
+		for _, kind := range strings.Split(strings.Replace(t.options.services, "both", "go,old", 1), ",") {
+			s, err := startService(ctx, n, kind == "old", t.long, t.book)
+			if err != nil {
+				return err
+			}
+			t.services = append(t.services, s)
+		}
+		if err := t.awaitServices(n); err != nil {
+			return err
+		}
+	}
+	var used []string
+	for _, name := range t.options.groups {
+		front, _, _ := strings.Cut(name, "/")
+		if !slices.Contains(used, front) {
+			used = append(used, front)
+		}
+	}
+	if t.balancers, err = startBalancers(t.folder, t.nodes, used, t.check); err != nil {
+		return err
+	}
+	return t.connect(ctx)
+}
+
+// awaitServices waits until the node has the subscriptions of its services.
+func (t *trial) awaitServices(n *node) error {
+	want := 2 * max(1, len(t.services)/len(t.nodes))
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		got := n.metric("mb_subscriptions")
+		if got >= want {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s has %d subscriptions of %d", n.name, got, want)
+		}
+	}
+}
+
+// connect opens all connections and waits for them.
+func (t *trial) connect(ctx context.Context) error {
+	each := t.connections / len(t.options.groups)
+	for i, name := range t.options.groups {
+		front, kind, _ := strings.Cut(name, "/")
+		g := &group{
+			front: front, kind: kind, book: t.book, number: i + 1,
+			ends: make(map[string]int), refusals: make(map[string]int),
+		}
+		t.groups = append(t.groups, g)
+		for range each {
+			c, err := t.dial(ctx, g)
+			if err != nil {
+				return fmt.Errorf("%s: %w", g, err)
+			}
+			g.callers = append(g.callers, c)
+		}
+	}
+	if missed, _ := t.awaitBack("", patience); missed > 0 {
+		return fmt.Errorf("%d clients do not get in: %s", missed, t.balancers.said)
+	}
+	return nil
+}
+
+func (t *trial) dial(ctx context.Context, g *group) (caller, error) {
+	address, ws := at(t.balancers.ports[g.front]), g.front == "http" || g.front == "nginx"
+	if g.kind == "old" {
+		return startOld(&oldCaller{group: g, address: address, ws: ws, tls: g.front == "tls"}), nil
+	}
+	scheme := "tcp://"
+	switch {
+	case ws:
+		scheme = "ws://"
+	case g.front == "tls":
+		scheme = "tls://"
+	}
+	return dialGo(ctx, g, scheme+address)
+}
+
+// awaitBack waits until all clients are connected to other nodes than the one left out, and says
+// how many are not when the bound is over.
+func (t *trial) awaitBack(leftOut string, bound time.Duration) (missed int, took time.Duration) {
+	begin := time.Now()
+	for {
+		missed = 0
+		for _, g := range t.groups {
+			missed += len(g.callers) - g.connected(leftOut)
+		}
+		if took = time.Since(begin); missed == 0 || took > bound {
+			return missed, took
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// Timeouts of requests: generous, so that none fails for lack of time.
+const (
+	shortTimeout = 5 * time.Second
+	longMore     = 10 * time.Second // beyond what the service takes
+)
+
+// drive makes the calls: short ones at the rate, over all connections in turn, and on some a long
+// one after the other.
+func (t *trial) drive() {
+	var short []func()
+	for i := range len(t.groups[0].callers) {
+		for _, g := range t.groups {
+			if c := g.callers[i]; i >= t.longs {
+				short = append(short, func() { g.ask(c, topicEcho, shortTimeout) })
+			} else {
+				t.load.Go(func() { t.askLong(g, c) })
+			}
+		}
+	}
+	t.load.Go(func() {
+		begin, made := time.Now(), 0
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-t.ending:
+				return
+			case <-tick.C:
+			}
+			for due := int(time.Since(begin).Seconds() * float64(t.rate)); made < due; made++ {
+				t.load.Go(short[made%len(short)])
+			}
+		}
+	})
+}
+
+// askLong has a long request outstanding all the time.
+func (t *trial) askLong(g *group, c caller) {
+	for {
+		select {
+		case <-t.ending:
+			return
+		default:
+		}
+		if c.node() == "" || !g.ask(c, topicLong, t.long+longMore) {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// end lets the calls end, then everything else, and removes what was written.
+func (t *trial) end() {
+	select {
+	case <-t.ending:
+	default:
+		close(t.ending)
+	}
+	t.load.Wait()
+	for _, g := range t.groups {
+		var closed sync.WaitGroup
+		for _, c := range g.callers {
+			closed.Go(c.close)
+		}
+		closed.Wait()
+	}
+	for _, s := range t.services {
+		s.close()
+	}
+	if t.balancers != nil {
+		t.balancers.stop()
+	}
+	for _, n := range t.nodes {
+		n.kill()
+	}
+	_ = os.RemoveAll(t.folder) // It lies in the system's temporary directory.
+}
+
+// run is the whole trial; what could not even be tried is an error.
+func (t *trial) run(ctx context.Context) (err error) {
+	defer t.end()
+	if slices.Contains(t.phases, "idle") {
+		if err := t.idleEnds(); err != nil {
+			return err
+		}
+	}
+	if !slices.Contains(t.phases, "restart") && !slices.Contains(t.phases, "kill") {
+		return nil
+	}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	t.drive()
+	if err := pause(ctx, t.quiet); err != nil {
+		return err
+	}
+	if slices.Contains(t.phases, "restart") {
+		for _, n := range t.nodes {
+			if err := t.restart(ctx, n); err != nil {
+				return err
+			}
+		}
+	}
+	if slices.Contains(t.phases, "kill") {
+		return t.kill(ctx, t.nodes[0])
+	}
+	return nil
+}
+
+// pause waits, unless the trial is broken off.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return errors.New("broken off")
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// restart restarts a node as an operator does: SIGTERM, the end, a new start; the next one is not
+// touched before services and balancers are back.
+func (t *trial) restart(ctx context.Context, n *node) error {
+	r := restart{node: n.name, at: time.Now()}
+	id := n.id
+	r.took, r.code = n.terminate(endBound)
+	r.missed, r.back = t.awaitBack(id, patience)
+	r.said = n.said.String()
+	t.restarts = append(t.restarts, r)
+	return t.startAgain(ctx, n)
+}
+
+func (t *trial) startAgain(ctx context.Context, n *node) error {
+	if err := n.start(true); err != nil {
+		return err
+	}
+	if err := t.awaitServices(n); err != nil {
+		return err
+	}
+	if err := pause(ctx, 4*t.check); err != nil { // HAProxy has seen that it was gone
+		return err
+	}
+	return t.awaitTaken(ctx, n, true)
+}
+
+// awaitTaken waits until all fronts of HAProxy send the node connections, or none does.
+func (t *trial) awaitTaken(ctx context.Context, n *node, taken bool) error {
+	for begin := time.Now(); ; {
+		right := true
+		for _, g := range t.groups {
+			right = right && (g.front == "nginx" || t.balancers.log.takes(g.front, n.name) == taken)
+		}
+		if right {
+			return nil
+		}
+		if time.Since(begin) > patience {
+			return fmt.Errorf("HAProxy takes %s: still not %v", n.name, taken)
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// kill kills a node as a crash does.
+func (t *trial) kill(ctx context.Context, n *node) error {
+	t.killed = &death{id: n.id, at: time.Now()}
+	n.kill()
+	t.killed.missed, _ = t.awaitBack(t.killed.id, 2*patience)
+	t.killed.back = time.Now()
+	if err := t.awaitTaken(ctx, n, false); err != nil {
+		return err
+	}
+	return t.startAgain(ctx, n)
+}
+
+// idleRuns is how often the end of an idle node is measured.
+const idleRuns = 5
+
+// idleEnds measures how long a node takes to end that has no connection, and that nobody has asked
+// whether it is ready.
+func (t *trial) idleEnds() error {
+	folder, err := os.MkdirTemp("", "mb-roll-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // As above.
+	c, err := selfSigned(folder)
+	if err != nil {
+		return err
+	}
+	for range idleRuns {
+		n, err := newNode("idle", t.server, c, t.settings)
+		if err != nil {
+			return err
+		}
+		if err := n.start(false); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond) // The connection that found it started is gone.
+		took, code := n.terminate(endBound)
+		if code != 0 {
+			return fmt.Errorf("an idle node ended with exit code %d: %s", code, n.said)
+		}
+		t.idle = append(t.idle, took)
+	}
+	return nil
+}
