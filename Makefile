@@ -99,5 +99,13 @@ RELEASE ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 release: ## an archive for each of RELEASE with checksums, into bin/release; twice the same from the same commit
 	@GO="$(GO)" bash .ci/release $(BIN)/release $(RELEASE)
 
+# Flags of bench/roll; CI's are in .ci/run.
+ROLLFLAGS ?=
+.PHONY: roll
+roll: build ## three nodes behind HAProxy and nginx, restarted and killed under load; ROLLFLAGS='-groups http/go,nginx/old'
+	@for p in haproxy nginx; do PATH="$$PATH:/usr/sbin" command -v $$p >/dev/null || { echo "make roll: needs $$p: apt-get install haproxy nginx-light" >&2; exit 1; }; done
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/roll ./bench/roll
+	$(BIN)/roll -server $(BIN)/mb-server $(ROLLFLAGS)
+
 clean: ## remove what was built
 	rm -rf $(BIN)

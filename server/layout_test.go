@@ -48,6 +48,7 @@ var arrows = map[string]string{
 	"bench/proc":        "",
 	"bench/raw":         "",
 	"bench/overload":    "bench/proc",
+	"bench/roll":        "bench/proc client",
 	"bench/soak":        "bench/proc",
 	"bench/wsecho":      "server server/config",
 	"cmd/mb-server": "cmd/internal/build cmd/internal/manual cmd/mb/terminal server " +

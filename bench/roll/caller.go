@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -98,10 +99,10 @@ func (g *group) wasAway(d time.Duration) {
 	g.outage = max(g.outage, d)
 }
 
-// connected counts the callers that have a connection, other than to the node left out.
-func (g *group) connected(leftOut string) (n int) {
+// connected counts the callers that have a connection, other than to the nodes left out.
+func (g *group) connected(leftOut []string) (n int) {
 	for _, c := range g.callers {
-		if at := c.node(); at != "" && at != leftOut {
+		if at := c.node(); at != "" && !slices.Contains(leftOut, at) {
 			n++
 		}
 	}

@@ -32,7 +32,7 @@ func run() int {
 	flag.DurationVar(&o.quiet, "quiet", 3*time.Second, "length of the time before the first restart")
 	flag.DurationVar(&o.check, "check", 500*time.Millisecond, "between two of HAProxy's checks")
 	flag.StringVar(&o.services, "services", "go", "services of each node: go, old or both")
-	phases := flag.String("phases", "idle,restart,kill", "list of what is done: idle, restart, kill")
+	phases := flag.String("phases", "idle,restart,kill", "list of what is done: idle, restart, overlap (a node is told to stop while another drains), kill")
 	flag.DurationVar(&o.idle, "idle", 100*time.Millisecond, "what the end of an idle node may take")
 	flag.Func("set", "key=value of the nodes' configuration; may be repeated",
 		func(s string) error {
@@ -40,7 +40,15 @@ func run() int {
 			return nil
 		})
 	log := flag.String("log", "", "file to which the balancers' logs are written")
+	isSmall := flag.Bool("small", false,
+		"all groups together, fewer connections and shorter times, where no flag says otherwise")
 	flag.Parse()
+	if *isSmall {
+		if err := small(); err != nil {
+			fmt.Fprintln(os.Stderr, "roll:", err)
+			return 2
+		}
+	}
 	o.phases, o.groups = strings.Split(*phases, ","), strings.Split(*groups, ",")
 	if err := o.valid(); err != nil {
 		fmt.Fprintln(os.Stderr, "roll:", err)
@@ -68,6 +76,25 @@ func run() int {
 	return 0
 }
 
+// small sets the flags that were not given to what takes about 40 s on two cores.
+func small() (err error) {
+	given := make(map[string]bool)
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for _, f := range []struct{ name, value string }{
+		{"groups", "tcp/go,tcp/old,http/go,http/old,tls/go,tls/old,nginx/go,nginx/old"},
+		{"services", "both"},
+		{"connections", "160"}, {"rate", "160"}, {"longs", "2"}, {"long", "2s"},
+		{"quiet", "1s"}, {"check", "200ms"},
+		{"set", "shutdown.delay=1500"}, {"set", "shutdown.spread=1500"},
+		{"set", "shutdown.grace=3000"}, {"set", "shutdown.timeout=15000"},
+	} {
+		if !given[f.name] && err == nil {
+			err = flag.Set(f.name, f.value)
+		}
+	}
+	return err
+}
+
 // valid says what is wrong with the flags.
 func (o *options) valid() error {
 	for _, name := range o.groups {
@@ -77,7 +104,7 @@ func (o *options) valid() error {
 		}
 	}
 	for _, phase := range o.phases {
-		if !slices.Contains([]string{"idle", "restart", "kill"}, phase) {
+		if !slices.Contains([]string{"idle", "restart", "overlap", "kill"}, phase) {
 			return fmt.Errorf("no such phase: %q", phase)
 		}
 	}

@@ -71,7 +71,6 @@ const endBound = 40 * time.Second
 
 // begin starts everything, in order.
 func (t *trial) begin(ctx context.Context) (err error) {
-	t.book, t.ending = newLedger(), make(chan struct{})
 	if t.folder, err = os.MkdirTemp("", "mb-roll-"); err != nil {
 		return err
 	}
@@ -143,7 +142,7 @@ func (t *trial) connect(ctx context.Context) error {
 			g.callers = append(g.callers, c)
 		}
 	}
-	if missed, _ := t.awaitBack("", patience); missed > 0 {
+	if missed, _ := t.awaitBack(patience); missed > 0 {
 		return fmt.Errorf("%d clients do not get in: %s", missed, t.balancers.said)
 	}
 	return nil
@@ -164,9 +163,9 @@ func (t *trial) dial(ctx context.Context, g *group) (caller, error) {
 	return dialGo(ctx, g, scheme+address)
 }
 
-// awaitBack waits until all clients are connected to other nodes than the one left out, and says
+// awaitBack waits until all clients are connected to other nodes than those left out, and says
 // how many are not when the bound is over.
-func (t *trial) awaitBack(leftOut string, bound time.Duration) (missed int, took time.Duration) {
+func (t *trial) awaitBack(bound time.Duration, leftOut ...string) (missed int, took time.Duration) {
 	begin := time.Now()
 	for {
 		missed = 0
@@ -232,11 +231,7 @@ func (t *trial) askLong(g *group, c caller) {
 
 // end lets the calls end, then everything else, and removes what was written.
 func (t *trial) end() {
-	select {
-	case <-t.ending:
-	default:
-		close(t.ending)
-	}
+	close(t.ending)
 	t.load.Wait()
 	for _, g := range t.groups {
 		var closed sync.WaitGroup
@@ -259,13 +254,14 @@ func (t *trial) end() {
 
 // run is the whole trial; what could not even be tried is an error.
 func (t *trial) run(ctx context.Context) (err error) {
+	t.book, t.ending = newLedger(), make(chan struct{})
 	defer t.end()
 	if slices.Contains(t.phases, "idle") {
 		if err := t.idleEnds(); err != nil {
 			return err
 		}
 	}
-	if !slices.Contains(t.phases, "restart") && !slices.Contains(t.phases, "kill") {
+	if slices.Equal(t.phases, []string{"idle"}) {
 		return nil
 	}
 	if err := t.begin(ctx); err != nil {
@@ -280,6 +276,11 @@ func (t *trial) run(ctx context.Context) (err error) {
 			if err := t.restart(ctx, n); err != nil {
 				return err
 			}
+		}
+	}
+	if slices.Contains(t.phases, "overlap") {
+		if err := t.restart(ctx, t.nodes[0], t.nodes[1]); err != nil {
+			return err
 		}
 	}
 	if slices.Contains(t.phases, "kill") {
@@ -298,17 +299,38 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// restart restarts a node as an operator does: SIGTERM, the end, a new start; the next one is not
-// touched before services and balancers are back.
-func (t *trial) restart(ctx context.Context, n *node) error {
-	r := restart{node: n.name, at: time.Now()}
-	id := n.id
-	r.took, r.code = n.terminate(endBound)
-	r.missed, r.back = t.awaitBack(id, patience)
-	r.said = n.said.String()
-	t.restarts = append(t.restarts, r)
-	return t.startAgain(ctx, n)
+// restart restarts nodes as an operator does: SIGTERM, the end, a new start. Several begin to end
+// one after the other. The next are not touched before services and balancers are back.
+func (t *trial) restart(ctx context.Context, nodes ...*node) error {
+	ended := make([]restart, len(nodes))
+	var left []string
+	var ending sync.WaitGroup
+	for i, n := range nodes {
+		left = append(left, n.id)
+		ending.Go(func() {
+			time.Sleep(time.Duration(i) * apart)
+			r := restart{node: n.name, at: time.Now()}
+			r.took, r.code = n.terminate(endBound)
+			r.said = n.said.String()
+			ended[i] = r
+		})
+	}
+	ending.Wait()
+	missed, back := t.awaitBack(patience, left...)
+	for i := range ended {
+		ended[i].missed, ended[i].back = missed, back
+	}
+	t.restarts = append(t.restarts, ended...)
+	for _, n := range nodes {
+		if err := t.startAgain(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// apart is how much later the second of two nodes is told to stop: the first is draining.
+const apart = 2 * time.Second
 
 func (t *trial) startAgain(ctx context.Context, n *node) error {
 	if err := n.start(true); err != nil {
@@ -346,7 +368,7 @@ func (t *trial) awaitTaken(ctx context.Context, n *node, taken bool) error {
 func (t *trial) kill(ctx context.Context, n *node) error {
 	t.killed = &death{id: n.id, at: time.Now()}
 	n.kill()
-	t.killed.missed, _ = t.awaitBack(t.killed.id, 2*patience)
+	t.killed.missed, _ = t.awaitBack(2*patience, t.killed.id)
 	t.killed.back = time.Now()
 	if err := t.awaitTaken(ctx, n, false); err != nil {
 		return err
