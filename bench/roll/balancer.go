@@ -117,7 +117,9 @@ func (b *balancers) haproxy(nodes []*node, used []string, interval time.Duration
 	return s.String()
 }
 
-// nginx is its configuration. It has no checks: what refuses a connection is left out for a while.
+// nginx is its configuration. It has no checks: what refuses a connection is passed over. With
+// max_fails it would count refusals until one of the node's later connections ends, not begins,
+// and let through one every fail_timeout: of WebSockets that is for ever.
 func (b *balancers) nginx(nodes []*node) string {
 	var s strings.Builder
 	s.WriteString("daemon off; master_process off; pid nginx.pid;\n" +
@@ -127,7 +129,7 @@ func (b *balancers) nginx(nodes []*node) string {
 	}
 	s.WriteString("upstream mb {\n    least_conn;\n")
 	for _, n := range nodes {
-		fmt.Fprintf(&s, "    server %s max_fails=1 fail_timeout=2s;\n", at(n.ws))
+		fmt.Fprintf(&s, "    server %s max_fails=0;\n", at(n.ws))
 	}
 	fmt.Fprintf(&s, `}
 server {

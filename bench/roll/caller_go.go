@@ -133,6 +133,9 @@ func (h *heard) look() {
 		switch m := parse(e.data); {
 		case e.opcode == opClose && h.end == "" && !h.left:
 			h.end = closeName(e.data)
+			if h.end == endOwn {
+				h.end = endLeft
+			}
 			h.group.count(h.group.ends, h.end)
 		case e.opcode != opText || m.action != "response":
 		case m.topic == "error":
@@ -166,6 +169,7 @@ func (h *heard) leave() {
 const (
 	endStream  = "end of stream"
 	endGoing   = "1001"
+	endOwn     = "1000" // what the client says when it leaves, and is answered with
 	endReset   = "reset"
 	endLeft    = "left by the client"
 	endTimeout = "timeout"

@@ -378,3 +378,73 @@ func TestDrainAttack_StaysOpen(t *testing.T) {
 		t.Errorf("the end took %v", took)
 	}
 }
+
+// Whoever asks and publishes without a pause is closed in the middle of it: what reached a service
+// or a subscriber was answered before, all of it.
+func TestDrainAttack_Pipelined(t *testing.T) {
+	perSome(t, prompt, func(t *testing.T, n *node, from, to string) {
+		s, reader := n.dial(t, to), n.dial(t, to)
+		s.subscribe("request", "pipe.line")
+		reader.subscribe("publish", "pipe.line")
+		var others sync.WaitGroup
+		var mu sync.Mutex
+		arrived, answered := make(map[string]bool), make(map[string]bool)
+		note := func(in map[string]bool, what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			in[what] = true
+		}
+		others.Go(func() {
+			for {
+				m, err := s.tryFresh()
+				if err != nil {
+					_ = s.peer.Close()
+					return
+				}
+				if m.Topic == "pipe.line" {
+					note(arrived, string(m.Payload))
+					_ = s.peer.Send(fmt.Appendf(nil, "response:pipe.line:1.0.0:%s\nx", m.ID))
+				}
+			}
+		})
+		others.Go(func() {
+			for _, m := range reader.endsInOrder() {
+				if m.Topic == "pipe.line" {
+					note(arrived, string(m.Payload))
+				}
+			}
+		})
+		for range 4 {
+			c := n.dial(t, from)
+			others.Go(func() {
+				for { // The payload is the ID.
+					id, action := uuid.NewString(), "request"
+					if id[0] < '8' {
+						action = "publish"
+					}
+					if c.peer.Send([]byte(action+":pipe.line:1.0.0:"+id+"\n"+id)) != nil {
+						return
+					}
+					time.Sleep(time.Millisecond / 2)
+				}
+			})
+			others.Go(func() {
+				for _, m := range c.endsInOrder() {
+					note(answered, m.ID)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond) // they are at it
+		n.ends(0)
+		others.Wait()
+		lost := 0
+		for id := range arrived {
+			if !answered[id] {
+				lost++
+			}
+		}
+		if lost > 0 || len(arrived) == 0 {
+			t.Errorf("of %d that arrived %d were never answered", len(arrived), lost)
+		}
+	})
+}
