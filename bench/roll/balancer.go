@@ -94,7 +94,8 @@ func (b *balancers) haproxy(nodes []*node, used []string, interval time.Duration
 		"    timeout connect 2s\n    timeout client 1h\n    timeout server 1h\n"+
 		"    timeout tunnel 1h\n    retries 3\n    option redispatch 1\n"+
 		"    option httpchk GET /readyz\n"+
-		"    default-server check inter %dms fall 2 rise 3\n", b.log.address, interval.Milliseconds())
+		"    default-server check inter %dms fall 2 rise 3\n",
+		b.log.address, interval.Milliseconds())
 	for _, front := range used {
 		port := map[string]func(n *node) int{
 			"tcp":  func(n *node) int { return n.tcp },
@@ -256,7 +257,7 @@ func (l *balancerLog) takes(front, node string) bool {
 	defer l.mu.Unlock()
 	up := true
 	for _, line := range l.lines {
-		up = !turned(front, node, "DOWN")(line.text) && (up || turned(front, node, "UP")(line.text))
+		up = up && !turned(front, node, "DOWN")(line.text) || turned(front, node, "UP")(line.text)
 	}
 	return up
 }

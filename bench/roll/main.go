@@ -29,10 +29,11 @@ func run() int {
 	flag.IntVar(&o.rate, "rate", 1000, "requests a second, all groups together")
 	flag.DurationVar(&o.long, "long", 8*time.Second, "what a long request takes")
 	flag.IntVar(&o.longs, "longs", 6, "connections of each group that always wait for one")
-	flag.DurationVar(&o.quiet, "quiet", 3*time.Second, "length of the time before the first restart")
+	flag.DurationVar(&o.quiet, "quiet", 3*time.Second, "time before the first restart")
 	flag.DurationVar(&o.check, "check", 500*time.Millisecond, "between two of HAProxy's checks")
 	flag.StringVar(&o.services, "services", "go", "services of each node: go, old or both")
-	phases := flag.String("phases", "idle,restart,kill", "list of what is done: idle, restart, overlap (a node is told to stop while another drains), kill")
+	phases := flag.String("phases", "idle,restart,kill", "list of what is done: idle, restart, "+
+		"overlap (a node is told to stop while another drains), kill")
 	flag.DurationVar(&o.idle, "idle", 100*time.Millisecond, "what the end of an idle node may take")
 	flag.Func("set", "key=value of the nodes' configuration; may be repeated",
 		func(s string) error {
@@ -59,7 +60,8 @@ func run() int {
 	t := &trial{options: o}
 	err := t.run(ctx)
 	if *log != "" && t.balancers != nil {
-		if err := os.WriteFile(*log, []byte(t.balancers.log.String()+t.balancers.said.String()), 0o644); err != nil {
+		text := t.balancers.log.String() + t.balancers.said.String()
+		if err := os.WriteFile(*log, []byte(text), 0o644); err != nil {
 			fmt.Fprintln(os.Stderr, "roll:", err)
 		}
 	}

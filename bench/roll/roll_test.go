@@ -51,7 +51,8 @@ func TestWire(t *testing.T) {
 					}
 				}
 			}
-			if !slices.Equal(lengths, []int{1, 254, 70_000}) || ws != slices.Equal(codes, []int{1001}) {
+			if !slices.Equal(lengths, []int{1, 254, 70_000}) ||
+				ws != slices.Equal(codes, []int{1001}) {
 				t.Errorf("ws %v in pieces of %d: payloads of %d bytes, closed with %d",
 					ws, step, lengths, codes)
 			}
@@ -102,10 +103,11 @@ func logged(from time.Time, lines ...string) *balancerLog {
 const (
 	isDown = "Server mb-tcp/n1 is DOWN. 2 active and 0 backup servers left. 13 sessions active."
 	isUp   = "Server mb-tcp/n1 is UP. 3 active and 0 backup servers online."
-	ended  = "127.0.0.1:44610 [30/Nov/2026:14:38:06.700] mb-tcp mb-tcp/n1 1/0/0 291 -- 2/1/0/0/0 0/0"
-	other  = "127.0.0.1:44610 [30/Nov/2026:14:38:06.700] mb-tcp mb-tcp/n2 1/0/0 291 -- 2/1/0/0/0 0/0"
-	upward = `127.0.0.1:57032 [30/Nov/2026:14:38:06.709] mb-http mb-http/n1 0/0/0/1/4108 101 864 - - ` +
-		`---- 120/40/39/13/0 0/0 "GET / HTTP/1.1"`
+	from   = "127.0.0.1:44610 [30/Nov/2026:14:38:06.700] "
+	ended  = from + "mb-tcp mb-tcp/n1 1/0/0 291 -- 2/1/0/0/0 0/0"
+	other  = from + "mb-tcp mb-tcp/n2 1/0/0 291 -- 2/1/0/0/0 0/0"
+	upward = from + "mb-http mb-http/n1 0/0/0/1/4108 101 864 - - ---- 120/40/39/13/0 0/0 " +
+		`"GET / HTTP/1.1"`
 )
 
 func TestLog(t *testing.T) {
@@ -155,7 +157,9 @@ func TestVerdict(t *testing.T) {
 		t.Errorf("good nodes failed: %q", v.failures)
 	}
 	for name, spoil := range map[string]func(v *verdict){
-		"draining: 2":       func(v *verdict) { v.tallies[1].failed = map[string]int{"draining": 2} },
+		"draining: 2": func(v *verdict) {
+			v.tallies[1].failed = map[string]int{"draining": 2}
+		},
 		"1 requests lost":   func(v *verdict) { v.tallies[0].lost = 1 },
 		"1 not made":        func(v *verdict) { v.tallies[0].away = 1 },
 		"before the answer": func(v *verdict) { v.tallies[1].lostServed = 1 },
@@ -189,7 +193,8 @@ func TestTally(t *testing.T) {
 	g := &group{front: "tcp", kind: "old"}
 	at := func(ms int) time.Time { return now.Add(time.Duration(ms) * time.Millisecond) }
 	add := func(id, node string, began, ended int, o outcome) {
-		g.bad = append(g.bad, call{id: id, node: node, began: at(began), ended: at(ended), outcome: o})
+		one := call{id: id, node: node, began: at(began), ended: at(ended), outcome: o}
+		g.bad = append(g.bad, one)
 	}
 	add("1", "killed", -100, 10, outcome{lost, "-"})
 	add("2", "killed", -100, -50, outcome{lost, "-"}) // Before it was.

@@ -86,7 +86,8 @@ func (t *trial) begin(ctx context.Context) (err error) {
 		if err := n.start(true); err != nil {
 			return err
 		}
-		for _, kind := range strings.Split(strings.Replace(t.options.services, "both", "go,old", 1), ",") {
+		kinds := strings.Replace(t.options.services, "both", "go,old", 1)
+		for kind := range strings.SplitSeq(kinds, ",") {
 			s, err := startService(ctx, n, kind == "old", t.long, t.book)
 			if err != nil {
 				return err
@@ -284,7 +285,7 @@ func (t *trial) run(ctx context.Context) (err error) {
 		}
 	}
 	if slices.Contains(t.phases, "kill") {
-		return t.kill(ctx, t.nodes[0])
+		return t.kill(ctx, t.fullest())
 	}
 	return nil
 }
@@ -362,6 +363,17 @@ func (t *trial) awaitTaken(ctx context.Context, n *node, taken bool) error {
 			return err
 		}
 	}
+}
+
+// fullest is the node with the most clients.
+func (t *trial) fullest() *node {
+	clients := make(map[string]int)
+	for _, g := range t.groups {
+		for _, c := range g.callers {
+			clients[c.node()]++
+		}
+	}
+	return slices.MaxFunc(t.nodes, func(a, b *node) int { return clients[a.id] - clients[b.id] })
 }
 
 // kill kills a node as a crash does.
