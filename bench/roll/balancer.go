@@ -250,14 +250,15 @@ func turned(front, node, how string) func(string) bool {
 	}
 }
 
-// takes says whether HAProxy sends the node connections, by the last that it said about it; it takes
-// all when it starts.
+// takes says whether HAProxy sends the node connections, by the last that it said about it; it
+// takes all when it starts.
 func (l *balancerLog) takes(front, node string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	up := true
+	wentUp, wentDown := turned(front, node, "UP"), turned(front, node, "DOWN")
 	for _, line := range l.lines {
-		up = up && !turned(front, node, "DOWN")(line.text) || turned(front, node, "UP")(line.text)
+		up = up && !wentDown(line.text) || wentUp(line.text)
 	}
 	return up
 }

@@ -1,7 +1,7 @@
 // Command roll restarts three nodes behind real balancers, one after the other, under load, and
 // judges what their clients notice of it:
 //
-//	make roll                                   HAProxy in TCP mode, 1,000 clients, half of them old
+//	make roll                                   HAProxy in TCP mode, 1,000 clients, half old
 //	make roll ROLLFLAGS='-groups http/go'       1,000 clients of one kind
 //	make roll ROLLFLAGS='-phases overlap,kill'  two nodes at once, and one that is killed
 //	make roll ROLLFLAGS=-small                  every group together, as CI has it, about 40 s
