@@ -40,7 +40,7 @@ func run() int {
 			o.settings = append(o.settings, s)
 			return nil
 		})
-	log := flag.String("log", "", "file to which the balancers' logs are written")
+	log := flag.String("log", "", "file to which the balancers' logs are written, and the calls not answered")
 	isSmall := flag.Bool("small", false,
 		"all groups together, fewer connections and shorter times, where no flag says otherwise")
 	flag.Parse()
@@ -60,7 +60,7 @@ func run() int {
 	t := &trial{options: o}
 	err := t.run(ctx)
 	if *log != "" && t.balancers != nil {
-		text := t.balancers.log.String() + t.balancers.said.String()
+		text := t.balancers.log.String() + t.balancers.said.String() + t.unanswered()
 		if err := os.WriteFile(*log, []byte(text), 0o644); err != nil {
 			fmt.Fprintln(os.Stderr, "roll:", err)
 		}

@@ -43,6 +43,10 @@ type trial struct {
 	load   sync.WaitGroup // calls under way, and those who make them
 	ending chan struct{}  // closed when no more are to be made
 
+	// How late calls were made at worst, and when. Owned by who makes them.
+	late   time.Duration
+	lateAt time.Time
+
 	restarts []restart
 	killed   *death
 	idle     []time.Duration
@@ -188,7 +192,11 @@ func (t *trial) drive() {
 				return
 			case <-tick.C:
 			}
-			for due := int(time.Since(begin).Seconds() * float64(t.rate)); made < due; made++ {
+			now := time.Since(begin)
+			if late := now - time.Duration(made)*time.Second/time.Duration(t.rate); late > t.late {
+				t.late, t.lateAt = late, time.Now()
+			}
+			for due := int(now.Seconds() * float64(t.rate)); made < due; made++ {
 				t.load.Go(short[made%len(short)])
 			}
 		}

@@ -35,6 +35,7 @@ type verdict struct {
 	idle, idleBound            time.Duration
 	killBack                   time.Duration // all were connected again
 	killMissed                 int
+	late                       time.Duration // calls, at worst
 	failures                   []string
 }
 
@@ -44,7 +45,7 @@ func (v *verdict) failf(format string, a ...any) {
 
 // conclude collects what the trial has seen, and judges it. The load has ended.
 func (t *trial) conclude(idleBound time.Duration) *verdict {
-	v := &verdict{restarts: t.restarts, idleBound: idleBound}
+	v := &verdict{restarts: t.restarts, idleBound: idleBound, late: t.late}
 	for _, g := range t.groups {
 		v.tallies = append(v.tallies, t.tally(g))
 	}
@@ -102,6 +103,22 @@ func (t *trial) tally(g *group) tally {
 		}
 	}
 	return a
+}
+
+// unanswered lists the calls that were not answered, a line each.
+func (t *trial) unanswered() string {
+	var s strings.Builder
+	const form = "15:04:05.000"
+	for _, g := range t.groups {
+		for _, c := range g.bad {
+			fmt.Fprintf(&s, "%s %s %s took %v at %s: %v %s\n", c.began.Format(form), g, c.topic,
+				c.ended.Sub(c.began).Round(time.Millisecond), c.node, c.outcome.fate, c.outcome.why)
+		}
+	}
+	if t.late > 0 {
+		fmt.Fprintf(&s, "%s calls were %v late\n", t.lateAt.Format(form), t.late)
+	}
+	return s.String()
 }
 
 // compare notes which came first in the log: that the node is down, or that a connection ended.
@@ -226,6 +243,10 @@ func (v *verdict) String() string {
 	}
 	if v.idle > 0 {
 		fmt.Fprintf(&s, "SIGTERM while idle: %.0f ms (median)\n", 1e3*v.idle.Seconds())
+	}
+	if v.late > 0 {
+		fmt.Fprintf(&s, "calls were made up to %.0f ms late: so long nothing ran here\n",
+			1e3*v.late.Seconds())
 	}
 	for _, f := range v.failures {
 		fmt.Fprintln(&s, "FAILED", f)

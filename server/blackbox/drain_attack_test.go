@@ -448,3 +448,48 @@ func TestDrainAttack_Pipelined(t *testing.T) {
 		}
 	})
 }
+
+// What has come before a client's slot is served, though the node had no time to read it: here the
+// whole process stands still, as one does whose machine has other things to do.
+func TestDrainAttack_StandsStill(t *testing.T) {
+	perSome(t, prompt, func(t *testing.T, n *node, from, to string) {
+		s := n.dial(t, to)
+		s.subscribe("request", "stood.still")
+		var clients []*client
+		for range 40 {
+			clients = append(clients, n.dial(t, from))
+		}
+		n.terminate()
+		s.awaitSlot() // it is told last
+		if err := n.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		id := uuid.NewString()
+		sent := 0
+		for _, c := range clients {
+			if c.peer.Send([]byte("request:stood.still:1.0.0:"+id+"::60000\nx")) == nil {
+				sent++ // unless its slot was the first
+			}
+		}
+		time.Sleep(700 * time.Millisecond) // all slots are over
+		if err := n.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		go serveEcho(s)
+		lost := 0
+		for _, c := range clients {
+			answered := false
+			for _, m := range c.endsInOrder() {
+				answered = answered || m.ID == id && string(m.Payload) == "x"
+			}
+			if !answered {
+				lost++
+			}
+		}
+		// Those whose slots came before the process stood still.
+		if before := 4; lost > before {
+			t.Errorf("of %d requests that had come %d were thrown away", sent, lost)
+		}
+		n.ends(0)
+	})
+}
