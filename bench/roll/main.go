@@ -40,7 +40,8 @@ func run() int {
 			o.settings = append(o.settings, s)
 			return nil
 		})
-	log := flag.String("log", "", "file to which the balancers' logs are written, and the calls not answered")
+	log := flag.String("log", "",
+		"file to which the balancers' logs are written, and the calls not answered")
 	isSmall := flag.Bool("small", false,
 		"all groups together, fewer connections and shorter times, where no flag says otherwise")
 	flag.Parse()
