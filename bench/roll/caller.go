@@ -5,6 +5,7 @@ package main
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,7 +16,7 @@ const (
 	answered fate = iota
 	failed        // with an error
 	lost          // the connection ended before the answer
-	away          // it was not made: there was no connection
+	away          // it was not made: there was no connection; the Go client waits for one, or fails
 )
 
 // outcome is a fate, and why.
@@ -51,6 +52,8 @@ type group struct {
 	callers     []caller
 	book        *ledger
 	number      int // in call IDs
+
+	lenient atomic.Bool // a node is being killed
 
 	mu       sync.Mutex
 	next     int            // guarded by mu: in call IDs
@@ -90,6 +93,14 @@ func (g *group) count(in map[string]int, what string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	in[what]++
+}
+
+// refused notes that a connection was not let in. While a node is killed some are: a balancer has
+// taken them, and the node is gone.
+func (g *group) refused(why string) {
+	if !g.lenient.Load() {
+		g.count(g.refusals, why)
+	}
 }
 
 // wasAway notes a time between two connections.

@@ -40,9 +40,6 @@ func dialGo(ctx context.Context, g *group, address string) (*goCaller, error) {
 }
 
 func (c *goCaller) call(id, topic string, timeout time.Duration) outcome {
-	if !c.client.Connected() {
-		return outcome{away, ""}
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	got, err := c.client.Request(ctx, topic, []byte(id))
@@ -83,7 +80,7 @@ type overheard struct {
 func (o *overheard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
-		o.group.count(o.group.refusals, "connect: "+short(err))
+		o.group.refused("connect: "+short(err))
 		return nil, err
 	}
 	return &heard{TCPConn: c.(*net.TCPConn), group: o.group, wire: wire{ws: o.ws}}, nil
@@ -122,7 +119,7 @@ func (h *heard) look() {
 		e, ok, err := h.wire.next()
 		var refused refusal
 		if errors.As(err, &refused) {
-			h.group.count(h.group.refusals, string(refused))
+			h.group.refused(string(refused))
 		}
 		if err != nil {
 			h.broken = true
@@ -139,7 +136,7 @@ func (h *heard) look() {
 			h.group.count(h.group.ends, h.end)
 		case e.opcode != opText || m.action != "response":
 		case m.topic == "error":
-			h.group.count(h.group.refusals, reasonOf(m.payload, "error"))
+			h.group.refused(reasonOf(m.payload, "error"))
 		case m.topic == topicEcho || m.topic == topicLong:
 			h.group.book.answer(m.id)
 		}

@@ -48,7 +48,7 @@ func (o *oldCaller) run() {
 	for {
 		conn, w, node, err := o.dial()
 		if err != nil {
-			o.group.count(o.group.refusals, short(err))
+			o.group.refused(short(err))
 		}
 		o.mu.Lock()
 		o.conn, o.at = conn, node
@@ -174,7 +174,7 @@ func (o *oldCaller) message(m message) {
 			o.group.book.answer(m.id)
 		}
 		if m.topic == "error" { // It could not even be read; nobody waits for it.
-			o.group.count(o.group.refusals, reasonOf(m.payload, "error"))
+			o.group.refused(reasonOf(m.payload, "error"))
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()

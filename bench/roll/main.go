@@ -88,7 +88,7 @@ func small() (err error) {
 		{"services", "both"},
 		{"connections", "160"}, {"rate", "160"}, {"longs", "2"}, {"long", "2s"},
 		{"quiet", "1s"}, {"check", "200ms"},
-		{"set", "shutdown.delay=1500"}, {"set", "shutdown.spread=1500"},
+		{"set", "shutdown.delay=1500"}, {"set", "shutdown.spread=4000"},
 		{"set", "shutdown.grace=3000"}, {"set", "shutdown.timeout=15000"},
 	} {
 		if !given[f.name] && err == nil {

@@ -110,6 +110,10 @@ func (t *trial) fullest() *node {
 
 // kill kills a node as a crash does.
 func (t *trial) kill(ctx context.Context, n *node) error {
+	for _, g := range t.groups {
+		g.lenient.Store(true)
+		defer g.lenient.Store(false)
+	}
 	t.killed = &death{id: n.id, at: time.Now()}
 	n.kill()
 	t.killed.missed, _ = t.awaitBack(2*patience, t.killed.id)

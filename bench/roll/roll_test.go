@@ -187,6 +187,22 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// On a machine that is too busy it is not judged who has lost what with a connection; the rest is.
+func TestVerdictDisturbed(t *testing.T) {
+	v := good()
+	v.late = time.Second
+	v.tallies[0].lost, v.tallies[0].refusals = 3, map[string]int{"502": 1}
+	if v.judge(); len(v.failures) > 0 {
+		t.Errorf("failed: %q", v.failures)
+	}
+	if v.tallies[0].lostServed = 1; !strings.Contains(v.String(), "DISTURBED") {
+		t.Error("the report does not say so")
+	}
+	if v.judge(); len(v.failures) != 1 {
+		t.Errorf("with what a service had served lost: %q", v.failures)
+	}
+}
+
 // Of what was not answered, what was outstanding at a node that was killed is its own column.
 func TestTally(t *testing.T) {
 	now := time.Now()

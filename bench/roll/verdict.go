@@ -84,7 +84,8 @@ func (t *trial) tally(g *group) tally {
 	for _, c := range g.bad {
 		if d := t.killed; d != nil {
 			there := c.node == d.id && c.began.Before(d.at.Add(killSlack)) && c.ended.After(d.at)
-			if there || c.outcome.fate == away && c.began.After(d.at) {
+			nowhere := c.node == "" && c.outcome.fate != failed && c.began.After(d.at)
+			if there || nowhere {
 				a.killed++
 				continue
 			}
@@ -174,6 +175,11 @@ func (v *verdict) judge() {
 	}
 }
 
+// disturbed says that the machine had so much else to do that clients with a second to go elsewhere
+// may have had none, and balancers none to reach a node. What a node does wrong shows all the same:
+// nothing else is judged less strictly.
+func (v *verdict) disturbed() bool { return v.late > 250*time.Millisecond }
+
 func (v *verdict) judgeGroup(a tally) {
 	if a.calls == 0 {
 		v.failf("%s: no call was made", a.group)
@@ -185,7 +191,7 @@ func (v *verdict) judgeGroup(a tally) {
 		v.failf("%s: %d requests were served and their connection ended before the answer",
 			a.group, a.lostServed)
 	}
-	if len(a.refusals) > 0 {
+	if len(a.refusals) > 0 && !v.disturbed() {
 		v.failf("%s: connections refused: %s", a.group, listed(a.refusals))
 	}
 	for end, n := range a.ends {
@@ -197,7 +203,7 @@ func (v *verdict) judgeGroup(a tally) {
 			}
 		}
 	}
-	if a.kind == "go" && a.lost+a.away > 0 {
+	if a.kind == "go" && a.lost+a.away > 0 && !v.disturbed() {
 		v.failf("%s: %d requests lost with their connection, %d not made for want of one",
 			a.group, a.lost, a.away)
 	}
@@ -247,6 +253,9 @@ func (v *verdict) String() string {
 	if v.late > 0 {
 		fmt.Fprintf(&s, "calls were made up to %.0f ms late: so long nothing ran here\n",
 			1e3*v.late.Seconds())
+	}
+	if v.disturbed() {
+		s.WriteString("DISTURBED: what was lost with a connection, or refused, is not judged\n")
 	}
 	for _, f := range v.failures {
 		fmt.Fprintln(&s, "FAILED", f)
