@@ -80,7 +80,7 @@ type overheard struct {
 func (o *overheard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
-		o.group.refused("connect: "+short(err))
+		o.group.refused("connect: " + short(err))
 		return nil, err
 	}
 	return &heard{TCPConn: c.(*net.TCPConn), group: o.group, wire: wire{ws: o.ws}}, nil
