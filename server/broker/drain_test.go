@@ -95,7 +95,8 @@ func (k *testClient) left() bool { return k.Conn.state != stateOpen }
 const second = time.Second
 
 // Slots lie within spread, but for a lead in which clients connect elsewhere, services' in its last
-// fifth, no more than rate in any second, and never less than 5 s before the end; with less time than that all are told to go at once.
+// fifth, no more than rate in any second, and never less than 5 s before the end; with less time
+// than that all are told to go at once.
 func TestSlots(t *testing.T) {
 	for _, row := range []struct {
 		clients, services int
