@@ -28,6 +28,21 @@ func TestRecipe_Rules(t *testing.T) {
 	}
 }
 
+// Prometheus' own tool finds nothing wrong with /metrics of a node that has served somebody.
+func TestRecipe_Metrics(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	asks := n.dial(t, overWS)
+	asks.send("request:system.heartbeat:1.0.0:"+idA, "")
+	asks.expect("response:system.heartbeat:1.0.0:*")
+	_, page := n.probe("/metrics")
+	check := exec.Command(debian(t, "promtool"), "check", "metrics")
+	check.Stdin = strings.NewReader(page)
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 || page == "" {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
 // prometheus asks one for what it knows.
 type prometheus struct{ address string }
 
