@@ -113,7 +113,7 @@ func TestDrain_Grace(t *testing.T) {
 		second := service.expect("request:drain.long:1.0.0:*").ID
 		service.send("response:drain.long:1.0.0:"+second, "y")
 		asker.expect("response:drain.long:1.0.0:" + idB)
-		time.Sleep(grace) // the test's subject is time
+		time.Sleep(2 * grace) // the test's subject is time
 		asker.send("request:drain.long:1.0.0:"+idB+"::600000", "x")
 		e := asker.expectFault("response:drain.long:1.0.0:"+idB, "SERVICE_UNAVAILABLE")
 		if e.Details["reason"] != "draining" {

@@ -45,6 +45,7 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	n := startNode(t, append(patient[:2:2], memory, "logging.level=error")...)
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
 	service.subscribe("request", "polite.ask")
+	service.settle() // and the subscription is charged
 	alone := n.counter(t, "mb_memory_charged_bytes")
 
 	crowd := greedyCrowd{n: n, stop: make(chan struct{})}

@@ -294,6 +294,7 @@ func TestOverload_PauseEndsWithItsPublisher(t *testing.T) {
 	perPlain(t, pausing(600_000), func(t *testing.T, n *node, transport string) {
 		slow := n.narrow(t, transport)
 		slow.subscribe("publish", "gone.test")
+		slow.settle()                                     // and the subscription is charged
 		before := n.counter(t, "mb_memory_charged_bytes") // a connection costs something itself
 		publisher := n.dial(t, transport)
 		publisher.pour("gone.test", 0, 150)

@@ -338,8 +338,8 @@ func TestResilience_PipelinedUpgrade(t *testing.T) {
 	}
 }
 
-// SIGTERM: not ready any more, outstanding requests are answered, WebSockets closed with 1001,
-// then a clean exit.
+// SIGTERM: not ready any more, outstanding requests are answered, everybody is told, WebSockets are
+// closed with 1001, then a clean exit.
 func TestResilience_Drain(t *testing.T) {
 	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		requester, target, idle := n.dial(t, from), n.dial(t, to), n.dial(t, overWS)
@@ -352,8 +352,17 @@ func TestResilience_Drain(t *testing.T) {
 			return status != 200
 		})
 		target.send("response:drain.test:1.0.0:"+m.ID, "a")
-		requester.expectPayload("response:drain.test:1.0.0:"+idA, "a")
+		got := requester.await("the answer", func(m message) bool {
+			return m.head() == "response:drain.test:1.0.0:"+idA
+		})
+		if string(got.Payload) != "a" {
+			t.Errorf("answered %v", got)
+		}
 		for _, c := range []*client{requester, target, idle} {
+			if len(c.backlog) == 0 { // else it was told before the answer
+				c.backlog = append(c.backlog, c.fresh())
+			}
+			c.toGo()
 			_, err := c.tryFresh()
 			if c.transport == overWS && websocket.CloseStatus(err) != websocket.StatusGoingAway {
 				t.Errorf("WebSocket ended with %v, want 1001", err)
