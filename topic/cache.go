@@ -117,11 +117,6 @@ func (c *Cache[S, R]) Seek(name []byte) *Memo {
 	return &c.entries[i].memo
 }
 
-// Found is Lookup for the name that Seek has found just now.
-func (c *Cache[S, R]) Found(name []byte) (value R, key uint64) {
-	return c.value(&c.entries[c.last], name)
-}
-
 // value returns what the entry looked up last has, filled again when that is stale.
 func (c *Cache[S, R]) value(e *entry[S, R], name []byte) (R, uint64) {
 	if !e.used {

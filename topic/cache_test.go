@@ -328,7 +328,7 @@ func TestMemo(t *testing.T) {
 	tree.Subscribe(mustPattern(t, "a.+"), Publish, 1, Options{})
 	for i, name := range [][]byte{a, b} {
 		m := cache.Seek(name)
-		if n, key := cache.Found(name); n != 1 || key == 0 || m.Of != uint64(i+1) || m.Says != 7 {
+		if n, key := cache.Lookup(name); n != 1 || key == 0 || m.Of != uint64(i+1) || m.Says != 7 {
 			t.Errorf("%s: %d, %+v", name, n, m)
 		}
 	}

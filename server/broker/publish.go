@@ -10,16 +10,11 @@ import (
 
 // publish routes one PUBLISH of a user topic (protocol §5). name is the canonical topic.
 func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool) {
-	var r route
-	if c.standing == nil {
-		r = l.routeOf(name)
-	} else {
-		var ok bool
-		if r, ok = l.routeFor(c, h, name); !ok {
-			return
-		}
+	if c.standing != nil && !l.mayPublish(c, h, name) {
+		return
 	}
 	l.counts[metrics.Publishes]++
+	r := l.routeOf(name)
 	if r.total == 0 {
 		l.unroutedPublish(c, h)
 		return

@@ -43,25 +43,15 @@ type remoteGroup struct {
 // nobody is where a publish goes that nobody is subscribed to.
 var nobody = new(targets)
 
-// routeFor returns the route of a canonical topic for a publish of c, which has a standing; when c
-// may not make it, it is answered.
-func (l *Loop) routeFor(c *Conn, h *codec.Header, name []byte) (r route, ok bool) {
-	m := l.routes.publishes.Seek(name)
-	if !l.permitted(c, h, permit.Publish, name, m) {
-		return route{}, false
-	}
-	if m == nil {
-		return l.routeOf(name), true
-	}
-	return routeTo(l.routes.publishes.Found(name)), true
+// mayPublish says whether c, which has a standing, may publish on a canonical topic; when it may
+// not, it is answered. The route is found at once afterwards.
+func (l *Loop) mayPublish(c *Conn, h *codec.Header, name []byte) bool {
+	return l.permitted(c, h, permit.Publish, name, l.routes.publishes.Seek(name))
 }
 
 // routeOf returns the route of a canonical topic.
 func (l *Loop) routeOf(name []byte) route {
-	return routeTo(l.routes.publishes.Lookup(name))
-}
-
-func routeTo(t *targets, key uint64) route {
+	t, key := l.routes.publishes.Lookup(name)
 	if !t.keyed {
 		key = 0
 	}
