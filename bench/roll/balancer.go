@@ -27,14 +27,14 @@ type balancers struct {
 	ports map[string]int // by front
 	log   *balancerLog
 	cmds  []*exec.Cmd
-	said  *tail
+	said  *proc.Tail
 }
 
 // startBalancers starts those that the fronts need; interval is that of HAProxy's checks.
 func startBalancers(
 	folder string, nodes []*node, used []string, interval time.Duration,
 ) (b *balancers, err error) {
-	b = &balancers{ports: make(map[string]int), said: &tail{}}
+	b = &balancers{ports: make(map[string]int), said: &proc.Tail{}}
 	defer func() {
 		if err != nil {
 			b.stop()

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +31,7 @@ type node struct {
 	cmd    *exec.Cmd
 	id     string
 	exited chan struct{} // closed when it has ended
-	said   *tail
+	said   *proc.Tail
 }
 
 // newNode chooses the ports of a node.
@@ -61,7 +59,8 @@ func at(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
 // start starts the process and waits until it welcomes a client and, if asked, is ready.
 func (n *node) start(ready bool) error {
-	n.cmd, n.exited, n.said = exec.Command(n.path, n.arguments...), make(chan struct{}), &tail{}
+	n.cmd = exec.Command(n.path, n.arguments...)
+	n.exited, n.said = make(chan struct{}), &proc.Tail{}
 	n.cmd.Stdout, n.cmd.Stderr = n.said, n.said
 	n.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
 	if err := n.cmd.Start(); err != nil {
@@ -152,35 +151,4 @@ func (n *node) metric(name string) int {
 		return -1
 	}
 	return int(value)
-}
-
-// tail keeps the last lines that a process prints above info: who comes and goes is no news here.
-type tail struct {
-	mu    sync.Mutex
-	part  []byte   // guarded by mu: of a line
-	lines []string // guarded by mu
-}
-
-const tailLines = 12
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for line := range bytes.Lines(p) {
-		if t.part = append(t.part, line...); line[len(line)-1] != '\n' {
-			continue
-		}
-		if !bytes.Contains(t.part, []byte(`"level":"INFO"`)) {
-			t.lines = append(t.lines, string(t.part))
-			t.lines = t.lines[max(0, len(t.lines)-tailLines):]
-		}
-		t.part = t.part[:0]
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "")
 }

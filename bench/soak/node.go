@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,39 +34,7 @@ type node struct {
 	admin  string
 	exited chan struct{} // closed when it has ended; then err is how
 	err    error
-	said   *tail
-}
-
-// tail keeps the last lines that the node says above info: who comes and goes is no news here.
-type tail struct {
-	mu    sync.Mutex
-	part  []byte   // guarded by mu: of a line
-	lines []string // guarded by mu
-}
-
-const tailLines = 8
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for line := range bytes.Lines(p) {
-		t.part = append(t.part, line...)
-		if line[len(line)-1] != '\n' {
-			continue
-		}
-		if !bytes.Contains(t.part, []byte(`"level":"INFO"`)) {
-			t.lines = append(t.lines, string(t.part))
-			t.lines = t.lines[max(0, len(t.lines)-tailLines):]
-		}
-		t.part = t.part[:0]
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "")
+	said   *proc.Tail
 }
 
 // startNode starts the server and waits until it welcomes a client.
@@ -94,7 +60,7 @@ func startNode(path string, c cell) (*node, error) {
 		arguments = append(arguments, "--set", s)
 	}
 	n := &node{
-		cmd: exec.Command(path, arguments...), exited: make(chan struct{}), said: &tail{},
+		cmd: exec.Command(path, arguments...), exited: make(chan struct{}), said: &proc.Tail{},
 		limit: c.mebibytes,
 		to:    addresses{TCP: at(0), WS: at(1)}, admin: at(2),
 	}

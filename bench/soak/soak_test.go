@@ -202,16 +202,6 @@ func TestReason(t *testing.T) {
 	}
 }
 
-func TestTail(t *testing.T) {
-	var said tail
-	for _, part := range []string{"one\ntw", "o\n", `{"level":"INFO"}` + "\n", "three\nfo"} {
-		_, _ = said.Write([]byte(part)) // It cannot fail.
-	}
-	if got := said.String(); got != "one\ntwo\nthree\n" {
-		t.Errorf("got %q", got)
-	}
-}
-
 // The figures are of the worst loop.
 func TestProbeFigures(t *testing.T) {
 	p := &probes{loops: 2}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mbserver/bench/proc"
 )
 
 // held is what a node is held to, where a machine or a cell allows no more (flags).
@@ -38,7 +40,7 @@ type verdict struct {
 	cell   cell
 	held   held
 	length time.Duration
-	said   *tail
+	said   *proc.Tail
 
 	memory          memory
 	quiet, attacked figures
