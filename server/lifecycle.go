@@ -91,9 +91,6 @@ func (n *Node) stop(ctx context.Context) (err error) {
 	return err
 }
 
-// Live says whether every loop turns, and in a word why not. Any goroutine, after Start.
-func (n *Node) Live() (alive bool, word string) { return n.broker.Live() }
-
 // Addr returns the address that a listener is bound to: transport is "ws", "wss", "tcp", "tls",
 // "admin" or "agent". Empty when it is off. With several addresses (localhost) it is the first.
 func (n *Node) Addr(transport string) string {
