@@ -136,11 +136,10 @@ func TestAdminMetrics(t *testing.T) {
 	}
 }
 
-// A draining node lives but is not ready, until its last request is answered; then the listener is
-// gone too.
-func TestAdminWhileDraining(t *testing.T) {
-	n := startLiveNode(t, withAdmin)
-	base := "http://" + n.Addr("admin")
+// drainHeldUp has the node shut down while a request is outstanding. end answers that, and returns
+// when the node has ended.
+func (n *liveNode) drainHeldUp() (end func()) {
+	t := n.t
 	c, b := n.dial(), n.dial()
 	b.subscribe("request", "drain.test")
 	c.send("request:drain.test:1.0.0:00000000-0000-4000-8000-000000000001", "x")
@@ -151,6 +150,28 @@ func TestAdminWhileDraining(t *testing.T) {
 		defer cancel()
 		done <- n.Shutdown(ctx)
 	}()
+	return func() {
+		t.Helper()
+		b.send("response:drain.test:1.0.0:"+masked, "y")
+		c.awaitTopic("response:drain.test:1.0.0:00000000-0000-4000-8000-000000000001")
+		_, _ = c.conn.Close(), b.conn.Close()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+		case <-time.After(livePatience):
+			t.Fatal("Shutdown does not return")
+		}
+	}
+}
+
+// A draining node lives but is not ready, until its last request is answered; then the listener is
+// gone too.
+func TestAdminWhileDraining(t *testing.T) {
+	n := startLiveNode(t, withAdmin)
+	base := "http://" + n.Addr("admin")
+	end := n.drainHeldUp()
 	eventually(t, "readiness fails", func() bool {
 		status, body, _ := adminCall(t, "GET", base+"/readyz")
 		return status == 503 && body == "draining\n"
@@ -158,17 +179,7 @@ func TestAdminWhileDraining(t *testing.T) {
 	if status, _, _ := adminCall(t, "GET", base+"/livez"); status != 200 {
 		t.Errorf("a draining node answers /livez with %d", status)
 	}
-	b.send("response:drain.test:1.0.0:"+masked, "y")
-	c.awaitTopic("response:drain.test:1.0.0:00000000-0000-4000-8000-000000000001")
-	_, _ = c.conn.Close(), b.conn.Close()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-	case <-time.After(livePatience):
-		t.Fatal("Shutdown does not return")
-	}
+	end()
 	if _, err := adminClient.Get(base + "/livez"); err == nil {
 		t.Error("a stopped node answers")
 	}

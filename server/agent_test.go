@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -37,25 +36,11 @@ func TestAgentOfANode(t *testing.T) {
 	if line := agentLine(t, address); line != "up 100%\n" {
 		t.Errorf("an idle node says %q", line)
 	}
-	c, b := n.dial(), n.dial()
-	b.subscribe("request", "drain.test")
-	c.send("request:drain.test:1.0.0:00000000-0000-4000-8000-000000000001", "x")
-	masked := b.awaitTopic("request:drain.test").requestID()
-	done := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), livePatience)
-		defer cancel()
-		done <- n.Shutdown(ctx)
-	}()
+	end := n.drainHeldUp()
 	eventually(t, "it takes nobody new", func() bool {
 		return agentLine(t, address) == "up 0%\n"
 	})
-	b.send("response:drain.test:1.0.0:"+masked, "y")
-	c.awaitTopic("response:drain.test:1.0.0:00000000-0000-4000-8000-000000000001")
-	_, _ = c.conn.Close(), b.conn.Close()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	end()
 	if c, err := net.Dial("tcp", address); err == nil {
 		t.Error("a stopped node's agent is still there")
 		_ = c.Close()
