@@ -21,7 +21,7 @@ var adminClient = &http.Client{
 	Transport: &http.Transport{DisableKeepAlives: true},
 }
 
-func adminCall(t *testing.T, method, url string) (status int, body string, header http.Header) {
+func adminCall(t testing.TB, method, url string) (status int, body string, header http.Header) {
 	t.Helper()
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -30,7 +30,7 @@ func adminCall(t *testing.T, method, url string) (status int, body string, heade
 	return adminDo(t, req)
 }
 
-func adminDo(t *testing.T, req *http.Request) (status int, body string, header http.Header) {
+func adminDo(t testing.TB, req *http.Request) (status int, body string, header http.Header) {
 	t.Helper()
 	res, err := adminClient.Do(req)
 	if err != nil {

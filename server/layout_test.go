@@ -24,7 +24,7 @@ var arrows = map[string]string{
 		"server/origin server/permit server/reactor server/secure",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin":   "server/metrics server/origin",
+	"server/admin":   "server/metrics server/origin server/permit",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
 		"server/logging server/metrics server/origin server/permit server/secure server/system " +

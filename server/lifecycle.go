@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,10 +47,9 @@ func (n *Node) Start() (err error) {
 	}
 	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
 	options := admin.Options{
-		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof, Hosts: n.cfg.WS.Hosts,
-	}
-	if n.cfg.Admin.Operator {
-		options.Operator = n
+		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof,
+		Hosts: slices.Concat(n.cfg.Admin.Hosts, n.cfg.WS.Hosts),
+		Desk:  &n.broker.Desk, Operator: n, Open: n.cfg.Admin.Operator,
 	}
 	if own := handed["admin"]; len(own) > 0 {
 		options.Listener = own[0]

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
 )
 
 // Node is what operators ask of a node. Any goroutine.
@@ -36,24 +37,31 @@ type Options struct {
 	Address  string       // host:port; empty: nothing is
 	Listener net.Listener // that others have bound, in place of Address; nil: none
 	Pprof    bool         // profiles of the process too
-	Hosts    []string     // names beside those of loopback by which it may be called there
-	Operator Operator     // nil: nothing can be done to the node
+	Hosts    []string     // names beside those of loopback by which it may be called
+	Desk     Desk         // knows who asks
+	Operator Operator     // what can be done to the node
+	Open     bool         // who gives no credentials may change the node too, and see payloads
 }
 
-// Server is the operators' HTTP listener: what it has is said at /. It has no credentials: its
-// address decides who may look. A nil Server is one that is off. Any goroutine.
+// Server is the operators' HTTP listener: what it has is said at /. Probes and /metrics are for
+// whoever reaches its address; for all else access.go decides who asks and may. A nil Server is one
+// that is off. Any goroutine.
 type Server struct {
 	// Immutable after Start.
 	node     Node
 	about    About
+	desk     Desk
 	operator Operator
+	open     bool          // Options.Open
+	loopback bool          // only this machine reaches it
+	names    *origin.Rules // by which it may be called
 	log      *slog.Logger
 	listener net.Listener
 	http     *http.Server
 	done     chan struct{} // closed when the server's goroutine has ended
 
 	// Atomic.
-	open atomic.Int64 // connections
+	count atomic.Int64 // connections
 }
 
 // Bounds of one request.
@@ -86,12 +94,15 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	}
 	log = log.With("module", "admin")
 	s := &Server{
-		node: n, about: about, operator: o.Operator, log: log, listener: listener,
+		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
+		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
 	}
+	at, is := listener.Addr().(*net.TCPAddr)
+	s.loopback = is && at.IP.IsLoopback()
 	s.http = &http.Server{
-		Handler:           s.bounded(s.called(o.Hosts, s.routes(o.Pprof))),
-		ConnState:         s.count,
+		Handler:           s.bounded(s.called(s.routes(o.Pprof))),
+		ConnState:         s.counted,
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -112,20 +123,20 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// count follows how many connections there are.
-func (s *Server) count(_ net.Conn, state http.ConnState) {
+// counted follows how many connections there are.
+func (s *Server) counted(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		s.open.Add(1)
+		s.count.Add(1)
 	case http.StateClosed:
-		s.open.Add(-1)
+		s.count.Add(-1)
 	}
 }
 
 // bounded has a connection end with its answer when there are many.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.open.Load() > kept {
+		if s.count.Load() > kept {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

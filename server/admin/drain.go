@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 )
 
@@ -19,43 +18,27 @@ type Operator interface {
 // drainBytes bounds what POST /drain may hold.
 const drainBytes = 1 << 10
 
-// serveDrain takes the wish that the node is drained, or not any more. The listener has no
-// credentials, so that it must be allowed by the configuration; and no web page may ask: a browser
-// adds an Origin to what a page posts, and sends no application/json for a form.
-func (s *Server) serveDrain(w http.ResponseWriter, r *http.Request) {
-	if s.operator == nil {
-		answerPlain(w, http.StatusForbidden, "this listener changes nothing: admin.operator")
-		return
-	}
-	if r.Header.Get("Origin") != "" {
-		answerPlain(w, http.StatusForbidden, "web pages may not ask for this")
-		return
-	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-		kind != "application/json" {
-		answerPlain(w, http.StatusUnsupportedMediaType, "send application/json")
-		return
-	}
+// serveDrain takes the wish that the node is drained, or not any more.
+func (s *Server) serveDrain(w http.ResponseWriter, r *http.Request, v *viewer) {
 	wish, err := readDrain(http.MaxBytesReader(w, r.Body, drainBytes))
 	if err != nil {
-		answerPlain(w, http.StatusBadRequest, err.Error())
+		answerError(w, http.StatusBadRequest, invalid, err.Error())
 		return
 	}
-	log := s.log.With("remote", r.RemoteAddr)
 	if wish.Cancel {
 		if err := s.operator.Undrain(); err != nil {
-			answerPlain(w, http.StatusConflict, err.Error())
+			answerError(w, http.StatusConflict, conflict, err.Error())
 			return
 		}
-		log.Info("the drain was cancelled: " + r.RemoteAddr)
+		s.acts(v, "the drain was cancelled")
 		answerPlain(w, http.StatusOK, "ready")
 		return
 	}
 	if err := s.operator.Drain(wish.Rate); err != nil {
-		answerPlain(w, http.StatusConflict, err.Error())
+		answerError(w, http.StatusConflict, conflict, err.Error())
 		return
 	}
-	log.Info("a drain was asked for: "+r.RemoteAddr, "rate", wish.Rate)
+	s.acts(v, "a drain was asked for", "rate", wish.Rate)
 	answerPlain(w, http.StatusAccepted, "draining")
 }
 

@@ -3,13 +3,9 @@ package admin
 import (
 	"fmt"
 	"html"
-	"io"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
-
-	"mbserver/server/origin"
 )
 
 // pageRow is a line of the page at /.
@@ -19,10 +15,7 @@ var pageRows = []pageRow{
 	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
 	{"/metrics", "numbers, in the Prometheus text format"},
-}
-
-var drainRow = pageRow{
-	"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that (admin.operator)`,
+	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 }
 
 var pprofRow = pageRow{"/debug/pprof/", "profiles of the process (admin.pprof)"}
@@ -33,10 +26,7 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
-	mux.HandleFunc("POST /drain", s.serveDrain)
-	if s.operator != nil {
-		rows = append(rows[:len(rows):len(rows)], drainRow)
-	}
+	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))
 	if profiles {
@@ -56,16 +46,14 @@ func (s *Server) routes(profiles bool) http.Handler {
 // called lets a request pass that calls the node by a name it has (protocol §10, as handshakes):
 // on a loopback address a web page whose name was rebound could read all there is. Who sends no
 // Host is no browser.
-func (s *Server) called(hosts []string, next http.Handler) http.Handler {
-	at, is := s.listener.Addr().(*net.TCPAddr)
-	if !is || !at.IP.IsLoopback() {
+func (s *Server) called(next http.Handler) http.Handler {
+	if !s.loopback {
 		return next
 	}
-	rules := origin.NewRules(nil, hosts)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Host != "" && rules.Check("", r.Host, true) != "" {
+		if r.Host != "" && s.names.Check("", r.Host, true) != "" {
 			answerPlain(w, http.StatusForbidden,
-				"this node may not be called by this name: ws.hosts")
+				"this node may not be called by this name: admin.hosts, ws.hosts")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -93,13 +81,6 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageR
 		fmt.Fprintf(w, "<li><a href=\"%s\">%s</a> %s\n", row.path[1:], row.path, row.says)
 	}
 	fmt.Fprint(w, "</ul></html>\n")
-}
-
-func answerPlain(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text+"\n")
 }
 
 // answerProbe answers with what ask says: 200 while it is so, and a word.

@@ -177,7 +177,8 @@ type Admin struct {
 	Pprof   bool   // serve profiles there too
 	Agent   string // host:port where balancers are told a weight; "" turns it off
 
-	Operator bool // what changes the node may be asked for there too
+	Hosts    []string // names beside those of loopback by which it may be called
+	Operator bool     // who gives no credentials may change the node there too
 }
 
 // Monitoring paces the node's own measurements.

@@ -314,8 +314,12 @@ var keys = []Key{
 			"may slow the node and see parts of its memory"},
 	{Name: "admin.operator", Env: "ADMIN_OPERATOR", Default: "false", kind: kindBool,
 		at: func(c *Config) any { return &c.Admin.Operator },
-		Doc: "take what changes the node there too (POST /drain): who reaches that address may " +
-			"send its connections away"},
+		Doc: "who reaches that address without credentials may change the node there too (POST " +
+			"/drain), and see payloads; not where auth.required holds"},
+	{Name: "admin.hosts", Env: "ADMIN_HOSTS", Default: "[]", kind: kindList, element: hostName,
+		at: func(c *Config) any { return &c.Admin.Hosts },
+		Doc: "host names, beside those of loopback and of ws.hosts, by which that listener may " +
+			"be called: to change the node, and to see it without credentials"},
 	{Name: "message.payload.maxLength", Env: "MESSAGE_PAYLOAD_MAX_LENGTH", Unit: "bytes",
 		Default: "16384", kind: kindBytes, min: 1, max: 256 << 20,
 		at:  func(c *Config) any { return &c.Message.PayloadMaxLength },

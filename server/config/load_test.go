@@ -258,7 +258,7 @@ func sample(k *Key) (text, yamlText string) {
 		return `{"x.#":1}`, `{"x.#":1}`
 	case kindList:
 		text = map[string]string{
-			"ws.origins": "https://a.example", "ws.hosts": "a.example",
+			"ws.origins": "https://a.example", "ws.hosts": "a.example", "admin.hosts": "a.example",
 			"proxy.trusted": "10.0.0.0/8",
 		}[k.Name]
 		return text, "[" + quote(text) + "]"

@@ -27,6 +27,16 @@ var wordNames = []string{
 	"service.list", "topic.list", "metrics", "log", "message", "connection", "explain", "admin",
 }
 
+// Names are the words of a set as the configuration writes them.
+func (w Words) Names() (names []string) {
+	for i, name := range wordNames {
+		if w&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // parseWords reads a role's words; "*" is all of them.
 func parseWords(words []string) (set Words, err error) {
 	for _, w := range words {
