@@ -110,9 +110,9 @@ func (l *link) fail(cause error) {
 			cause = errors.New("connection closed by the broker")
 		}
 		l.cause = lost(cause)
-		close(l.dead)
 		l.out.fail(l.cause)
 		l.calls.fail(l.cause)
+		close(l.dead) // whoever knows of the end finds that nothing can begin here any more
 		l.cancel(l.cause)
 		l.hangUp()
 	})

@@ -145,6 +145,19 @@ func (h *house) eventually(what string, ok func() bool) {
 	}
 }
 
+// hold has a loop stand still, from before it returns until release is called, or the test ends.
+func (h *house) hold(loop int) (release func()) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	h.gates[loop].room.Do(func() {
+		close(begun)
+		<-over
+	})
+	<-begun
+	release = sync.OnceFunc(func() { close(over) })
+	h.t.Cleanup(release)
+	return release
+}
+
 // guest is the other end of an arrival.
 type guest struct {
 	net.Conn

@@ -267,8 +267,7 @@ func TestPressedLoops(t *testing.T) {
 // A loop that does not take in what it was handed is handed no more, and others take its part.
 func TestHandedOver(t *testing.T) {
 	h := open(t, nil)
-	release := make(chan struct{})
-	h.gates[1].room.Do(func() { <-release })
+	release := h.hold(1)
 	var crowd []*guest
 	for range 2*handedMost + 20 {
 		crowd = append(crowd, h.dial(broker.TransportTCP))
@@ -278,7 +277,7 @@ func TestHandedOver(t *testing.T) {
 	if n := h.gates[1].handed.count.Load(); n > handedMost {
 		t.Errorf("%d were handed to a loop that takes none", n)
 	}
-	close(release)
+	release()
 	for _, g := range crowd {
 		g.shown(broker.TransportTCP)
 	}
@@ -287,8 +286,7 @@ func TestHandedOver(t *testing.T) {
 // What was handed to a gate when the door closes is turned away.
 func TestHandedOverAtTheEnd(t *testing.T) {
 	h := open(t, nil)
-	release := make(chan struct{})
-	h.gates[1].room.Do(func() { <-release })
+	release := h.hold(1)
 	one, two := h.dial(broker.TransportTCP), h.dial(broker.TransportTCP)
 	h.eventually("one is on its way", func() bool { return h.gates[1].handed.count.Load() == 1 })
 	ended := make(chan struct{})
@@ -302,7 +300,7 @@ func TestHandedOverAtTheEnd(t *testing.T) {
 		return fd < 0
 	})
 	h.gates[1].dropHanded() // as when the loop has ended
-	close(release)
+	release()
 	<-ended
 	told := one.frame() + two.frame()
 	if !strings.Contains(told, "draining") || !strings.Contains(told, "system.initialize") {
