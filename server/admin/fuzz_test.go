@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"mbserver/server/metrics"
+	"mbserver/server/system"
 )
 
 type fakeNode struct{}
@@ -19,15 +21,21 @@ func (fakeNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
 func (fakeNode) Ready() (bool, string)            { return false, "starting" }
 func (fakeNode) Drain(int) error                  { return nil }
 func (fakeNode) Undrain() error                   { return errors.New("no drain") }
-func (fakeNode) Live() (bool, string)             { return true, "ok" }
-func (fakeNode) Load() metrics.Load               { return metrics.Load{Loops: 1} }
+func (fakeNode) Operate(
+	context.Context, system.Actor, *system.Order,
+) (int, *system.Error) {
+	return 0, &system.Error{Message: "no such service"}
+}
+func (fakeNode) Live() (bool, string) { return true, "ok" }
+func (fakeNode) Load() metrics.Load   { return metrics.Load{Loops: 1} }
 
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
 // answered, with nothing but a page to GET and HEAD, a redirect to such a page, or a refusal.
 func FuzzRoutes(f *testing.F) {
 	for _, line := range []string{
 		"GET / ", "GET /metrics ", "HEAD /livez?x=1 ", "POST /readyz ", "GET //metrics/../ ",
-		"POST /drain ", "GET /drain ", "OPTIONS * ", "CONNECT a:1 ",
+		"POST /drain ", "GET /drain ", "POST /kick ", "GET /mute ", "POST /unsubscribe ",
+		"OPTIONS * ", "CONNECT a:1 ",
 		"GET /debug/pprof/ ", "GET http://x/metrics ",
 	} {
 		f.Add([]byte(line + "HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))

@@ -17,8 +17,9 @@ import (
 )
 
 // permitSim is a node whose clients have identities, and whose permissions, tokens and clock change
-// while they publish, ask and subscribe at random. The law: nobody gets and nobody sends what no
-// rules permit that may be in force for him; and what all of them permit is not refused.
+// while they publish, ask and subscribe at random, and operators act on them. The law: nobody gets
+// and nobody sends what no rules permit that may be in force for him; and what all of them permit
+// is not refused. For what operators do: sim_operate_test.go.
 type permitSim struct {
 	t      *testing.T
 	seed   uint64
@@ -65,6 +66,8 @@ type permitClient struct {
 	partial  bool   // one had when the rules changed
 	waiting  int    // requests up to this number may wait in its ring since then: they are its own
 	gone     bool
+
+	simActedOn
 }
 
 var permitTopics = []string{"a", "b", "a.b", "a.c", "b.c", "a.b.c", "b.b.b"}
@@ -210,6 +213,8 @@ func (s *permitSim) act() {
 		c.gone = true
 	case k < 88:
 		s.n.advance(int64(r.IntN(400)))
+	case k < 91 && !c.gone:
+		s.operate(c)
 	default:
 		i := r.IntN(len(s.n.loops))
 		s.n.run(i)
@@ -240,6 +245,8 @@ func (s *permitSim) subscribe(c *permitClient) {
 	more := []string{"", `,"overflow":"drop-oldest"`, `,"conflate":true`}[s.random.IntN(3)]
 	if action == "request" {
 		more = ""
+	} else {
+		c.without = nil
 	}
 	s.say("%d subscribes %s %s%s", s.index(c), action, pattern, more)
 	c.send("request:system.topic.subscribe:1.0.0:" + s.id() + "\n" +
@@ -257,7 +264,7 @@ func (s *permitSim) payload(c *permitClient, v permit.Verb, name string) string 
 		p += strings.Repeat("x", 5000)
 	}
 	who, known := s.who(c)
-	if known && !s.possible(who, v, name) {
+	if known && (s.silent(c) || !s.possible(who, v, name)) {
 		s.sent[p] = c
 	}
 	return p
@@ -420,6 +427,8 @@ func (s *permitSim) judge(c *permitClient, m *testMessage) {
 		case system || c.partial:
 		case !s.possible(s.identity(c), permit.Subscribe, name):
 			s.fail("%d (%q) got a publish on %s", s.index(c), c.identity, name)
+		case c.lacks(name):
+			s.fail("%d got a publish on %s, of which its subscription had ended", s.index(c), name)
 		default:
 			s.totals["publish"]++
 		}
@@ -430,6 +439,7 @@ func (s *permitSim) judge(c *permitClient, m *testMessage) {
 			!s.possible(s.identity(c), permit.Respond, name) {
 			s.fail("%d (%q) got a request on %s", s.index(c), c.identity, name)
 		}
+		s.judgeRequest(c, number, system)
 		if !system {
 			s.totals["request"]++
 			if s.random.IntN(3) > 0 {
@@ -457,6 +467,7 @@ func (s *permitSim) answer(c *permitClient, id, payload string) {
 			s.totals[reason]++
 		}
 	}
+	s.judgeOrder(c, payload)
 	if !strings.Contains(payload, `"FORBIDDEN"`) || strings.Contains(payload, `"reason"`) {
 		return
 	}
@@ -472,6 +483,7 @@ func (s *permitSim) run(steps int) {
 		s.act()
 		s.look()
 		s.goOn()
+		s.settleOrders()
 		for _, f := range s.n.faults {
 			s.fail("%s", f)
 		}
@@ -487,6 +499,7 @@ func (s *permitSim) run(steps int) {
 	if s.reload != nil {
 		s.fail("a reload does not end: phase %d", s.reload.phase)
 	}
+	s.endOrders()
 	for _, c := range s.clients {
 		if !c.gone {
 			c.hangUp(true)
@@ -521,7 +534,7 @@ func TestPermitSimulation(t *testing.T) {
 	t.Logf("%d seeds: %v", *simSeeds, total)
 	for _, what := range []string{
 		"publish", "request", "identified", "forbidden", "reload", "revoked", "expiring", "expired",
-		"required", "invalid", "identity",
+		"required", "invalid", "identity", "kicked", "muted", "unsubscribed", "let speak",
 	} {
 		if *simSeeds >= 100 && total[what] == 0 {
 			t.Errorf("no simulation has seen: %s", what)
