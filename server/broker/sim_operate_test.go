@@ -43,6 +43,14 @@ func (c *permitClient) lacks(name string) bool {
 	return false
 }
 
+// widen notes that c may have a subscription more.
+func (c *permitClient) widen(pattern string) {
+	p, _ := topic.ParsePattern(pattern)
+	for _, w := range c.without {
+		w.others = append(w.others, p)
+	}
+}
+
 // silent says whether nothing that c sends now may be taken.
 func (s *permitSim) silent(c *permitClient) bool {
 	return c.kicks > 0 || s.n.ms < c.mutedUntil
@@ -51,6 +59,11 @@ func (s *permitSim) silent(c *permitClient) bool {
 // operate has an operator act on a client.
 func (s *permitSim) operate(c *permitClient) {
 	o := system.Order{Deed: system.Deed(s.random.IntN(3)), Of: c.id}
+	for _, behind := range s.clients { // of whom more can be taken back
+		if o.Deed == system.Unsubscribe && !behind.gone && !behind.out.Empty() {
+			c, o.Of = behind, behind.id
+		}
+	}
 	did := func(*Loop) {}
 	switch o.Deed {
 	case system.Kick:
@@ -72,6 +85,11 @@ func (s *permitSim) operate(c *permitClient) {
 			return // what it has sent and was not taken may be a subscription
 		}
 		sub := c.subs.list[s.random.IntN(len(c.subs.list))]
+		for _, other := range c.subs.list {
+			if sub.kind == topic.Request && s.random.IntN(2) == 0 {
+				sub = other
+			}
+		}
 		o.Pattern, o.Kinds = sub.pattern, []topic.Kind{sub.kind}
 		if sub.kind == topic.Publish {
 			c.ending = &simTaken{pattern: sub.pattern}
