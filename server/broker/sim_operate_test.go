@@ -64,7 +64,7 @@ func (s *permitSim) operate(c *permitClient) {
 			c, o.Of = behind, behind.id
 		}
 	}
-	did := func(*Loop) {}
+	did, not := func(*Loop) {}, func() {}
 	switch o.Deed {
 	case system.Kick:
 		if s.random.IntN(4) > 0 {
@@ -92,8 +92,10 @@ func (s *permitSim) operate(c *permitClient) {
 		}
 		o.Pattern, o.Kinds = sub.pattern, []topic.Kind{sub.kind}
 		if sub.kind == topic.Publish {
-			c.ending = &simTaken{pattern: sub.pattern}
-			did = func(*Loop) { c.ending.done = true }
+			e := &simTaken{pattern: sub.pattern}
+			c.ending = e
+			did = func(*Loop) { e.done = true }
+			not = func() { c.ending = nil }
 		}
 	}
 	s.say("an operator: %d %v %d ms %v %v", s.index(c), o.Deed, o.ForMs, o.Pattern, o.Kinds)
@@ -109,8 +111,8 @@ func (s *permitSim) operate(c *permitClient) {
 			case ended > 0:
 				did(l)
 				s.totals["unsubscribed"]++
-			case o.Deed == system.Unsubscribe:
-				c.ending = nil
+			default:
+				not()
 			}
 		})
 	})
