@@ -8,10 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
+	"mbserver/server/permit"
 	"mbserver/server/system"
 )
 
@@ -29,6 +33,16 @@ func (fakeNode) Operate(
 func (fakeNode) Live() (bool, string) { return true, "ok" }
 func (fakeNode) Load() metrics.Load   { return metrics.Load{Loops: 1} }
 
+// Anonymous implements Desk: nobody is asked who they are.
+func (fakeNode) Anonymous() (*permit.Rules, bool) { return nil, true }
+
+// Identify implements Desk: every token is wrong.
+func (fakeNode) Identify(string, netip.Addr) (
+	string, func() (*permit.Rules, bool), time.Duration, error,
+) {
+	return "", nil, 0, errors.New("invalid")
+}
+
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
 // answered, with nothing but a page to GET and HEAD, a redirect to such a page, or a refusal.
 func FuzzRoutes(f *testing.F) {
@@ -40,8 +54,11 @@ func FuzzRoutes(f *testing.F) {
 	} {
 		f.Add([]byte(line + "HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))
 	}
+	f.Add([]byte("POST /kick HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 52\r\n\r\n" + `{"serviceId":"6f9f1c3e-58b6-4b6c-9d6c-2f1f5d0c7a11"}`))
 	s := &Server{
 		node: fakeNode{}, operator: fakeNode{}, about: About{Version: "<1>", NodeID: "&"},
+		desk: fakeNode{}, names: origin.NewRules(nil, nil), open: true,
 		log: slog.New(slog.DiscardHandler),
 	}
 	routes := s.routes(false)
@@ -65,8 +82,11 @@ func FuzzRoutes(f *testing.F) {
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest,
 			http.StatusNotFound, http.StatusMethodNotAllowed:
 		case http.StatusForbidden, http.StatusUnsupportedMediaType, http.StatusAccepted,
-			http.StatusConflict:
-			if r.Method != http.MethodPost || r.URL.Path != "/drain" {
+			http.StatusConflict, http.StatusUnauthorized:
+			acts := slices.Contains([]string{
+				"/drain", "/kick", "/mute", "/unsubscribe",
+			}, r.URL.Path)
+			if r.Method != http.MethodPost || !acts {
 				t.Fatalf("%q is answered %d", head, w.Code)
 			}
 		default:

@@ -168,7 +168,8 @@ func (s *permitSim) possible(identity string, v permit.Verb, name string) bool {
 }
 
 func (s *permitSim) certain(identity string, v permit.Verb, name string) bool {
-	return s.open || s.now.may(identity, v, name) && (s.next == nil || s.next.may(identity, v, name))
+	return s.open ||
+		s.now.may(identity, v, name) && (s.next == nil || s.next.may(identity, v, name))
 }
 
 func (s *permitSim) say(format string, args ...any) {
