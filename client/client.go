@@ -32,6 +32,7 @@ type Client struct {
 	next    int         // index of the one to try next
 	resting []time.Time // until when each of addresses wants to be left alone
 	token   string      // to show there; "": none
+	kicks   int         // how often an operator has closed the connection, lately
 
 	registry     registry
 	registration []byte // guarded by subscribing; nil: none

@@ -220,15 +220,41 @@ func (l *link) reidentifyOnce(ctx context.Context) error {
 // lastWord keeps the error with which the broker ends a connection: its cause, not something to
 // report beside it. Reader only.
 func (l *link) lastWord(e *Error) bool {
-	if e.Code != codec.Unauthorized || e.RequestID != "" {
+	if e.RequestID != "" {
 		return false
 	}
 	switch e.Details["reason"] {
 	case "expired", "revoked", "required":
-		l.said = e
-		return true
+		if e.Code != codec.Unauthorized {
+			return false
+		}
+	case kicked:
+		if e.Code != codec.Forbidden {
+			return false
+		}
+	default:
+		return false
 	}
-	return false
+	l.said = e
+	return true
+}
+
+// kicked is the reason when an operator has closed the connection.
+const kicked = "kicked"
+
+// kickPause is how long to wait after an operator has closed the connection, which stood for so
+// long: longer each time, unless it stood longer than the longest pause. 0: err is something else.
+// Supervise only.
+func (c *Client) kickPause(err error, stood time.Duration) time.Duration {
+	var e *Error
+	if !errors.As(err, &e) || e.Code != codec.Forbidden || e.Details["reason"] != kicked {
+		return 0
+	}
+	if stood > c.options.refusalMax {
+		c.kicks = 0
+	}
+	c.kicks++
+	return c.refusalPause(c.kicks-1, e)
 }
 
 // ended is why the reader has stopped. Reader only.

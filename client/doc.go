@@ -68,8 +68,22 @@
 //
 // What is not permitted is an [ErrForbidden] whose details have action
 // ("publish", "subscribe", "request", "respond") and topic. A subscription that
-// stands and is taken away ends: [OnRevoked] is told, its Err says why, and it is
-// for the program to ask again, when it has reason to.
+// stands and is taken away, by a change of permissions or by an operator, ends:
+// [OnRevoked] is told, its Err says why, and it is for the program to ask again,
+// when it has reason to.
+//
+// # Operators
+//
+// An operator of the broker may close the connection: [OnDisconnect] is told an
+// [ErrForbidden] whose details have the reason "kicked", and his words, if there
+// are any, in its message. The client comes back, as after any loss, but not before
+// 15 to 30 seconds, and later each time when it is kicked again soon, up to 5
+// minutes. What stays away is a program with [WithoutReconnect], or one that closes
+// the client there.
+//
+// He may also mute it for a while: whatever is sent is refused with an
+// [ErrForbidden] whose details have the reason "muted", and [RetryAfter] says when
+// to try again. Subscriptions go on meanwhile, and answers to requests pass.
 //
 // # Contexts
 //

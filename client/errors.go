@@ -195,7 +195,7 @@ func unsure(err error) bool {
 const retryDefault = time.Second
 
 // RetryAfter reports whether the broker refused with err only for now (over a
-// rate limit, busy, no answer in time), and after what time, at most a minute,
+// rate limit, busy, muted, no answer in time), and after what time, at most a minute,
 // the same may be asked again. It is false for everything else: an ErrNoRoute
 // and an ErrDisconnected (see [Client.WaitConnected]) end for other reasons.
 func RetryAfter(err error) (time.Duration, bool) {

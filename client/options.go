@@ -151,7 +151,8 @@ func WithoutReconnect() Option { return func(o *options) { o.reconnect = false }
 // again (retryAfterMs, Retry-After; at most a minute) is asked then, or up to a
 // quarter later. After an attempt that was refused for who the client is (an
 // ErrUnauthorized or ErrForbidden) the wait is longer, 15 seconds to 5 minutes or as
-// long as the broker asks for, at most an hour, and OnError is told.
+// long as the broker asks for, at most an hour, and OnError is told. So it is when an
+// operator has closed the connection ("kicked").
 func WithReconnect(first, longest time.Duration, attempts int) Option {
 	return func(o *options) {
 		o.reconnect, o.attempts = true, attempts

@@ -68,7 +68,7 @@ func (c *Client) follow(l *link) *link {
 				cause = drained(cause)
 			}
 			c.queue.changed(change{lost: cause})
-			return c.redial(cause)
+			return c.redial(cause, time.Since(l.born))
 		case told := <-l.going:
 			drains = true
 			if next := c.move(l, told); next != nil {
@@ -123,13 +123,13 @@ func (c *Client) tellDisconnect(cause error) {
 	}
 }
 
-// redial connects again and renews what the broker forgot. It returns nil when
-// the client is finished.
-func (c *Client) redial(cause error) *link {
+// redial connects again and renews what the broker forgot, after the loss of a
+// connection that stood for so long. It returns nil when the client is finished.
+func (c *Client) redial(cause error, stood time.Duration) *link {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer c.whenClosing(cancel)()
-	pause := c.pauseBefore(0, cause)
+	pause := max(c.pauseBefore(0, cause), c.kickPause(cause, stood))
 	refusals := 0
 	for n := 0; c.options.reconnect && (c.options.attempts == 0 || n < c.options.attempts); n++ {
 		if !c.rest(pause) {

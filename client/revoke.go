@@ -23,7 +23,7 @@ func (l *link) revoked(payload []byte) {
 		verb = "respond"
 	}
 	for _, s := range c.registry.revoke(told.Action, strings.ToLower(told.Topic), &Error{
-		Code: codec.Forbidden, Message: "this is not permitted to you any more", Topic: told.Topic,
+		Code: codec.Forbidden, Message: "the broker has ended this subscription", Topic: told.Topic,
 		Details: map[string]any{"action": verb, "topic": told.Topic},
 	}) {
 		c.queue.do(func() { c.tellRevoked(s) })

@@ -21,10 +21,10 @@ var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
 	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
-		"server/origin server/permit server/reactor server/secure",
+		"server/origin server/permit server/reactor server/secure server/system",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin":   "server/metrics server/origin server/permit",
+	"server/admin":   "server/metrics server/origin server/permit server/system",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
 		"server/logging server/metrics server/origin server/permit server/secure server/system " +

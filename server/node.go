@@ -70,16 +70,18 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := broker.New(cfg, broker.Options{
+	n := &Node{log: o.Logger, version: o.Version, files: o.Listeners}
+	n.broker, err = broker.New(cfg, broker.Options{
 		Logger: o.Logger, Logs: o.Logs, Version: o.Version, Authority: authority, Echo: o.Echo,
 		Trusted: origin.Networks(cfg.Proxy.Trusted).Has,
+		Drain:   n.Drain, Undrain: n.Undrain,
 	})
 	if err != nil {
 		return nil, err
 	}
 	// They stand in the authority, and may be many.
 	cfg.Auth.Tokens, cfg.Permissions = nil, config.Permissions{}
-	n := &Node{cfg: cfg, log: o.Logger, version: o.Version, broker: b, files: o.Listeners}
+	n.cfg = cfg
 	n.running, n.ended = context.WithCancel(context.Background())
 	if cfg.TLS() {
 		if n.certificates, err = secure.Open(cfg.CertificateFiles()); err != nil {

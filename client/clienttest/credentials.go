@@ -206,10 +206,13 @@ func (c *Conn) Revoke(action, pattern string) {
 }
 
 // Dismiss ends the connection as a broker does when who it is has ended: with an UNAUTHORIZED that
-// has the reason, "expired" or "revoked".
+// has the reason, "expired" or "revoked"; or as an operator does, "kicked".
 func (c *Conn) Dismiss(reason string) {
-	c.Send("response:error:1.0.0", errorBody(codec.Unauthorized, "who this is has ended",
-		map[string]any{"reason": reason}))
+	code, message := codec.Unauthorized, "who this is has ended"
+	if reason == "kicked" {
+		code, message = codec.Forbidden, "an operator has closed this connection"
+	}
+	c.Send("response:error:1.0.0", errorBody(code, message, map[string]any{"reason": reason}))
 	if c.ws {
 		payload := codec.AppendClosePayload(nil, codec.ClosePolicy, reason)
 		c.SendRaw(append(codec.AppendWSHeader(nil, codec.Close, len(payload)), payload...))

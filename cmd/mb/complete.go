@@ -29,6 +29,9 @@ func (a *app) completions(root *cobra.Command) {
 	below("pub").ValidArgsFunction = first(a.live(a.patterns("publish", true)))
 	below("request").ValidArgsFunction = first(a.live(a.patterns("request", true)))
 	below("reply").ValidArgsFunction = first(a.live(a.patterns("request", false)))
+	for _, deed := range []string{"kick", "mute", "unsubscribe"} {
+		below(deed).ValidArgsFunction = first(a.live(a.serviceIDs))
+	}
 	// Runnable, it notices arguments that it does not know.
 	below("completion").RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	below("bench").ValidArgsFunction = beginning(scenarioNames())

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -31,9 +32,11 @@ func (a *app) drain() *cobra.Command {
 			"after as nothing of it is outstanding. Its listeners stay open: who comes later " +
 			"stays. --cancel makes it ready\n" +
 			"again, and whose time to go has not come stays.\n\n" +
-			"It is asked on its admin listener (--admin), which takes this with admin.operator: " +
-			"true only. The command does not\n" +
-			"wait: mb_drain_connections, at /metrics, is how many are still to go.",
+			"It takes the word admin of a role. Without a credential a node on this machine " +
+			"is asked on its admin listener, which\ntakes this with admin.operator: true; else a " +
+			"node is asked over the wire. --admin names the listener to ask; a\ncredential is " +
+			"shown there on this machine only. The command does not wait: mb_drain_connections, " +
+			"at /metrics, is how\nmany are still to go.",
 		Example: "  mb drain\n  mb drain --rate 50 --admin 10.0.0.7:3002\n  mb drain --cancel",
 		Args:    cobra.NoArgs,
 		RunE:    work(func(ctx context.Context, _ []string) error { return d.run(ctx) }),
@@ -57,19 +60,39 @@ func (d *drainer) run(ctx context.Context) error {
 		return usageError("a node is drained on its admin listener: --admin HOST:PORT")
 	case address == adminAuto:
 		// Never a node of this machine when another is meant.
-		if u, err := url.Parse(a.address()); err != nil || !loopback(u.Hostname()) {
-			return usageError("say where the admin listener of " + a.server +
-				" is: --admin HOST:PORT")
+		u, err := url.Parse(a.address())
+		if err != nil || !loopback(u.Hostname()) || a.token != "" {
+			return d.overTheWire(ctx)
 		}
 		address = adminDefault
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	says, err := observe.AskDrain(ctx, address, d.rate, d.cancel)
+	token := ""
+	if host, _, err := net.SplitHostPort(address); err == nil && loopback(host) {
+		token = a.token // what it passes on the way nobody reads
+	}
+	says, err := observe.AskDrain(ctx, address, token, d.rate, d.cancel)
 	if err != nil {
 		return err
 	}
 	return a.tell(says)
+}
+
+// overTheWire asks like any other client.
+func (d *drainer) overTheWire(ctx context.Context) error {
+	ask := map[string]any{}
+	switch {
+	case d.cancel:
+		ask["cancel"] = true
+	case d.rate > 0:
+		ask["rate"] = d.rate
+	}
+	var answer struct{ State string }
+	if err := d.app.system(ctx, "system.node.drain", ask, &answer); err != nil {
+		return err
+	}
+	return d.app.tell(answer.State)
 }
 
 // drained is what a node that was asked says of itself.

@@ -25,6 +25,7 @@ var commandGroups = []struct {
 	{"Messages", []string{"pub", "sub", "request", "reply"}},
 	{"The node", []string{"top", "ping", "info", "check", "services", "connections", "topics",
 		"subscriptions", "metrics", "log"}},
+	{"Acting on it", []string{"kick", "mute", "unsubscribe", "drain"}},
 	{"", nil},
 }
 

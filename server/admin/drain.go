@@ -1,10 +1,13 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+
+	"mbserver/server/system"
 )
 
 // Operator is what may be done to a node. Any goroutine.
@@ -13,6 +16,9 @@ type Operator interface {
 	Drain(rate int) error
 	// Undrain ends that: the node is ready again.
 	Undrain() error
+	// Operate does something to a connection, and says how many subscriptions that ended; or that
+	// there is none with that ID, or that ctx ended first.
+	Operate(ctx context.Context, by system.Actor, o *system.Order) (ended int, err *system.Error)
 }
 
 // drainBytes bounds what POST /drain may hold.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"mbserver/server/system"
 )
 
 // pageRow is a line of the page at /.
@@ -16,6 +18,9 @@ var pageRows = []pageRow{
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
 	{"/metrics", "numbers, in the Prometheus text format"},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
+	{"/kick", `POST {"serviceId","reason"?} closes a connection`},
+	{"/mute", `POST {"serviceId","durationMs"} lets it send nothing for a while, 0 ends that`},
+	{"/unsubscribe", `POST {"serviceId","topic","action"?} ends subscriptions`},
 }
 
 var pprofRow = pageRow{"/debug/pprof/", "profiles of the process (admin.pprof)"}
@@ -27,6 +32,9 @@ func (s *Server) routes(profiles bool) http.Handler {
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
+	mux.HandleFunc("POST /kick", s.acted(s.serveOrder(system.Kick)))
+	mux.HandleFunc("POST /mute", s.acted(s.serveOrder(system.Mute)))
+	mux.HandleFunc("POST /unsubscribe", s.acted(s.serveOrder(system.Unsubscribe)))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))
 	if profiles {

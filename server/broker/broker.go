@@ -28,6 +28,11 @@ type Options struct {
 	Authority *Authority            // nil: the node asks nobody
 	Trusted   func(netip.Addr) bool // addresses that are never locked out; nil: none
 	Echo      bool                  // each message goes back to its sender (conn_echo.go)
+
+	// Drain has connections leave while the node goes on, rate a second (0: as configured), Undrain
+	// ends that. They are called beside the loops. Nil: the node cannot be asked for it.
+	Drain   func(rate int) error
+	Undrain func() error
 }
 
 // Broker is what the loops of a node share: who is connected and subscribed, the limits, and the
@@ -45,6 +50,10 @@ type Broker struct {
 	rates   *limit.Limits         // nil when there is no rate limit
 	trusted func(netip.Addr) bool // proxies: never locked out
 	echo    bool                  // each message goes back to its sender
+
+	operators bool // who does not say who it is may act on others (admin.operator)
+	drainer   func(rate int) error
+	undrainer func() error
 
 	// Immutable after the loops' Attach.
 	canPause bool // sockets can be left unread
@@ -113,11 +122,12 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		log: o.Logger, logs: o.Logs, version: o.Version,
-		modules: modulesOf(o.Logger),
-		trie:    topic.NewTrie[*service](),
-		bounds:  boundsOf(&cfg, count),
-		echo:    o.Echo,
-		empty:   make(chan struct{}, 1),
+		modules:   modulesOf(o.Logger),
+		trie:      topic.NewTrie[*service](),
+		bounds:    boundsOf(&cfg, count),
+		echo:      o.Echo,
+		operators: cfg.Admin.Operator, drainer: o.Drain, undrainer: o.Undrain,
+		empty: make(chan struct{}, 1),
 	}
 	if b.trusted = o.Trusted; b.trusted == nil {
 		b.trusted = func(netip.Addr) bool { return false }

@@ -244,10 +244,16 @@ func (c *Conn) setBlocked(blocked bool) {
 	}
 	c.blocked = blocked
 	c.loop.countLevel(metrics.Slow, blocked)
-	c.mark(markStalled, blocked || c.state != stateOpen)
+	c.settleStalled()
 	if !blocked {
 		c.loop.offer(&c.service)
 	}
+}
+
+// settleStalled notes whether c is given no requests: while its socket takes nothing, while it is
+// muted, and once its close was decided.
+func (c *Conn) settleStalled() {
+	c.mark(markStalled, c.blocked || c.muted() || c.state != stateOpen)
 }
 
 // resume goes on after the socket reported room. That its peer takes bytes is a sign of life, too:

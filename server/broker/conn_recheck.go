@@ -40,8 +40,8 @@ const (
 func (s *standing) recheck() {
 	c := s.conn
 	l := c.loop
-	if !s.rules.Holds(permit.Log) {
-		c.dropFilter()
+	if !s.rules.Holds(permit.Log) && c.dropFilter() {
+		l.revoked.subscriptions++
 	}
 	l.broker.forbidQueuedOf(&c.service)
 	s.next = len(c.subs.all())
@@ -123,24 +123,27 @@ func (c *Conn) revoke(p topic.Pattern, k topic.Kind) {
 	}
 	c.unsubscribe(p, k)
 	c.tellRevoked(k, p.String())
+	c.loop.revoked.subscriptions++
 }
 
-// dropFilter ends what FilterLog began.
-func (c *Conn) dropFilter() {
+// dropFilter ends what FilterLog began, tells c, and says whether there was anything.
+func (c *Conn) dropFilter() bool {
 	stream := &c.loop.broker.logStream
-	if f := stream.Filter(&c.service); f != nil {
-		stream.SetFilter(&c.service, nil)
-		c.keep(-f.Charge())
-		c.tellRevoked(topic.Publish, system.LogTopic)
+	f := stream.Filter(&c.service)
+	if f == nil {
+		return false
 	}
+	stream.SetFilter(&c.service, nil)
+	c.keep(-f.Charge())
+	c.tellRevoked(topic.Publish, system.LogTopic)
+	return true
 }
 
-// tellRevoked counts what c gets no more, and tells it.
+// tellRevoked tells c what it gets no more.
 func (c *Conn) tellRevoked(k topic.Kind, pattern string) {
 	l := c.loop
 	l.notice = system.AppendRevoked(l.notice[:0], k.String(), pattern)
 	l.tell(c, l.notice)
-	l.revoked.subscriptions++
 }
 
 // revoked is what a reload took away. Loop only.
@@ -160,51 +163,71 @@ const beginMax = 512
 // expel takes publishes out of c's ring that it may not have by r. What has begun to leave is
 // finished.
 func (c *Conn) expel(r *permit.Rules) {
-	l := c.loop
-	if c.state == stateGone || r == nil {
-		return
+	if r != nil {
+		c.loop.revoked.messages += c.takeOut(func(begin []byte) bool { return !mayGet(r, begin) })
+	}
+}
+
+// takeOut takes messages out of c's ring that may be dropped and have not begun to leave, and those
+// that wait for room there: each of which that holds, given its beginning.
+func (c *Conn) takeOut(goes func(begin []byte) bool) (count int) {
+	if c.state == stateGone {
+		return 0
 	}
 	c.flush(false) // what this turn has for it goes, or waits in the ring
 	if c.out.Empty() || c.state == stateGone {
-		return
+		return 0
 	}
-	n := c.out.Expel(make([]byte, 0, beginMax), func(begin []byte) bool {
+	count = c.out.Expel(make([]byte, 0, beginMax), func(begin []byte) bool {
 		if c.form == formDeflate {
 			begin = codec.Beginning(begin)
 		}
-		return !mayGet(r, begin)
+		return goes(begin)
 	})
-	l.revoked.messages += n
 	if c.parked != nil {
 		var gone []*parkedTarget
 		for w := range c.parked.list.All() {
-			if !mayGet(r, w.publish.body.B) {
+			if goes(w.publish.body.B) {
 				gone = append(gone, w)
 			}
 		}
 		for _, w := range gone {
 			w.settle(false)
 		}
-		l.revoked.messages += len(gone)
+		count += len(gone)
 	}
 	c.recharge()
+	return count
 }
 
-// mayGet says whether rules permit to get a message that may be dropped, of which this is the
-// beginning, with its framing or without.
-func mayGet(r *permit.Rules, begin []byte) bool {
+// topicOf returns the canonical topic that a message which may be dropped is on, of which this is
+// the beginning, with its framing or without, and what follows in its header. Of what is neither a
+// publish nor a line of the log it is nil, of a publish that is none of ours empty.
+func topicOf(begin []byte) (name, rest []byte) {
 	const verb, line = "publish:", "response:" + system.LogTopic + ":"
 	at := bytes.Index(begin[:min(len(begin), maxFraming+len(verb))], []byte(verb))
 	if at < 0 {
-		isLine := bytes.Contains(begin[:min(len(begin), maxFraming+len(line))], []byte(line))
-		return !isLine || r.Holds(permit.Log)
+		if bytes.Contains(begin[:min(len(begin), maxFraming+len(line))], []byte(line)) {
+			return []byte(system.LogTopic), nil
+		}
+		return nil, nil
 	}
 	name, rest, whole := bytes.Cut(begin[at+len(verb):], []byte{':'})
 	if !whole {
-		return false // no message of ours begins so
+		return []byte{}, nil
 	}
-	name = topic.Lower(nil, name)
+	return topic.Lower(nil, name), rest
+}
+
+// mayGet says whether rules permit to get a message that may be dropped, of which this is the
+// beginning.
+func mayGet(r *permit.Rules, begin []byte) bool {
+	name, rest := topicOf(begin)
 	switch {
+	case name == nil:
+		return true
+	case len(name) == 0:
+		return false
 	case !topic.IsSystem(name):
 		return r.Topic(permit.Subscribe, name)
 	case string(name) != system.MessageTopic:

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"slices"
 
 	"mbserver/server/system"
@@ -98,6 +99,47 @@ func (s *subscriptions) writable() {
 	if s.lent {
 		s.list, s.lent = slices.Clone(s.list), false
 	}
+}
+
+// want says whether any is for publishes on a canonical topic.
+func (s *subscriptions) want(name []byte) bool {
+	switch {
+	case s == nil:
+		return false
+	case s.index == nil:
+		return slices.ContainsFunc(s.list, func(s subscription) bool {
+			return s.kind == topic.Publish && s.pattern.Matches(name)
+		})
+	case topic.IsSystem(name): // no wildcard matches it
+		return s.hasPublish(name)
+	}
+	var room [topic.MaxLength + len(".#")]byte
+	return s.wantFrom(room[:0], name)
+}
+
+// wantFrom looks for the patterns that begin as prefix does, whole levels with their dots, and
+// match rest behind it: of a topic at most 95. prefix has room for the longest.
+func (s *subscriptions) wantFrom(prefix, rest []byte) bool {
+	if s.hasPublish(append(prefix, '#')) {
+		return true
+	}
+	level, rest, more := bytes.Cut(rest, []byte{'.'})
+	for _, as := range [][]byte{level, {'+'}} {
+		text := append(prefix, as...)
+		if more && s.wantFrom(append(text, '.'), rest) {
+			return true
+		}
+		if !more && (s.hasPublish(text) || s.hasPublish(append(text, ".#"...))) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasPublish says whether the index has a pattern, for publishes.
+func (s *subscriptions) hasPublish(pattern []byte) bool {
+	_, ok := s.index[subscriptionKey{string(pattern), topic.Publish}]
+	return ok
 }
 
 func (s *subscriptions) add(sub subscription) {

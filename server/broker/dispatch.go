@@ -40,7 +40,7 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 		l.tooLong(c, &h, len(payload), longest)
 		return
 	}
-	if s := c.standing; s != nil && s.demanded && !l.mayAsk(c, &h, name) {
+	if s := c.standing; s != nil && s.held && !l.mayAsk(c, &h, name) {
 		return
 	}
 	l.taken(c, &h, payload)

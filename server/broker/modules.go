@@ -12,12 +12,14 @@ type modules struct {
 	subscription *slog.Logger
 	router       *slog.Logger // messages that were refused
 	auth         *slog.Logger // who is locked out
+	admin        *slog.Logger // what operators have done
 }
 
 func modulesOf(log *slog.Logger) modules {
 	of := func(name string) *slog.Logger { return log.With("module", name) }
 	return modules{
 		of("node"), of("connection"), of("registry"), of("subscription"), of("router"), of("auth"),
+		of("admin"),
 	}
 }
 

@@ -148,7 +148,7 @@ func (c *Conn) restand(a *Authority, now time.Time) {
 	case s.demanded && a.Required:
 		return // as before
 	case s.demanded:
-		s.demanded = false
+		s.demand(false)
 		l.wheel.Cancel(&s.timer)
 		l.announce(c)
 	case a.Required && s.grant == nil:

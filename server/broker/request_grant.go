@@ -237,7 +237,7 @@ func (l *Loop) forgetAwaited(s *service) {
 func (l *Loop) useGrant(s *service, n int) (left int, done bool) {
 	for range 2 * grantMost { // some may have expired, or not be for s any more
 		list := l.queues.waits[s]
-		if n == 0 || list == nil {
+		if n == 0 || list == nil || s.marked(markStalled) { // it may be so since it was reserved
 			break
 		}
 		place := list.First()

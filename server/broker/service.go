@@ -71,7 +71,7 @@ func (p *particulars) show(bytes, messages int) {
 
 // Marks of a service, in one word: an idle connection costs what its fields do.
 const (
-	markStalled uint32 = 1 << iota // its socket takes nothing: it gets no requests
+	markStalled uint32 = 1 << iota // its socket takes nothing, or it is muted: it gets no requests
 	markWaited                     // requests wait for its room: only grants take it
 	markLeft                       // its connection has left the node
 	markGone                       // and gets no answers any more either

@@ -32,7 +32,8 @@ func TestSimulationNotices(t *testing.T) {
 	}
 	for _, f := range simfaults {
 		run := all
-		if f == simSkippedCheck || f == simStaleRules {
+		switch f {
+		case simSkippedCheck, simStaleRules, simDeafMute, simLeftBehind:
 			run = permits
 		}
 		out, err := simulate(f, run, "-sim.seeds=1000")

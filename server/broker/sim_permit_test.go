@@ -17,13 +17,15 @@ import (
 )
 
 // permitSim is a node whose clients have identities, and whose permissions, tokens and clock change
-// while they publish, ask and subscribe at random. The law: nobody gets and nobody sends what no
-// rules permit that may be in force for him; and what all of them permit is not refused.
+// while they publish, ask and subscribe at random, and operators act on them. The law: nobody gets
+// and nobody sends what no rules permit that may be in force for him; and what all of them permit
+// is not refused. Half of the nodes ask nobody. For what operators do: sim_operate_test.go.
 type permitSim struct {
 	t      *testing.T
 	seed   uint64
 	random *rand.Rand
 	n      *testNode
+	open   bool // the node asks nobody: there are no permissions
 	trace  []string
 
 	clients []*permitClient
@@ -65,6 +67,8 @@ type permitClient struct {
 	partial  bool   // one had when the rules changed
 	waiting  int    // requests up to this number may wait in its ring since then: they are its own
 	gone     bool
+
+	simActedOn
 }
 
 var permitTopics = []string{"a", "b", "a.b", "a.c", "b.c", "a.b.c", "b.b.b"}
@@ -93,8 +97,10 @@ func newPermitSim(t *testing.T, seed uint64) *permitSim {
 	})
 	s.n.Desk.now = func() time.Time { return time.UnixMilli(testEpoch + s.n.ms) }
 	s.n.Desk.do = func(f func()) { f() }
-	s.now = s.anyPolicy()
-	s.n.authority.Store(s.now.Authority)
+	if s.open = seed%2 == 0; !s.open {
+		s.now = s.anyPolicy()
+		s.n.authority.Store(s.now.Authority)
+	}
 	return s
 }
 
@@ -158,11 +164,12 @@ func (p *policyOf) may(identity string, v permit.Verb, name string) bool {
 
 // possible says whether some rules in force permit it, certain whether all do.
 func (s *permitSim) possible(identity string, v permit.Verb, name string) bool {
-	return s.now.may(identity, v, name) || s.next != nil && s.next.may(identity, v, name)
+	return s.open || s.now.may(identity, v, name) || s.next != nil && s.next.may(identity, v, name)
 }
 
 func (s *permitSim) certain(identity string, v permit.Verb, name string) bool {
-	return s.now.may(identity, v, name) && (s.next == nil || s.next.may(identity, v, name))
+	return s.open ||
+		s.now.may(identity, v, name) && (s.next == nil || s.next.may(identity, v, name))
 }
 
 func (s *permitSim) say(format string, args ...any) {
@@ -210,6 +217,8 @@ func (s *permitSim) act() {
 		c.gone = true
 	case k < 88:
 		s.n.advance(int64(r.IntN(400)))
+	case k < 92 && !c.gone:
+		s.operate(c)
 	default:
 		i := r.IntN(len(s.n.loops))
 		s.n.run(i)
@@ -240,6 +249,8 @@ func (s *permitSim) subscribe(c *permitClient) {
 	more := []string{"", `,"overflow":"drop-oldest"`, `,"conflate":true`}[s.random.IntN(3)]
 	if action == "request" {
 		more = ""
+	} else {
+		c.widen(pattern)
 	}
 	s.say("%d subscribes %s %s%s", s.index(c), action, pattern, more)
 	c.send("request:system.topic.subscribe:1.0.0:" + s.id() + "\n" +
@@ -257,7 +268,7 @@ func (s *permitSim) payload(c *permitClient, v permit.Verb, name string) string 
 		p += strings.Repeat("x", 5000)
 	}
 	who, known := s.who(c)
-	if known && !s.possible(who, v, name) {
+	if known && (s.silent(c) || !s.possible(who, v, name)) {
 		s.sent[p] = c
 	}
 	return p
@@ -265,11 +276,8 @@ func (s *permitSim) payload(c *permitClient, v permit.Verb, name string) string 
 
 // who is who a client is to the node, if what it sends now is taken now.
 func (s *permitSim) who(c *permitClient) (identity string, known bool) {
-	if c.Conn.standing == nil {
-		return "", true
-	}
-	if g := c.Conn.standing.grant; g != nil {
-		identity = g.Identity
+	if st := c.Conn.standing; st != nil && st.grant != nil {
+		identity = st.grant.Identity
 	}
 	return identity, c.paused == nil
 }
@@ -306,7 +314,7 @@ func (s *permitSim) request(c *permitClient) {
 
 // beginReload begins to put other rules in force.
 func (s *permitSim) beginReload() {
-	if s.reload != nil {
+	if s.reload != nil || s.open {
 		return
 	}
 	next := s.anyPolicy()
@@ -420,6 +428,8 @@ func (s *permitSim) judge(c *permitClient, m *testMessage) {
 		case system || c.partial:
 		case !s.possible(s.identity(c), permit.Subscribe, name):
 			s.fail("%d (%q) got a publish on %s", s.index(c), c.identity, name)
+		case c.lacks(name):
+			s.fail("%d got a publish on %s, of which its subscription had ended", s.index(c), name)
 		default:
 			s.totals["publish"]++
 		}
@@ -430,6 +440,7 @@ func (s *permitSim) judge(c *permitClient, m *testMessage) {
 			!s.possible(s.identity(c), permit.Respond, name) {
 			s.fail("%d (%q) got a request on %s", s.index(c), c.identity, name)
 		}
+		s.judgeRequest(c, number, system)
 		if !system {
 			s.totals["request"]++
 			if s.random.IntN(3) > 0 {
@@ -457,6 +468,7 @@ func (s *permitSim) answer(c *permitClient, id, payload string) {
 			s.totals[reason]++
 		}
 	}
+	s.judgeOrder(c, payload)
 	if !strings.Contains(payload, `"FORBIDDEN"`) || strings.Contains(payload, `"reason"`) {
 		return
 	}
@@ -472,6 +484,7 @@ func (s *permitSim) run(steps int) {
 		s.act()
 		s.look()
 		s.goOn()
+		s.settleOrders()
 		for _, f := range s.n.faults {
 			s.fail("%s", f)
 		}
@@ -487,6 +500,7 @@ func (s *permitSim) run(steps int) {
 	if s.reload != nil {
 		s.fail("a reload does not end: phase %d", s.reload.phase)
 	}
+	s.endOrders()
 	for _, c := range s.clients {
 		if !c.gone {
 			c.hangUp(true)
@@ -521,7 +535,7 @@ func TestPermitSimulation(t *testing.T) {
 	t.Logf("%d seeds: %v", *simSeeds, total)
 	for _, what := range []string{
 		"publish", "request", "identified", "forbidden", "reload", "revoked", "expiring", "expired",
-		"required", "invalid", "identity",
+		"required", "invalid", "identity", "kicked", "muted", "unsubscribed", "let speak",
 	} {
 		if *simSeeds >= 100 && total[what] == 0 {
 			t.Errorf("no simulation has seen: %s", what)

@@ -20,11 +20,13 @@ const (
 	simSkippedCheck    simfault = "skipped-check"    // a message escapes the permissions
 	simStaleRules      simfault = "stale-rules"      // a subscription outlives its permission
 	simHastySlot       simfault = "hasty-slot"       // who awaits something is closed at its slot
+	simDeafMute        simfault = "deaf-mute"        // what a muted connection sends is taken
+	simLeftBehind      simfault = "left-behind"      // a publish outlives its subscription's end
 )
 
 var simfaults = []simfault{
 	simLostAnswer, simDoubleAnswer, simMiscountedGap, simMisplacedNotice,
 	simForgottenResume, simLeakedCharge, simSkippedLimit, simEndlessTurn, simEndlessEnd,
 	simUnfairLane, simCountedAbsence, simStaleList, simSkippedCheck, simStaleRules,
-	simHastySlot,
+	simHastySlot, simDeafMute, simLeftBehind,
 }

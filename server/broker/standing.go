@@ -25,6 +25,7 @@ import (
 //	           (verdicts.go)
 //	subscribe  system.go asks for each pattern once, when it is subscribed to
 //	identify   conn_identify.go: system.auth, the notice before the end, the end
+//	mute       conn_mute.go: an operator lets it send nothing for a while
 //	recheck    conn_recheck.go: rules have changed while it is connected
 //
 // Invariants. What was permitted was so by the rules that the connection has now. Each path asks:
@@ -37,9 +38,11 @@ type standing struct {
 	grant *auth.Grant   // nil: it is anonymous, or unknown yet
 	rules *permit.Rules // nil: it may do everything
 
+	held     bool  // demanded, or muted: what it sends is held against that first
 	demanded bool  // it has to say who it is before anything else
 	failures uint8 // wrong credentials that came on it
 	came     int   // bytes that came while it was demanded
+	mute     *mute // nil: it may speak
 
 	counted bool // among its identity's connections
 
@@ -75,7 +78,7 @@ func (l *Loop) stand(c *Conn, grant *auth.Grant) (good bool) {
 			s.grant, grant = now, now
 		}
 	}
-	if s.demanded = !good && (grant != nil || a.Required); s.demanded {
+	if s.demand(!good && (grant != nil || a.Required)); s.demanded {
 		s.setRules(permit.None)
 		l.wheel.Add(&s.timer, l.time.Ms+l.broker.authTimeout)
 	} else {
@@ -115,11 +118,20 @@ func (s *standing) show() {
 	s.conn.loop.broker.registry.changes.Add(1)
 }
 
-// mayAsk says whether a message may be looked at that came before its sender is known, and answers
-// it when not.
+// demand notes whether the connection has to say who it is before anything else.
+func (s *standing) demand(demanded bool) {
+	s.demanded = demanded
+	s.held = demanded || s.mute != nil
+}
+
+// mayAsk says whether a message may be looked at whose sender is held: that came before it is
+// known, or while it is muted. It answers it when not.
 func (l *Loop) mayAsk(c *Conn, h *codec.Header, name []byte) bool {
 	if isHeartbeat(h, name) || h.Action == codec.Request && string(name) == system.AuthTopic {
 		return true
+	}
+	if !c.standing.demanded {
+		return l.maySpeak(c, h)
 	}
 	l.fail(c, h, codec.Unauthorized, "say who you are first: system.auth",
 		codec.TextDetail("reason", "required"))
@@ -135,14 +147,7 @@ func (s *standing) countUnknown(bytes int) {
 
 // refuse tells the connection why it is closed, and closes it.
 func (s *standing) refuse(code codec.Code, message, reason string) {
-	c := s.conn
-	l := c.loop
-	if c.state != stateOpen {
-		return
-	}
-	l.header = append(l.header[:0], codec.ErrorHeader...)
-	l.refuse(c, l.header, code, message, []codec.Detail{codec.TextDetail("reason", reason)})
-	l.closeWS(c, codec.ClosePolicy, reason)
+	s.conn.dismiss(code, message, reason)
 }
 
 // permitted says whether c, which has a standing, may send a message on a topic of the user, and
@@ -191,6 +196,9 @@ func (s *standing) depart() {
 	}
 	if s.fresh {
 		l.standings.forget(s.conn)
+	}
+	if s.mute != nil {
+		l.wheel.Cancel(&s.mute.timer)
 	}
 }
 

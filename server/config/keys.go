@@ -315,7 +315,8 @@ var keys = []Key{
 	{Name: "admin.operator", Env: "ADMIN_OPERATOR", Default: "false", kind: kindBool,
 		at: func(c *Config) any { return &c.Admin.Operator },
 		Doc: "who reaches that address without credentials may change the node there too (POST " +
-			"/drain), and see payloads; not where auth.required holds"},
+			"/drain, /kick …), or over the wire from this machine, and see payloads; not where " +
+			"auth.required holds"},
 	{Name: "admin.hosts", Env: "ADMIN_HOSTS", Default: "[]", kind: kindList, element: hostName,
 		at: func(c *Config) any { return &c.Admin.Hosts },
 		Doc: "host names, beside those of loopback and of ws.hosts, by which that listener may " +

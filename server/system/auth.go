@@ -26,6 +26,11 @@ var needs = map[string]permit.Words{
 	"system.topic.subscriptions": permit.TopicList,
 	"system.log.subscribe":       permit.Log,
 	"system.metrics":             permit.Metrics,
+
+	"system.connection.kick":        permit.Admin,
+	"system.connection.mute":        permit.Admin,
+	"system.connection.unsubscribe": permit.Admin,
+	"system.node.drain":             permit.Admin,
 }
 
 // needsToSubscribe are the words that subscriptions of system topics need.

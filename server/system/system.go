@@ -50,6 +50,7 @@ type Caller interface {
 	Authenticate(token string) *Error
 	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
 	Notify(topic string, compose func() []byte)
+	Operating
 }
 
 // Node is what can be asked of the node at large. Any goroutine.
@@ -65,6 +66,7 @@ type Node interface {
 	Subscribers(p topic.Pattern, k topic.Kind, dst []Subscriber) []Subscriber
 	// Sample gathers the node's numbers, without waiting for a loop.
 	Sample(now time.Time) *metrics.Sample
+	Drainer
 }
 
 // Error is why a request was refused (protocol §7).
@@ -90,18 +92,22 @@ const (
 
 // handlers are the requests that the node itself answers, by canonical topic.
 var handlers = map[string]func(*call) *Error{
-	HeartbeatTopic:                 (*call).success,
-	"system.service.register":      (*call).register,
-	"system.service.list":          (*call).listServices,
-	"system.service.subscriptions": (*call).serviceSubscriptions,
-	"system.topic.subscribe":       (*call).subscribe,
-	"system.topic.unsubscribe":     (*call).unsubscribe,
-	"system.topic.list":            (*call).listTopics,
-	"system.topic.subscriptions":   (*call).topicSubscriptions,
-	"system.log.subscribe":         (*call).subscribeLog,
-	"system.log.unsubscribe":       (*call).unsubscribeLog,
-	"system.metrics":               (*call).metrics,
-	AuthTopic:                      (*call).auth,
+	HeartbeatTopic:                  (*call).success,
+	"system.service.register":       (*call).register,
+	"system.service.list":           (*call).listServices,
+	"system.service.subscriptions":  (*call).serviceSubscriptions,
+	"system.topic.subscribe":        (*call).subscribe,
+	"system.topic.unsubscribe":      (*call).unsubscribe,
+	"system.topic.list":             (*call).listTopics,
+	"system.topic.subscriptions":    (*call).topicSubscriptions,
+	"system.log.subscribe":          (*call).subscribeLog,
+	"system.log.unsubscribe":        (*call).unsubscribeLog,
+	"system.metrics":                (*call).metrics,
+	AuthTopic:                       (*call).auth,
+	"system.connection.kick":        operate(Kick),
+	"system.connection.mute":        operate(Mute),
+	"system.connection.unsubscribe": operate(Unsubscribe),
+	"system.node.drain":             (*call).drain,
 }
 
 // call is one request while its handler runs: it is gone when that returns.
@@ -163,18 +169,24 @@ func (s *Server) Serve(c Caller, h *codec.Header, name, payload []byte) *Error {
 		s.call = call{}
 		clear(s.fields)
 	}()
-	if p := bytes.TrimSpace(payload); len(p) > 0 && string(p) != "{}" {
-		if !parseFields(payload, s.fields) {
-			return &Error{codec.MalformedMessage,
-				"the payload of a system request must be a JSON object",
-				[]codec.Detail{codec.TextDetail("field", "payload")}}
-		}
-		if err := tooLong(s.fields); err != nil {
-			return err
-		}
-		s.call.payload = payload
+	if err := s.call.read(payload); err != nil {
+		return err
 	}
 	return handler(&s.call)
+}
+
+// read takes the payload of a request, which it keeps.
+func (c *call) read(payload []byte) *Error {
+	if p := bytes.TrimSpace(payload); len(p) == 0 || string(p) == "{}" {
+		return nil
+	}
+	if !parseFields(payload, c.fields) {
+		return &Error{codec.MalformedMessage,
+			"the payload of a system request must be a JSON object",
+			[]codec.Detail{codec.TextDetail("field", "payload")}}
+	}
+	c.payload = payload
+	return tooLong(c.fields)
 }
 
 // decode reads a field's value. null is none where another type is expected (protocol §8);

@@ -3,6 +3,7 @@ package observe
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -77,9 +78,11 @@ func parseExport(r io.Reader) (Export, error) {
 }
 
 // AskDrain asks the node whose admin listener is at address, "host:port", to be drained, rate
-// connections a second (0: as it is configured), or to end that. It returns what the node then is,
-// in one word.
-func AskDrain(ctx context.Context, address string, rate int, cancel bool) (string, error) {
+// connections a second (0: as it is configured), or to end that; token says who asks, "": nobody in
+// particular. It returns what the node then is, in one word.
+func AskDrain(
+	ctx context.Context, address, token string, rate int, cancel bool,
+) (string, error) {
 	body := "{}"
 	switch {
 	case cancel:
@@ -93,6 +96,9 @@ func AskDrain(ctx context.Context, address string, rate int, cancel bool) (strin
 		return "", fmt.Errorf("admin listener: %w", err)
 	}
 	ask.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		ask.Header.Set("Authorization", "Bearer "+token)
+	}
 	answer, err := exportClient.Do(ask)
 	if err != nil {
 		return "", fmt.Errorf("admin listener: %w", err)
@@ -104,7 +110,17 @@ func AskDrain(ctx context.Context, address string, rate int, cancel bool) (strin
 	}
 	text := strings.TrimSpace(string(says))
 	if answer.StatusCode >= http.StatusBadRequest {
-		return "", fmt.Errorf("admin listener at %s: %s: %s", address, answer.Status, text)
+		return "", fmt.Errorf("admin listener at %s: %s: %s", address, answer.Status,
+			messageOf(says))
 	}
 	return text, nil
+}
+
+// messageOf is the sentence of an error of the admin listener, or all that it says.
+func messageOf(answer []byte) string {
+	var e struct{ Error struct{ Message string } }
+	if json.Unmarshal(answer, &e) == nil && e.Error.Message != "" {
+		return e.Error.Message
+	}
+	return strings.TrimSpace(string(answer))
 }
