@@ -129,18 +129,24 @@ func (r *registry) find(id codec.UUID) *service {
 
 func (r *registry) count() int { return int(r.total.Load()) }
 
-// all returns the services of this moment, in no order: those that stay meanwhile are all there.
-func (r *registry) all() []*service {
-	ss := make([]*service, 0, r.count())
+// each calls f for the services of this moment, in no order, a part of them under its lock: f does
+// not take long.
+func (r *registry) each(f func(s *service)) {
 	for i := range r.parts {
 		p := &r.parts[i]
 		p.mu.RLock()
 		for _, s := range p.slots {
 			if s != nil {
-				ss = append(ss, s)
+				f(s)
 			}
 		}
 		p.mu.RUnlock()
 	}
+}
+
+// all returns the services of this moment, in no order: those that stay meanwhile are all there.
+func (r *registry) all() []*service {
+	ss := make([]*service, 0, r.count())
+	r.each(func(s *service) { ss = append(ss, s) })
 	return ss
 }

@@ -11,9 +11,11 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/event"
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trouble"
 	"mbserver/topic"
 )
 
@@ -147,6 +149,9 @@ func (k *caller) Register(p *system.Profile) *system.Error {
 		l.offer(&c.service)
 	}
 	l.counts[metrics.Registrations]++
+	if was == nil || !was.Equal(p) {
+		c.note(event.Registered, 0, 0, p.Name)
+	}
 	k.logRegistration(was, p)
 	return nil
 }
@@ -179,6 +184,7 @@ func (k *caller) Subscribe(
 		for _, kind := range kinds {
 			if !system.MaySubscribe(s.rules, verbOf(kind), p.String(), p.System()) {
 				k.c.loop.counts[metrics.Forbidden]++
+				k.c.loop.ill(trouble.MessagesForbidden)
 				return system.Forbidden(verbOf(kind).String(), p.String())
 			}
 		}
@@ -217,7 +223,9 @@ func (k *caller) logSubscription(what string, p topic.Pattern, kinds []topic.Kin
 // Unsubscribe implements system.Caller.
 func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
 	for _, kind := range kinds {
-		k.c.unsubscribe(p, kind)
+		if k.c.unsubscribe(p, kind) {
+			k.c.note(event.Unsubscribed, eventKind(kind), 0, p.String())
+		}
 	}
 	k.logSubscription("unsubscribed", p, kinds)
 }
