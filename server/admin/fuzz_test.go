@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
 )
 
-type fakeNode struct{}
+type fakeNode struct{ sound }
 
 func (fakeNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
 func (fakeNode) Ready() (bool, string)            { return false, "starting" }
@@ -27,6 +28,7 @@ func (fakeNode) Load() metrics.Load               { return metrics.Load{Loops: 1
 func FuzzRoutes(f *testing.F) {
 	for _, line := range []string{
 		"GET / ", "GET /metrics ", "HEAD /livez?x=1 ", "POST /readyz ", "GET //metrics/../ ",
+		"GET /troublez?limit=x ", "GET /eventz?id=x ",
 		"POST /drain ", "GET /drain ", "OPTIONS * ", "CONNECT a:1 ",
 		"GET /debug/pprof/ ", "GET http://x/metrics ",
 	} {
@@ -34,7 +36,8 @@ func FuzzRoutes(f *testing.F) {
 	}
 	s := &Server{
 		node: fakeNode{}, operator: fakeNode{}, about: About{Version: "<1>", NodeID: "&"},
-		log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler), desk: closedDesk{},
+		names: origin.NewRules(nil, nil),
 	}
 	routes := s.routes(false)
 	f.Fuzz(func(t *testing.T, head []byte) {
@@ -56,6 +59,7 @@ func FuzzRoutes(f *testing.F) {
 			}
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest,
 			http.StatusNotFound, http.StatusMethodNotAllowed:
+		case http.StatusUnauthorized: // closedDesk knows nobody
 		case http.StatusForbidden, http.StatusUnsupportedMediaType, http.StatusAccepted,
 			http.StatusConflict:
 			if r.Method != http.MethodPost || r.URL.Path != "/drain" {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"mbserver/server/permit"
 )
 
 // pageRow is a line of the page at /.
@@ -15,6 +17,8 @@ var pageRows = []pageRow{
 	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
 	{"/metrics", "numbers, in the Prometheus text format"},
+	{"/troublez", "what is wrong now, since when, why, and what to do"},
+	{"/eventz", "?id=: the last events of a connection, of one that has left too"},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 }
 
@@ -26,6 +30,8 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("GET /troublez", s.seen(permit.Metrics, s.serveTroubles))
+	mux.HandleFunc("GET /eventz", s.seen(permit.Connection, s.serveEvents))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))

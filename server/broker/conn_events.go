@@ -6,6 +6,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/event"
+	"mbserver/server/system"
 	"mbserver/server/trouble"
 )
 
@@ -199,6 +200,13 @@ func (c *Conn) copyEvents() (events []byte, forgotten int) {
 		c.closes(s, s.times(p, c.loop.time.Ms))
 	}
 	return p.story.log.Copy()
+}
+
+// noteProfile notes what c has registered as, unless it was that before.
+func (c *Conn) noteProfile(was, is *system.Profile) {
+	if was == nil || !was.Equal(is) {
+		c.note(event.Registered, 0, 0, is.Name)
+	}
 }
 
 // noteBehind notes whether c's ring is nearly full.

@@ -168,6 +168,13 @@ func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
 	b.interestChanged(&c.service, p, k, 1)
 }
 
+// endSubscription is unsubscribe for who has asked for it.
+func (c *Conn) endSubscription(p topic.Pattern, k topic.Kind) {
+	if c.unsubscribe(p, k) {
+		c.note(event.Unsubscribed, eventKind(k), 0, p.String())
+	}
+}
+
 // eventKind is what a subscription of a kind is in events.
 func eventKind(k topic.Kind) uint8 {
 	if k == topic.Request {

@@ -196,10 +196,15 @@ func (s *standing) depart() {
 	}
 }
 
-// forbidden: the sender may not do that, and is told.
-func (l *Loop) forbidden(c *Conn, h *codec.Header, verb permit.Verb) {
+// noteForbidden counts something that is not permitted.
+func (l *Loop) noteForbidden() {
 	l.counts[metrics.Forbidden]++
 	l.ill(trouble.MessagesForbidden)
+}
+
+// forbidden: the sender may not do that, and is told.
+func (l *Loop) forbidden(c *Conn, h *codec.Header, verb permit.Verb) {
+	l.noteForbidden()
 	err := system.Forbidden(verb.String(), string(h.Topic))
 	l.fail(c, h, err.Code, err.Message, err.Details...)
 }

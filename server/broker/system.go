@@ -11,11 +11,9 @@ import (
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
-	"mbserver/server/event"
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
-	"mbserver/server/trouble"
 	"mbserver/topic"
 )
 
@@ -149,9 +147,7 @@ func (k *caller) Register(p *system.Profile) *system.Error {
 		l.offer(&c.service)
 	}
 	l.counts[metrics.Registrations]++
-	if was == nil || !was.Equal(p) {
-		c.note(event.Registered, 0, 0, p.Name)
-	}
+	c.noteProfile(was, p)
 	k.logRegistration(was, p)
 	return nil
 }
@@ -183,8 +179,7 @@ func (k *caller) Subscribe(
 	if s := k.c.standing; s != nil {
 		for _, kind := range kinds {
 			if !system.MaySubscribe(s.rules, verbOf(kind), p.String(), p.System()) {
-				k.c.loop.counts[metrics.Forbidden]++
-				k.c.loop.ill(trouble.MessagesForbidden)
+				k.c.loop.noteForbidden()
 				return system.Forbidden(verbOf(kind).String(), p.String())
 			}
 		}
@@ -223,9 +218,7 @@ func (k *caller) logSubscription(what string, p topic.Pattern, kinds []topic.Kin
 // Unsubscribe implements system.Caller.
 func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
 	for _, kind := range kinds {
-		if k.c.unsubscribe(p, kind) {
-			k.c.note(event.Unsubscribed, eventKind(kind), 0, p.String())
-		}
+		k.c.endSubscription(p, kind)
 	}
 	k.logSubscription("unsubscribed", p, kinds)
 }

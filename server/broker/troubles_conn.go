@@ -111,7 +111,8 @@ func (f *finder) tell(a *ailment) {
 		cause = [...]string{event.Filling: "inbox", event.Owing: "answers"}[a.detail]
 		why = fmt.Sprintf("not read, %d times since: %s", a.times.Count, event.Pause(a.detail))
 	case trouble.SaturatedService:
-		why = fmt.Sprintf("requests wait for it (%d on the node): %s", b.queued.Load(), s.fullness())
+		why = fmt.Sprintf("requests wait for it (%d on the node): %s",
+			b.queued.Load(), s.fullness())
 	case trouble.LimitedClient:
 		cause = event.Scopes[a.detail]
 		why = fmt.Sprintf("%d messages were over the limit of %d a second (scope %s)",
