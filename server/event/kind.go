@@ -18,9 +18,9 @@ const (
 	Subscribed   // Detail: to what
 	Unsubscribed // likewise
 	Revoked      // likewise
-	Told         // system.dropped
 	Closed       // Text: why
 
+	Told      // of losses, by system.dropped
 	Refused   // Detail: a code
 	Limited   // Detail: a scope; Number: messages a second
 	Behind    // its ring fills
@@ -30,7 +30,7 @@ const (
 )
 
 var kindNames = [...]string{
-	"opened", "identified", "registered", "subscribed", "unsubscribed", "revoked", "told", "closed",
+	"opened", "identified", "registered", "subscribed", "unsubscribed", "revoked", "closed", "told",
 	"refused", "limited", "behind", "lost", "paused", "saturated",
 }
 
@@ -97,7 +97,7 @@ func (e *Event) String() string {
 	case Revoked:
 		return "lost the permission to be subscribed to " + e.what()
 	case Told:
-		return fmt.Sprintf("was told by system.dropped that %d messages are missing", e.Number)
+		return "was told of losses (system.dropped)" + e.times()
 	case Closed:
 		return "closed: " + e.Text
 	case Refused:

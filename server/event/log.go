@@ -10,6 +10,7 @@ const (
 	Most     = 100      // events that it keeps
 	textMax  = 96       // bytes of a text; the rest is left out
 	bytesMin = 64       // of a buffer
+	bytesAdd = 1 << 10  // by which it grows at a time; below that it doubles
 	bytesMax = 12 << 10 // a little more than Most with the longest texts
 )
 
@@ -64,8 +65,8 @@ func (l *Log) Append(e *Event, mayGrow bool) (number uint32) {
 		live := l.buf[l.from:]
 		switch {
 		case mayGrow && len(live)+size > cap(l.buf) && cap(l.buf) < bytesMax:
-			bigger := make([]byte, len(live), min(max(2*cap(l.buf), bytesMin, len(live)+size),
-				bytesMax))
+			more := max(min(cap(l.buf), bytesAdd), bytesMin, len(live)+size-cap(l.buf))
+			bigger := make([]byte, len(live), min(cap(l.buf)+more, bytesMax))
 			copy(bigger, live)
 			l.buf, l.from = bigger, 0
 		case l.from > 0:
@@ -124,10 +125,10 @@ func (l *Log) Copy() (events []byte, forgotten int) {
 
 // Read returns the events of a copy, the oldest first.
 func Read(copied []byte) (all []Event) {
-	l := Log{buf: copied}
-	for at := 0; at < len(copied); {
-		size := l.sizeAt(at)
-		b := copied[at : at+size]
+	for len(copied) > 0 {
+		size := headSize + int(copied[atLength])
+		b := copied[:size]
+		copied = copied[size:]
 		first := binary.LittleEndian.Uint64(b)
 		all = append(all, Event{
 			At: int64(first >> 16), Kind: Kind(first >> 8 & 0xff), Detail: uint8(first),
@@ -136,7 +137,6 @@ func Read(copied []byte) (all []Event) {
 			Number: binary.LittleEndian.Uint32(b[atNumber:]),
 			Text:   string(b[headSize:]),
 		})
-		at += size
 	}
 	return all
 }
