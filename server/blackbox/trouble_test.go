@@ -170,7 +170,8 @@ var injections = []injected{
 		kind: "saturated_service", settings: patient,
 		make: func(t *testing.T, n *node) (string, func()) {
 			service, caller := n.dial(t, overWS), n.dial(t, overTCP)
-			service.ok("system.service.register", `{"name":"one","description":"x","maxConcurrent":1}`)
+			service.ok("system.service.register",
+				`{"name":"one","description":"x","maxConcurrent":1}`)
 			service.subscribe("request", "ask.one")
 			for range 3 {
 				caller.send("request:ask.one:1.0.0:"+idA+"::60000", "x")
@@ -223,8 +224,10 @@ var injections = []injected{
 					return
 				}
 				for name, value := range map[string]string{
-					"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-					"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "https://evil.example",
+					"Connection": "Upgrade", "Upgrade": "websocket",
+					"Sec-WebSocket-Version": "13",
+					"Sec-WebSocket-Key":     "dGhlIHNhbXBsZSBub25jZQ==",
+					"Origin":                "https://evil.example",
 				} {
 					r.Header.Set(name, value)
 				}
@@ -241,7 +244,10 @@ var injections = []injected{
 		},
 	},
 	{
-		kind: "memory", settings: append([]string{"memory.limit=67108864", "message.payload.maxLength=1048576"}, patient...),
+		kind: "memory",
+		settings: append([]string{
+			"memory.limit=67108864", "message.payload.maxLength=1048576",
+		}, patient...),
 		make: func(t *testing.T, n *node) (string, func()) {
 			var all []*client
 			part := make([]byte, 4+900_000)
