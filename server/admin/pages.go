@@ -31,7 +31,7 @@ func (s *Server) routes(profiles bool) http.Handler {
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
 	mux.HandleFunc("GET /troublez", s.seen(permit.Metrics, s.serveTroubles))
-	mux.HandleFunc("GET /eventz", s.seen(permit.Connection, s.serveEvents))
+	mux.HandleFunc("GET /eventz", s.seen(permit.Connection|permit.ServiceList, s.serveEvents))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))

@@ -86,7 +86,7 @@ func TestEvents_WhyItWent(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { sent <- kind.sendAll(c.peer) }()
 	eventually(t, "it is closed", func() bool { return !n.story(t, c.id).Open })
-	<-sent
+	t.Log("sending ended with", <-sent)
 	s := n.story(t, c.id)
 	last := s.Events[len(s.Events)-1]
 	if !strings.Contains(s.told(), "paused") ||

@@ -129,18 +129,23 @@ func (r *registry) find(id codec.UUID) *service {
 
 func (r *registry) count() int { return int(r.total.Load()) }
 
-// each calls f for the services of this moment, in no order, a part of them under its lock: f does
-// not take long.
+// each calls f for the services of this moment, in no order: those that stay meanwhile are all
+// there. No lock is held while f runs.
 func (r *registry) each(f func(s *service)) {
+	var ss []*service
 	for i := range r.parts {
 		p := &r.parts[i]
+		ss = ss[:0]
 		p.mu.RLock()
 		for _, s := range p.slots {
 			if s != nil {
-				f(s)
+				ss = append(ss, s)
 			}
 		}
 		p.mu.RUnlock()
+		for _, s := range ss {
+			f(s)
+		}
 	}
 }
 

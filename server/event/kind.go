@@ -25,7 +25,7 @@ const (
 	Limited   // Detail: a scope; Number: messages a second
 	Behind    // its ring fills
 	Lost      // messages
-	Paused    // Detail: why
+	Paused    // Detail: why; Text: the topic of a publish that waits
 	Saturated // requests wait for it
 )
 
@@ -50,17 +50,15 @@ const (
 
 // Why a connection is not read.
 const (
-	Waits    uint8 = iota // a publish of its waits for room in a subscriber's ring
-	Filling               // it fills the inbox of another loop
-	Owing                 // it does not read its answers
-	Checking              // its credentials are being checked
+	Waits   uint8 = iota // a publish of its waits for room in a subscriber's ring
+	Filling              // it fills the inbox of another loop
+	Owing                // it does not read its answers
 )
 
 var pauses = [...]string{
 	"a publish of its waits for room in a subscriber's ring",
 	"its messages fill the inbox of another loop",
 	"it does not read its answers",
-	"its credentials are being checked",
 }
 
 // Pause says why a connection is not read.
@@ -111,7 +109,11 @@ func (e *Event) String() string {
 	case Lost:
 		return fmt.Sprintf("%s lost because its ring was full", e.messages())
 	case Paused:
-		return fmt.Sprintf("was not read%s: %s", e.times(), Pause(e.Detail))
+		said := fmt.Sprintf("was not read%s: %s", e.times(), Pause(e.Detail))
+		if e.Text != "" {
+			said += " (" + e.Text + ")"
+		}
+		return said
 	case Saturated:
 		return fmt.Sprintf("requests waited for it%s", e.times())
 	}

@@ -23,7 +23,6 @@ type Subject struct {
 	Name     string // that it has registered under
 	Remote   string // its address
 	Identity string // who it is
-	Topic    string // of what it does
 }
 
 // Most is how many troubles of a kind a report has.
