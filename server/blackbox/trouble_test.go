@@ -399,7 +399,8 @@ func TestTroubles_Certificate(t *testing.T) {
 func TestTroubles_ShowNobody(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, knows("viewer", "counter", "nobody", "chatty"), `permissions.roles={`+
-		`"viewer":{"system":["connection","metrics","service.list"]},"counter":{"system":["metrics"]},`+
+		`"viewer":{"system":["connection","metrics","service.list"]},`+
+		`"counter":{"system":["metrics"]},`+
 		`"nobody":{"system":["topic.list","connection"]},"chatty":{"publish":{"allow":["#"]}}}`,
 		"rate.limit.global.per.service=10", "auth.required=true")
 	c := n.dial(t, overTCP)

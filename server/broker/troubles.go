@@ -21,8 +21,8 @@ import (
 // connection has a spell. One report serves all who ask within reportShare.
 //
 // Cost. A few stores where something goes wrong. A question takes a microsecond, and where a
-// connection has a spell some 10 ns for each connection, and 400 for each with a spell, four times a
-// second at the most.
+// connection has a spell some 10 ns for each connection, 400 for each with one, four times a second
+// at the most.
 
 // reportShare is how long one report serves, in ms.
 const reportShare = 250
