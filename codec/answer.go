@@ -1,6 +1,9 @@
 package codec
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // ErrorHeader is the header line of an answer to what could not be read (protocol §7).
 const ErrorHeader = "response:error:1.0.0\n"
@@ -48,6 +51,16 @@ func AppendError(dst []byte, code Code, message string, unixMs int64, details ..
 		dst = append(dst, '}')
 	}
 	return append(dst, `}}`...)
+}
+
+// CodeIn returns the code of a payload that AppendError has composed; "" of any other.
+func CodeIn(payload []byte) Code {
+	rest, ok := bytes.CutPrefix(payload, []byte(`{"error":{"code":"`))
+	if !ok {
+		return ""
+	}
+	code, _, _ := bytes.Cut(rest, []byte{'"'})
+	return Code(code)
 }
 
 func (d *Detail) append(dst []byte) []byte {

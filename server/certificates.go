@@ -3,14 +3,13 @@ package server
 import (
 	"fmt"
 	"time"
+
+	"mbserver/server/broker"
 )
 
-// Certificates that expire within expiryWarning are told of at the start, at each reload and each
-// expiryLook.
-const (
-	expiryWarning = 14 * 24 * time.Hour
-	expiryLook    = 24 * time.Hour
-)
+// Certificates that expire within broker.ExpiryWarning are told of at the start, at each reload and
+// each expiryLook.
+const expiryLook = 24 * time.Hour
 
 // watchExpiry looks at once, and each day, whether the certificate expires soon.
 func (n *Node) watchExpiry() {
@@ -29,7 +28,7 @@ func (n *Node) noteExpiry(now time.Time) {
 	at := n.certificates.Expiry()
 	n.broker.TLS.SetExpiry(at)
 	left := at.Sub(now)
-	if left > expiryWarning {
+	if left > broker.ExpiryWarning {
 		return
 	}
 	when := fmt.Sprintf("the certificate of ssl.cert expires in %d days", left/(24*time.Hour))

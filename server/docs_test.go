@@ -64,6 +64,9 @@ func newDocPage(at, text string) *docPage {
 		case code || strings.HasPrefix(line, "    ") && !strings.HasPrefix(p.path, "docs/adr"):
 		default:
 			prose.WriteString(line)
+			for _, m := range namedAnchor.FindAllStringSubmatch(line, -1) {
+				p.anchors[m[1]] = true
+			}
 			if heading := strings.TrimLeft(line, "#"); heading != line && heading[0] == ' ' {
 				p.addAnchor(strings.TrimSpace(heading))
 			}
@@ -72,6 +75,9 @@ func newDocPage(at, text string) *docPage {
 	p.prose = prose.String()
 	return p
 }
+
+// namedAnchor is one that stands where no heading does.
+var namedAnchor = regexp.MustCompile(`<a id="([a-z-]+)"></a>`)
 
 var linkText = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 

@@ -24,17 +24,20 @@ var arrows = map[string]string{
 		"server/origin server/permit server/reactor server/secure server/system",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin":   "server/metrics server/origin server/permit server/system",
+	"server/admin": "server/event server/metrics server/origin server/permit server/system " +
+		"server/trouble",
 	"server/reactor": "ringbuf server/broker server/secure",
-	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
-		"server/logging server/metrics server/origin server/permit server/secure server/system " +
-		"server/wheel topic",
+	"server/broker": "codec ringbuf server/auth server/config server/event server/fair " +
+		"server/limit server/logging server/metrics server/origin server/permit server/secure " +
+		"server/system server/trouble server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
 	"server/limit":    "topic",
 	"server/metrics":  "codec",
 	"server/fair":     "",
+	"server/trouble":  "",
+	"server/event":    "codec",
 	"server/wheel":    "",
 	"server/config":   "server/origin server/secure",
 	"server/origin":   "",

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"mbserver/server/config"
+	"mbserver/server/event"
+	"mbserver/server/trouble"
 )
 
 // deployFile is a file of docs/deploy.
@@ -95,6 +97,41 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 	if slices.Sort(rows); !slices.Equal(rows, alerts) {
 		t.Errorf("the runbook has rows for %q, there are %q", rows, alerts)
 	}
+}
+
+// Every kind of trouble that /troublez tells of has its row in the runbook, and docs/troubles.md
+// names it.
+func TestRunbookHasEveryTrouble(t *testing.T) {
+	pages := docPages(t)
+	table, told := pages["docs/operations.md"], pages["docs/troubles.md"]
+	for k := range trouble.Kinds {
+		row := `(?m)^\| .*<a id="` + k.Anchor() + `"></a>.* \|$`
+		if len(regexp.MustCompile(row).FindAllString(table.text, -1)) != 1 {
+			t.Errorf("%s: no one row has the anchor %s", k, k.Anchor())
+		}
+		if !strings.Contains(told.text, "| `"+k.String()+"` | "+k.Severity().String()) {
+			t.Errorf("%s: docs/troubles.md has no row for it that says %s", k, k.Severity())
+		}
+	}
+	for e := event.Opened; e <= event.Saturated; e++ {
+		if !strings.Contains(told.text, "| `"+e.String()+"` |") {
+			t.Errorf("docs/troubles.md has no row for the event %s", e)
+		}
+	}
+	for _, anchor := range allOf(namedAnchor.String(), table.text) {
+		if !slices.ContainsFunc(allKinds(), func(k trouble.Kind) bool {
+			return k.Anchor() == anchor
+		}) {
+			t.Errorf("no trouble leads to %s", anchor)
+		}
+	}
+}
+
+func allKinds() (all []trouble.Kind) {
+	for k := range trouble.Kinds {
+		all = append(all, k)
+	}
+	return all
 }
 
 // What the runbook quotes of the log is something that the node says.

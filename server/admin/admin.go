@@ -27,6 +27,8 @@ type Node interface {
 	Live() (alive bool, word string)
 	// Load tells how much of what it has it uses.
 	Load() metrics.Load
+	Troubled
+	Storied
 }
 
 // About is what the listener says of the node itself.

@@ -16,6 +16,8 @@ import (
 
 // toldNode says what it is told to. Any goroutine.
 type toldNode struct {
+	sound
+
 	mu    sync.Mutex
 	ready string // a word; "ok": it is
 	live  string

@@ -19,7 +19,7 @@ import (
 	"mbserver/server/system"
 )
 
-type fakeNode struct{}
+type fakeNode struct{ sound }
 
 func (fakeNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
 func (fakeNode) Ready() (bool, string)            { return false, "starting" }
@@ -50,6 +50,7 @@ func FuzzRoutes(f *testing.F) {
 		"GET / ", "GET /metrics ", "HEAD /livez?x=1 ", "POST /readyz ", "GET //metrics/../ ",
 		"POST /drain ", "GET /drain ", "POST /kick ", "GET /mute ", "POST /unsubscribe ",
 		"OPTIONS * ", "CONNECT a:1 ",
+		"GET /troublez?limit=x ", "GET /eventz?id=x ",
 		"GET /debug/pprof/ ", "GET http://x/metrics ",
 	} {
 		f.Add([]byte(line + "HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))

@@ -7,6 +7,7 @@ import (
 	"net/http/pprof"
 	"strings"
 
+	"mbserver/server/permit"
 	"mbserver/server/system"
 )
 
@@ -17,6 +18,8 @@ var pageRows = []pageRow{
 	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
 	{"/metrics", "numbers, in the Prometheus text format"},
+	{"/troublez", "what is wrong now, since when, why, and what to do"},
+	{"/eventz", "?id=: the last events of a connection, of one that has left too"},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 	{"/kick", `POST {"serviceId","reason"?} closes a connection`},
 	{"/mute", `POST {"serviceId","durationMs"} lets it send nothing for a while, 0 ends that`},
@@ -31,6 +34,8 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("GET /troublez", s.seen(permit.Metrics, s.serveTroubles))
+	mux.HandleFunc("GET /eventz", s.seen(permit.Connection|permit.ServiceList, s.serveEvents))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("POST /kick", s.acted(s.serveOrder(system.Kick)))
 	mux.HandleFunc("POST /mute", s.acted(s.serveOrder(system.Mute)))

@@ -21,10 +21,13 @@ type Lockout struct {
 	// Guarded by mu.
 	failing map[netip.Addr]*failing
 	order   fair.List[*failing] // who failed longest ago first
+	locked  fair.List[*failing] // of these, who is locked out
+	count   int                 // of them
 }
 
 type failing struct {
 	link  fair.Link[*failing]
+	lock  fair.Link[*failing] // its place among those that are locked out
 	addr  netip.Addr
 	count int
 	until time.Time // when it is forgotten; locked out until then if it has reached the threshold
@@ -57,7 +60,7 @@ func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, be
 			l.remove(l.order.First().Item)
 		}
 		f = &failing{addr: addr}
-		f.link.Item = f
+		f.link.Item, f.lock.Item = f, f
 		l.failing[addr] = f
 	} else if f.count >= l.threshold {
 		return f.until.Sub(now), false
@@ -67,7 +70,35 @@ func (l *Lockout) Failed(addr netip.Addr, now time.Time) (left time.Duration, be
 	f.count++
 	f.until = now.Add(l.duration)
 	l.order.Push(&f.link)
-	return 0, f.count >= l.threshold
+	if f.count < l.threshold {
+		return 0, false
+	}
+	l.locked.Push(&f.lock)
+	l.count++
+	return 0, true
+}
+
+// Locked is an address that is locked out.
+type Locked struct {
+	Addr netip.Addr    // of IPv6 the network's
+	For  time.Duration // it has been
+	Left time.Duration // it will be
+}
+
+// Locked returns those that are locked out at now, up to most of them, the first ones first, and
+// how many there are.
+func (l *Lockout) Locked(now time.Time, most int) (locked []Locked, count int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(now)
+	for f := range l.locked.All() {
+		if len(locked) == most {
+			break
+		}
+		left := f.until.Sub(now)
+		locked = append(locked, Locked{Addr: f.addr, For: l.duration - left, Left: left})
+	}
+	return locked, l.count
 }
 
 // forget drops those whose time is over. The caller holds mu.
@@ -80,5 +111,9 @@ func (l *Lockout) forget(now time.Time) {
 // remove drops one. The caller holds mu.
 func (l *Lockout) remove(f *failing) {
 	l.order.Remove(&f.link)
+	if f.count >= l.threshold {
+		l.locked.Remove(&f.lock)
+		l.count--
+	}
 	delete(l.failing, f.addr)
 }

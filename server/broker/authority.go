@@ -110,6 +110,7 @@ func (d *Desk) Asks() bool { return d.broker.authority.Load().asks() }
 // returns for how long it still is. Any goroutine.
 func (d *Desk) Failed(addr netip.Addr) (left time.Duration) {
 	d.failed.Add(1)
+	d.broker.ills.wrong.Note(d.broker.NowMs())
 	if d.broker.trusted(addr) {
 		return 0 // others come from there too
 	}

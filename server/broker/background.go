@@ -192,6 +192,7 @@ func (d *background) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			d.faults.Add(1)
+			d.broker.FaultAside()
 			d.broker.logFault(d.broker.modules.node, v)
 		}
 	}()

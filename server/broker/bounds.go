@@ -156,6 +156,9 @@ type bounds struct {
 	routesFree     int64    // bytes of routes that a loop is not charged
 	restBytes      int64    // of input left over on one loop, beyond which less is read
 	remembers      int64    // bytes that may be remembered for connections
+	logBytes       int64    // of connections' events, beyond which no log grows
+	spellBytes     int64    // of those and of spells, beyond which none is begun
+	pastBytes      int64    // that a loop keeps of connections that have left
 	deflateMin     int      // bytes: messages of fewer are not compressed
 	deflateMax     int      // bytes: nor are those of more
 	perService     int32    // requests of a service without maxConcurrent; 0 = any number
@@ -209,5 +212,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 	b.inboxBytes = max(min(inboxBytesMax, share), 2*(b.maxFrame+itemCharge))
 	b.parcelBytes = min(parcelBytes, max(b.inboxBytes/parcelShare/loops, parcelBytesMin))
 	b.parcelItems = max(parcelItems*b.parcelBytes/parcelBytes, 1)
+	memory := int64(cfg.Memory.Limit)
+	b.logBytes, b.spellBytes = memory/logsShare, memory/spellsShare
+	b.pastBytes = min(memory/pastsShare, pastsBytes) / int64(loops)
 	return b
 }

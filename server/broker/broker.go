@@ -16,6 +16,7 @@ import (
 	"mbserver/server/logging"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
+	"mbserver/server/trouble"
 	"mbserver/topic"
 )
 
@@ -67,6 +68,9 @@ type Broker struct {
 	TLS         metrics.TLS         // what becomes of TLS handshakes
 	Admission   metrics.Admission   // whom the door has wait, or refuses, and when it pauses
 	Throttle    logging.Throttle    // for lines that clients can cause at will
+	Refusals    trouble.Spells      // newcomers that the door has refused, by its reasons
+	Failures    trouble.Spells      // handshakes that came to nothing, by why
+	ills        ills
 	registry    registry
 	spares      spares
 	background  background
@@ -83,6 +87,7 @@ type Broker struct {
 	queued      atomic.Int64  // requests that wait for a service with room
 	queuedBytes atomic.Int64  // what these are charged
 	remembered  atomic.Int64  // bytes: subscriptions, profiles, log filters
+	stories     atomic.Int64  // bytes: events and spells of connections
 	connections atomic.Int64  // on the loops, and on their way there
 	places      atomic.Int64  // how many of those there may be
 	addresses   addresses     // whose they are

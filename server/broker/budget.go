@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"mbserver/ringbuf"
+	"mbserver/server/event"
+	"mbserver/server/trouble"
 )
 
 // The memory budget (protocol §9, memory.limit): what clients can make the node hold.
@@ -37,6 +39,7 @@ import (
 const (
 	budgetFull  = 60 // per cent of memory.limit beyond which newcomers are refused
 	budgetHigh  = 40 // per cent beyond which the largest laggards are cut
+	budgetNear  = 35 // per cent from which that is spoken of as near
 	budgetLow   = 32 // per cent down to which they are
 	budgetSpare = 10 // per cent that laggards may hold however much the connections cost
 
@@ -52,7 +55,7 @@ const (
 
 // budget is the node's budget. Any goroutine.
 type budget struct {
-	limit, full, high, low, spare int64 // bytes; immutable
+	limit, full, high, near, low, spare int64 // bytes; immutable
 
 	// Atomic.
 	shed    atomic.Uint64 // connections that were cut for it
@@ -61,8 +64,8 @@ type budget struct {
 
 func (u *budget) set(limit int64) {
 	part := limit / 100
-	u.limit, u.full, u.high, u.low, u.spare =
-		limit, part*budgetFull, part*budgetHigh, part*budgetLow, part*budgetSpare
+	u.limit, u.full, u.spare = limit, part*budgetFull, part*budgetSpare
+	u.high, u.near, u.low = part*budgetHigh, part*budgetNear, part*budgetLow
 }
 
 // base is, in bytes, what connections cost by themselves, and what arrivals hold.
@@ -126,8 +129,10 @@ func (c *Conn) recharge() {
 	l := c.loop
 	if c.out.Stalled() {
 		c.describe().show(c.out.Bytes(), c.out.Messages())
+		c.noteBehind()
 	} else if p := c.particulars.Load(); p != nil {
 		p.show(0, 0) // what there is goes out with this turn
+		c.ends(event.Behind, 0)
 	}
 	l.charge += l.laggards.note(c, c.held(), int64(c.out.PaidBytes()), l.time.Ms)
 }
@@ -144,9 +149,13 @@ func (l *Loop) settleMemory() {
 	l.publishCharge()
 	b := l.broker
 	if !grown {
+		if b.ills.near.Load() != 0 {
+			b.noteCharge(b.charged(), l.time.Ms)
+		}
 		return
 	}
 	total := b.charged()
+	b.noteCharge(total, l.time.Ms)
 	if high, _ := b.shedBounds(total); total <= high {
 		return
 	}
@@ -224,6 +233,8 @@ func (l *Loop) shed() {
 func (l *Loop) cut(c *Conn) int64 {
 	freed := c.charge()
 	l.broker.budget.shed.Add(1)
+	l.ill(trouble.ConnectionsCut)
+	c.goes("memory.limit was near, and it was the largest laggard")
 	l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn,
 		"memory.limit is near, the largest laggard is cut", c.name(),
 		"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", freed)

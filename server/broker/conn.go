@@ -194,6 +194,7 @@ func (c *Conn) flush(writable bool) {
 	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
 	switch {
 	case err != nil:
+		c.goes("writing to it failed: " + err.Error())
 		c.abort()
 	case full:
 		if !c.blocked || writable {
@@ -232,6 +233,7 @@ func (c *Conn) awaitWritable() {
 		l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelError,
 			"cannot watch a stalled socket", c.name(),
 			"serviceId", c.id.String(), "error", err.Error())
+		c.goes("its socket cannot be watched")
 		c.abort()
 	}
 }

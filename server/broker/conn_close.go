@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -83,6 +84,7 @@ func (c *Conn) leave() {
 		return
 	}
 	l := c.loop
+	c.remember()
 	c.mark(markLeft, true)
 	c.mark(markStalled, true) // no more requests, though the trie may know it for some turns
 	l.drain.count(c.serves(), -1)
@@ -125,6 +127,11 @@ func (c *Conn) PeerClosed(reset bool) (stays bool) {
 }
 
 func (c *Conn) peerClosed(reset bool) (stays bool) {
+	if reset {
+		c.goes("its socket failed, or its peer has gone")
+	} else {
+		c.goes("its peer ended the stream")
+	}
 	if c.state == stateGone || !reset && !c.aborted && c.peerEnded() {
 		return c.state != stateGone
 	}
@@ -157,6 +164,7 @@ func (c *Conn) free() {
 // closeWS answers or starts the closing handshake; a TCP connection is only closed. What was lost
 // until now is told before: the peer may still read its last messages.
 func (l *Loop) closeWS(c *Conn, code uint16, reason string) {
+	c.goes(cmp.Or(reason, "its peer closed it"))
 	c.tellOldest()
 	c.tellGap(true)
 	if c.transport.WebSocket() {

@@ -3,6 +3,7 @@ package broker
 import (
 	"log/slog"
 
+	"mbserver/server/event"
 	"mbserver/server/system"
 )
 
@@ -27,11 +28,13 @@ func (c *Conn) gapOf() *gap {
 // noteLoss counts n deliveries that c did not get, of which it will be told unless it is leaving.
 func (c *Conn) noteLoss(n int) {
 	c.loop.dropped(n)
+	if c.state == stateOpen {
+		c.warnSlow() // first: what is lost from here on is of its spell
+	}
 	c.describe().dropped.Add(int64(n))
 	if c.state != stateOpen {
 		return
 	}
-	c.warnSlow()
 	c.gapOf().lost += n
 	if simfaultBuild && strikes(simMiscountedGap) {
 		c.gap.lost++
@@ -42,8 +45,8 @@ func (c *Conn) noteLoss(n int) {
 // noteOldest counts a message that was taken out of the front of the backlog.
 func (c *Conn) noteOldest() {
 	c.loop.dropped(1)
-	c.describe().dropped.Add(1)
 	c.warnSlow()
+	c.describe().dropped.Add(1)
 	c.gapOf().oldest++
 }
 
@@ -59,6 +62,7 @@ func (c *Conn) noteReplaced() {
 func (c *Conn) warnSlow() {
 	if c.gap == nil || c.gap.lost+c.gap.oldest == 0 {
 		c.loop.warn(c, "slow subscriber, messages are dropped")
+		c.begins(event.Lost, 0, "")
 	}
 }
 
@@ -91,6 +95,10 @@ func (c *Conn) tellGap(force bool) {
 	g.lost, g.conflated = 0, 0
 	if g.oldest == 0 {
 		c.gap = nil
+		c.ends(event.Lost, 0)
+	}
+	if lost > 0 {
+		c.comes(event.Told, 0, 0, "")
 	}
 	l.notice = system.AppendDropped(l.notice[:0], lost, conflated, since, until)
 	l.tell(c, l.notice)
@@ -112,7 +120,9 @@ func (c *Conn) tellOldest() {
 	g.oldest, g.conflated = 0, 0
 	if g.lost == 0 {
 		c.gap = nil
+		c.ends(event.Lost, 0)
 	}
+	c.comes(event.Told, 0, 0, "")
 	l.framed = appendFraming(l.framed[:0], c.form, true, len(l.notice))
 	c.out.PushFront(append(l.framed, l.notice...))
 	l.sent(c, &outgoing{header: l.notice, audit: l.broker.audited()})

@@ -5,6 +5,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/auth"
+	"mbserver/server/event"
 	"mbserver/server/system"
 	"mbserver/server/wheel"
 )
@@ -99,6 +100,9 @@ func (s *standing) enter(g *auth.Grant) bool {
 func (l *Loop) assume(c *Conn, g *auth.Grant) {
 	s := c.standing
 	was := s.demanded
+	if s.grant == nil {
+		c.note(event.Identified, 0, 0, g.Identity)
+	}
 	s.grant = g
 	s.demand(false)
 	s.setRules(l.broker.authority.Load().rulesOf(g))

@@ -121,6 +121,7 @@ func (c *Conn) makeRoom(size int, d delivery) (room bool) {
 	c.noteLoss(1)
 	if policy == deliverDisconnect && c.state == stateOpen {
 		c.loop.warn(c, "slow subscriber, disconnected")
+		c.goes("slow subscriber, which chose to be disconnected")
 		c.abort()
 	}
 	return false

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"mbserver/ringbuf"
+	"mbserver/server/event"
 	"mbserver/server/wheel"
 )
 
@@ -56,12 +57,14 @@ func (c *Conn) settleOwed() {
 	case c.state != stateOpen || !owes(&c.out, l.broker.owedHigh):
 	case !l.broker.canPause:
 		l.warn(c, "closed, it does not read its answers, and here no socket can be left unread")
+		c.goes("it does not read its answers")
 		c.abort()
 	default:
 		o := &owing{conn: c, since: l.time.Ms, unacked: c.sock.Unacked()}
 		o.timer.Owner = o
 		c.silence().owing = o
 		l.broker.unread.owing.Add(1)
+		c.begins(event.Paused, event.Owing, "")
 		l.wheel.Add(&o.timer, l.time.Ms+l.broker.stallTimeout/stallLooks)
 	}
 }
@@ -71,6 +74,7 @@ func (c *Conn) forgetOwed(o *owing) {
 	l := c.loop
 	l.wheel.Cancel(&o.timer)
 	l.broker.unread.owing.Add(-1)
+	c.ends(event.Paused, event.Owing)
 }
 
 // Expire implements wheel.Expirer: has the peer taken anything?
@@ -91,6 +95,7 @@ func (o *owing) look(now int64) {
 	if now-o.since >= l.broker.stallTimeout {
 		l.warn(c, "closed, it has acknowledged none of its answers for connection.stallTimeout")
 		l.broker.unread.cut.Add(1)
+		c.goes("it acknowledged none of its answers for connection.stallTimeout")
 		c.abort()
 		return
 	}

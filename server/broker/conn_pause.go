@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"mbserver/ringbuf"
+	"mbserver/server/event"
 	"mbserver/server/fair"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
@@ -61,6 +62,7 @@ func (l *Loop) pause(s *service, topic string) {
 		return
 	}
 	p := c.silence()
+	c.begins(event.Paused, event.Waits, topic)
 	if p.waits++; !p.told {
 		p.told, p.topic = true, topic
 		l.broker.paused.Add(1)
@@ -78,7 +80,9 @@ func (l *Loop) unpause(s *service) {
 	if simfaultBuild && strikes(simForgottenResume) {
 		return
 	}
-	c.paused.waits--
+	if c.paused.waits--; c.paused.waits == 0 {
+		c.ends(event.Paused, event.Waits)
+	}
 	if !c.paused.stops() {
 		l.resuming.push(s)
 	}
@@ -103,6 +107,7 @@ func (l *Loop) hold(c *Conn, messages int) {
 	}
 	p.filling = true
 	l.broker.unread.filling.Add(1)
+	c.begins(event.Paused, event.Filling, "")
 	out := &l.parcels[to.index]
 	if out.held = append(out.held, &c.service); out.parcel == nil {
 		l.sendCall(to, func(*Loop) {}) // the request for word goes with it
@@ -121,6 +126,7 @@ func (l *Loop) readOn(index int) {
 		}
 		c.paused.filling = false
 		l.broker.unread.filling.Add(-1)
+		c.ends(event.Paused, event.Filling)
 		if !c.paused.stops() {
 			l.resuming.push(s)
 		}

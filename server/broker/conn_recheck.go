@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"mbserver/codec"
+	"mbserver/server/event"
 	"mbserver/server/permit"
 	"mbserver/server/system"
 	"mbserver/topic"
@@ -142,6 +143,7 @@ func (c *Conn) dropFilter() bool {
 // tellRevoked tells c what it gets no more.
 func (c *Conn) tellRevoked(k topic.Kind, pattern string) {
 	l := c.loop
+	c.note(event.Revoked, eventKind(k), 0, pattern)
 	l.notice = system.AppendRevoked(l.notice[:0], k.String(), pattern)
 	l.tell(c, l.notice)
 }

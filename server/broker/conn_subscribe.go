@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"mbserver/server/event"
 	"mbserver/server/system"
 	"mbserver/topic"
 )
@@ -205,13 +206,30 @@ func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
 	c.remembered().add(sub)
 	c.noteServing(served)
 	c.keep(sub.charge())
+	c.note(event.Subscribed, eventKind(k), 0, p.String())
 	b.interestChanged(&c.service, p, k, 1)
 }
 
-func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) {
+// endSubscription is unsubscribe for who has asked for it.
+func (c *Conn) endSubscription(p topic.Pattern, k topic.Kind) {
+	if c.unsubscribe(p, k) {
+		c.note(event.Unsubscribed, eventKind(k), 0, p.String())
+	}
+}
+
+// eventKind is what a subscription of a kind is in events.
+func eventKind(k topic.Kind) uint8 {
+	if k == topic.Request {
+		return event.Requests
+	}
+	return event.Publishes
+}
+
+// unsubscribe ends a subscription, and says whether there was one.
+func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) (was bool) {
 	i := c.subs.find(p, k)
 	if i < 0 {
-		return
+		return false
 	}
 	b := c.loop.broker
 	b.trie.Unsubscribe(p, k, &c.service)
@@ -220,6 +238,7 @@ func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) {
 	c.subs.remove(i)
 	c.noteServing(served)
 	b.interestChanged(&c.service, p, k, -1)
+	return true
 }
 
 // leaver is a connection that has left the node, and what the trie still knows of it.

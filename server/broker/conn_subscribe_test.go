@@ -151,7 +151,7 @@ func TestSubscriptionsEndInPieces(t *testing.T) {
 	}
 	kept := 3 * int64(connectionCharge)
 	for _, k := range []*testClient{near, far, other} {
-		kept += k.subs.charged()
+		kept += k.subs.charged() + k.storyCharge()
 	}
 	if n.charged() != kept || n.loops[0].counts[metrics.Dropped] != 0 || n.outstanding.Load() != 0 {
 		t.Errorf("%d bytes are charged of %d, %d requests wait",

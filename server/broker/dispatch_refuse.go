@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"mbserver/codec"
+	"mbserver/server/event"
 	"mbserver/server/metrics"
 )
 
@@ -34,6 +35,9 @@ func (l *Loop) refuse(
 	c.errors.Add(l.time.sec())
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.debugClientError(&c.service, code, message)
+	if message != tooMany { // of which limited has taken note
+		c.comes(event.Refused, event.CodeOf(code), 0, message)
+	}
 	l.send(c, header, l.answer, true)
 	l.spend(errorWork)
 }

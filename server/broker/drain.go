@@ -107,6 +107,7 @@ func (b *Broker) Refuse() error {
 		if b.state.CompareAndSwap(int32(from), int32(draining)) {
 			b.cutBefore.Store(b.cut.Load())
 			if from == accepting {
+				b.unreadyAt.Store(time.Now().UnixMilli())
 				b.modules.node.Info("draining", "connections", b.connections.Load(),
 					"outstanding", b.outstanding.Load())
 			}
@@ -318,6 +319,7 @@ func (l *Loop) goAway() {
 
 // Cut ends the connection because its loop ends. The caller closes the descriptor. Loop only.
 func (c *Conn) Cut() {
+	c.goes("the node ends")
 	if (c.state == stateOpen || !c.out.Empty()) && c.loop.broker.ending() {
 		c.noteCut()
 	}
@@ -345,8 +347,10 @@ func (b *Broker) CutOff() int {
 // zero one when it is by none. A connection gives its place back when it ends; one that never comes
 // to a loop, with Release. Any goroutine.
 func (b *Broker) Admit(from netip.Addr) (refusal string) {
+	open := b.connections.Add(1)
+	b.noteOpen(open)
 	switch {
-	case b.connections.Add(1) > b.places.Load():
+	case open > b.places.Load():
 		refusal = "connection_limit"
 	case !b.admits():
 		refusal = "draining"
@@ -366,7 +370,11 @@ func (b *Broker) Release(from netip.Addr) {
 	if from.IsValid() {
 		b.addresses.giveBack(addressKey(from))
 	}
-	if b.connections.Add(-1) == 0 {
+	open := b.connections.Add(-1)
+	if b.ills.full.Load() != 0 {
+		b.noteOpen(open)
+	}
+	if open == 0 {
 		select {
 		case b.empty <- struct{}{}:
 		default:

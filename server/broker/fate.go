@@ -4,8 +4,10 @@ import (
 	"bytes"
 
 	"mbserver/codec"
+	"mbserver/server/event"
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
+	"mbserver/server/trouble"
 )
 
 // The fate of a message: each has one function, and whoever wants to see messages go by looks
@@ -24,17 +26,24 @@ func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
 // limited: it is over a rate limit, and its sender is told.
 func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 	l.counts[metrics.Limited]++
+	c.limited(over)
 	l.fail(c, h, codec.RateLimitExceeded, tooMany, refusalDetails(over)...)
 }
 
 // limitedMalformed is limited for a message whose header could not be parsed.
 func (l *Loop) limitedMalformed(c *Conn, over limit.Refusal) {
 	l.counts[metrics.Limited]++
+	c.limited(over)
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.RateLimitExceeded, tooMany, refusalDetails(over))
 }
 
 const tooMany = "too many messages per second"
+
+// limited notes that c is over a limit.
+func (c *Conn) limited(over limit.Refusal) {
+	c.comes(event.Limited, event.ScopeOf(over.Scope), uint32(over.Rate.Limit()), "")
+}
 
 func refusalDetails(over limit.Refusal) []codec.Detail {
 	return []codec.Detail{
@@ -53,6 +62,7 @@ func (l *Loop) unroutedPublish(c *Conn, h *codec.Header) {
 // unroutedRequest: no service is subscribed to its topic, and its requester is told.
 func (l *Loop) unroutedRequest(q *request) {
 	l.counts[metrics.RequestsUnrouted]++
+	l.ill(trouble.RequestsUnserved)
 	l.failRequest(q, codec.NoRouteFound, "no service is subscribed to this topic",
 		codec.RawDetail("topic", q.topic))
 }
@@ -61,6 +71,7 @@ func (l *Loop) unroutedRequest(q *request) {
 // requester is told even when it gave no ID (protocol §6).
 func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
+	l.ill(trouble.RequestsUnserved)
 	l.outstanding.drop(e) // e stays readable until the next take
 	name, _, _ := bytes.Cut(e.header, []byte{':'})
 	l.failTo(e.requester, e.answerKind(), l.entryHeader(e), codec.NoRouteFound,
@@ -117,6 +128,7 @@ func (l *Loop) expired(e *entry) {
 	}
 	if e.hasID {
 		l.counts[metrics.RequestTimeouts]++
+		l.ill(trouble.RequestsTimedOut)
 	}
 	if e.target == nil {
 		l.failEntry(e, codec.Timeout, expiredWaiting, l.waited(e.arrived))
@@ -130,6 +142,7 @@ func (l *Loop) expired(e *entry) {
 func (l *Loop) expiredRequest(q *request) {
 	if len(q.id) > 0 {
 		l.counts[metrics.RequestTimeouts]++
+		l.ill(trouble.RequestsTimedOut)
 		l.failRequest(q, codec.Timeout, expiredWaiting, l.waited(q.arrived))
 	}
 }
@@ -143,6 +156,7 @@ func (l *Loop) waited(since int64) codec.Detail {
 // evicted: as the node's oldest request it gave way to a newer one.
 func (l *Loop) evicted(e *entry) {
 	l.counts[metrics.RequestsEvicted]++
+	l.ill(trouble.RequestsEvicted)
 	details := []codec.Detail{codec.TextDetail("reason", "evicted")}
 	if e.target != nil {
 		details = append(details, codec.TextDetail("targetServiceId", e.target.id.String()))

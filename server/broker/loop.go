@@ -9,6 +9,7 @@ import (
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
+	"mbserver/server/trouble"
 	"mbserver/server/wheel"
 )
 
@@ -30,6 +31,8 @@ type Loop struct {
 	evicting  atomic.Bool  // it was asked to evict its oldest request
 	serve     atomic.Bool  // subscriptions changed: what waits here is to be looked up again
 
+	ills [trouble.Kinds]trouble.Spell // noted by the loop only
+
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	lagging  atomic.Int64 // the laggards' part of it
 	shedding atomic.Bool  // shed was asked for
@@ -48,6 +51,7 @@ type Loop struct {
 
 	publishing
 	requesting
+	pasts     pasts
 	drain     drainPart
 	standings standings
 	revoked   revoked

@@ -7,6 +7,7 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/trouble"
 )
 
 // logFault writes a line about a panic, which is ours, with the stack of who calls. Any goroutine.
@@ -19,12 +20,14 @@ func (b *Broker) logFault(log *slog.Logger, v any) {
 // any, is answered and closed.
 func (l *Loop) recovered(c *Conn, v any) {
 	l.counts[metrics.Panics]++
+	l.ill(trouble.Fault)
 	l.broker.logFault(l.log, v)
 	if c == nil || c.state != stateOpen {
 		return
 	}
 	defer func() {
 		if recover() != nil {
+			c.goes("internal fault")
 			c.abort()
 		}
 	}()

@@ -280,7 +280,7 @@ func (m *overloadModel) quiesce() {
 		kept := int64(0)
 		for _, c := range l.conns {
 			if c != nil {
-				kept += c.subs.charged()
+				kept += c.subs.charged() + c.storyCharge()
 			}
 		}
 		if l.charge != kept || l.turn.Len() != 0 {

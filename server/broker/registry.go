@@ -129,11 +129,13 @@ func (r *registry) find(id codec.UUID) *service {
 
 func (r *registry) count() int { return int(r.total.Load()) }
 
-// all returns the services of this moment, in no order: those that stay meanwhile are all there.
-func (r *registry) all() []*service {
-	ss := make([]*service, 0, r.count())
+// each calls f for the services of this moment, in no order: those that stay meanwhile are all
+// there. No lock is held while f runs.
+func (r *registry) each(f func(s *service)) {
+	var ss []*service
 	for i := range r.parts {
 		p := &r.parts[i]
+		ss = ss[:0]
 		p.mu.RLock()
 		for _, s := range p.slots {
 			if s != nil {
@@ -141,6 +143,15 @@ func (r *registry) all() []*service {
 			}
 		}
 		p.mu.RUnlock()
+		for _, s := range ss {
+			f(s)
+		}
 	}
+}
+
+// all returns the services of this moment, in no order: those that stay meanwhile are all there.
+func (r *registry) all() []*service {
+	ss := make([]*service, 0, r.count())
+	r.each(func(s *service) { ss = append(ss, s) })
 	return ss
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 
+	"mbserver/server/event"
 	"mbserver/server/fair"
 )
 
@@ -94,7 +95,8 @@ func (l *Loop) waitFor(s *service) {
 
 // waitedFor notes that requests wait on a loop for s.
 func (l *Loop) waitedFor(s *service, from *Loop) {
-	if l.connOf(s) == nil {
+	c := l.connOf(s)
+	if c == nil {
 		return // it leaves, and so do its subscriptions
 	}
 	a := l.awaited[s]
@@ -104,6 +106,7 @@ func (l *Loop) waitedFor(s *service, from *Loop) {
 		}
 		a = &awaited{service: s}
 		l.awaited[s] = a
+		c.begins(event.Saturated, 0, "")
 	}
 	if !slices.Contains(a.loops, from) {
 		a.loops = append(a.loops, from)
@@ -228,6 +231,9 @@ func (l *Loop) forgetAwaited(s *service) {
 	if a := l.awaited[s]; a != nil {
 		a.loops = nil
 		delete(l.awaited, s)
+		if c := l.connOf(s); c != nil {
+			c.ends(event.Saturated, 0)
+		}
 	}
 	s.mark(markWaited, false)
 }

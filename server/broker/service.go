@@ -43,6 +43,8 @@ type particulars struct {
 	dropped         atomic.Int64                   // deliveries that it did not get
 	identity        atomic.Pointer[string]         // who it is; nil: not known
 	rules           atomic.Pointer[permit.Rules]   // what it may do; nil: everything
+	spells          atomic.Pointer[spell]          // what is wrong with it, or was; nil: nothing
+	story           *story                         // its loop's alone; nil: nothing is remembered
 }
 
 // profile returns what s registered, nil when it has not. Any goroutine.
@@ -87,6 +89,8 @@ const (
 	markCut     // the end takes something from it
 	markLooked  // what had arrived of it was taken
 	markReady   // it is among those that may have nothing outstanding any more
+
+	markProved // it came with its credentials
 )
 
 // marked says whether s has the mark. Any goroutine.

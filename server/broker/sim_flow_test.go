@@ -379,6 +379,7 @@ func (s *simulation) checkCharges() {
 			}
 			sum += c.charge()
 			sum += c.heldParked(parked)
+			sum += s.checkStory(c)
 			if c.paused != nil && c.paused.rest != nil {
 				sum += bodyCharge(c.paused.rest)
 			}

@@ -7,6 +7,7 @@ import (
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trouble"
 	"mbserver/server/wheel"
 	"mbserver/topic"
 )
@@ -76,6 +77,7 @@ func (l *Loop) stand(c *Conn, grant *auth.Grant) (good bool) {
 		now, err := l.broker.Desk.Current(grant, nil)
 		if good = err == nil; good {
 			s.grant, grant = now, now
+			c.mark(markProved, true)
 		}
 	}
 	if s.demand(!good && (grant != nil || a.Required)); s.demanded {
@@ -202,9 +204,15 @@ func (s *standing) depart() {
 	}
 }
 
+// noteForbidden counts something that is not permitted.
+func (l *Loop) noteForbidden() {
+	l.counts[metrics.Forbidden]++
+	l.ill(trouble.MessagesForbidden)
+}
+
 // forbidden: the sender may not do that, and is told.
 func (l *Loop) forbidden(c *Conn, h *codec.Header, verb permit.Verb) {
-	l.counts[metrics.Forbidden]++
+	l.noteForbidden()
 	err := system.Forbidden(verb.String(), string(h.Topic))
 	l.fail(c, h, err.Code, err.Message, err.Details...)
 }

@@ -147,6 +147,7 @@ func (k *caller) Register(p *system.Profile) *system.Error {
 		l.offer(&c.service)
 	}
 	l.counts[metrics.Registrations]++
+	c.noteProfile(was, p)
 	k.logRegistration(was, p)
 	return nil
 }
@@ -178,7 +179,7 @@ func (k *caller) Subscribe(
 	if s := k.c.standing; s != nil {
 		for _, kind := range kinds {
 			if !system.MaySubscribe(s.rules, verbOf(kind), p.String(), p.System()) {
-				k.c.loop.counts[metrics.Forbidden]++
+				k.c.loop.noteForbidden()
 				return system.Forbidden(verbOf(kind).String(), p.String())
 			}
 		}
@@ -217,7 +218,7 @@ func (k *caller) logSubscription(what string, p topic.Pattern, kinds []topic.Kin
 // Unsubscribe implements system.Caller.
 func (k *caller) Unsubscribe(p topic.Pattern, kinds []topic.Kind) {
 	for _, kind := range kinds {
-		k.c.unsubscribe(p, kind)
+		k.c.endSubscription(p, kind)
 	}
 	k.logSubscription("unsubscribed", p, kinds)
 }

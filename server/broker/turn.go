@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
+	"mbserver/server/trouble"
 )
 
 // A turn is all that a loop does between two looks at its sockets.
@@ -107,7 +108,9 @@ func (l *Loop) run() {
 	}
 	l.inTurn = false
 	now := l.driver.Now()
-	l.noteTimes(now.Ns)
+	if l.noteTimes(now.Ns); now.Ns-l.time.Ns > slowTurn {
+		l.ills[trouble.TurnsLong].Note(now.Ms)
+	}
 	l.armTimer(now.Ms)
 }
 
@@ -183,6 +186,7 @@ func (l *Loop) flushOne(c *Conn) {
 			l.dropped(c.out.Messages())
 			c.out = ringbuf.Outbound{}
 			l.recovered(nil, v)
+			c.goes("internal fault")
 			c.abort()
 		}
 	}()

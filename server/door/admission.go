@@ -90,6 +90,7 @@ func (d *Door) countedBy(a arrival) netip.Addr {
 func (d *Door) refused(a arrival, reason string, attrs ...any) {
 	d.broker.Arrivals.Rejected.Add(time.Now().Unix())
 	d.broker.Arrivals.Refused.Add(reason)
+	d.broker.Refusals.Note(reason, d.broker.NowMs())
 	remote, c := a.remote.String(), causes[reason]
 	about := remote + ", " + reason
 	if c.key != "" {

@@ -10,8 +10,10 @@ import (
 	"slices"
 	"time"
 
+	"mbserver/server/auth"
 	"mbserver/server/broker"
 	"mbserver/server/config"
+	"mbserver/server/metrics"
 	"mbserver/server/origin"
 	"mbserver/server/reactor"
 	"mbserver/server/secure"
@@ -64,7 +66,10 @@ func Bind(
 		proxy:            proxyModes(&cfg.Proxy.Protocol),
 		empty:            make(chan struct{}, 1),
 	}
-	b.Arrivals.Refused.Name(slices.Collect(maps.Keys(causes)))
+	reasons := slices.Sorted(maps.Keys(causes))
+	b.Arrivals.Refused.Name(reasons)
+	b.Refusals.Name(slices.DeleteFunc(slices.Clone(reasons), noted))
+	b.Failures.Name(append(metrics.TLSFailures(), failedHandshake, failedProxy, failedAccept))
 	d.files, d.memory = filesMax(), cfg.Memory.Limit
 	d.steps.door, d.steps.most = d, stepsMax()
 	d.turnstile.init(d, cfg.Admission.Rate)
@@ -186,6 +191,26 @@ func (d *Door) leave(g *gate) {
 	}
 }
 
+// Why a handshake has failed, where it is not TLS (metrics.TLSFailures).
+const (
+	failedHandshake = "handshake"
+	failedProxy     = "proxy"
+	failedAccept    = "accept"
+)
+
+// noteFailed counts an arrival that came to nothing, and notes why.
+func (d *Door) noteFailed(why string) {
+	d.broker.Arrivals.Failed.Add(time.Now().Unix())
+	d.broker.Failures.Note(why, d.broker.NowMs())
+}
+
+// noted says of a reason to refuse somebody that the node takes note of it anyhow, as of wrong
+// credentials and of who is locked out.
+func noted(reason string) bool {
+	return reason == auth.ErrInvalid.Error() || reason == auth.ErrExpired.Error() ||
+		reason == lockedOut
+}
+
 // warn writes a rate-limited line; what it is about stands behind a colon.
 func (d *Door) warn(message, about string, attrs ...any) {
 	d.broker.Throttle.LogAbout(d.log, slog.LevelWarn, message, about, attrs...)
@@ -195,6 +220,7 @@ func (d *Door) warn(message, about string, attrs ...any) {
 // of what it left.
 func (d *Door) recovered(undo func()) {
 	if v := recover(); v != nil {
+		d.broker.FaultAside()
 		d.broker.Throttle.Log(d.log, slog.LevelError, "internal fault", "panic", fmt.Sprint(v))
 		undo()
 	}

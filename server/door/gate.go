@@ -156,7 +156,7 @@ func (g *gate) show(a arrival, as *broker.Arrival) {
 	as.Transport, as.Remote, as.Session = a.transport, a.remote, a.session
 	as.Counted = g.door.countedBy(a).IsValid()
 	if err := g.room.Open(a.fd, as); err != nil {
-		g.door.broker.Arrivals.Failed.Add(time.Now().Unix())
+		g.door.noteFailed(failedAccept)
 		g.giveBack(a)
 		remote := a.remote.String()
 		g.door.warn("cannot open a connection", remote+", "+err.Error(),

@@ -123,7 +123,7 @@ func (l *listener) takeOne(refusal string, after time.Duration) bool {
 
 // rest leaves the queue alone for a while.
 func (l *listener) rest(err error) {
-	l.door.broker.Arrivals.Failed.Add(time.Now().Unix())
+	l.door.noteFailed(failedAccept)
 	l.door.warn("cannot accept a connection", err.Error(), "transport", l.transport.String(),
 		"error", err.Error(), "retryMs", l.backoff.Milliseconds())
 	l.forget()

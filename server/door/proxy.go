@@ -3,7 +3,6 @@ package door
 import (
 	"fmt"
 	"net/netip"
-	"time"
 
 	"mbserver/codec"
 	"mbserver/server/broker"
@@ -97,7 +96,7 @@ func (v *visitor) missing(instead string) string {
 // refuseProxy ends the visit of who should have begun with a PROXY header, or should not.
 func (v *visitor) refuseProxy(why string) {
 	d := v.gate.door
-	d.broker.Arrivals.Failed.Add(time.Now().Unix())
+	d.noteFailed(failedProxy)
 	remote := v.remote.String()
 	d.warn("refused a PROXY header", remote+", "+why, "remote", remote, "reason", why,
 		"transport", v.transport.String())

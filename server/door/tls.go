@@ -212,9 +212,14 @@ func failureOf(err error) metrics.TLSFailure {
 	return metrics.TLSOther
 }
 
+// failsTLS says that if v ends now it has not come through its TLS handshake.
+func (v *visitor) failsTLS() bool {
+	return v.begun && v.transport.Secure() && v.session == nil
+}
+
 // noteTLS counts a TLS handshake that has come to nothing, of a visitor that stops asking.
 func (v *visitor) noteTLS() {
-	if v.begun && v.transport.Secure() && v.session == nil {
+	if v.failsTLS() {
 		v.gate.door.broker.TLS.Fail(v.failure)
 	}
 }

@@ -272,7 +272,11 @@ func (v *visitor) failed(reason string) {
 		d.log.Debug("handshake failed: "+v.remote.String()+", "+reason,
 			"remote", v.remote.String(), "reason", reason)
 	}
-	d.broker.Arrivals.Failed.Add(time.Now().Unix())
+	why := failedHandshake
+	if v.failsTLS() {
+		why = v.failure.String()
+	}
+	d.noteFailed(why)
 }
 
 // sayLast writes the last words to v, which has the chance to read them before it is closed.

@@ -26,6 +26,12 @@ var tlsFailureNames = [tlsFailures]string{
 	"other",
 }
 
+// String returns the reason, as /metrics has it.
+func (f TLSFailure) String() string { return tlsFailureNames[f] }
+
+// TLSFailures are all reasons.
+func TLSFailures() []string { return tlsFailureNames[:] }
+
 // TLS counts what becomes of TLS handshakes, and knows when the certificate expires. Any goroutine.
 type TLS struct {
 	done, resumed atomic.Uint64
