@@ -20,16 +20,19 @@ import (
 var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
-	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
+	"server": "server/admin server/auth server/broker server/census server/config server/door " +
+		"server/logging " +
 		"server/origin server/permit server/reactor server/secure",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin":   "server/metrics server/origin server/permit",
+	"server/admin":   "server/census server/metrics server/origin server/permit",
 	"server/reactor": "ringbuf server/broker server/secure",
-	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
+	"server/broker": "codec ringbuf server/auth server/census server/config server/fair " +
+		"server/limit " +
 		"server/logging server/metrics server/origin server/permit server/secure server/system " +
 		"server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
+	"server/census":   "codec",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
 	"server/limit":    "topic",

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"mbserver/server/permit"
 )
 
 // pageRow is a line of the page at /.
@@ -15,6 +17,11 @@ var pageRows = []pageRow{
 	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
 	{"/metrics", "numbers, in the Prometheus text format"},
+	{"/connz", "connections: ?search= &state= &sort= &order= &limit= &offset=; /connz/ID: one"},
+	{"/servicez", "services, with the same parameters, and &name="},
+	{"/topicz", "patterns below ?prefix=, &flat=true &search= &after=; ?pattern= &action=: who"},
+	{"/loopz", "the loops"},
+	{"/configz", "each key's value, who has set it, and what takes effect at the next start"},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 }
 
@@ -26,6 +33,14 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	const names = permit.ServiceList
+	mux.HandleFunc("GET /connz", s.seen(permit.Connection|names, s.serveConnections))
+	mux.HandleFunc("GET /connz/{id}", s.seen(permit.Connection|names, s.serveConnection))
+	mux.HandleFunc("GET /servicez", s.seen(names, s.serveServices))
+	mux.HandleFunc("GET /topicz", s.seen(permit.TopicList, s.serveTopics))
+	mux.HandleFunc("GET /loopz", s.seen(permit.Metrics, s.serveLoops))
+	mux.HandleFunc("GET /configz",
+		s.seen(permit.Connection|permit.Metrics, s.serveConfiguration))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))

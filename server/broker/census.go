@@ -49,8 +49,8 @@ type counted struct {
 }
 
 // Connections shows f every connection that is listed (system.service.list), in no order. What f is
-// given is valid until it returns. It takes a while, and one call waits for the other. Any goroutine
-// but a loop's.
+// given is valid until it returns. It takes a while, and one call waits for the other. Any
+// goroutine but a loop's.
 func (b *Broker) Connections(now time.Time, f func(*census.Connection)) {
 	t := &b.census
 	t.mu.Lock()
@@ -112,8 +112,8 @@ func (t *takings) show(s *service, c *census.Connection, now time.Time, keep boo
 		sent: shownCount(&s.sent), sentBytes: shownCount(&s.sentBytes),
 	}
 	s.describeTo(c, now)
-	c.Received, c.ReceivedBytes, c.Sent, c.SentBytes =
-		is.received, is.receivedBytes, is.sent, is.sentBytes
+	c.Received, c.ReceivedBytes = is.received, is.receivedBytes
+	c.Sent, c.SentBytes = is.sent, is.sentBytes
 	var was counted
 	since := time.UnixMilli(s.connectedAt)
 	if k := t.older.place(s, false); k != nil && k.gen == is.gen {

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"mbserver/codec"
@@ -45,6 +47,13 @@ func (b *Broker) Connection(
 		return nil, census.ErrBusy
 	}
 	d.SubscriptionCount = len(subs)
+	subs = slices.Clone(subs) // it is only lent
+	slices.SortFunc(subs, func(a, b subscription) int {
+		if d := strings.Compare(a.pattern.String(), b.pattern.String()); d != 0 {
+			return d
+		}
+		return int(a.kind) - int(b.kind)
+	})
 	for _, sub := range subs[:min(most, len(subs))] {
 		d.Subscriptions = append(d.Subscriptions, census.Subscription{
 			Action: sub.kind.String(), Topic: sub.pattern.String(),

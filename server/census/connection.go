@@ -51,7 +51,7 @@ const (
 // Detail is what its loop knows of a connection beside that.
 type Detail struct {
 	Connection
-	Subscriptions     []Subscription // some of them, in no order
+	Subscriptions     []Subscription // the first of them, by topic and action
 	SubscriptionCount int
 	Remembered        int64 // bytes: subscriptions, profile, log filter
 	Charged           int64 // bytes charged to memory.limit beside those
