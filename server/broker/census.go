@@ -22,7 +22,7 @@ import (
 // Cost. Nothing while nobody asks. A connection takes some 100 ns, and 80 bytes until nobody has
 // asked for censusKept; one census is taken at a time.
 const (
-	censusLook = 128             // connections between two looks whether others want to work
+	censusLook = 128             // connections between two looks whether a loop wants to work
 	censusRest = time.Second     // between two of which the counts are kept
 	censusKept = 2 * time.Minute // that they are kept when nobody asks
 )
