@@ -176,7 +176,7 @@ func TestConnectionLists(t *testing.T) {
 	for _, query := range []string{
 		"sort=nothing", "order=up", "limit=0", "limit=1001", "limit=x", "offset=-1",
 		"offset=9999", "state=tired", "sorted=name", "limit=1&limit=2",
-		"search=" + strings.Repeat("x", 300),
+		"search=" + strings.Repeat("x", 300), "limit=5;sort=name", "limit=%zz",
 	} {
 		if status, answer := n.see("", "/connz?"+query); status != http.StatusBadRequest {
 			t.Errorf("%s: %d %v", query, status, answer)
@@ -287,9 +287,14 @@ func TestConfigurationIsShown(t *testing.T) {
 	for _, key := range []string{"auth.tokens", "permissions.roles", "rate.limit.role"} {
 		want(t, key, all[key], map[string]any{"value": nil})
 	}
-	if roles, _ := keys("operator", "")["permissions.roles"]["value"].(string); !strings.Contains(
-		roles, "viewer") {
-		t.Errorf("an operator sees %q", roles)
+	roles, _ := keys("operator", "")["permissions.roles"]["value"].(map[string]any)
+	if roles["viewer"] == nil {
+		t.Errorf("an operator sees %v", roles)
+	}
+	for key, row := range keys("operator", "") {
+		if _, is := row["default"]; !is {
+			t.Errorf("%s has no default", key)
+		}
 	}
 	err := n.Reload(func() (config.Config, config.Origins, error) {
 		cfg := liveConfig()

@@ -126,6 +126,12 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 		log.Warn("profiles are served to whoever reaches this address: admin.pprof",
 			"address", listener.Addr().String())
 	}
+	if s.open && !s.loopback {
+		if _, anybody := s.desk.Anonymous(); anybody {
+			log.Warn("whoever reaches this address may change the node: admin.operator",
+				"address", listener.Addr().String())
+		}
+	}
 	log.Info("listening", "transport", "admin", "address", listener.Addr().String())
 	return s, nil
 }

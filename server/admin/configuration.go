@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -11,21 +12,22 @@ import (
 
 // settingRow is one key of the configuration.
 type settingRow struct {
-	Key     string  `json:"key"`
-	Value   *string `json:"value"` // null: it is not shown
-	Default string  `json:"default"`
-	Unit    string  `json:"unit,omitempty"`
-	Source  string  `json:"source"`
-	Env     string  `json:"env,omitempty"`
-	Flag    string  `json:"flag,omitempty"`
-	Live    bool    `json:"live"`
-	Pending *string `json:"pending,omitempty"`
-	Meaning string  `json:"meaning"`
+	Key     string          `json:"key"`
+	Value   json.RawMessage `json:"value"` // null: it is not shown
+	Default json.RawMessage `json:"default"`
+	Unit    string          `json:"unit,omitempty"`
+	Source  string          `json:"source"`
+	Env     string          `json:"env,omitempty"`
+	Flag    string          `json:"flag,omitempty"`
+	Live    bool            `json:"live"`
+	Pending json.RawMessage `json:"pending,omitempty"`
+	Meaning string          `json:"meaning"`
 }
 
 // serveConfiguration shows the keys, by their names.
 func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q := listingOf(r)
+	q.searched()
 	source := q.oneOf("source", "", census.SourceDefault, census.SourceFile,
 		census.SourceEnvironment, census.SourceFlag, census.SourceProgram)
 	only := q.oneOf("only", "", "set", "live", "pending")
@@ -53,14 +55,22 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *v
 	matched := first.Seen()
 	for _, k := range first.Sorted(q.offset) {
 		row := settingRow{
-			Key: k.Key, Default: k.Default, Unit: k.Unit, Source: k.Source, Env: k.Env,
+			Key: k.Key, Default: valueOf(&k.Default), Unit: k.Unit, Source: k.Source, Env: k.Env,
 			Flag: k.Flag, Live: k.Live, Meaning: k.Meaning,
 		}
 		if !k.Roles || v.holds(permit.Admin) {
-			row.Value, row.Pending = k.Value, k.Pending
+			row.Value, row.Pending = valueOf(k.Value), valueOf(k.Pending)
 		}
 		rows = append(rows, row)
 	}
 	answerList(w, listed{instant(time.Now().UnixMilli()), len(all), matched, q.offset, q.limit},
 		"settings", rows)
+}
+
+// valueOf is a value as JSON, which it is already; nil for nil.
+func valueOf(text *string) json.RawMessage {
+	if text == nil {
+		return nil
+	}
+	return json.RawMessage(*text)
 }

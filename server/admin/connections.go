@@ -153,6 +153,7 @@ func (f *finder) has(c *connection) bool {
 // serveConnections lists connections.
 func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request, _ *viewer) {
 	q := listingOf(r)
+	q.searched()
 	first := top(q, allColumns, byID)
 	state := q.oneOf("state", "", stateSlow, stateUnread, stateDraining)
 	s.list(w, r, q, first, "connections", true, func(c *connection) bool {
@@ -171,6 +172,7 @@ func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request, _ *vie
 // serveServices lists connections that have registered, or serve requests.
 func (s *Server) serveServices(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q := listingOf(r)
+	q.searched()
 	full, columns := v.holds(permit.Connection), openColumns
 	if full {
 		columns = allColumns

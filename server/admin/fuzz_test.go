@@ -3,14 +3,19 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
+	"mbserver/server/census"
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
+	"mbserver/server/permit"
 )
 
 type fakeNode struct{}
@@ -22,19 +27,74 @@ func (fakeNode) Undrain() error                   { return errors.New("no drain"
 func (fakeNode) Live() (bool, string)             { return true, "ok" }
 func (fakeNode) Load() metrics.Load               { return metrics.Load{Loops: 1} }
 
+// fakeDesk knows one token, and has nobody else in but to look.
+type fakeDesk struct{}
+
+func (fakeDesk) Anonymous() (*permit.Rules, bool) { return nil, true }
+
+func (fakeDesk) Identify(token string, _ netip.Addr) (
+	string, func() (*permit.Rules, bool), time.Duration, error,
+) {
+	if token != "good" {
+		return "", nil, time.Second, errors.New("locked_out")
+	}
+	return "anna", func() (*permit.Rules, bool) { return nil, true }, 0, nil
+}
+
+// fakeCensus has one of each.
+type fakeCensus struct{}
+
+func (fakeCensus) Connections(_ time.Time, f func(*census.Connection)) {
+	f(&census.Connection{Name: "<1>", Serves: true})
+}
+
+func (fakeCensus) Connection(
+	_ context.Context, id string, _ int, _ time.Time,
+) (*census.Detail, error) {
+	if id == "1" {
+		return &census.Detail{Pauses: []string{"share"}}, nil
+	}
+	return nil, census.ErrUnknown
+}
+
+func (fakeCensus) LoopsNow(time.Time) []census.Loop { return make([]census.Loop, 2) }
+
+func (fakeCensus) Topics(_ context.Context, q *census.Topics) (*census.Branches, error) {
+	b := census.NewBranches(q)
+	b.Add("a.b.#")
+	b.End(func(string) (int, int) { return 1, 2 })
+	return b, nil
+}
+
+func (fakeCensus) SubscribersOf(pattern, _ string, f func(*census.Subscriber)) error {
+	if pattern == "" {
+		return errors.New("empty")
+	}
+	f(&census.Subscriber{Name: "<1>"})
+	return nil
+}
+
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
 // answered, with nothing but a page to GET and HEAD, a redirect to such a page, or a refusal.
 func FuzzRoutes(f *testing.F) {
 	for _, line := range []string{
 		"GET / ", "GET /metrics ", "HEAD /livez?x=1 ", "POST /readyz ", "GET //metrics/../ ",
 		"POST /drain ", "GET /drain ", "OPTIONS * ", "CONNECT a:1 ",
-		"GET /debug/pprof/ ", "GET http://x/metrics ",
+		"GET /debug/pprof/ ", "GET http://x/metrics ", "GET /loopz?sort=index ",
+		"GET /connz?sort=dropped&limit=20&search=a&state=slow&access_token=good ",
+		"GET /connz/1?limit=1&offset=1 ", "GET /connz/2 ", "GET /servicez?offset=x ",
+		"GET /topicz?prefix=a&flat=true&after=b ", "GET /topicz?pattern=a&action=request ",
+		"GET /configz?only=set&source=file ", "GET /connz?access_token=bad ",
 	} {
-		f.Add([]byte(line + "HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))
+		f.Add([]byte(line + "HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n"))
 	}
+	f.Add([]byte("POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n" +
+		"Content-Type: application/json\r\nAuthorization: Bearer good\r\n\r\n{}"))
 	s := &Server{
 		node: fakeNode{}, operator: fakeNode{}, about: About{Version: "<1>", NodeID: "&"},
-		log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler), desk: fakeDesk{}, census: fakeCensus{}, loopback: true,
+		names: origin.NewRules(nil, nil), walks: newWalks(),
+		settings: func() []census.Setting { return []census.Setting{{Key: "k", Default: "1"}} },
 	}
 	routes := s.routes(false)
 	f.Fuzz(func(t *testing.T, head []byte) {
@@ -56,9 +116,9 @@ func FuzzRoutes(f *testing.F) {
 			}
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest,
 			http.StatusNotFound, http.StatusMethodNotAllowed:
-		case http.StatusForbidden, http.StatusUnsupportedMediaType, http.StatusAccepted,
-			http.StatusConflict:
-			if r.Method != http.MethodPost || r.URL.Path != "/drain" {
+		case http.StatusForbidden, http.StatusTooManyRequests:
+		case http.StatusUnsupportedMediaType, http.StatusAccepted, http.StatusConflict:
+			if r.Method != http.MethodPost {
 				t.Fatalf("%q is answered %d", head, w.Code)
 			}
 		default:

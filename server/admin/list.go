@@ -26,21 +26,29 @@ type listing struct {
 	asked         map[string]bool // parameters that are known
 	fault         string          // what is wrong; "": nothing
 	offset, limit int
-	search        string // in lower case
+	search        string // in lower case; see searched
 }
 
 // listingOf reads what lists have in common.
 func listingOf(r *http.Request) *listing {
-	q := &listing{query: r.URL.Query(), asked: map[string]bool{"access_token": true}}
+	q := &listing{asked: map[string]bool{"access_token": true}}
+	var err error
+	if q.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		q.fault = "the parameters cannot be read: " + err.Error()
+	}
 	q.limit = q.number("limit", limitDefault, 1, limitMax)
 	q.offset = q.number("offset", 0, 0, reachMax-1)
 	if q.offset+q.limit > reachMax {
 		q.wrong("offset", "with limit it is at most "+strconv.Itoa(reachMax)+": search instead")
 	}
+	return q
+}
+
+// searched reads what is searched for.
+func (q *listing) searched() {
 	if q.search = strings.ToLower(q.text("search")); len(q.search) > searchBytes {
 		q.wrong("search", "is at most "+strconv.Itoa(searchBytes)+" bytes")
 	}
-	return q
 }
 
 // text is a parameter, "" when it is not given.

@@ -34,6 +34,7 @@ type topicsAnswer struct {
 // pattern, who is subscribed to one.
 func (s *Server) serveTopics(w http.ResponseWriter, r *http.Request, v *viewer) {
 	q := listingOf(r)
+	q.searched()
 	if q.query.Has("pattern") {
 		s.serveSubscribers(w, r, q, v.holds(permit.ServiceList))
 		return
