@@ -201,11 +201,11 @@ func TestAdminReload(t *testing.T) {
 	n := startLiveNode(t, setup)
 	reload := func(change func(*config.Config)) {
 		t.Helper()
-		err := n.Reload(func() (config.Config, error) {
+		err := n.Reload(func() (config.Config, config.Origins, error) {
 			cfg := liveConfig()
 			setup(&cfg)
 			change(&cfg)
-			return cfg, nil
+			return cfg, nil, nil
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -88,7 +88,9 @@ func TestAdmissionRateIsLive(t *testing.T) {
 	cfg.Admission.Rate = 1
 	reload := func() {
 		t.Helper()
-		if err := n.Reload(func() (config.Config, error) { return cfg, nil }); err != nil {
+		if err := n.Reload(func() (config.Config, config.Origins, error) {
+			return cfg, nil, nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

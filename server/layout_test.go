@@ -20,17 +20,18 @@ import (
 var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
-	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
-		"server/origin server/permit server/reactor server/secure server/system",
+	"server": "server/admin server/auth server/broker server/census server/config server/door " +
+		"server/logging server/origin server/permit server/reactor server/secure server/system",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin": "server/event server/metrics server/origin server/permit server/system " +
-		"server/trouble",
+	"server/admin": "server/census server/event server/metrics server/origin server/permit " +
+		"server/system server/trouble",
 	"server/reactor": "ringbuf server/broker server/secure",
-	"server/broker": "codec ringbuf server/auth server/config server/event server/fair " +
-		"server/limit server/logging server/metrics server/origin server/permit server/secure " +
-		"server/system server/trouble server/wheel topic",
+	"server/broker": "codec ringbuf server/auth server/census server/config server/event " +
+		"server/fair server/limit server/logging server/metrics server/origin server/permit " +
+		"server/secure server/system server/trouble server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
+	"server/census":   "codec",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
 	"server/limit":    "topic",

@@ -23,6 +23,7 @@ type Options struct {
 	Logger  *slog.Logger     // nil: slog.Default
 	Logs    *logging.Handler // the handler behind Logger, for system.log; nil: no log stream
 	Version string           // said in system.initialize
+	Origins config.Origins   // who has set what; nil: the program itself
 
 	// Listeners are sockets that listen already, by transport ("ws", "wss", "tcp", "tls", "admin"):
 	// the node takes these instead of binding that transport's addresses. It closes the files, and
@@ -48,6 +49,7 @@ type Node struct {
 
 	started   atomic.Bool     // Start was called
 	reloading sync.Mutex      // one reload at a time
+	settings  settings        // what is in force
 	running   context.Context // ends with the loops
 	ended     context.CancelFunc
 
@@ -79,6 +81,7 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.settings.begin(&cfg, o.Origins)
 	// They stand in the authority, and may be many.
 	cfg.Auth.Tokens, cfg.Permissions = nil, config.Permissions{}
 	n.cfg = cfg

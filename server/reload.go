@@ -17,13 +17,13 @@ const reloadPatience = 30 * time.Second
 // reads the files again that it names: certificates, tokens, keys, permissions, as one. When it
 // returns, every loop has confirmed the new rules. A fault, load's too, is logged and returned, and
 // changes nothing. Any goroutine; one call waits for the other.
-func (n *Node) Reload(load func() (config.Config, error)) error {
+func (n *Node) Reload(load config.Loader) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
 	log := n.log.With("module", "config")
-	cfg, err := load()
+	cfg, from, err := load()
 	if err == nil {
-		err = n.reload(&cfg)
+		err = n.reload(&cfg, from)
 	}
 	if err != nil {
 		reason := strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -32,7 +32,7 @@ func (n *Node) Reload(load func() (config.Config, error)) error {
 	return err
 }
 
-func (n *Node) reload(cfg *config.Config) error {
+func (n *Node) reload(cfg *config.Config, from config.Origins) error {
 	log := n.log.With("module", "config")
 	authority, err := authorityOf(cfg)
 	if err != nil {
@@ -63,6 +63,7 @@ func (n *Node) reload(cfg *config.Config) error {
 	if n.door != nil {
 		n.door.SetRate(cfg.Admission.Rate)
 	}
+	n.settings.renew(cfg, from)
 	attrs = append(attrs, "revokedConnections", took.Connections,
 		"revokedSubscriptions", took.Subscriptions, "revokedMessages", took.Messages)
 	if keys := n.cfg.NotLive(cfg); len(keys) > 0 {

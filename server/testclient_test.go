@@ -112,6 +112,9 @@ type liveClient struct {
 	conn    net.Conn
 	id      string        // service ID
 	backlog []wireMessage // came while something else was awaited
+
+	wrote, got           int // messages
+	wroteBytes, gotBytes int // with their framing
 }
 
 type wireMessage struct {
@@ -162,6 +165,7 @@ func (c *liveClient) send(header, payload string) {
 	if _, err := c.conn.Write(b); err != nil {
 		c.t.Fatal(err)
 	}
+	c.wrote, c.wroteBytes = c.wrote+1, c.wroteBytes+len(b)
 }
 
 // read takes the next message from the wire.
@@ -176,6 +180,7 @@ func (c *liveClient) read() wireMessage {
 	if _, err := io.ReadFull(c.conn, b); err != nil {
 		c.t.Fatal(err)
 	}
+	c.got, c.gotBytes = c.got+1, c.gotBytes+len(size)+len(b)
 	header, payload, _ := bytes.Cut(b, []byte("\n"))
 	return wireMessage{string(header), payload}
 }

@@ -37,8 +37,8 @@ type daemon struct {
 
 	supervisor supervisor // who started the process
 
-	load func() (config.Config, error) // the configuration as it is written now; set by execute
-	path string                        // of the configuration's file; "" : there is none
+	load config.Loader // the configuration as it is written now; set by execute
+	path string        // of the configuration's file; "" : there is none
 
 	files atomic.Pointer[[]string]     // that the configuration was last read from
 	noted chan struct{}                // files has changed
@@ -85,14 +85,14 @@ func (d *daemon) root(code *int) *cobra.Command {
 			d.noted = make(chan struct{}, 1)
 			d.note(&cfg)
 			d.seen = digests(*d.files.Load())
-			d.load = func() (config.Config, error) {
-				cfg, _, err := config.Load(cmd.Flags(), d.environ)
+			d.load = func() (config.Config, config.Origins, error) {
+				cfg, origins, err := config.Load(cmd.Flags(), d.environ)
 				if err == nil {
 					d.note(&cfg)
 				}
-				return cfg, err
+				return cfg, origins, err
 			}
-			*code = d.serve(cfg)
+			*code = d.serve(cfg, origins)
 			return nil
 		},
 	}

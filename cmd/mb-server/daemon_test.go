@@ -40,7 +40,7 @@ func (f *fakeNode) Addr(transport string) string {
 	return map[string]string{"ws": "127.0.0.1:3000", "admin": "127.0.0.1:3002"}[transport]
 }
 
-func (f *fakeNode) Reload(func() (config.Config, error)) error {
+func (f *fakeNode) Reload(config.Loader) error {
 	if i := int(f.reloads.Add(1)) - 1; i < len(f.reloaded) {
 		return f.reloaded[i]
 	}

@@ -25,14 +25,14 @@ import (
 type node interface {
 	Start() error
 	Addr(transport string) string
-	Reload(load func() (config.Config, error)) error
+	Reload(load config.Loader) error
 	Announce(ctx context.Context, delay time.Duration)
 	Pulse(ctx context.Context) error
 	Shutdown(ctx context.Context) error
 }
 
 // serve runs a node until it was asked to stop, and returns the exit code.
-func (d *daemon) serve(cfg config.Config) int {
+func (d *daemon) serve(cfg config.Config, origins config.Origins) int {
 	begin := time.Now()
 	out, err := d.logOutput(cfg.Logging.File)
 	if err != nil {
@@ -64,7 +64,7 @@ func (d *daemon) serve(cfg config.Config) int {
 	warn(log, cfg)
 	n, err := d.newNode(cfg, server.Options{
 		Logger: slog.New(logs), Logs: logs, Version: build.Version,
-		Listeners: d.supervisor.handed,
+		Listeners: d.supervisor.handed, Origins: origins,
 	})
 	if err != nil {
 		return d.fail(log, "the node cannot be set up", err)
@@ -107,14 +107,14 @@ func (d *daemon) reload(log *slog.Logger, n node) {
 // computed is load with the number of loops that was computed of what is written, as long as that
 // stands there.
 func computed(
-	load func() (config.Config, error), written, loops int,
-) func() (config.Config, error) {
-	return func() (config.Config, error) {
-		cfg, err := load()
+	load config.Loader, written, loops int,
+) config.Loader {
+	return func() (config.Config, config.Origins, error) {
+		cfg, from, err := load()
 		if err == nil && cfg.Loops == written {
 			cfg.Loops = loops
 		}
-		return cfg, err
+		return cfg, from, err
 	}
 }
 

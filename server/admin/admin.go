@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"mbserver/server/census"
 	"mbserver/server/metrics"
 	"mbserver/server/origin"
 )
@@ -42,7 +43,9 @@ type Options struct {
 	Hosts    []string     // names beside those of loopback by which it may be called
 	Desk     Desk         // knows who asks
 	Operator Operator     // what can be done to the node
-	Open     bool         // who gives no credentials may change the node too, and see payloads
+	Census   Census       // what there is to see of it
+	Settings func() []census.Setting
+	Open     bool // who gives no credentials may change the node too, and see payloads
 }
 
 // Server is the operators' HTTP listener: what it has is said at /. Probes and /metrics are for
@@ -54,6 +57,9 @@ type Server struct {
 	about    About
 	desk     Desk
 	operator Operator
+	census   Census
+	settings func() []census.Setting
+	walks    walks
 	open     bool          // Options.Open
 	loopback bool          // only this machine reaches it
 	names    *origin.Rules // by which it may be called
@@ -97,6 +103,7 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	log = log.With("module", "admin")
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
+		census: o.Census, settings: o.Settings, walks: newWalks(),
 		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
 	}
@@ -120,6 +127,12 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	if o.Pprof {
 		log.Warn("profiles are served to whoever reaches this address: admin.pprof",
 			"address", listener.Addr().String())
+	}
+	if s.open && !s.loopback {
+		if _, anybody := s.desk.Anonymous(); anybody {
+			log.Warn("whoever reaches this address may change the node: admin.operator",
+				"address", listener.Addr().String())
+		}
 	}
 	log.Info("listening", "transport", "admin", "address", listener.Addr().String())
 	return s, nil

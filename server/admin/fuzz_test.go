@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
+	"mbserver/server/census"
 	"mbserver/server/metrics"
 	"mbserver/server/origin"
 	"mbserver/server/permit"
@@ -33,14 +33,51 @@ func (fakeNode) Operate(
 func (fakeNode) Live() (bool, string) { return true, "ok" }
 func (fakeNode) Load() metrics.Load   { return metrics.Load{Loops: 1} }
 
-// Anonymous implements Desk: nobody is asked who they are.
-func (fakeNode) Anonymous() (*permit.Rules, bool) { return nil, true }
+// fakeDesk knows one token, and has nobody else in but to look.
+type fakeDesk struct{}
 
-// Identify implements Desk: every token is wrong.
-func (fakeNode) Identify(string, netip.Addr) (
+func (fakeDesk) Anonymous() (*permit.Rules, bool) { return nil, true }
+
+func (fakeDesk) Identify(token string, _ netip.Addr) (
 	string, func() (*permit.Rules, bool), time.Duration, error,
 ) {
-	return "", nil, 0, errors.New("invalid")
+	if token != "good" {
+		return "", nil, time.Second, errors.New("locked_out")
+	}
+	return "anna", func() (*permit.Rules, bool) { return nil, true }, 0, nil
+}
+
+// fakeCensus has one of each.
+type fakeCensus struct{}
+
+func (fakeCensus) Connections(_ time.Time, f func(*census.Connection)) {
+	f(&census.Connection{Name: "<1>", Serves: true})
+}
+
+func (fakeCensus) Connection(
+	_ context.Context, id string, _ int, _ time.Time,
+) (*census.Detail, error) {
+	if id == "1" {
+		return &census.Detail{Pauses: []string{"share"}}, nil
+	}
+	return nil, census.ErrUnknown
+}
+
+func (fakeCensus) LoopsNow(time.Time) []census.Loop { return make([]census.Loop, 2) }
+
+func (fakeCensus) Topics(_ context.Context, q *census.Topics) (*census.Branches, error) {
+	b := census.NewBranches(q)
+	b.Add("a.b.#")
+	b.End(func(string) (int, int) { return 1, 2 })
+	return b, nil
+}
+
+func (fakeCensus) SubscribersOf(pattern, _ string, f func(*census.Subscriber)) error {
+	if pattern == "" {
+		return errors.New("empty")
+	}
+	f(&census.Subscriber{Name: "<1>"})
+	return nil
 }
 
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
@@ -48,19 +85,27 @@ func (fakeNode) Identify(string, netip.Addr) (
 func FuzzRoutes(f *testing.F) {
 	for _, line := range []string{
 		"GET / ", "GET /metrics ", "HEAD /livez?x=1 ", "POST /readyz ", "GET //metrics/../ ",
-		"POST /drain ", "GET /drain ", "POST /kick ", "GET /mute ", "POST /unsubscribe ",
-		"OPTIONS * ", "CONNECT a:1 ",
-		"GET /troublez?limit=x ", "GET /eventz?id=x ",
-		"GET /debug/pprof/ ", "GET http://x/metrics ",
+		"POST /drain ", "GET /drain ", "OPTIONS * ", "CONNECT a:1 ",
+		"GET /debug/pprof/ ", "GET http://x/metrics ", "GET /loopz?sort=index ",
+		"GET /connz?sort=dropped&limit=20&search=a&state=slow&access_token=good ",
+		"GET /connz/1?limit=1&offset=1 ", "GET /connz/2 ", "GET /servicez?offset=x ",
+		"GET /topicz?prefix=a&flat=true&after=b ", "GET /topicz?pattern=a&action=request ",
+		"GET /configz?only=set&source=file ", "GET /connz?access_token=bad ",
+		"GET /troublez?limit=x ", "GET /eventz?id=x ", "GET /troublez?kind=fault ",
+		"POST /kick ", "GET /mute ", "POST /unsubscribe ",
 	} {
-		f.Add([]byte(line + "HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))
+		f.Add([]byte(line + "HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n"))
 	}
 	f.Add([]byte("POST /kick HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
-		"Content-Length: 52\r\n\r\n" + `{"serviceId":"6f9f1c3e-58b6-4b6c-9d6c-2f1f5d0c7a11"}`))
+		"Authorization: Bearer good\r\nContent-Length: 52\r\n\r\n" +
+		`{"serviceId":"6f9f1c3e-58b6-4b6c-9d6c-2f1f5d0c7a11"}`))
+	f.Add([]byte("POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n" +
+		"Content-Type: application/json\r\nAuthorization: Bearer good\r\n\r\n{}"))
 	s := &Server{
 		node: fakeNode{}, operator: fakeNode{}, about: About{Version: "<1>", NodeID: "&"},
-		desk: fakeNode{}, names: origin.NewRules(nil, nil), open: true,
-		log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler), desk: fakeDesk{}, census: fakeCensus{}, loopback: true,
+		names: origin.NewRules(nil, nil), walks: newWalks(),
+		settings: func() []census.Setting { return []census.Setting{{Key: "k", Default: "1"}} },
 	}
 	routes := s.routes(false)
 	f.Fuzz(func(t *testing.T, head []byte) {
@@ -82,12 +127,9 @@ func FuzzRoutes(f *testing.F) {
 			}
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest,
 			http.StatusNotFound, http.StatusMethodNotAllowed:
-		case http.StatusForbidden, http.StatusUnsupportedMediaType, http.StatusAccepted,
-			http.StatusConflict, http.StatusUnauthorized:
-			acts := slices.Contains([]string{
-				"/drain", "/kick", "/mute", "/unsubscribe",
-			}, r.URL.Path)
-			if r.Method != http.MethodPost || !acts {
+		case http.StatusForbidden, http.StatusTooManyRequests:
+		case http.StatusUnsupportedMediaType, http.StatusAccepted, http.StatusConflict:
+			if r.Method != http.MethodPost {
 				t.Fatalf("%q is answered %d", head, w.Code)
 			}
 		default:

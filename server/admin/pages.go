@@ -20,6 +20,11 @@ var pageRows = []pageRow{
 	{"/metrics", "numbers, in the Prometheus text format"},
 	{"/troublez", "what is wrong now, since when, why, and what to do"},
 	{"/eventz", "?id=: the last events of a connection, of one that has left too"},
+	{"/connz", "connections: ?search= &state= &sort= &order= &limit= &offset=; /connz/ID: one"},
+	{"/servicez", "services, with the same parameters, and &name="},
+	{"/topicz", "patterns below ?prefix=, &flat=true &search= &after=; ?pattern= &action=: who"},
+	{"/loopz", "the loops"},
+	{"/configz", "each key's value, who has set it, and what takes effect at the next start"},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 	{"/kick", `POST {"serviceId","reason"?} closes a connection`},
 	{"/mute", `POST {"serviceId","durationMs"} lets it send nothing for a while, 0 ends that`},
@@ -36,6 +41,14 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
 	mux.HandleFunc("GET /troublez", s.seen(permit.Metrics, s.serveTroubles))
 	mux.HandleFunc("GET /eventz", s.seen(permit.Connection|permit.ServiceList, s.serveEvents))
+	const names = permit.ServiceList
+	mux.HandleFunc("GET /connz", s.seen(permit.Connection|names, s.serveConnections))
+	mux.HandleFunc("GET /connz/{id}", s.seen(permit.Connection|names, s.serveConnection))
+	mux.HandleFunc("GET /servicez", s.seen(names, s.serveServices))
+	mux.HandleFunc("GET /topicz", s.seen(permit.TopicList, s.serveTopics))
+	mux.HandleFunc("GET /loopz", s.seen(permit.Metrics, s.serveLoops))
+	mux.HandleFunc("GET /configz",
+		s.seen(permit.Connection|permit.Metrics, s.serveConfiguration))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("POST /kick", s.acted(s.serveOrder(system.Kick)))
 	mux.HandleFunc("POST /mute", s.acted(s.serveOrder(system.Mute)))

@@ -74,6 +74,7 @@ type Broker struct {
 	registry    registry
 	spares      spares
 	background  background
+	census      takings
 	Desk        Desk
 	authority   atomic.Pointer[Authority]
 	identities  places[string] // connections of each identity, when their number is bounded

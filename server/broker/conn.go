@@ -61,6 +61,7 @@ func (c *Conn) Receive(in []byte) {
 	if len(in) > 0 {
 		c.hear()
 		l.counts[metrics.BytesRead] += uint64(len(in))
+		c.receivedBytes.Add(uint64(len(in)))
 		if s := c.standing; s != nil && s.demanded {
 			l.guard(c, func() { s.countUnknown(len(in)) })
 		}
@@ -91,6 +92,17 @@ func (c *Conn) Reads() bool { return c.paused == nil }
 // they took most units of work, or the quantum is spent and they took least. It returns what is
 // left over.
 func (c *Conn) receive(in []byte, least, most int) (rest []byte) {
+	l := c.loop
+	before := l.counts[metrics.Messages]
+	rest = c.cut(in, least, most)
+	if n := l.counts[metrics.Messages] - before; n > 0 {
+		c.received.Add(n)
+	}
+	return rest
+}
+
+// cut is receive without the count of c's messages.
+func (c *Conn) cut(in []byte, least, most int) (rest []byte) {
 	l := c.loop
 	from, messages := l.units, 0
 	for c.state == stateOpen && (c.paused == nil || !c.paused.stops()) {
@@ -191,7 +203,9 @@ func (c *Conn) flush(writable bool) {
 		return
 	}
 	l := c.loop
+	messages, bytes := c.beginWrite()
 	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
+	c.endWrite(messages, bytes)
 	switch {
 	case err != nil:
 		c.goes("writing to it failed: " + err.Error())

@@ -14,6 +14,7 @@ func (c *Conn) noteServing(served bool) {
 	if serves := c.serves(); serves != served {
 		c.loop.drain.count(serves, 1) // first, so that there are not too few for a moment
 		c.loop.drain.count(served, -1)
+		c.mark(markServes, serves)
 		c.reconsider()
 	}
 }

@@ -49,6 +49,7 @@ func (c *Conn) silence() *pauseState {
 	p := c.pauseOf()
 	if !p.silent {
 		p.silent = true
+		c.mark(markUnread, true)
 		c.loop.countLevel(metrics.Unread, true)
 		c.sock.PauseReading(true)
 	}
@@ -175,6 +176,7 @@ func (c *Conn) readOn() {
 	silent := c.paused.silent
 	c.paused = nil
 	if silent {
+		c.mark(markUnread, false)
 		c.loop.countLevel(metrics.Unread, false)
 		c.sock.PauseReading(false)
 	}
@@ -205,6 +207,7 @@ func (c *Conn) forgetPause() {
 		c.loop.broker.paused.Add(-1)
 	}
 	if p.silent {
+		c.mark(markUnread, false)
 		c.loop.countLevel(metrics.Unread, false)
 	}
 	c.paused = nil

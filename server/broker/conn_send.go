@@ -163,6 +163,7 @@ func (l *Loop) sendRaw(c *Conn, b []byte) {
 	g := &l.turn.Frames[c.form.directFrames()]
 	start := len(g.B)
 	g.B = append(g.B, b...)
+	c.uncount(1, len(b))
 	c.push(g.Commit(start, ringbuf.Control, 0))
 }
 
@@ -175,5 +176,6 @@ func (l *Loop) sendControl(c *Conn, kind codec.Kind, payload []byte) {
 	start := len(g.B)
 	g.B = codec.AppendWSHeader(g.B, kind, len(payload))
 	g.B = append(g.B, payload...)
+	c.uncount(1, 0)
 	c.push(g.Commit(start, ringbuf.Own|ringbuf.Control, 0))
 }

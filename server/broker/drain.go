@@ -333,6 +333,7 @@ func (c *Conn) Cut() {
 func (b *Broker) Stop(ctx context.Context) {
 	b.background.stop(ctx)
 	b.logStream.Stop()
+	b.census.stop()
 	b.state.Store(int32(stopped))
 }
 

@@ -33,6 +33,7 @@ type service struct {
 	particulars atomic.Pointer[particulars] // nil until there are any
 	lastSeen    atomic.Int64                // Unix ms of the last message
 	errors      metrics.Window              // written by its loop only
+	traffic
 }
 
 // particulars are what a service has to show that has registered, or does not keep up, or did not:
@@ -78,6 +79,8 @@ const (
 	markLeft                       // its connection has left the node
 	markGone                       // and gets no answers any more either
 	markCounted                    // its place is one of its address
+	markUnread                     // its socket is not read
+	markServes                     // it is subscribed for requests
 
 	// Of a drain (loop_drain.go), set by its loop only.
 	markTold    // it was told when to go

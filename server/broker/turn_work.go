@@ -248,6 +248,7 @@ func (l *Loop) serveRest(c *Conn) {
 		if more = len(in) > 0; more {
 			c.hear()
 			l.counts[metrics.BytesRead] += uint64(len(in))
+			c.receivedBytes.Add(uint64(len(in)))
 		}
 		l.guard(c, func() { in = c.receive(in, 1, most-(l.units-from)) })
 		if len(in) > 0 {

@@ -16,6 +16,9 @@ const EnvConfigPath = "CONFIG_PATH"
 // "file mb.yaml, line 3". Keys that nobody set have none.
 type Origins map[string]string
 
+// Loader reads a configuration, as Load does, of what it knows.
+type Loader func() (Config, Origins, error)
+
 // setting is one parsed value and who said it.
 type setting struct {
 	value  any

@@ -36,6 +36,17 @@ func (c Config) YAML(from Origins) []byte {
 	return b.Bytes()
 }
 
+// Text returns a key's value in c as it stands in what YAML returns.
+func (k *Key) Text(c *Config) string { return k.yaml(c) }
+
+// Secret says that a value is for nobody's eyes.
+func (k *Key) Secret() bool { return k.Name == "auth.tokens" }
+
+// Grants says that a value tells what others may do.
+func (k *Key) Grants() bool {
+	return strings.HasPrefix(k.Name, "permissions.") || k.Name == roleRatesKey
+}
+
 // printable keeps a path within its comment.
 func printable(r rune) rune {
 	if !strconv.IsPrint(r) {

@@ -93,6 +93,30 @@ type TimesSample [timesCount]struct {
 	Sum    float64         // s
 }
 
+// Count is how many times of a kind there are.
+func (s *TimesSample) Count(kind int) (n uint64) {
+	for _, c := range s[kind].Counts {
+		n += c
+	}
+	return n
+}
+
+// Quantile is the least of Bounds, in seconds, that at least a part q of the times of a kind keep:
+// the last one too when some are longer; 0 when there are none.
+func (s *TimesSample) Quantile(kind int, q float64) float64 {
+	n := s.Count(kind)
+	if n == 0 {
+		return 0
+	}
+	up := uint64(0)
+	for i, bound := range Bounds {
+		if up += s[kind].Counts[i]; float64(up) >= q*float64(n) {
+			return bound
+		}
+	}
+	return Bounds[len(Bounds)-1]
+}
+
 // AddTo adds the times to those of other loops. Any goroutine.
 func (p *PublishedTimes) AddTo(into *TimesSample) {
 	for i := range p {

@@ -24,6 +24,9 @@ func (w *Window) Add(sec int64) {
 // Rate is the number of events in the last whole second before sec.
 func (w *Window) Rate(sec int64) int {
 	old := w.word.Load()
+	if uint32(old) == 0 {
+		return 0 // as it was: nothing is written to what nothing happened to
+	}
 	to := roll(old, sec)
 	w.word.CompareAndSwap(old, to) // else another has gone on at the same time
 	return int(to & 0xffff)

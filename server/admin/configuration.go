@@ -1,0 +1,76 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"mbserver/server/census"
+	"mbserver/server/permit"
+)
+
+// settingRow is one key of the configuration.
+type settingRow struct {
+	Key     string          `json:"key"`
+	Value   json.RawMessage `json:"value"` // null: it is not shown
+	Default json.RawMessage `json:"default"`
+	Unit    string          `json:"unit,omitempty"`
+	Source  string          `json:"source"`
+	Env     string          `json:"env,omitempty"`
+	Flag    string          `json:"flag,omitempty"`
+	Live    bool            `json:"live"`
+	Pending json.RawMessage `json:"pending,omitempty"`
+	Meaning string          `json:"meaning"`
+}
+
+// serveConfiguration shows the keys, by their names.
+func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *viewer) {
+	q := listingOf(r)
+	q.searched()
+	source := q.oneOf("source", "", census.SourceDefault, census.SourceFile,
+		census.SourceEnvironment, census.SourceFlag, census.SourceProgram)
+	only := q.oneOf("only", "", "set", "live", "pending")
+	byKey := func(a, b *census.Setting) int { return strings.Compare(a.Key, b.Key) }
+	first := top(q, []column[census.Setting]{
+		{"key", true, byKey},
+		text("source", func(s *census.Setting) string { return s.Source }),
+	}, byKey)
+	if q.refused(w) {
+		return
+	}
+	all := s.settings()
+	for i := range all {
+		k := &all[i]
+		word, _, _ := strings.Cut(k.Source, " ")
+		if q.search != "" && !strings.Contains(strings.ToLower(k.Key+" "+k.Meaning), q.search) ||
+			source != "" && word != source ||
+			only == "set" && word == census.SourceDefault || only == "live" && !k.Live ||
+			only == "pending" && k.Pending == nil {
+			continue
+		}
+		first.Add(k)
+	}
+	rows := []settingRow{}
+	matched := first.Seen()
+	for _, k := range first.Sorted(q.offset) {
+		row := settingRow{
+			Key: k.Key, Default: valueOf(&k.Default), Unit: k.Unit, Source: k.Source, Env: k.Env,
+			Flag: k.Flag, Live: k.Live, Meaning: k.Meaning,
+		}
+		if !k.Roles || v.holds(permit.Admin) {
+			row.Value, row.Pending = valueOf(k.Value), valueOf(k.Pending)
+		}
+		rows = append(rows, row)
+	}
+	answerList(w, listed{instant(time.Now().UnixMilli()), len(all), matched, q.offset, q.limit},
+		"settings", rows)
+}
+
+// valueOf is a value as JSON, which it is already; nil for nil.
+func valueOf(text *string) json.RawMessage {
+	if text == nil {
+		return nil
+	}
+	return json.RawMessage(*text)
+}

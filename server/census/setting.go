@@ -1,0 +1,27 @@
+package census
+
+// Setting is one key of the configuration. Values are as YAML and JSON on one line.
+type Setting struct {
+	Key     string
+	Value   *string // in force; nil: it is secret, or too long
+	Default string
+	Unit    string // "" when it has none
+	Source  string // begins with one of the words below
+	Env     string // environment variable, "" when there is none
+	Flag    string // without its dashes, "" when only --set reaches it
+	Meaning string
+
+	Live    bool    // a change takes effect when the configuration is read again
+	Pending *string // takes effect at the next start, as the last reload found; nil: none
+	Secret  bool    // its value is for nobody
+	Roles   bool    // it says what others may do
+}
+
+// Where a value came from: what Source begins with.
+const (
+	SourceDefault     = "default"
+	SourceFile        = "file"
+	SourceEnvironment = "environment"
+	SourceFlag        = "flag"
+	SourceProgram     = "program" // who has started the node in his own process
+)
