@@ -24,14 +24,15 @@ var arrows = map[string]string{
 		"server/origin server/permit server/reactor server/secure",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin":   "server/metrics server/origin server/permit",
+	"server/admin":   "codec server/metrics server/origin server/permit server/watch topic",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
 		"server/logging server/metrics server/origin server/permit server/secure server/system " +
-		"server/wheel topic",
+		"server/watch server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
+	"server/watch":    "codec server/permit topic",
 	"server/limit":    "topic",
 	"server/metrics":  "codec",
 	"server/fair":     "",

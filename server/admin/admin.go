@@ -40,7 +40,10 @@ type Options struct {
 	Hosts    []string     // names beside those of loopback by which it may be called
 	Desk     Desk         // knows who asks
 	Operator Operator     // what can be done to the node
+	Source   Source       // what streams show; nil: there are none
 	Open     bool         // who gives no credentials may change the node too, and see payloads
+
+	tick, write time.Duration // of streams, in place of streamTick and streamWrite; 0: these
 }
 
 // Server is the operators' HTTP listener: what it has is said at /. Probes and /metrics are for
@@ -52,6 +55,7 @@ type Server struct {
 	about    About
 	desk     Desk
 	operator Operator
+	source   Source
 	open     bool          // Options.Open
 	loopback bool          // only this machine reaches it
 	names    *origin.Rules // by which it may be called
@@ -60,8 +64,10 @@ type Server struct {
 	http     *http.Server
 	done     chan struct{} // closed when the server's goroutine has ended
 
-	// Atomic.
-	count atomic.Int64 // connections
+	// Any goroutine.
+	count   atomic.Int64 // connections
+	streams streams
+	history history
 }
 
 // Bounds of one request.
@@ -95,7 +101,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	log = log.With("module", "admin")
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
-		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
+		source: o.Source,
+		names:  origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
 	}
 	at, is := listener.Addr().(*net.TCPAddr)
@@ -109,6 +116,9 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if s.streams.init(&o); s.source != nil {
+		s.history.start(s.source)
 	}
 	go func() {
 		defer close(s.done)
@@ -175,8 +185,11 @@ func (s *Server) Close(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
+	s.streams.end()
 	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()
 	}
+	s.streams.wait(ctx)
+	s.history.stop()
 	<-s.done
 }

@@ -29,6 +29,10 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))
+	if s.source != nil {
+		rows = append(rows[:len(rows):len(rows)], streamRows...)
+		s.routeStreams(mux)
+	}
 	if profiles {
 		rows = append(rows[:len(rows):len(rows)], pprofRow)
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

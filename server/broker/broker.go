@@ -65,6 +65,7 @@ type Broker struct {
 	authority   atomic.Pointer[Authority]
 	identities  places[string] // connections of each identity, when their number is bounded
 	audit       audit
+	watches     watches
 	logStream   system.LogStream[*service]
 	machine     metrics.Machine
 	outstanding atomic.Int64 // requests delivered or queued, and not yet answered
