@@ -224,7 +224,7 @@ func TestStreamMessages(t *testing.T) {
 	p.await("answer", func(m wireMessage) bool { return m.requestID() == id+"9" })
 
 	for i, want := range []map[string]any{
-		{"payload": map[string]any{"a": []any{1.0, 2.0}}, "encoding": "json", "bytes": 12.0},
+		{"payload": map[string]any{"a": []any{1.0, 2.0}}, "encoding": "json", "bytes": 13.0},
 		{"payload": "plain", "encoding": "text"},
 		{"payload": "/wA=", "encoding": "base64"},
 		{"payload": strings.Repeat("x", 16), "encoding": "text", "cut": true, "bytes": 17.0},

@@ -23,6 +23,7 @@ type history struct {
 	source Source
 	quit   chan struct{} // closed to end it; nil: there is none
 	done   chan struct{} // closed when it has ended
+	ended  sync.Once     // quit is closed once
 
 	latest atomic.Pointer[metrics.Sample] // the last that was taken
 
@@ -84,7 +85,7 @@ func (h *history) take(now time.Time) bool {
 // stop ends it.
 func (h *history) stop() {
 	if h.quit != nil {
-		close(h.quit)
+		h.ended.Do(func() { close(h.quit) })
 		<-h.done
 	}
 }

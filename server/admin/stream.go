@@ -36,7 +36,7 @@ type stream struct {
 
 	// Owned by the goroutine of the request.
 	buffer  []byte
-	wrote   time.Time
+	quiet   int    // ticks since something was written
 	state   string // that was told
 	refresh func() // takes over what the viewer may see now; nil: nothing to do
 }
@@ -130,8 +130,8 @@ func run[T any](st *stream, feed <-chan T, show func(T), tick func(now time.Time
 			}
 			st.tellState()
 			tick(now)
-			if now.Sub(st.wrote) >= streamAlive && len(st.buffer) == 0 {
-				st.buffer = append(st.buffer, ":\n\n"...)
+			if st.quiet++; st.quiet >= streamAlive && len(st.buffer) == 0 {
+				st.buffer = append(st.buffer, ":\n\n"...) // a comment
 			}
 		}
 	}
@@ -214,7 +214,7 @@ func (st *stream) flush() bool {
 	if err := st.control.Flush(); err != nil {
 		return false
 	}
-	st.buffer, st.wrote = st.buffer[:0], time.Now()
+	st.buffer, st.quiet = st.buffer[:0], 0
 	return true
 }
 

@@ -30,7 +30,7 @@ const (
 	watchesMost = 4  // of these, those that look at messages: each costs something for each message
 
 	streamTick  = time.Second            // between two looks at what goes on
-	streamAlive = 15 * time.Second       // without an event until a comment shows that it lives
+	streamAlive = 15                     // ticks without an event: a comment shows that it lives
 	streamWrite = 5 * time.Second        // what a client may take to make room
 	streamEnd   = 200 * time.Millisecond // the same when the node ends
 	streamRetry = 2 * time.Second        // after which a browser comes back

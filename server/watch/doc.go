@@ -4,5 +4,5 @@
 // stays without a route.
 //
 // Loops offer, and never wait: who watches too slowly gets less, and is told how much. Reading
-// order: watch.go, pace.go, message.go.
+// order: watch.go, form.go, pace.go, message.go.
 package watch

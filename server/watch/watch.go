@@ -32,7 +32,7 @@ type Options struct {
 // any goroutine.
 type Watch struct {
 	// Immutable after New.
-	pattern topic.Pattern
+	form    form  // of the pattern
 	actions uint8 // a bit for each codec.Action
 	bytes   int
 	pace    *Pace
@@ -54,7 +54,7 @@ type count struct {
 // New returns a watch of a node with so many loops.
 func New(o Options, loops int) *Watch {
 	w := &Watch{
-		pattern: o.Pattern, bytes: o.Bytes, pace: NewPace(o.Rate, min(burst, o.Rate)),
+		form: formOf(o.Pattern.String()), bytes: o.Bytes, pace: NewPace(o.Rate, min(burst, o.Rate)),
 		passed: make([]count, loops), queue: make(chan *Message, waiting),
 	}
 	for _, a := range o.Actions {
@@ -64,9 +64,9 @@ func New(o Options, loops int) *Watch {
 	return w
 }
 
-// Wants says whether a message of a canonical topic is of the pattern.
+// Wants says whether a message on a canonical topic of the user is to be looked at.
 func (w *Watch) Wants(a codec.Action, name []byte) bool {
-	return w.actions&(1<<a) != 0 && w.pattern.Matches(name)
+	return w.actions&(1<<a) != 0 && w.form.matches(name)
 }
 
 // Rules is what whoever watches may know; nil: everything.
