@@ -137,7 +137,8 @@ func checkPayload(
 		}
 	case "base64":
 		var raw []byte
-		if json.Unmarshal(shown, &raw) != nil || !bytes.Equal(raw, payload[:min(bound, len(payload))]) {
+		if json.Unmarshal(shown, &raw) != nil ||
+			!bytes.Equal(raw, payload[:min(bound, len(payload))]) {
 			t.Fatalf("%q is shown as %s", payload, shown)
 		}
 	default:
