@@ -90,9 +90,6 @@ func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 // answered: the service has answered in time. Nobody waits for an answer to a request without ID,
 // but for one that says error.
 func (l *Loop) answered(e *entry, payload []byte, text bool) {
-	if l.broker.watched() {
-		l.showAnswer(e, payload)
-	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	l.noteAnswer(e)
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
