@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mbserver/server/metrics"
+	"mbserver/server/origin"
 )
 
 type fakeNode struct{}
@@ -34,7 +35,7 @@ func FuzzRoutes(f *testing.F) {
 	}
 	s := &Server{
 		node: fakeNode{}, operator: fakeNode{}, about: About{Version: "<1>", NodeID: "&"},
-		log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler), desk: openDesk{}, names: origin.NewRules(nil, nil),
 	}
 	routes := s.routes(false)
 	f.Fuzz(func(t *testing.T, head []byte) {
