@@ -14,8 +14,8 @@ import (
 // program beside it.
 //
 // Outline. A goroutine takes a sample each second, some microseconds, and keeps what was done since
-// the one before. While nothing happens at all it looks each five seconds: that is what an idle
-// node pays.
+// the one before. When nothing has happened it waits until a loop works again: the time between is
+// one moment, and costs an idle node nothing.
 //
 // Cost. historyMost moments, some 200 bytes each.
 type history struct {
@@ -36,7 +36,6 @@ type history struct {
 const (
 	historyTime = 15 * time.Minute
 	historyTick = time.Second
-	historyIdle = 5 * time.Second
 	historyMost = int(historyTime / historyTick)
 )
 
@@ -58,28 +57,57 @@ func (h *history) run() {
 			return
 		case <-timer.C:
 		}
-		if h.take(time.Now()) {
-			timer.Reset(historyTick)
-		} else {
-			timer.Reset(historyIdle)
+		if !h.take(time.Now()) {
+			select {
+			case <-h.quit:
+				return
+			case <-h.source.Works(): // at the worst, what it did before that sample
+			}
+			h.rested(time.Now())
 		}
+		timer.Reset(historyTick)
 	}
 }
 
 // take takes a sample, and says whether anything has happened since the last.
 func (h *history) take(now time.Time) bool {
 	from, to := h.latest.Load(), h.source.Glance(now)
-	h.latest.Store(to)
+	h.add(from, to)
+	return !lasts(from, to)
+}
+
+// rested notes that nothing has happened since the last sample until now, or but now.
+func (h *history) rested(now time.Time) {
+	from := h.latest.Load()
+	to := *from
+	to.At = now
+	h.add(from, &to)
+}
+
+// add keeps the moment from the last sample to another, which is the last from here on.
+func (h *history) add(from, to *metrics.Sample) {
 	m := momentBetween(from, to)
+	h.latest.Store(to)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.moments) < historyMost {
 		h.moments = append(h.moments, m)
-	} else {
-		h.moments[h.next] = m
-		h.next = (h.next + 1) % historyMost
+		return
 	}
-	return !lasts(from, to)
+	h.moments[h.next] = m
+	h.next = (h.next + 1) % historyMost
+}
+
+// recent returns a sample of a second ago or later: since an older one nothing has happened, or has
+// but now.
+func (h *history) recent(now time.Time) *metrics.Sample {
+	s := h.latest.Load()
+	if now.Sub(s.At) > historyTick {
+		later := *s
+		later.At = now.Add(-historyTick)
+		return &later
+	}
+	return s
 }
 
 // stop ends it.
@@ -104,7 +132,8 @@ func (h *history) since(after float64) (list []*moment) {
 
 // serveHistory answers with the last minutes: a list of numbers for each part of a moment.
 func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request, _ *viewer) {
-	after := float64(time.Now().Add(-historyTime).UnixMilli())
+	now := time.Now()
+	after := float64(now.Add(-historyTime).UnixMilli())
 	if text := r.URL.Query().Get("since"); text != "" {
 		since, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || since < 0 {
@@ -117,6 +146,7 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request, _ *viewer)
 	list := s.history.since(after)
 	b := []byte(`{"nodeId":`)
 	b = strconv.AppendQuote(b, s.about.NodeID)
+	b = strconv.AppendInt(append(b, `,"now":`...), now.UnixMilli(), 10)
 	b = appendLimits(append(b, ','), s.history.latest.Load())
 	b = append(b, `,"series":{`...)
 	for part, name := range momentNames {

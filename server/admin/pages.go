@@ -71,7 +71,7 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageR
 		var b strings.Builder
 		fmt.Fprintln(&b, title)
 		for _, row := range rows {
-			fmt.Fprintf(&b, "%-14s %s\n", row.path, row.says)
+			fmt.Fprintf(&b, "%-17s %s\n", row.path, row.says)
 		}
 		answerPlain(w, http.StatusOK, strings.TrimSuffix(b.String(), "\n"))
 		return

@@ -29,7 +29,7 @@ func (s *Server) serveMetricsStream(w http.ResponseWriter, r *http.Request, v *v
 		return
 	}
 	defer st.close()
-	last := s.history.latest.Load()
+	last := s.history.recent(time.Now())
 	show := func(now time.Time) {
 		sample := s.node.Sample(now)
 		st.tellMoment(momentBetween(last, sample), sample)

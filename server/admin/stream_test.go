@@ -47,6 +47,8 @@ func newShownSource() *shownSource {
 
 func (*shownSource) Glance(now time.Time) *metrics.Sample { return &metrics.Sample{At: now} }
 
+func (*shownSource) Works() <-chan struct{} { return nil }
+
 func (s *shownSource) Watch(o watch.Options) (*watch.Watch, func()) {
 	w := watch.New(o, 1)
 	s.watches <- w
@@ -215,11 +217,11 @@ func TestStreamGoesOn(t *testing.T) {
 	}
 	shown := 0
 	for lines.Scan() {
-		switch text := lines.Text(); {
-		case text == `data: {"message":"one more"}`:
+		if lines.Text() == `data: {"message":"one more"}` {
 			shown++
-		case strings.HasPrefix(text, `data: {"missed":`):
-			missed, _ := strconv.Atoi(strings.Trim(text, `data: {"missed":}`))
+		}
+		if rest, is := strings.CutPrefix(lines.Text(), `data: {"missed":`); is {
+			missed, _ := strconv.Atoi(strings.TrimSuffix(rest, "}"))
 			if missed+shown == more {
 				return
 			}
@@ -252,6 +254,20 @@ func TestHistory(t *testing.T) {
 	}
 	if list = h.since(float64(at.Add(-2 * time.Second).UnixMilli())); len(list) != 2 {
 		t.Errorf("%d moments of the last two seconds", len(list))
+	}
+	before := list[len(list)-1]
+	h.rested(at.Add(time.Minute))
+	if list = h.since(before[momentAt]); len(list) != 1 || list[0][momentSeconds] != 60 ||
+		list[0][momentCounts] != 0 {
+		t.Errorf("after a minute's rest: %v", list)
+	}
+	at = at.Add(time.Minute + time.Second)
+	if h.take(at); h.since(0)[historyMost-1][momentCounts] != 3 {
+		t.Error("what came after the rest is not counted")
+	}
+	if s := h.recent(at.Add(time.Hour)); s.At != at.Add(time.Hour-time.Second) ||
+		s.Totals != h.latest.Load().Totals {
+		t.Errorf("after an hour's rest it begins at %v", s.At)
 	}
 	h.source = newShownSource()
 	h.latest.Store(h.source.Glance(at))

@@ -17,6 +17,8 @@ import (
 type Source interface {
 	// Glance gathers the node's numbers, but for those of the machine.
 	Glance(now time.Time) *metrics.Sample
+	// Works gives a token when the node has worked since the last was taken.
+	Works() <-chan struct{}
 	// Watch begins a look at messages as they pass, until stop is called.
 	Watch(o watch.Options) (w *watch.Watch, stop func())
 	// ObserveLog has see called for each line of the log of level least and above, as the JSON that

@@ -88,6 +88,7 @@ type Broker struct {
 	unreadyAt   atomic.Int64  // Unix ms: since when it is not ready
 	asked       atomic.Int64  // Unix ms: when somebody last asked whether the node is ready
 	state       atomic.Int32  // state
+	works       chan struct{} // a token when a loop has worked
 	empty       chan struct{} // a token when connections has come to zero
 }
 
@@ -118,6 +119,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		trie:    topic.NewTrie[*service](),
 		bounds:  boundsOf(&cfg, count),
 		echo:    o.Echo,
+		works:   make(chan struct{}, 1),
 		empty:   make(chan struct{}, 1),
 	}
 	if b.trusted = o.Trusted; b.trusted == nil {

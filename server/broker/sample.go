@@ -66,3 +66,7 @@ func (b *Broker) Glance(now time.Time) *metrics.Sample {
 	}
 	return s
 }
+
+// Works gives a token when a loop has worked since the last was taken, within a second of that. Any
+// goroutine; one at a time.
+func (b *Broker) Works() <-chan struct{} { return b.works }
