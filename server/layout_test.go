@@ -24,16 +24,17 @@ var arrows = map[string]string{
 		"server/logging server/origin server/permit server/reactor server/secure server/system",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin": "server/census server/event server/metrics server/origin server/permit " +
-		"server/system server/trouble",
+	"server/admin": "codec server/census server/event server/metrics server/origin server/permit " +
+		"server/system server/trouble server/watch topic",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/census server/config server/event " +
 		"server/fair server/limit server/logging server/metrics server/origin server/permit " +
-		"server/secure server/system server/trouble server/wheel topic",
+		"server/secure server/system server/trouble server/watch server/wheel topic",
 	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
 	"server/census":   "codec",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
+	"server/watch":    "codec server/permit topic",
 	"server/limit":    "topic",
 	"server/metrics":  "codec",
 	"server/fair":     "",

@@ -53,6 +53,7 @@ func (n *Node) reload(cfg *config.Config, from config.Origins) error {
 	ctx, cancel := context.WithTimeout(n.running, reloadPatience)
 	defer cancel()
 	took, err := n.broker.Reauthorise(ctx, authority)
+	n.admin.Recheck()
 	if n.running.Err() != nil {
 		return errors.New("the node has stopped")
 	}

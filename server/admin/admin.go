@@ -45,7 +45,10 @@ type Options struct {
 	Operator Operator     // what can be done to the node
 	Census   Census       // what there is to see of it
 	Settings func() []census.Setting
-	Open     bool // who gives no credentials may change the node too, and see payloads
+	Source   Source // what streams show; nil: there are none
+	Open     bool   // who gives no credentials may change the node too, and see payloads
+
+	tick, write time.Duration // of streams, in place of streamTick and streamWrite; 0: these
 }
 
 // Server is the operators' HTTP listener: what it has is said at /. Probes and /metrics are for
@@ -60,6 +63,7 @@ type Server struct {
 	census   Census
 	settings func() []census.Setting
 	walks    walks
+	source   Source
 	open     bool          // Options.Open
 	loopback bool          // only this machine reaches it
 	names    *origin.Rules // by which it may be called
@@ -68,8 +72,10 @@ type Server struct {
 	http     *http.Server
 	done     chan struct{} // closed when the server's goroutine has ended
 
-	// Atomic.
-	count atomic.Int64 // connections
+	// Any goroutine.
+	count   atomic.Int64 // connections
+	streams streams
+	history history
 }
 
 // Bounds of one request.
@@ -103,7 +109,7 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	log = log.With("module", "admin")
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
-		census: o.Census, settings: o.Settings, walks: newWalks(),
+		census: o.Census, settings: o.Settings, source: o.Source, walks: newWalks(),
 		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
 	}
@@ -118,6 +124,9 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if s.streams.init(&o); s.source != nil {
+		s.history.start(s.source)
 	}
 	go func() {
 		defer close(s.done)
@@ -190,8 +199,11 @@ func (s *Server) Close(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
+	s.streams.end()
 	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()
 	}
+	s.streams.wait(ctx)
+	s.history.stop()
 	<-s.done
 }

@@ -55,6 +55,10 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux.HandleFunc("POST /unsubscribe", s.acted(s.serveOrder(system.Unsubscribe)))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))
+	if s.source != nil {
+		rows = append(rows[:len(rows):len(rows)], streamRows...)
+		s.routeStreams(mux)
+	}
 	if profiles {
 		rows = append(rows[:len(rows):len(rows)], pprofRow)
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -93,7 +97,7 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageR
 		var b strings.Builder
 		fmt.Fprintln(&b, title)
 		for _, row := range rows {
-			fmt.Fprintf(&b, "%-14s %s\n", row.path, row.says)
+			fmt.Fprintf(&b, "%-17s %s\n", row.path, row.says)
 		}
 		answerPlain(w, http.StatusOK, strings.TrimSuffix(b.String(), "\n"))
 		return

@@ -79,6 +79,7 @@ type Broker struct {
 	authority   atomic.Pointer[Authority]
 	identities  places[string] // connections of each identity, when their number is bounded
 	audit       audit
+	watches     watches
 	logStream   system.LogStream[*service]
 	machine     metrics.Machine
 	outstanding atomic.Int64 // requests delivered or queued, and not yet answered
@@ -102,6 +103,7 @@ type Broker struct {
 	unreadyAt   atomic.Int64  // Unix ms: since when it is not ready
 	asked       atomic.Int64  // Unix ms: when somebody last asked whether the node is ready
 	state       atomic.Int32  // state
+	works       chan struct{} // a token when a loop has worked
 	empty       chan struct{} // a token when connections has come to zero
 }
 
@@ -133,6 +135,7 @@ func New(cfg config.Config, o Options) (*Broker, error) {
 		bounds:    boundsOf(&cfg, count),
 		echo:      o.Echo,
 		operators: cfg.Admin.Operator, drainer: o.Drain, undrainer: o.Undrain,
+		works: make(chan struct{}, 1),
 		empty: make(chan struct{}, 1),
 	}
 	if b.trusted = o.Trusted; b.trusted == nil {

@@ -76,7 +76,7 @@ func (b *Broker) base() int64 {
 // charged is, in bytes, what the loops hold as of their last turns, their inboxes and the snapshots
 // as of now, and base.
 func (b *Broker) charged() int64 {
-	total := b.base() + b.background.held.Load()
+	total := b.base() + b.background.held.Load() + b.watches.held.Load()
 	for _, l := range b.loops {
 		total += l.charged.Load() + l.inbox.held.Load()
 	}

@@ -136,6 +136,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 		wheel:  wheel.New(0),
 	}
 	l.turn = ringbuf.NewTurn()
+	l.published.Works = b.works
 	l.goesOn = l.mayFire
 	l.drain.loop = l
 	l.parcels = make([]outbox, count)

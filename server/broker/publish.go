@@ -15,6 +15,9 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 	}
 	l.counts[metrics.Publishes]++
 	r := l.routeOf(name)
+	if l.broker.watched() {
+		l.show(c, h, name, payload, r.total)
+	}
 	if r.total == 0 {
 		l.unroutedPublish(c, h)
 		return

@@ -83,6 +83,9 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 		}
 	}
 	l.counts[metrics.Requests]++
+	if l.broker.watched() {
+		l.show(c, h, name, payload, 0)
+	}
 	if l.parting != partNone && l.refusesTo(c) {
 		l.fail(c, h, codec.ServiceUnavailable, goingAway,
 			codec.TextDetail("reason", "draining"))

@@ -20,6 +20,9 @@ func (l *Loop) response(c *Conn, h *codec.Header, payload []byte, text bool) {
 			codec.RawDetail("requestId", h.RequestID))
 		return
 	}
+	if l.broker.watched() {
+		l.showAnswer(e, payload)
+	}
 	l.answered(e, payload, text)
 }
 

@@ -311,7 +311,7 @@ func (s *simulation) checkEmpty() {
 	if left := n.Arrivals.Disconnected.Read(0).Total; left != uint64(len(s.sessions)) {
 		s.fail("%d disconnects of %d", left, len(s.sessions))
 	}
-	if n.charged() != 0 || n.paused.Load() != 0 {
+	if n.charged() != n.watches.held.Load() || n.paused.Load() != 0 {
 		s.fail("left behind: a charge of %d bytes, %d paused publishers",
 			n.charged(), n.paused.Load())
 	}

@@ -421,7 +421,8 @@ func (s *simulation) checkCharges() {
 	if waiting != s.n.queuedBytes.Load() {
 		s.fail("what waits holds %d bytes, %d are counted", waiting, s.n.queuedBytes.Load())
 	}
-	total += s.n.connections.Load()*connectionCharge + s.n.background.held.Load()
+	total += s.n.connections.Load()*connectionCharge + s.n.background.held.Load() +
+		s.n.watches.held.Load()
 	if total != s.n.charged() {
 		s.fail("the loops hold %d bytes, the node is charged %d", total, s.n.charged())
 	}

@@ -14,6 +14,7 @@ import (
 
 	"mbserver/ringbuf"
 	"mbserver/server/config"
+	"mbserver/server/watch"
 )
 
 // The simulation runs a whole node in one goroutine: random clients over sockets that stall, drip
@@ -154,6 +155,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		}
 		s.adjust(cfg)
 	})
+	if seed%3 == 0 { // somebody looks at what passes, which nobody may notice
+		s.n.watchAll("#", watch.RateMost, nil)
+	}
 	s.arrange()
 	if s.smallInbox = s.chance(30); s.smallInbox {
 		s.n.inboxBytes = 2*(s.n.maxFrame+itemCharge) + s.random.IntN(1000)

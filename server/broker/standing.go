@@ -184,8 +184,7 @@ func (c *Conn) mayAudit(name []byte) bool {
 	if topic.IsSystem(name) {
 		return mayKnow(s.rules, name)
 	}
-	v := c.loop.verdictOf(s.rules, name)
-	return v.allows(permit.Subscribe) || v.allows(permit.Request) || v.allows(permit.Respond)
+	return mayUse(c.loop.verdictOf(s.rules, name))
 }
 
 // depart forgets c's standing: c leaves the node.

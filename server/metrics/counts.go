@@ -53,6 +53,10 @@ type Published struct {
 	totals [counterCount]atomic.Uint64 // written by the loop only
 	Times  PublishedTimes
 
+	// Works gets a token, if it has room for one, in each second in which the loop works. Immutable
+	// after the first Publish; nil: nobody is told.
+	Works chan<- struct{}
+
 	// Guarded by mu, taken by the loop once in a second in which it works.
 	mu       sync.Mutex
 	second   int64  // Unix s in which the last turn ran
@@ -74,6 +78,10 @@ func (s *Published) Publish(sec int64, t *Counts) {
 
 // roll begins a new second, before anything of it is visible.
 func (s *Published) roll(sec int64) {
+	select {
+	case s.Works <- struct{}{}:
+	default:
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	adjacent := sec == s.second+1

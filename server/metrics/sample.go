@@ -18,6 +18,7 @@ type Sample struct {
 	Going                       int64 // open connections that were told to go
 	Cut                         int64 // those that the end of the node took something from
 	Shed, Stalled               uint64
+	Watches                     int    // operators' looks at messages as they pass
 	Snapshots                   uint64 // lists composed for those who asked
 	Services, Subscriptions     int
 	RouteTargets                int64  // whom remembered routes lead to

@@ -261,6 +261,9 @@ var Table = []Metric{
 		"lists (services, topics, subscriptions, metrics of services) that were composed for " +
 			"those who asked: one for all who ask within a second",
 		func(s *Sample) float64 { return float64(s.Snapshots) }},
+	{"", "", "mb_message_watches",
+		"operators that look at messages as they pass (/stream/messages)",
+		func(s *Sample) float64 { return float64(s.Watches) }},
 	{"", "", "mb_faults_total",
 		"faults of the node itself: each is logged at error and wants a report", totalOf(Panics)},
 	{"", "", "mb_log_lines_dropped_total",

@@ -72,11 +72,13 @@ type LogStream[S comparable] struct {
 	// Guarded by mu.
 	mu        sync.Mutex
 	listeners map[S]*logListener
+	observers []*logObserver      // a new one with each change
 	wanted    [levelError + 1]int // by level: how many listeners want it
 	tapped    int                 // 1 + the lowest level that the log makes lines for; 0: none
 
 	// Atomic.
-	targets atomic.Pointer[[]logTarget[S]] // what they want, for the tap; nil: to be gathered anew
+	targets  atomic.Pointer[[]logTarget[S]] // what they want, for the tap; nil: to be gathered anew
+	observed atomic.Pointer[[]*logObserver] // observers, for the tap
 }
 
 // logListener is what one service asked for, in either of two ways. With both, its filter decides.
@@ -200,6 +202,8 @@ func (g *LogStream[S]) Stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.listeners)
+	g.observers = nil
+	g.observed.Store(nil)
 	g.wanted = [levelError + 1]int{}
 	g.retune()
 }
@@ -213,6 +217,7 @@ func (g *LogStream[S]) Listeners(level slog.Level) (to []S) {
 // everybody who wants any. The goroutine of the log's tap only.
 func (g *LogStream[S]) Deliver(line logging.Line) {
 	level := logLevelIndex(line.Level)
+	g.show(level, &line)
 	to := g.who(func(f *LogFilter) bool {
 		if line.Lost > 0 {
 			return f.levels != 0

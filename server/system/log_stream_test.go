@@ -106,3 +106,52 @@ func TestLogStreamOfManyReaders(t *testing.T) {
 		t.Errorf("%d are told of %d", told, readers-changes)
 	}
 }
+
+// An observer sees lines of a level and above beside the services, and the log is tapped no longer
+// than somebody looks.
+func TestLogStreamObserver(t *testing.T) {
+	logs := logging.New(io.Discard, slog.LevelError, "json")
+	defer func() { _ = logs.Close(context.Background()) }()
+	sent := 0
+	g := &LogStream[string]{Logs: logs, Send: func([]string, *ringbuf.Shared) { sent++ }}
+	enabled := func(l slog.Level) bool { return logs.Enabled(t.Context(), l) }
+	var all, some []string
+	stopAll := g.Observe(slog.LevelDebug, func(module string, line []byte) {
+		all = append(all, module+" "+string(line))
+	})
+	stopSome := g.Observe(slog.LevelWarn, func(module string, _ []byte) {
+		some = append(some, module)
+	})
+	if g.Follow("service", true); !enabled(slog.LevelDebug) {
+		t.Error("nobody taps the debug lines that somebody wants")
+	}
+	at := time.UnixMilli(1)
+	for _, l := range []logging.Line{
+		{Level: slog.LevelDebug, Module: "a"}, {Level: slog.LevelWarn, Module: "b"},
+		{Level: slog.LevelError}, {Level: slog.LevelInfo, Module: "c", Lost: 3},
+	} {
+		l.Time, l.Message = at, "m"
+		g.Deliver(l)
+	}
+	want := `a {"level":"debug","message":"m","module":"a","timestamp":"1970-01-01T00:00:00.001Z"}`
+	if len(all) != 4 || all[0] != want {
+		t.Errorf("seen: %q", all)
+	}
+	if strings.Join(some, " ") != "b node c" || sent != 2 {
+		t.Errorf("seen: %q, and %d lines were sent", some, sent)
+	}
+	stopAll()
+	stopAll()
+	if enabled(slog.LevelDebug) || !enabled(slog.LevelWarn) {
+		t.Error("the wrong lines are tapped")
+	}
+	g.Deliver(logging.Line{Level: slog.LevelWarn, Time: at})
+	if len(all) != 4 || len(some) != 4 {
+		t.Errorf("seen afterwards: %q, %q", all[4:], some[3:])
+	}
+	g.Stop()
+	stopSome()
+	if enabled(slog.LevelWarn) {
+		t.Error("the log is tapped for nobody")
+	}
+}

@@ -154,16 +154,17 @@ const logModule = "node"
 //
 //	{"level":"warn","message":"…","module":"loop","timestamp":"…","serviceId":"…"}
 func appendLogLine(b []byte, level int, line *logging.Line) []byte {
-	b = append(b, "response:"+LogTopic+":1.0.0\n{\"level\":\""...)
+	return appendLogPayload(append(b, "response:"+LogTopic+":1.0.0\n"...), level, line)
+}
+
+// appendLogPayload is appendLogLine without the header line.
+func appendLogPayload(b []byte, level int, line *logging.Line) []byte {
+	b = append(b, `{"level":"`...)
 	b = append(b, logLevels[level].name...)
 	b = append(b, `","message":`...)
 	b = codec.AppendJSONQuoted(b, line.Message)
 	b = append(b, `,"module":`...)
-	if line.Module == "" {
-		b = append(b, `"`+logModule+`"`...)
-	} else {
-		b = codec.AppendJSONQuoted(b, line.Module)
-	}
+	b = codec.AppendJSONQuoted(b, moduleOf(line))
 	b = append(b, `,"timestamp":"`...)
 	b = codec.AppendTimestamp(b, line.Time.UnixMilli())
 	b = append(b, '"')
