@@ -28,8 +28,10 @@ var arrows = map[string]string{
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
 		"server/logging server/metrics server/origin server/permit server/secure server/system " +
-		"server/wheel topic",
-	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
+		"server/trace server/wheel topic",
+	"server/trace": "codec",
+	"server/system": "codec ringbuf server/logging server/metrics server/permit server/trace " +
+		"topic",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
 	"server/limit":    "topic",
