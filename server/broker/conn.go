@@ -126,6 +126,7 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	case codec.Binary, codec.Text:
 		l.crowded = nil // whatever filled an inbox before, it was not this message
 		l.dispatch(c, m.Data, m.Kind == codec.Text)
+		l.trace.mark = 0 // it is not in hand any more
 	case codec.Compressed:
 		c.inflate()
 	case codec.Ping:
@@ -192,6 +193,9 @@ func (c *Conn) flush(writable bool) {
 	}
 	l := c.loop
 	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
+	if len(l.turn.Told) > 0 {
+		l.heed(c)
+	}
 	switch {
 	case err != nil:
 		c.abort()

@@ -7,6 +7,7 @@ import (
 	"mbserver/codec"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trace"
 	"mbserver/topic"
 )
 
@@ -174,6 +175,9 @@ func (c *Conn) expel(r *permit.Rules) {
 		}
 		return !mayGet(r, begin)
 	})
+	if len(l.turn.Told) > 0 {
+		l.heed(c)
+	}
 	l.revoked.messages += n
 	if c.parked != nil {
 		var gone []*parkedTarget
@@ -183,6 +187,9 @@ func (c *Conn) expel(r *permit.Rules) {
 			}
 		}
 		for _, w := range gone {
+			if mark := w.publish.mark; mark != 0 {
+				l.note(mark, trace.Revoked, &c.service, permit.Subscribe.String())
+			}
 			w.settle(false)
 		}
 		l.revoked.messages += len(gone)

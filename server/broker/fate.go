@@ -6,10 +6,12 @@ import (
 	"mbserver/codec"
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
 )
 
 // The fate of a message: each has one function, and whoever wants to see messages go by looks
-// there. It counts what has a counter of its own. Messages received are counted where they come in
+// there: for the audit, and for what records them (loop_trace.go). It counts what has a counter of
+// its own. Messages received are counted where they come in
 // (dispatch.go, publish.go, request.go, request_answer.go, system.Serve), errors where they are
 // given to who gets them (dispatch_refuse.go, giveAnswer). While nobody audits, taken and sent cost
 // one predictable branch.
@@ -24,12 +26,14 @@ func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
 // limited: it is over a rate limit, and its sender is told.
 func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 	l.counts[metrics.Limited]++
+	l.noteHand(trace.Limited, over.Scope)
 	l.fail(c, h, codec.RateLimitExceeded, tooMany, refusalDetails(over)...)
 }
 
 // limitedMalformed is limited for a message whose header could not be parsed.
 func (l *Loop) limitedMalformed(c *Conn, over limit.Refusal) {
 	l.counts[metrics.Limited]++
+	l.noteHand(trace.Limited, over.Scope)
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.RateLimitExceeded, tooMany, refusalDetails(over))
 }
@@ -46,6 +50,7 @@ func refusalDetails(over limit.Refusal) []codec.Detail {
 // unroutedPublish: nobody is subscribed to its topic, and its sender is told.
 func (l *Loop) unroutedPublish(c *Conn, h *codec.Header) {
 	l.counts[metrics.PublishesUnrouted]++
+	l.noteHand(trace.Unrouted, "")
 	l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic",
 		codec.RawDetail("topic", h.Topic))
 }
@@ -61,6 +66,9 @@ func (l *Loop) unroutedRequest(q *request) {
 // requester is told even when it gave no ID (protocol §6).
 func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
+	if e.mark != 0 {
+		l.note(e.mark, trace.Unrouted, nil, "the last service has left")
+	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	name, _, _ := bytes.Cut(e.header, []byte{':'})
 	l.failTo(e.requester, e.answerKind(), l.entryHeader(e), codec.NoRouteFound,
@@ -71,6 +79,17 @@ func (l *Loop) deserted(e *entry) {
 // sent: c was given m, to be written at the end of the turn or when its socket takes it.
 func (l *Loop) sent(c *Conn, m *outgoing) {
 	l.sentMany(1)
+	if m.shown {
+		l.shown(c, m)
+	}
+}
+
+// shown is sent for those who look: the audit, and what records fates, to which c's ring tells what
+// becomes of m there.
+func (l *Loop) shown(c *Conn, m *outgoing) {
+	if len(l.turn.Told) > 0 {
+		l.heed(c)
+	}
 	if m.audit {
 		l.auditSent(c, m)
 	}
@@ -90,6 +109,12 @@ func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 // answered: the service has answered in time. Nobody waits for an answer to a request without ID,
 // but for one that says error.
 func (l *Loop) answered(e *entry, payload []byte, text bool) {
+	if e.mark != 0 {
+		l.note(e.mark, trace.Answered, &e.target.service, "")
+		if e.requester.marked(markGone) {
+			l.note(e.mark, trace.Dropped, e.requester, "the requester has left")
+		}
+	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	l.noteAnswer(e)
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {

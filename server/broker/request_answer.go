@@ -51,6 +51,9 @@ func (l *Loop) failRequest(q *request, code codec.Code, message string, details 
 	if len(q.id) > 0 {
 		kind = answerOwed
 	}
+	if q.mark != 0 {
+		l.noteFailure(q.mark, nil, code, details)
+	}
 	header := l.responseHeader(q.topic, q.version, q.id)
 	l.failTo(q.requester, kind, header, code, message, details)
 }
@@ -58,6 +61,9 @@ func (l *Loop) failRequest(q *request, code codec.Code, message string, details 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without
 // an ID.
 func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...codec.Detail) {
+	if e.mark != 0 {
+		l.noteFailure(e.mark, e.targetService(), code, details)
+	}
 	if e.target != nil && e.target.out.Cancel(e.key()) { // an expired request is never delivered
 		e.target.recharge()
 	}
@@ -65,6 +71,14 @@ func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...c
 	if e.hasID {
 		l.failTo(e.requester, answerOwed, l.entryHeader(e), code, message, details)
 	}
+}
+
+// targetService is that which e was sent to, nil while it waits.
+func (e *entry) targetService() *service {
+	if e.target == nil {
+		return nil
+	}
+	return &e.target.service
 }
 
 func (l *Loop) failTo(

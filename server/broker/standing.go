@@ -7,6 +7,7 @@ import (
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trace"
 	"mbserver/server/wheel"
 	"mbserver/topic"
 )
@@ -121,6 +122,10 @@ func (l *Loop) mayAsk(c *Conn, h *codec.Header, name []byte) bool {
 	if isHeartbeat(h, name) || h.Action == codec.Request && string(name) == system.AuthTopic {
 		return true
 	}
+	if l.trace.looks != nil {
+		l.observe(c, h.RequestID, name)
+		l.noteHand(trace.Forbidden, "required")
+	}
 	l.fail(c, h, codec.Unauthorized, "say who you are first: system.auth",
 		codec.TextDetail("reason", "required"))
 	return false
@@ -197,6 +202,7 @@ func (s *standing) depart() {
 // forbidden: the sender may not do that, and is told.
 func (l *Loop) forbidden(c *Conn, h *codec.Header, verb permit.Verb) {
 	l.counts[metrics.Forbidden]++
+	l.noteHand(trace.Forbidden, verb.String())
 	err := system.Forbidden(verb.String(), string(h.Topic))
 	l.fail(c, h, err.Code, err.Message, err.Details...)
 }

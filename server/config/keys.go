@@ -339,6 +339,10 @@ var keys = []Key{
 		kind: kindBytes, min: 1, max: maxDeflate,
 		at:  func(c *Config) any { return &c.WS.Deflate.MaxBytes },
 		Doc: "messages of more bytes, header included, leave uncompressed"},
+	{Name: "explain.sample", Env: "EXPLAIN_SAMPLE", Default: "0", max: maxCount,
+		at: func(c *Config) any { return &c.Explain.Sample },
+		Doc: "record the fate of one of so many messages for system.explain; 0 = of those alone " +
+			"that somebody armed for"},
 	{Name: "monitoring.interval", Pending: true, Env: "MONITORING_INTERVAL", Unit: "ms",
 		Default: "60000", kind: kindMillis, min: 100, max: maxMs,
 		at:  func(c *Config) any { return &c.Monitoring.Interval },

@@ -15,6 +15,7 @@ var fieldNames = map[string]bool{
 	"name": true, "description": true, "maxConcurrent": true, "metadata": true,
 	"serviceId": true, "levels": true, "regex": true, "token": true,
 	"showAll": true, "paramFilter": true,
+	"requestId": true, "identity": true, "payloadBytes": true, "armMs": true,
 }
 
 // fieldMax is how many bytes of JSON one of them may take: the longest description, every character

@@ -31,6 +31,9 @@ var overflowNames = [...]string{
 	OverflowDrop: "drop", OverflowDropOldest: "drop-oldest", OverflowDisconnect: "disconnect",
 }
 
+// String is how the contract writes a policy; "" for 0.
+func (o Overflow) String() string { return overflowNames[o] }
+
 // ParseOverflow returns the policy of that name, or 0.
 func ParseOverflow(name string) Overflow {
 	if name == "" {
