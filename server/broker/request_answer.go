@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
 	"mbserver/server/wheel"
 )
 
@@ -66,6 +67,9 @@ func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...c
 	}
 	if e.target != nil && e.target.out.Cancel(e.key()) { // an expired request is never delivered
 		e.target.recharge()
+		if len(l.turn.Told) > 0 {
+			l.heed(e.target)
+		}
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	if e.hasID {
@@ -111,6 +115,9 @@ func (c *Conn) endWaits() (done bool) {
 	for w := c.firstParked(); w != nil; w = c.firstParked() {
 		if !l.mayEnd() {
 			return false
+		}
+		if mark := w.publish.mark; mark != 0 {
+			l.note(mark, trace.Dropped, &c.service, "disconnected")
 		}
 		w.settle(false)
 	}
