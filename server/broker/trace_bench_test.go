@@ -37,7 +37,7 @@ func BenchmarkTraced(b *testing.B) {
 			c := n.anonymous()
 			arm(n, c)
 			quiet(s, c)
-			request := c.again("request:a.b:1.0.0:" + testRequestID + "\n" + strings.Repeat("x", 128))
+			request := c.again(message("request", "a.b") + strings.Repeat("x", 127))
 			var frame []byte
 			for b.Loop() {
 				request()
