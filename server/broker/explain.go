@@ -70,14 +70,8 @@ func (q *inquest) find(l *Loop) {
 // tell is the second one.
 func (q *inquest) tell(l *Loop) {
 	defer l.checkClock() // it may have taken long
-	book := l.trace.book
-	if book == nil {
-		return
-	}
-	for _, mark := range q.marks {
-		if a, ok := book.Tell(mark); ok {
-			q.known[l.index] = append(q.known[l.index], a)
-		}
+	if book := l.trace.book; book != nil {
+		q.known[l.index] = book.Tell(q.marks...)
 	}
 }
 

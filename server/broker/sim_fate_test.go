@@ -15,7 +15,7 @@ func (s *simulation) checkFates() {
 		for origin := range s.n.loops {
 			for sequence := range 4000 {
 				mark := trace.Mark(origin)<<24 | trace.Mark(sequence+1)
-				if a, ok := book.Tell(mark); ok {
+				for _, a := range book.Tell(mark) {
 					s.checkFate(l, &a)
 				}
 			}

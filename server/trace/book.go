@@ -215,17 +215,24 @@ func (b *Book) Find(id codec.UUID, since int64, most int, dst []Mark) []Mark {
 	return dst
 }
 
-// Tell returns what the book knows of a message; ok is false when that is nothing.
-func (b *Book) Tell(mark Mark) (a Account, ok bool) {
-	place, ok := b.index[mark]
-	if !ok {
-		return a, false
-	}
-	a.Message = b.messages[place%uint64(len(b.messages))].Message
-	for at := b.first(b.next, len(b.entries)); at < b.next; at++ {
-		if e := &b.entries[at%uint64(len(b.entries))]; e.Mark == mark {
-			a.Entries = append(a.Entries, *e)
+// Tell returns what the book knows of some messages, of those of which it knows anything. It looks
+// through its entries once, however many are asked for.
+func (b *Book) Tell(marks ...Mark) (all []Account) {
+	at := make(map[Mark]int, len(marks))
+	for _, mark := range marks {
+		if place, ok := b.index[mark]; ok {
+			at[mark] = len(all)
+			all = append(all, Account{Message: b.messages[place%uint64(len(b.messages))].Message})
 		}
 	}
-	return a, true
+	if len(all) == 0 {
+		return nil
+	}
+	for place := b.first(b.next, len(b.entries)); place < b.next; place++ {
+		e := &b.entries[place%uint64(len(b.entries))]
+		if i, ok := at[e.Mark]; ok {
+			all[i].Entries = append(all[i].Entries, *e)
+		}
+	}
+	return all
 }

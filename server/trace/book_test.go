@@ -26,8 +26,8 @@ func TestBookIsBounded(t *testing.T) {
 		if held := b.Held(); held > bytes {
 			t.Fatalf("after %d messages it holds %d bytes of %d", i+1, held, bytes)
 		}
-		if a, ok := b.Tell(last); !ok || a.ID != idOf(i) || a.Mark.Origin() != 3 {
-			t.Fatalf("message %d is known as %v, %v", i, a, ok)
+		if a := b.Tell(last); len(a) != 1 || a[0].ID != idOf(i) || a[0].Mark.Origin() != 3 {
+			t.Fatalf("message %d is known as %v", i, a)
 		}
 		if tag := b.Tag(last); b.Tagged(tag) != last {
 			t.Fatalf("message %d has the tag of %x", i, b.Tagged(tag))
@@ -54,9 +54,13 @@ func TestBookCountsTheRest(t *testing.T) {
 	}
 	b.Note(Entry{Mark: m, Stop: Dropped, Reason: "busy", More: 41})
 	b.Note(Entry{Mark: m, Stop: Dropped, Reason: "drop"})
-	a, _ := b.Tell(m)
+	other := b.Begin(Message{ID: idOf(2)}, 0)
+	all := b.Tell(m, 99, other)
+	if len(all) != 2 || all[1].Mark != other || len(all[1].Entries) != 0 {
+		t.Fatalf("of three messages are known %v", all)
+	}
 	delivered, one, dropped := 0, 0, 0
-	for _, e := range a.Entries {
+	for _, e := range all[0].Entries {
 		switch {
 		case e.Stop == Dropped:
 			dropped += 1 + int(e.More)
