@@ -29,6 +29,17 @@ func RawDetail(key string, value []byte) Detail {
 // NumberDetail is a member whose value is a whole number.
 func NumberDetail(key string, value int) Detail { return Detail{key: key, number: int64(value)} }
 
+// Text returns the value of a member of that name; is says that d is one and that it is a string.
+func (d *Detail) Text(key string) (value string, is bool) {
+	if d.key != key || !d.isText {
+		return "", false
+	}
+	if d.raw != nil {
+		return string(d.raw), true
+	}
+	return d.text, true
+}
+
 // AppendError appends the payload of an error answer (protocol §7). unixMs is milliseconds since
 // 1970. No allocation when dst has room.
 func AppendError(dst []byte, code Code, message string, unixMs int64, details ...Detail) []byte {

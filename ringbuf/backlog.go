@@ -19,6 +19,7 @@ import (
 type backlog struct {
 	records
 	chunk *Shared // where the next small piece is copied to; nil when there is none with room
+	turn  *Turn   // the loop's, which is told what becomes of tagged messages
 
 	partial bool // the beginning of the first message is on the wire
 	waits   int  // bytes that wait, but for the paid ones
@@ -145,9 +146,12 @@ func (q *backlog) account(r *record) {
 	}
 }
 
-// drop takes the record at p out and returns how many bytes of it waited.
-func (q *backlog) drop(p uint32) (size int) {
+// drop takes the record at p out, for a reason, and returns how many bytes of it waited.
+func (q *backlog) drop(p uint32, why Outcome) (size int) {
 	r := q.at(p)
+	if r.tag != 0 {
+		q.turn.tell(r.tag, why)
+	}
 	size = r.size()
 	q.count(r, -size)
 	if r.flags&Own != 0 {
@@ -233,7 +237,7 @@ func (q *backlog) discard(n int) (messages int) {
 		if !q.partial {
 			messages++
 		}
-		n -= q.drop(q.head)
+		n -= q.drop(q.head, Written)
 		q.skipZero()
 	}
 	q.settle()
@@ -326,10 +330,14 @@ func (q *backlog) free() (messages int) {
 		if r.flags&(continued|Control) == 0 {
 			messages++
 		}
+		if r.tag != 0 {
+			q.turn.tell(r.tag, Lost)
+		}
 		q.leave(r)
 	}
 	q.leaveChunk()
 	q.records.reset()
+	q.turn = nil
 	q.partial, q.waits, q.paid, q.ownBytes, q.ownMessages = false, 0, 0, 0, 0
 	backlogPool.Put(q)
 	return messages

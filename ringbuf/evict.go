@@ -9,7 +9,7 @@ func (o *Outbound) DropOldest() (ok bool) {
 	}
 	for ; q.oldest != q.tail; q.oldest++ {
 		if q.at(q.oldest).flags&Droppable != 0 {
-			o.remove(q.oldest)
+			o.remove(q.oldest, Oldest)
 			return true
 		}
 	}
@@ -26,7 +26,7 @@ func (o *Outbound) Cancel(key uint64) (ok bool) {
 	}
 	slot, ok := q.index.find(q.slots, key)
 	if ok {
-		o.remove(slot) // a slot is a position, too
+		o.remove(slot, Cancelled) // a slot is a position, too
 	}
 	return ok
 }
@@ -43,7 +43,7 @@ func (o *Outbound) PushFront(p []byte) {
 	}
 	r := q.pushFront(begun)
 	q.place(r, p, 0)
-	r.key = 0
+	r.key, r.tag = 0, 0
 	o.bytes += len(p)
 	o.messages++
 }
@@ -60,17 +60,17 @@ func (o *Outbound) Replaced() int {
 func (o *Outbound) replace(key uint64) {
 	q := o.backlog
 	if slot, ok := q.index.find(q.slots, key); ok {
-		o.remove(slot)
+		o.remove(slot, Replaced)
 		o.replaced++
 	}
 }
 
-// remove takes out the message whose first record stands at p.
-func (o *Outbound) remove(p uint32) {
+// remove takes out, for a reason, the message whose first record stands at p.
+func (o *Outbound) remove(p uint32, why Outcome) {
 	q := o.backlog
 	for more := true; more; p++ {
 		more = q.at(p).flags&continued != 0
-		o.bytes -= q.drop(p)
+		o.bytes -= q.drop(p, why)
 	}
 	o.messages--
 	q.skipZero()
@@ -98,7 +98,7 @@ func (o *Outbound) Expel(scratch []byte, drop func(begin []byte) bool) (count in
 		}
 		for more := true; more; p++ {
 			more = q.at(p).flags&continued != 0
-			o.bytes -= q.drop(p)
+			o.bytes -= q.drop(p, Expelled)
 		}
 		p--
 		inside = false

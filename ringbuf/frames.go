@@ -26,6 +26,7 @@ type frameMeta struct {
 	key   uint64
 	end   uint32
 	flags Flags
+	tag   Tag
 }
 
 // Frames is a turn's frames of one wire form: an append-only run of encoded bytes. It lives for one
@@ -74,7 +75,9 @@ const FramesCount = 5
 // other belongs in one, where it lies side by side and leaves as one piece. Loop only.
 type Turn struct {
 	Frames [FramesCount]Frames
-	runs   int // that connections have noted beside their last one
+	Told   []Told // what became of tagged messages
+	tagged bool   // some frame of this turn is
+	runs   int    // that connections have noted beside their last one
 	spare  []*[]span
 	spares int // room for spans in them
 	iov    [][]byte
@@ -104,7 +107,7 @@ func (t *Turn) Len() int {
 // Reset forgets the turn's frames. Every Outbound that took one of them must have been flushed or
 // released.
 func (t *Turn) Reset() {
-	t.runs = 0
+	t.runs, t.tagged = 0, false
 	for i := range t.Frames {
 		t.Frames[i].reset()
 	}

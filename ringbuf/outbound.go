@@ -116,7 +116,7 @@ func (o *Outbound) append(t *Turn, f Frame, newest bool) {
 	if o.backlog != nil {
 		g := &t.Frames[f.frames]
 		meta := &g.meta[f.index]
-		o.keep(g.B[f.start:f.end], nil, 0, meta.flags, meta.key, newest)
+		o.keep(g.B[f.start:f.end], nil, 0, meta, newest)
 		return
 	}
 	o.pushSpan(t, span{
@@ -137,7 +137,7 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 	if o.backlog != nil {
 		g := &t.Frames[prefix.frames]
 		meta := &g.meta[prefix.index]
-		o.keep(g.B[prefix.start:prefix.end], body, 0, meta.flags, meta.key, newest)
+		o.keep(g.B[prefix.start:prefix.end], body, 0, meta, newest)
 		return
 	}
 	o.pushSpan(t, span{
@@ -148,23 +148,28 @@ func (o *Outbound) AppendShared(t *Turn, prefix Frame, body *Shared, newest bool
 
 // keep copies a message into the backlog: p, and then body (whose reference it takes over) without
 // its first skip bytes. p may be empty when there is a body.
-func (o *Outbound) keep(p []byte, body *Shared, skip int, flags Flags, key uint64, isNewest bool) {
+func (o *Outbound) keep(p []byte, body *Shared, skip int, meta *frameMeta, isNewest bool) {
 	q := o.backlog
+	flags, key := meta.flags, meta.key
 	if key != 0 && (isNewest || flags&Droppable == 0) {
 		if flags&Droppable != 0 {
 			o.replace(key)
 		}
 		flags |= indexed
 	}
-	if body == nil {
+	switch {
+	case body == nil:
 		q.push(p, flags, key)
-		return
-	}
-	if len(p) > 0 {
+	case len(p) > 0:
 		q.push(p, flags|continued, key)
 		flags &^= indexed
+		fallthrough
+	default:
+		q.pushShared(body, skip, flags)
 	}
-	q.pushShared(body, skip, flags)
+	if meta.tag != 0 {
+		q.tag(meta.tag)
+	}
 }
 
 func (o *Outbound) pushSpan(t *Turn, s span) {
@@ -197,6 +202,9 @@ func (o *Outbound) Flush(t *Turn, w Writer, writable bool) (full bool, err error
 		p := t.bytes(&o.last)
 		n, err := w.Write(p)
 		if n == len(p) && err == nil {
+			if t.tagged {
+				o.tellTurn(t, Written)
+			}
 			o.clearTurn(t)
 			return false, nil
 		}
@@ -250,6 +258,9 @@ func (o *Outbound) flushMany(t *Turn, w Writer) (full bool, err error) {
 			return o.spill(t, written, err)
 		}
 	}
+	if t.tagged {
+		o.tellTurn(t, Written)
+	}
 	o.clearTurn(t)
 	return false, nil
 }
@@ -261,6 +272,7 @@ func (o *Outbound) spill(t *Turn, written int, err error) (bool, error) {
 		return false, err
 	}
 	o.backlog = newBacklog()
+	o.backlog.turn = t
 	skip := written
 	o.bytes -= written
 	if o.more != nil {
@@ -298,15 +310,17 @@ func (o *Outbound) spillSpan(t *Turn, s *span, skip int) int {
 			if body != nil {
 				body.Release()
 			}
+			if meta.tag != 0 {
+				t.tell(meta.tag, Written)
+			}
 			continue
 		}
-		flags, key := meta.flags, meta.key
 		if skip > 0 {
-			flags, key = flags&^Droppable, 0 // its beginning is on the wire
+			meta.flags, meta.key = meta.flags&^Droppable, 0 // its beginning is on the wire
 			o.backlog.partial = true
 		}
 		written := min(skip, len(p))
-		o.keep(p[written:], body, skip-written, flags, key, s.newest)
+		o.keep(p[written:], body, skip-written, &meta, s.newest)
 		skip = 0
 	}
 	return skip
@@ -366,6 +380,9 @@ func (o *Outbound) Release(t *Turn) (lost int) {
 		}
 	}
 	lost += t.messages(&o.last)
+	if t.tagged {
+		o.tellTurn(t, Lost)
+	}
 	o.clearTurn(t)
 	if o.backlog != nil {
 		lost += o.backlog.free()

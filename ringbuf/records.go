@@ -9,6 +9,7 @@ type record struct {
 	key      uint64
 	off, end uint32
 	flags    Flags
+	tag      Tag // of the message whose last record it is
 }
 
 func (r *record) size() int { return int(r.end - r.off) }

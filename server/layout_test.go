@@ -29,9 +29,11 @@ var arrows = map[string]string{
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/census server/config server/event " +
 		"server/fair server/limit server/logging server/metrics server/origin server/permit " +
-		"server/secure server/system server/trouble server/watch server/wheel topic",
-	"server/system":   "codec ringbuf server/logging server/metrics server/permit topic",
+		"server/secure server/system server/trace server/trouble server/watch server/wheel topic",
+	"server/system": "codec ringbuf server/logging server/metrics server/permit server/trace " +
+		"topic",
 	"server/census":   "codec",
+	"server/trace":    "codec",
 	"server/auth":     "server/fair server/origin",
 	"server/permit":   "topic",
 	"server/watch":    "codec server/permit topic",

@@ -117,7 +117,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
 		a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts(), a.tokens())
 	root.AddCommand(a.top(), a.ping(), a.info(), a.connections(), a.subscriptions(), a.check(),
-		a.drain(), a.kick(), a.mute(), a.unsubscribe())
+		a.drain(), a.kick(), a.mute(), a.unsubscribe(), a.explain())
 	root.SetHelpCommand(a.helpCommand())
 	root.InitDefaultCompletionCmd()
 	a.completions(root)

@@ -40,6 +40,9 @@ func (a *app) completions(root *cobra.Command) {
 	_ = below("metrics").RegisterFlagCompletionFunc("service", a.live(a.serviceIDs))
 	_ = below("metrics").RegisterFlagCompletionFunc("filter", a.live(a.metricNames))
 	_ = below("subscriptions").RegisterFlagCompletionFunc("service", a.live(a.serviceIDs))
+	_ = below("explain").RegisterFlagCompletionFunc("topic", a.live(a.patterns("publish", true)))
+	_ = below("explain").RegisterFlagCompletionFunc("arm", a.live(a.patterns("publish", false)))
+	_ = below("explain").RegisterFlagCompletionFunc("arm-service", a.live(a.serviceIDs))
 	_ = below("subscriptions").RegisterFlagCompletionFunc("topic",
 		a.live(a.patterns("publish", true)))
 }

@@ -117,6 +117,19 @@ func (v *Verifier) add(t Token) error {
 // Identities returns those that the configuration names in tokens.
 func (v *Verifier) Identities() []string { return v.identities }
 
+// Roles returns those of the tokens of an identity that the configuration names.
+func (v *Verifier) Roles(identity string) (roles []string) {
+	if v == nil {
+		return nil
+	}
+	for _, g := range v.tokens {
+		if g.Identity == identity {
+			roles = append(roles, g.Roles...)
+		}
+	}
+	return roles
+}
+
 // Configured says whether there is any way to authenticate.
 func (v *Verifier) Configured() bool {
 	return len(v.tokens) > 0 || v.signed != nil || v.certificate != nil

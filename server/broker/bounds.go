@@ -100,6 +100,11 @@ const (
 	outstandingShare = 8
 	outstandingBytes = 512
 
+	// traceBytesMax is how many bytes a loop's record of fates holds at most, and those of all
+	// loops together 1/traceShare of memory.limit.
+	traceBytesMax = 4 << 20
+	traceShare    = 32
+
 	// Input that a turn leaves over is read in smaller pieces beyond 1/restShare of memory.limit.
 	restShare = 16
 
@@ -154,6 +159,8 @@ type bounds struct {
 	waitTopics     int      // on which one requester may wait on one loop
 	waitBytes      int64    // beyond which no more requests wait
 	routesFree     int64    // bytes of routes that a loop is not charged
+	traceBytes     int      // that a loop's record of fates holds at most
+	traceEvery     int      // one of so many messages is looked at; 0: none
 	restBytes      int64    // of input left over on one loop, beyond which less is read
 	remembers      int64    // bytes that may be remembered for connections
 	logBytes       int64    // of connections' events, beyond which no log grows
@@ -191,6 +198,8 @@ func boundsOf(cfg *config.Config, loops int) bounds {
 		waitBytes:           int64(cfg.Memory.Limit) / waitShare,
 		restBytes:           int64(cfg.Memory.Limit) / restShare / int64(loops),
 		remembers:           int64(cfg.Memory.Limit) / rememberShare,
+		traceBytes:          min(traceBytesMax, int(cfg.Memory.Limit)/traceShare/loops),
+		traceEvery:          cfg.Explain.Sample,
 		queuedPerTopic:      cfg.Max.QueuedPerTopic,
 		deflateMin:          cfg.WS.Deflate.MinBytes,
 		deflateMax:          cfg.WS.Deflate.MaxBytes,

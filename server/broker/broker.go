@@ -80,6 +80,8 @@ type Broker struct {
 	identities  places[string] // connections of each identity, when their number is bounded
 	audit       audit
 	watches     watches
+	arming      arming
+	inquests    atomic.Int32 // questions for messages that are under way
 	logStream   system.LogStream[*service]
 	machine     metrics.Machine
 	outstanding atomic.Int64 // requests delivered or queued, and not yet answered

@@ -142,6 +142,9 @@ func (c *Conn) recharge() {
 func (l *Loop) settleMemory() {
 	l.settleRoutes()
 	l.settleStandings()
+	if l.trace.book != nil || l.trace.charged != 0 {
+		l.settleTrace()
+	}
 	if l.charge == l.charged.Load() && l.laggards.charge == l.lagging.Load() {
 		return
 	}
@@ -238,7 +241,7 @@ func (l *Loop) cut(c *Conn) int64 {
 	l.broker.Throttle.LogAbout(l.broker.modules.connection, slog.LevelWarn,
 		"memory.limit is near, the largest laggard is cut", c.name(),
 		"serviceId", c.id.String(), "remote", c.peer.String(), "bytes", freed)
-	c.abort()
+	c.abortFor("memory")
 	return freed
 }
 

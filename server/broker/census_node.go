@@ -14,13 +14,13 @@ import (
 func (b *Broker) LoopsNow(now time.Time) []census.Loop {
 	all := make([]census.Loop, 0, len(b.loops))
 	for _, l := range b.loops {
-		all = append(all, l.shown(now))
+		all = append(all, l.census(now))
 	}
 	return all
 }
 
-// shown is what may be told of a loop. Any goroutine.
-func (l *Loop) shown(now time.Time) census.Loop {
+// census is what may be told of a loop. Any goroutine.
+func (l *Loop) census(now time.Time) census.Loop {
 	var totals, rates metrics.Counts
 	var times metrics.TimesSample
 	l.published.AddTotals(&totals)

@@ -138,6 +138,7 @@ func (c *Conn) receiveMessage(m *codec.Message) {
 	case codec.Binary, codec.Text:
 		l.crowded = nil // whatever filled an inbox before, it was not this message
 		l.dispatch(c, m.Data, m.Kind == codec.Text)
+		l.trace.mark = 0 // it is not in hand any more
 	case codec.Compressed:
 		c.inflate()
 	case codec.Ping:
@@ -206,6 +207,9 @@ func (c *Conn) flush(writable bool) {
 	messages, bytes := c.beginWrite()
 	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
 	c.endWrite(messages, bytes)
+	if len(l.turn.Told) > 0 {
+		l.heed(c)
+	}
 	switch {
 	case err != nil:
 		c.goes("writing to it failed: " + err.Error())

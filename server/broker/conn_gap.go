@@ -56,6 +56,9 @@ func (c *Conn) noteReplaced() {
 	if n := c.out.Replaced(); n > 0 {
 		c.loop.conflated(n)
 		c.gapOf().conflated += n
+		if len(c.loop.turn.Told) > 0 {
+			c.loop.heed(c)
+		}
 	}
 }
 
@@ -125,5 +128,6 @@ func (c *Conn) tellOldest() {
 	c.comes(event.Told, 0, 0, "")
 	l.framed = appendFraming(l.framed[:0], c.form, true, len(l.notice))
 	c.out.PushFront(append(l.framed, l.notice...))
-	l.sent(c, &outgoing{header: l.notice, audit: l.broker.audited()})
+	audited := l.broker.audited()
+	l.sent(c, &outgoing{header: l.notice, audit: audited, shown: audited})
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
 	"mbserver/server/wheel"
 )
 
@@ -62,8 +63,8 @@ func (c *Conn) muted() bool { return c.standing != nil && c.standing.mute != nil
 func (m *mute) Expire(*wheel.Timer, int64) { m.conn.loop.guard(m.conn, m.conn.unmute) }
 
 // maySpeak says whether a message may be looked at that came while its sender is muted, and answers
-// it when not.
-func (l *Loop) maySpeak(c *Conn, h *codec.Header) bool {
+// it when not; name is its canonical topic.
+func (l *Loop) maySpeak(c *Conn, h *codec.Header, name []byte) bool {
 	left := c.standing.mute.until - l.time.Ms
 	if left <= 0 { // its timer has yet to come
 		c.unmute()
@@ -73,6 +74,10 @@ func (l *Loop) maySpeak(c *Conn, h *codec.Header) bool {
 		return true
 	}
 	l.counts[metrics.Forbidden]++
+	if l.trace.looks != nil {
+		l.observe(c, h.RequestID, name)
+		l.noteHand(trace.Forbidden, "muted")
+	}
 	l.fail(c, h, codec.Forbidden, "an operator has muted this connection",
 		codec.TextDetail("reason", "muted"), codec.NumberDetail("retryAfterMs", int(left)))
 	return false

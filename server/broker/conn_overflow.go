@@ -122,7 +122,7 @@ func (c *Conn) makeRoom(size int, d delivery) (room bool) {
 	if policy == deliverDisconnect && c.state == stateOpen {
 		c.loop.warn(c, "slow subscriber, disconnected")
 		c.goes("slow subscriber, which chose to be disconnected")
-		c.abort()
+		c.abortFor("disconnect")
 	}
 	return false
 }
@@ -143,7 +143,11 @@ func (c *Conn) closeGap(size int, policy delivery) bool {
 // releaseRing gives up what waits for c. Nobody will be told, but it is counted, here for every way
 // in which a connection ends.
 func (c *Conn) releaseRing() {
-	c.loop.dropped(c.out.Release(c.loop.turn))
+	l := c.loop
+	l.dropped(c.out.Release(l.turn))
+	if len(l.turn.Told) > 0 {
+		l.heed(c)
+	}
 	c.recharge()
 }
 
@@ -151,5 +155,8 @@ func (c *Conn) releaseRing() {
 func (c *Conn) dropOldest(size int) {
 	for !c.out.Room(size, c.loop.broker.droppable) && c.out.DropOldest() {
 		c.noteOldest()
+	}
+	if l := c.loop; len(l.turn.Told) > 0 {
+		l.heed(c)
 	}
 }

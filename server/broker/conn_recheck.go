@@ -8,6 +8,7 @@ import (
 	"mbserver/server/event"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trace"
 	"mbserver/topic"
 )
 
@@ -186,6 +187,9 @@ func (c *Conn) takeOut(goes func(begin []byte) bool) (count int) {
 		}
 		return goes(begin)
 	})
+	if len(c.loop.turn.Told) > 0 {
+		c.loop.heed(c)
+	}
 	if c.parked != nil {
 		var gone []*parkedTarget
 		for w := range c.parked.list.All() {
@@ -194,6 +198,9 @@ func (c *Conn) takeOut(goes func(begin []byte) bool) (count int) {
 			}
 		}
 		for _, w := range gone {
+			if mark := w.publish.mark; mark != 0 {
+				c.loop.note(mark, trace.Revoked, &c.service, permit.Subscribe.String())
+			}
 			w.settle(false)
 		}
 		count += len(gone)

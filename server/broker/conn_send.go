@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
+	"mbserver/server/trace"
 )
 
 // encode writes m once in a wire form into the turn's frames in, or only what goes before its
@@ -21,7 +22,11 @@ func (l *Loop) encode(
 	if m.body == nil {
 		g.B = append(append(g.B, m.header...), m.payload...)
 	}
-	return g.Commit(start, flags, m.key), m.body
+	f = g.Commit(start, flags, m.key)
+	if m.mark != 0 {
+		l.tag(f, m.mark)
+	}
+	return f, m.body
 }
 
 // appendFraming appends what goes before a message that is not compressed.
@@ -54,6 +59,7 @@ func (l *Loop) sendAnyhow(c *Conn, header, payload []byte, text bool, flags ring
 	var m outgoing
 	m.header, m.payload, m.text = header, payload, text
 	m.audit = l.broker.audited()
+	m.shown = m.audit
 	f, _ := l.encode(c.form, c.form.directFrames(), &m, flags)
 	c.push(f)
 	l.sent(c, &m)
@@ -62,13 +68,14 @@ func (l *Loop) sendAnyhow(c *Conn, header, payload []byte, text bool, flags ring
 // sendProtected delivers a request to c. original is the requester's ID that the header's masked
 // one stands for, for the audit. key lets the request be cancelled while it waits.
 func (l *Loop) sendProtected(
-	c *Conn, header, payload []byte, text bool, original []byte, key uint64,
+	c *Conn, header, payload []byte, text bool, original []byte, key uint64, mark trace.Mark,
 ) {
 	var m outgoing
-	m.header, m.payload, m.text, m.key = header, payload, text, key
+	m.header, m.payload, m.text, m.key, m.mark = header, payload, text, key, mark
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
+	m.shown = m.audit || mark != 0
 	f, _ := l.encode(c.form, c.form.directFrames(), &m, 0)
 	c.push(f)
 	c.queuePrompt()

@@ -44,6 +44,9 @@ func (l *Loop) dispatch(c *Conn, data []byte, text bool) {
 		return
 	}
 	l.taken(c, &h, payload)
+	if l.trace.looks != nil {
+		l.observe(c, h.RequestID, name)
+	}
 	if (l.gate != nil || c.roleLimited()) && !l.admit(c, &h, name) {
 		return
 	}

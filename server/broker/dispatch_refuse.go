@@ -7,6 +7,8 @@ import (
 	"mbserver/codec"
 	"mbserver/server/event"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
+	"mbserver/topic"
 )
 
 // fail answers a message of c that was not taken with an error; the topic, version and request ID
@@ -43,10 +45,14 @@ func (l *Loop) refuse(
 }
 
 func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {
+	if l.trace.looks != nil {
+		l.observe(c, []byte(err.RequestID), nil)
+	}
 	if over, ok := l.admitMalformed(c); !ok {
 		l.limitedMalformed(c, over)
 		return
 	}
+	l.noteHand(trace.Dropped, "malformed: "+err.Field)
 	details := []codec.Detail{
 		codec.TextDetail("field", err.Field),
 		codec.TextDetail("reason", err.Reason),
@@ -61,10 +67,14 @@ func (l *Loop) malformedHeader(c *Conn, err *codec.HeaderError) {
 
 // tooLong refuses a message whose payload is longer than it may be.
 func (l *Loop) tooLong(c *Conn, h *codec.Header, length, longest int) {
+	if l.trace.looks != nil {
+		l.observe(c, h.RequestID, topic.Lower(nil, h.Topic))
+	}
 	if over, ok := l.admitMalformed(c); !ok {
 		l.limited(c, h, over)
 		return
 	}
+	l.noteHand(trace.Dropped, "too long")
 	l.fail(c, h, codec.MalformedMessage, "the payload is larger than this node takes",
 		codec.NumberDetail("length", length), codec.NumberDetail("maxLength", longest))
 }

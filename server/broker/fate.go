@@ -7,11 +7,13 @@ import (
 	"mbserver/server/event"
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
 	"mbserver/server/trouble"
 )
 
 // The fate of a message: each has one function, and whoever wants to see messages go by looks
-// there. It counts what has a counter of its own. Messages received are counted where they come in
+// there: for the audit, and for what records them (loop_trace.go). It counts what has a counter of
+// its own. Messages received are counted where they come in
 // (dispatch.go, publish.go, request.go, request_answer.go, system.Serve), errors where they are
 // given to who gets them (dispatch_refuse.go, giveAnswer). While nobody audits, taken and sent cost
 // one predictable branch.
@@ -27,6 +29,7 @@ func (l *Loop) taken(c *Conn, h *codec.Header, payload []byte) {
 func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 	l.counts[metrics.Limited]++
 	c.limited(over)
+	l.noteHand(trace.Limited, over.Scope)
 	l.fail(c, h, codec.RateLimitExceeded, tooMany, refusalDetails(over)...)
 }
 
@@ -34,6 +37,7 @@ func (l *Loop) limited(c *Conn, h *codec.Header, over limit.Refusal) {
 func (l *Loop) limitedMalformed(c *Conn, over limit.Refusal) {
 	l.counts[metrics.Limited]++
 	c.limited(over)
+	l.noteHand(trace.Limited, over.Scope)
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, codec.RateLimitExceeded, tooMany, refusalDetails(over))
 }
@@ -55,6 +59,7 @@ func refusalDetails(over limit.Refusal) []codec.Detail {
 // unroutedPublish: nobody is subscribed to its topic, and its sender is told.
 func (l *Loop) unroutedPublish(c *Conn, h *codec.Header) {
 	l.counts[metrics.PublishesUnrouted]++
+	l.noteHand(trace.Unrouted, "")
 	l.fail(c, h, codec.NoRouteFound, "nobody is subscribed to this topic",
 		codec.RawDetail("topic", h.Topic))
 }
@@ -72,6 +77,9 @@ func (l *Loop) unroutedRequest(q *request) {
 func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
 	l.ill(trouble.RequestsUnserved)
+	if e.mark != 0 {
+		l.note(e.mark, trace.Unrouted, nil, "the last service has left")
+	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	name, _, _ := bytes.Cut(e.header, []byte{':'})
 	l.failTo(e.requester, e.answerKind(), l.entryHeader(e), codec.NoRouteFound,
@@ -82,6 +90,17 @@ func (l *Loop) deserted(e *entry) {
 // sent: c was given m, to be written at the end of the turn or when its socket takes it.
 func (l *Loop) sent(c *Conn, m *outgoing) {
 	l.sentMany(1)
+	if m.shown {
+		l.shown(c, m)
+	}
+}
+
+// shown is sent for those who look: the audit, and what records fates, to which c's ring tells what
+// becomes of m there.
+func (l *Loop) shown(c *Conn, m *outgoing) {
+	if len(l.turn.Told) > 0 {
+		l.heed(c)
+	}
 	if m.audit {
 		l.auditSent(c, m)
 	}
@@ -101,6 +120,12 @@ func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 // answered: the service has answered in time. Nobody waits for an answer to a request without ID,
 // but for one that says error.
 func (l *Loop) answered(e *entry, payload []byte, text bool) {
+	if e.mark != 0 {
+		l.note(e.mark, trace.Answered, &e.target.service, "")
+		if e.requester.marked(markGone) {
+			l.note(e.mark, trace.Dropped, e.requester, "the requester has left")
+		}
+	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	l.noteAnswer(e)
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {

@@ -21,6 +21,8 @@ func (l *Loop) checkInvariants() {
 	must(gives || l.turn.Len() == 0, "%d bytes are left in the turn's frames", l.turn.Len())
 	must(gives || len(l.dirty) == 0, "%d are dirty", len(l.dirty))
 	must(len(l.prompt) == 0, "%d are to be answered", len(l.prompt))
+	must(len(l.turn.Told) == 0 && l.trace.mark == 0, "%d outcomes are not heeded, mark %x",
+		len(l.turn.Told), l.trace.mark)
 	must(l.charge >= 0, "the loop is charged %d bytes", l.charge)
 	must(l.parkedCount >= 0, "%d publishes wait", l.parkedCount)
 	must(l.outstanding.count >= 0 && l.outstanding.count <= len(l.outstanding.slots),

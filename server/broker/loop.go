@@ -53,6 +53,7 @@ type Loop struct {
 	requesting
 	pasts     pasts
 	drain     drainPart
+	trace     tracing
 	standings standings
 	revoked   revoked
 	turning
@@ -142,6 +143,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 	l.parcels = make([]outbox, count)
 	l.routes.init(l)
 	l.outstanding.init(l)
+	l.trace.init(l)
 	l.systemTopics = system.NewServer(b)
 	if b.rates != nil {
 		l.gate = b.rates.NewGate()

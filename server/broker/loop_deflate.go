@@ -55,7 +55,11 @@ func (l *Loop) encodeDeflate(in int, m *outgoing, p []byte, flags ringbuf.Flags)
 		kind = codec.Text
 	}
 	g.B = append(codec.AppendWSDeflateHeader(g.B, kind, len(p)), p...)
-	return g.Commit(start, flags, m.key)
+	f := g.Commit(start, flags, m.key)
+	if m.mark != 0 {
+		l.tag(f, m.mark)
+	}
+	return f
 }
 
 // deflated returns m compressed, valid until the next call; nil: it is to leave as it is, because

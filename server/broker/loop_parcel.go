@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"mbserver/ringbuf"
+	"mbserver/server/trace"
 )
 
 // Parcels: what a turn of one loop has for another.
@@ -82,6 +83,7 @@ type item struct {
 type rare struct {
 	original string      // publish: the request ID that a masked one replaced; only for the audit
 	about    string      // publish: what an audit message is about, see outgoing
+	mark     trace.Mark  // publish, request: it is looked at
 	call     func(*Loop) // call
 }
 
@@ -99,6 +101,14 @@ func (it *item) about() string {
 		return ""
 	}
 	return it.rare.about
+}
+
+// mark is that of a message that is looked at, 0 for all else.
+func (it *item) mark() trace.Mark {
+	if it.rare == nil {
+		return 0
+	}
+	return it.rare.mark
 }
 
 // itemCharge is what an item costs beside its bytes.
@@ -205,6 +215,9 @@ func (p *parcel) message(it *item) []byte {
 // packRequest makes q the last item's.
 func (p *parcel) packRequest(it *item, q *request) {
 	it.text, it.hops, it.from = q.text, q.hops, q.requester
+	if q.mark != 0 {
+		it.rare = &rare{mark: q.mark}
+	}
 	it.idLen, it.topicLen = uint8(len(q.id)), uint16(len(q.topic))
 	it.start = uint32(len(p.bytes))
 	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.arrived))
@@ -218,7 +231,7 @@ func (p *parcel) packRequest(it *item, q *request) {
 // request is the inverse of packRequest. It aliases the parcel.
 func (p *parcel) request(it *item) request {
 	var q request
-	q.requester, q.text, q.hops = it.from, it.text, it.hops
+	q.requester, q.text, q.hops, q.mark = it.from, it.text, it.hops, it.mark()
 	b := p.bytes[it.start:it.end]
 	q.arrived = int64(binary.LittleEndian.Uint64(b))
 	q.deadline = int64(binary.LittleEndian.Uint64(b[8:]))

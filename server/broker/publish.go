@@ -6,6 +6,8 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
+	"mbserver/topic"
 )
 
 // publish routes one PUBLISH of a user topic (protocol §5). name is the canonical topic.
@@ -23,6 +25,9 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 		return
 	}
 	header := l.freshHeader(codec.Publish, h.Topic, h.Version)
+	if l.trace.mark != 0 {
+		l.noteMasked(header)
+	}
 	if h.RequestID == nil {
 		l.fanOut(r, header, payload, text, nil, ackRef{})
 		return
@@ -54,6 +59,8 @@ type outgoing struct {
 	text            bool
 	key             uint64 // the route's
 	audit           bool   // its deliveries are audited
+	shown           bool   // they are, or what becomes of them is recorded: mark is not 0
+	mark            trace.Mark
 	about           string // what an audit message is about, where not all may know of it
 	original        string // the request ID that a masked one replaced; only for the audit
 }
@@ -79,6 +86,8 @@ func (l *Loop) fanOut(
 	if m.audit = l.broker.audited(); m.audit {
 		m.original = string(original)
 	}
+	m.mark = l.trace.mark
+	m.shown = m.audit || m.mark != 0
 	if r.anyWS {
 		m.text = text || utf8.Valid(payload)
 	}
@@ -115,6 +124,9 @@ func (l *Loop) sendGroups(
 		g := &groups[i]
 		if !l.mayFill(g.loop, n) {
 			l.lose(g)
+			if m.mark != 0 {
+				l.noteRefused(m.mark, g)
+			}
 			refused++
 			lost += len(g.targets)
 			continue
@@ -123,8 +135,8 @@ func (l *Loop) sendGroups(
 		it := p.add(itemPublish)
 		it.text, it.unaudited, it.ackRef = m.text, unaudited, ref
 		it.group, it.number = g, m.key
-		if m.original != "" || m.about != "" {
-			it.rare = &rare{original: m.original, about: m.about}
+		if m.original != "" || m.about != "" || m.mark != 0 {
+			it.rare = &rare{original: m.original, about: m.about, mark: m.mark}
 		}
 		if m.body != nil {
 			p.refer(it, m.body)
@@ -150,11 +162,16 @@ func (l *Loop) deliver(to *targets, m *outgoing) (dropped int) {
 func (l *Loop) deliverTo(to *ownTargets, m *outgoing) (dropped int) {
 	f, body := l.encode(to.form, to.form.fanFrames(), m, ringbuf.Droppable)
 	waits := l.parkedCount > 0
+	if m.mark != 0 {
+		l.noteTargets(m, to.conns)
+	}
 	for i, c := range to.conns {
 		if waits && c.dropIfOvertaking(m.key) || c.offer(f, body, to.deliveries[i]) {
-			dropped++
-		} else if m.audit {
-			l.auditSent(c, m)
+			if dropped++; m.mark != 0 {
+				l.noteLost(m.mark, c, to.deliveries[i])
+			}
+		} else if m.shown {
+			l.shown(c, m)
 		}
 	}
 	l.sentMany(len(to.conns) - dropped)
@@ -171,6 +188,8 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 	var m outgoing
 	m.header, m.body, m.text, m.key = p.message(it), it.body, it.text, it.number
 	m.audit, m.original = !it.unaudited && l.broker.audited(), it.original()
+	m.mark = it.mark()
+	m.shown = m.audit || m.mark != 0
 	var frames [forms]ringbuf.Frame
 	var bodies [forms]*ringbuf.Shared
 	var made [forms]bool
@@ -181,6 +200,9 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		if c == nil || about != "" && !c.mayAudit([]byte(about)) {
 			continue
 		}
+		if m.mark != 0 {
+			l.noteMatched(m.mark, c, topic.Publish, publishTopic(m.header))
+		}
 		form := s.form
 		if !made[form] {
 			made[form] = true
@@ -188,11 +210,13 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 		}
 		if l.parkedCount > 0 && c.dropIfOvertaking(m.key) ||
 			c.offer(frames[form], bodies[form], deliveries[i]) {
-			dropped++
+			if dropped++; m.mark != 0 {
+				l.noteLost(m.mark, c, deliveries[i])
+			}
 			continue
 		}
-		if sent++; m.audit {
-			l.auditSent(c, &m)
+		if sent++; m.shown {
+			l.shown(c, &m)
 		}
 	}
 	l.sentMany(sent)

@@ -6,7 +6,9 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/fair"
+	"mbserver/server/trace"
 	"mbserver/server/wheel"
+	"mbserver/topic"
 )
 
 // Back pressure: publishes that wait for room (protocol §9, connection.backpressure: pause).
@@ -48,6 +50,7 @@ type parkedPublish struct {
 	charged  int64           // bytes that the loop is charged for both
 
 	original string // the publisher's request ID, only while there is an audit
+	mark     trace.Mark
 
 	targets []parkedTarget // one for each subscriber without room
 	left    int            // those that are not settled
@@ -113,6 +116,7 @@ func (l *Loop) publishPatiently(
 	ref := l.acks.open(c, h, r.total, len(r.remote))
 	p := &parkedPublish{
 		ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original,
+		mark: l.trace.mark,
 	}
 	for k := range r.own {
 		own := &r.own[k]
@@ -121,7 +125,7 @@ func (l *Loop) publishPatiently(
 		}
 	}
 	m := outgoingOf(body, text, r.key)
-	m.original = original
+	m.original, m.mark = original, p.mark
 	refused, lost := l.sendGroups(r.remote, &m, ref, false)
 	p.dropped += lost
 	for range refused {
@@ -141,7 +145,7 @@ func (l *Loop) receivePatiently(in *parcel, it *item) {
 	}
 	p := &parkedPublish{
 		ackRef: it.ackRef, loop: l, body: body, text: it.text, key: it.number,
-		original: it.original(),
+		original: it.original(), mark: it.mark(),
 	}
 	for i, s := range it.group.targets {
 		if c := l.connOf(s); c != nil {
@@ -154,9 +158,15 @@ func (l *Loop) receivePatiently(in *parcel, it *item) {
 // deliverOrPark offers p's message to one subscriber, or notes that it has to wait for it.
 func (l *Loop) deliverOrPark(p *parkedPublish, c *Conn, d delivery) {
 	patient := d&deliverLossy == 0
+	if p.mark != 0 {
+		l.noteMatched(p.mark, c, topic.Publish, publishTopic(p.body.B))
+	}
 	if c.state == stateOpen &&
 		(patient && (c.parked != nil || !c.hasRoom(len(p.body.B))) || c.awaits(p.key)) {
 		p.targets = append(p.targets, parkedTarget{publish: p, c: c, d: d})
+		if p.mark != 0 {
+			l.note(p.mark, trace.Queued, &c.service, "paused")
+		}
 		return
 	}
 	l.deliverParked(p, c, d)
@@ -196,7 +206,8 @@ const maxFraming = 10
 
 func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 	m := outgoingOf(p.body, p.text, p.key)
-	m.audit, m.original = l.broker.audited(), p.original
+	m.audit, m.original, m.mark = l.broker.audited(), p.original, p.mark
+	m.shown = m.audit || m.mark != 0
 	var f ringbuf.Frame
 	var body *ringbuf.Shared
 	in := c.form.directFrames()
@@ -206,7 +217,9 @@ func (l *Loop) deliverParked(p *parkedPublish, c *Conn, d delivery) {
 		f, body = l.encode(c.form.plain(), in, &m, ringbuf.Droppable)
 	}
 	if c.offer(f, body, d) {
-		p.dropped++
+		if p.dropped++; m.mark != 0 {
+			l.noteLost(m.mark, c, d)
+		}
 		return
 	}
 	l.sent(c, &m)
@@ -260,11 +273,11 @@ func (l *Loop) park(p *parkedPublish) {
 	l.wheel.Add(&p.timer, l.time.Ms+l.broker.backpressureMax)
 	p.recharge(p.holds())
 	name, _, _ := bytes.Cut(p.body.B[len("publish:"):], []byte{':'})
-	from, topic := p.from, string(name)
+	from, about := p.from, string(name)
 	if from.loop == l {
-		l.pause(from, topic)
+		l.pause(from, about)
 	} else {
-		l.sendCall(from.loop, func(l *Loop) { l.pause(from, topic) })
+		l.sendCall(from.loop, func(l *Loop) { l.pause(from, about) })
 	}
 }
 

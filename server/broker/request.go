@@ -9,6 +9,7 @@ import (
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trace"
 	"mbserver/topic"
 )
 
@@ -18,8 +19,9 @@ type trip struct {
 	text      bool   // its payload came as, or is, UTF-8 text
 	hops      uint8  // services it was offered to that had left when it arrived
 	arrivedNs uint32 // of the ms in which it arrived
-	arrived   int64  // loop ms
-	deadline  int64  // loop ms
+	mark      trace.Mark
+	arrived   int64 // loop ms
+	deadline  int64 // loop ms
 }
 
 // since is when it arrived, in ns of the clock.
@@ -87,6 +89,7 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 		l.show(c, h, name, payload, 0)
 	}
 	if l.parting != partNone && l.refusesTo(c) {
+		l.noteHand(trace.Dropped, "draining")
 		l.fail(c, h, codec.ServiceUnavailable, goingAway,
 			codec.TextDetail("reason", "draining"))
 		return
@@ -98,6 +101,7 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	var q request // set field by field: the compiler would compose a literal elsewhere and copy it
 	q.requester, q.text, q.arrived = &c.service, text, l.time.Ms
 	q.arrivedNs = uint32(l.time.Ns - l.time.Ms*int64(time.Millisecond))
+	q.mark = l.trace.mark
 	q.deadline = q.arrived + timeout + 1 // arrival was up to 1 ms after the clock's tick
 	q.id, q.topic, q.version, q.payload = h.RequestID, h.Topic, h.Version, payload
 	if len(q.id) > 0 {
@@ -198,6 +202,9 @@ func (l *Loop) mayCross(to *Loop, q *request) bool {
 			codec.TextDetail("reason", "busy"))
 	default:
 		l.crowded = to
+		if q.mark != 0 {
+			l.note(q.mark, trace.Queued, nil, "its sender is not read")
+		}
 		c.silence().request = q.pack()
 		c.recharge()
 	}
@@ -263,7 +270,11 @@ func (l *Loop) deliverRequest(q *request, s *service) {
 	o.bind(e, c)
 	l.wheel.Add(&e.timer, q.deadline)
 	header := l.headerEnd(e.id.Append(l.headerStart(codec.Request, q.topic, q.version)))
-	l.sendProtected(c, header, q.payload, c.textFrame(q.text, q.payload), q.id, e.key())
+	if e.mark != 0 && l.trace.book != nil {
+		l.trace.book.Mask(e.mark, l.time.Unix, e.id)
+		l.noteMatched(e.mark, c, topic.Request, topic.Lower(nil, q.topic))
+	}
+	l.sendProtected(c, header, q.payload, c.textFrame(q.text, q.payload), q.id, e.key(), e.mark)
 	if l.broker.outstanding.Add(1) > l.broker.maxOutstanding {
 		l.evict(e)
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/metrics"
+	"mbserver/server/trace"
 	"mbserver/server/wheel"
 )
 
@@ -54,6 +55,9 @@ func (l *Loop) failRequest(q *request, code codec.Code, message string, details 
 	if len(q.id) > 0 {
 		kind = answerOwed
 	}
+	if q.mark != 0 {
+		l.noteFailure(q.mark, nil, code, details)
+	}
 	header := l.responseHeader(q.topic, q.version, q.id)
 	l.failTo(q.requester, kind, header, code, message, details)
 }
@@ -61,13 +65,27 @@ func (l *Loop) failRequest(q *request, code codec.Code, message string, details 
 // failEntry frees an outstanding request and tells its requester why. Nobody waits for one without
 // an ID.
 func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...codec.Detail) {
+	if e.mark != 0 {
+		l.noteFailure(e.mark, e.targetService(), code, details)
+	}
 	if e.target != nil && e.target.out.Cancel(e.key()) { // an expired request is never delivered
 		e.target.recharge()
+		if len(l.turn.Told) > 0 {
+			l.heed(e.target)
+		}
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	if e.hasID {
 		l.failTo(e.requester, answerOwed, l.entryHeader(e), code, message, details)
 	}
+}
+
+// targetService is that which e was sent to, nil while it waits.
+func (e *entry) targetService() *service {
+	if e.target == nil {
+		return nil
+	}
+	return &e.target.service
 }
 
 func (l *Loop) failTo(
@@ -100,6 +118,9 @@ func (c *Conn) endWaits() (done bool) {
 	for w := c.firstParked(); w != nil; w = c.firstParked() {
 		if !l.mayEnd() {
 			return false
+		}
+		if mark := w.publish.mark; mark != 0 {
+			l.note(mark, trace.Dropped, &c.service, "disconnected")
 		}
 		w.settle(false)
 	}

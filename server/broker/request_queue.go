@@ -3,6 +3,7 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/fair"
+	"mbserver/server/trace"
 	"mbserver/topic"
 )
 
@@ -77,6 +78,9 @@ func (l *Loop) enqueue(q *request, name []byte, cs *candidates) {
 		t = l.openQueue(name, cs)
 	}
 	l.queueEntry(t, e, q)
+	if e.mark != 0 {
+		l.note(e.mark, trace.Queued, nil, "no service has room")
+	}
 	if opened {
 		if now := l.candidatesOf(name); now == nil || !now.same(cs) {
 			l.serve.Store(true) // it changed before queued was raised, and woke nobody
@@ -227,6 +231,9 @@ func (l *Loop) discardQueued(s *service) (done bool) {
 // discard drops a request that waits, and whose requester has left: nobody is owed its answer.
 func (l *Loop) discard(e *entry) {
 	s, owed := e.requester, e.hasID
+	if e.mark != 0 {
+		l.note(e.mark, trace.Dropped, s, "the requester has left")
+	}
 	l.outstanding.drop(e)
 	switch {
 	case !owed || s.marked(markGone):

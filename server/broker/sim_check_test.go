@@ -311,6 +311,10 @@ func (s *simulation) checkEmpty() {
 	if left := n.Arrivals.Disconnected.Read(0).Total; left != uint64(len(s.sessions)) {
 		s.fail("%d disconnects of %d", left, len(s.sessions))
 	}
+	s.checkFates()
+	for _, l := range n.loops {
+		l.charged.Add(-l.trace.charged) // for its book, whoever is there
+	}
 	if n.charged() != n.watches.held.Load() || n.paused.Load() != 0 {
 		s.fail("left behind: a charge of %d bytes, %d paused publishers",
 			n.charged(), n.paused.Load())

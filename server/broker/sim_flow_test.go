@@ -400,7 +400,12 @@ func (s *simulation) checkCharges() {
 				sum += e.cost()
 			}
 		}
-		sum += s.heldBeside(l) + l.routes.charged
+		sum += s.heldBeside(l) + l.routes.charged + l.trace.charged
+		if book := l.trace.book; book != nil && !l.inTurn &&
+			l.trace.charged != int64(book.Held()) {
+			s.fail("loop %d keeps fates of %d bytes and is charged %d",
+				l.index, book.Held(), l.trace.charged)
+		}
 		routes := int64(l.routes.publishes.Held() + l.routes.requests.Held())
 		if !l.inTurn && l.routes.charged != max(routes-s.n.routesFree, 0) {
 			s.fail("loop %d remembers routes of %d bytes and is charged %d",

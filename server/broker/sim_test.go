@@ -88,6 +88,7 @@ var simEvents = []string{
 	"audited", "log line", "hole told in place", "gave way",
 	"not read for its answers", "cut for its answers", "went away with 1001",
 	"compressed", "inflated",
+	"message looked at", "publish looked at",
 	"told to go", "sent away", "kept beyond its slot", "held while clients stand",
 	"asked after the grace", "drain cancelled",
 	"closed for silence", "stood still", "ended its stream and stayed", "answered after the end",
@@ -152,6 +153,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		}
 		if s.evictions = s.chance(30); s.evictions {
 			cfg.Max.OutstandingRequests = 1 + s.random.IntN(6)
+		}
+		if seed%4 == 1 && !s.memory { // what is looked at goes the same way
+			cfg.Explain.Sample = 1 + int(seed/4%3)
 		}
 		s.adjust(cfg)
 	})

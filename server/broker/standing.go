@@ -7,6 +7,7 @@ import (
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
 	"mbserver/server/system"
+	"mbserver/server/trace"
 	"mbserver/server/trouble"
 	"mbserver/server/wheel"
 	"mbserver/topic"
@@ -133,7 +134,11 @@ func (l *Loop) mayAsk(c *Conn, h *codec.Header, name []byte) bool {
 		return true
 	}
 	if !c.standing.demanded {
-		return l.maySpeak(c, h)
+		return l.maySpeak(c, h, name)
+	}
+	if l.trace.looks != nil {
+		l.observe(c, h.RequestID, name)
+		l.noteHand(trace.Forbidden, "required")
 	}
 	l.fail(c, h, codec.Unauthorized, "say who you are first: system.auth",
 		codec.TextDetail("reason", "required"))
@@ -212,6 +217,7 @@ func (l *Loop) noteForbidden() {
 // forbidden: the sender may not do that, and is told.
 func (l *Loop) forbidden(c *Conn, h *codec.Header, verb permit.Verb) {
 	l.noteForbidden()
+	l.noteHand(trace.Forbidden, verb.String())
 	err := system.Forbidden(verb.String(), string(h.Topic))
 	l.fail(c, h, err.Code, err.Message, err.Details...)
 }

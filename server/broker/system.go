@@ -102,16 +102,9 @@ func (l *Loop) askFor(key snapshotKey, q question, subs []subscription) *system.
 
 // InBackground implements system.Caller.
 func (k *caller) InBackground(work func() func(system.Caller) *system.Error) *system.Error {
-	l, s, h := k.c.loop, &k.c.service, k.h.Clone()
+	l := k.c.loop
 	l.publishCounts()
-	then := func(finish func(system.Caller) *system.Error) {
-		l.call(func(l *Loop) {
-			if c := l.askerOf(s); c != nil {
-				l.guard(c, func() { l.finishJob(c, &h, finish) })
-			}
-		})
-	}
-	if !l.broker.background.run(job{s, work, then}) {
+	if !l.broker.background.run(job{&k.c.service, work, k.afterwards()}) {
 		return busy
 	}
 	k.c.owe()

@@ -184,7 +184,7 @@ func (l *Loop) flushOne(c *Conn) {
 	defer func() {
 		if v := recover(); v != nil {
 			l.dropped(c.out.Messages())
-			c.out = ringbuf.Outbound{}
+			c.out, l.turn.Told = ringbuf.Outbound{}, nil
 			l.recovered(nil, v)
 			c.goes("internal fault")
 			c.abort()

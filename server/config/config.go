@@ -29,6 +29,7 @@ type Config struct {
 	Connection    Connection
 	Admission     Admission
 	WS            WS
+	Explain       Explain
 	Proxy         Proxy
 	Request       Request
 	Max           Max
@@ -152,6 +153,11 @@ type Max struct {
 // Message bounds one message.
 type Message struct {
 	PayloadMaxLength int // bytes
+}
+
+// Explain is what system.explain can tell of messages that nobody armed for.
+type Explain struct {
+	Sample int // one of so many messages of each loop is recorded; 0: none
 }
 
 // Deflate is permessage-deflate (RFC 7692).

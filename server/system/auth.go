@@ -26,6 +26,7 @@ var needs = map[string]permit.Words{
 	"system.topic.subscriptions": permit.TopicList,
 	"system.log.subscribe":       permit.Log,
 	"system.metrics":             permit.Metrics,
+	ExplainTopic:                 permit.Explain,
 
 	"system.connection.kick":        permit.Admin,
 	"system.connection.mute":        permit.Admin,
@@ -56,7 +57,8 @@ func MaySubscribe(r *permit.Rules, verb permit.Verb, pattern string, system bool
 // not here tells of others' connections.
 var needsToAudit = map[string]permit.Words{
 	HeartbeatTopic:                 0,
-	AuthTopic:                      0, // its payloads are shown to nobody
+	AuthTopic:                      0,              // its payloads are shown to nobody
+	ExplainTopic:                   permit.Explain, // nor are its
 	"system.service.list":          permit.ServiceList | permit.Connection,
 	"system.service.register":      permit.ServiceList,
 	"system.service.subscriptions": permit.ServiceList,

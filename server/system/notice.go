@@ -219,7 +219,7 @@ func AuditedTopic(audit []byte) []byte {
 	return name
 }
 
-var authTopic = []byte(AuthTopic)
+var authTopic, explainTopic = []byte(AuthTopic), []byte(ExplainTopic)
 
 func appendAuditStart(b []byte, unixMs int64) []byte {
 	b = append(b, "publish:"+MessageTopic+":1.0.0\n{\"timestamp\":\""...)
@@ -246,8 +246,9 @@ func appendMessage(b []byte, h *codec.Header, payload []byte) []byte {
 		b = strconv.AppendUint(append(b, `,"timeout":`...), h.TimeoutMs, 10)
 	}
 	b = append(b, `},"payload":`...)
-	if bytes.EqualFold(h.Topic, authTopic) {
-		return append(b, `"(not shown)"}`...) // a token, or what became of one
+	if bytes.EqualFold(h.Topic, authTopic) || bytes.EqualFold(h.Topic, explainTopic) {
+		// A token, or what became of one; of whatever topic what only some may see of it.
+		return append(b, `"(not shown)"}`...)
 	}
 	return append(appendPayload(b, payload), '}')
 }

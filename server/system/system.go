@@ -48,6 +48,16 @@ type Caller interface {
 	// Authenticate checks a token beside the loops, and answers: with who the service is from then
 	// on, or why it is not. Nothing that comes after it is taken before.
 	Authenticate(token string) *Error
+	// Rules are what the service may do; nil: everything.
+	Rules() *permit.Rules
+	// Identity is whose the service is; "": that is not known.
+	Identity() string
+	// Fates has the loops asked what became of the latest message with an ID that the service may
+	// see, and answers with that, or with found false.
+	Fates(id codec.UUID, answer func(c Caller, fates []Fate, found bool) *Error) *Error
+	// Arm has what becomes of some messages recorded for a while, and calls done when every loop
+	// does.
+	Arm(a Arm, done func(c Caller) *Error) *Error
 	// Notify publishes what compose returns on a system topic, if anybody is subscribed to it.
 	Notify(topic string, compose func() []byte)
 	Operating
@@ -64,6 +74,10 @@ type Node interface {
 	Walk(f func(p topic.Pattern, k topic.Kind))
 	// Subscribers appends those of a pattern to dst.
 	Subscribers(p topic.Pattern, k topic.Kind, dst []Subscriber) []Subscriber
+	// Forecast says what would become of a message.
+	Forecast(q *Forecast) []Fate
+	// RulesOf is what an identity may do: its connections, if it has any. nil: everything.
+	RulesOf(identity string) *permit.Rules
 	// Sample gathers the node's numbers, without waiting for a loop.
 	Sample(now time.Time) *metrics.Sample
 	Drainer
@@ -86,6 +100,7 @@ func invalid(field, message string) *Error {
 const (
 	HeartbeatTopic = "system.heartbeat"
 	AuthTopic      = "system.auth"
+	ExplainTopic   = "system.explain"
 	LogTopic       = "system.log"
 	MessageTopic   = "system.message"
 )
@@ -103,6 +118,7 @@ var handlers = map[string]func(*call) *Error{
 	"system.log.subscribe":          (*call).subscribeLog,
 	"system.log.unsubscribe":        (*call).unsubscribeLog,
 	"system.metrics":                (*call).metrics,
+	ExplainTopic:                    (*call).explain,
 	AuthTopic:                       (*call).auth,
 	"system.connection.kick":        operate(Kick),
 	"system.connection.mute":        operate(Mute),

@@ -31,7 +31,7 @@ var overflowNames = [...]string{
 	OverflowDrop: "drop", OverflowDropOldest: "drop-oldest", OverflowDisconnect: "disconnect",
 }
 
-// String is the policy's name, "" for the node's.
+// String is how the contract writes a policy; "" for the node's.
 func (o Overflow) String() string { return overflowNames[o] }
 
 // ParseOverflow returns the policy of that name, or 0.
