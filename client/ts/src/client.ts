@@ -1,6 +1,6 @@
-import { MBError } from "./errors.js";
-import { reasonOf, type CallWay } from "./link.js";
-import { bounded, registrationKey, Session } from "./session.js";
+import { malformed, MBError } from "./errors.js";
+import type { CallWay, Link } from "./link.js";
+import { registrationKey, Session } from "./session.js";
 import { Subscription } from "./subscription.js";
 import type {
   Ack,
@@ -8,7 +8,7 @@ import type {
   Events,
   HandleOptions,
   Handler,
-  Limits,
+  Info,
   Message,
   Options,
   PublishOptions,
@@ -17,7 +17,8 @@ import type {
   SubscribeOptions,
   WebSocketClass,
 } from "./types.js";
-import { checkVersion, decode, encode, isSystem, isUUID, type Decoded, type Format, type Payload } from "./wire.js";
+import { bounded } from "./wait.js";
+import { decode, encode, isSystem, isUUID, isVersion, type Decoded, type Format, type Payload } from "./wire.js";
 import { refuse, Worker } from "./worker.js";
 
 /** The longest timeout of a request that a broker takes by default. */
@@ -25,22 +26,21 @@ const maxTimeoutMs = 3_600_000;
 /** How long after a request's time its answer, which is the broker's TIMEOUT, may come. */
 const timeoutGrace = 500;
 
-const addressRule = /^(wss?):\/\/(\[[^\]]+\]|[^/:?#\s]+)(:\d+)?([/?]\S*)?$/i;
-
 /** Addresses with their ports. */
 function parseAddresses(given: string | string[]): string[] {
-  const list = (Array.isArray(given) ? given : given.split(",")).map((a) => a.trim());
-  return list.map((address) => {
-    const [, scheme, host, port, rest = "/"] = addressRule.exec(address) ?? [];
-    if (!scheme) throw new TypeError(`${JSON.stringify(address)} is no address: ws://host:port or wss://host:port`);
-    return `${scheme}://${host}${port ?? (scheme.toLowerCase() === "wss" ? ":8000" : ":3000")}${rest}`;
+  return String(given).split(",").map((address) => {
+    const [, scheme, host, port, rest = "/"] = /^(wss?):\/\/(\[.+]|[^/:?#]+)(:\d+)?(\/.*)?$/.exec(address.trim()) ?? [];
+    if (!scheme) throw malformed(`${address} is no address: ws://host:port or wss://host:port`);
+    return `${scheme}://${host}${port ?? (scheme === "ws" ? ":3000" : ":8000")}${rest}`;
   });
 }
 
 function registrationOf(r: string | Registration): string {
-  const { name, description, ...rest } = typeof r === "string" ? { name: r } : r;
-  return JSON.stringify({ name, description: description || name, ...rest });
+  const { name, description = name, ...rest } = typeof r === "string" ? { name: r } : r;
+  return JSON.stringify({ name, description, ...rest });
 }
+
+const closed = (): MBError => new MBError("CLOSED", "the client was closed");
 
 /**
  * Connects to a broker at `ws://host:port` or `wss://host:port` (3000 and 8000 when left out) and
@@ -57,44 +57,45 @@ export async function connect(addresses: string | string[], options: Options = {
 export class Client {
   readonly #session: Session;
   readonly #version: string;
-  readonly #outboundBytes: number;
   readonly #log: (...words: unknown[]) => void;
-  readonly #listeners = new Map<keyof Events, Set<(...args: any[]) => void>>();
-  /** Publishes that wait for the next connection, and their bytes. */
+  readonly #listeners: { [E in keyof Events]?: Set<(...args: any[]) => void> } = {};
+  /** Publishes that wait for the next connection. */
   #waiting = 0;
   #logged = 0;
 
   /** @internal */
   constructor(addresses: string[], options: Options) {
-    const { log = (...words) => console.warn(...words) } = options;
-    const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!WebSocket) throw new TypeError("there is no WebSocket here: give the package ws as option WebSocket");
+    const { WebSocket, name, version = "1.0.0", log = (...words) => console.warn(...words), ...rest } = options;
+    const Socket = WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+    if (!Socket) throw malformed("there is no WebSocket here: give the one of the package ws as option");
+    if (!isVersion(version)) throw malformed(`version ${version} is not MAJOR.MINOR.PATCH`);
     this.#log = log ?? (() => {});
-    this.#version = options.version ?? "1.0.0";
-    checkVersion(this.#version);
-    const { connectTimeoutMs = 10_000, keepAliveMs = 30_000, outboundBytes = 1 << 20 } = options;
-    const { maxCalls = 65_536, reconnect = true, attempts = 0 } = options;
-    const { backoffMinMs = 100, backoffMaxMs = 10_000, token, name } = options;
-    this.#outboundBytes = outboundBytes;
-    this.#session = new Session(
-      {
-        emit: (event, ...args) => this.#emit(event, ...args),
-        deliver: ({ topic, version, id }, data) => {
-          for (const s of this.#session.registry.route("publish", topic)) s.push({ topic, version, id, data });
-        },
-        serve: (link, header, payload) => {
-          const worker = this.#session.registry.route("request", header.topic)[0]?.worker;
-          if (worker) worker.accept({ link, header, payload });
-          else refuse({ link, header }, "no_handler");
-        },
+    this.#version = version;
+    const owner = {
+      emit: this.#emit.bind(this),
+      deliver: ({ topic, version, id }: Omit<Message, "data">, data: Payload) => {
+        for (const s of this.#session.registry.route("publish", topic)) s.push({ topic, version, id, data });
       },
-      addresses,
-      {
-        ...{ connectTimeoutMs, keepAliveMs, outboundBytes, maxCalls, reconnect, attempts },
-        ...{ backoffMinMs: Math.max(backoffMinMs, 1), backoffMaxMs, token, WebSocket },
+      serve: (link: Link, header: any, payload: Payload) => {
+        const worker = this.#session.registry.route("request", header.topic)[0]?.worker;
+        if (worker) worker.accept({ link, header, payload });
+        else refuse({ link, header, payload }, "no_handler");
       },
-    );
-    if (name !== undefined) this.#session.registration = registrationOf(name);
+    };
+    this.#session = new Session(owner, addresses, {
+      connectTimeoutMs: 10_000,
+      keepAliveMs: 30_000,
+      outboundBytes: 1 << 20,
+      maxCalls: 65_536,
+      reconnect: true,
+      attempts: 0,
+      backoffMinMs: 100,
+      backoffMaxMs: 10_000,
+      token: undefined,
+      ...rest,
+      WebSocket: Socket,
+    });
+    if (name) this.#session.registration = registrationOf(name);
   }
 
   /** @internal */
@@ -102,11 +103,9 @@ export class Client {
     return this.#session.start(signal);
   }
 
-  // ---- what is known
-
   /** Whether there is a connection at this moment. */
   get connected(): boolean {
-    return this.#session.link !== undefined;
+    return !!this.#session.link;
   }
 
   /** Why the client is finished: `CLOSED`, or how the last connection was lost; undefined: it is not. */
@@ -114,38 +113,17 @@ export class Client {
     return this.#session.finished;
   }
 
-  /** The broker's ID of this connection; it changes with every reconnect. */
-  get serviceId(): string | undefined {
-    return this.#session.last.welcome.serviceId;
-  }
-
-  /** The ID of the broker's node. */
-  get nodeId(): string | undefined {
-    return this.#session.last.welcome.nodeId;
-  }
-
-  get serverVersion(): string | undefined {
-    return this.#session.last.welcome.serverVersion;
-  }
-
-  get limits(): Limits {
-    return this.#session.last.welcome.limits ?? {};
-  }
-
-  /** Who the client is to the broker; undefined: it asks nobody. */
-  get identity(): string | undefined {
-    return this.#session.last.identified?.identity;
-  }
-
-  /** When that ends unless it is renewed; undefined: never. */
-  get expiresAt(): Date | undefined {
-    const at = this.#session.last.identified?.expiresAt;
-    return at ? new Date(at) : undefined;
+  /** What the broker has told of the connection, or of the last there was. */
+  get info(): Info {
+    const { welcome, identified } = this.#session.last;
+    const { serviceId, nodeId, serverVersion, limits = {} } = welcome;
+    const expiresAt = identified?.expiresAt ? new Date(identified.expiresAt) : undefined;
+    return { serviceId, nodeId, serverVersion, limits, identity: identified?.identity, expiresAt };
   }
 
   /** Bytes that wait to be sent. */
   get bufferedBytes(): number {
-    return (this.#session.link?.buffered ?? 0) + this.#waiting;
+    return this.#session.link?.buffered ?? 0;
   }
 
   // ---- messages
@@ -158,25 +136,18 @@ export class Client {
   publish(topic: string, data?: unknown, options: PublishOptions = {}): void {
     const session = this.#session;
     const payload = encode(data, options.as);
-    if (!session.link && session.moving) return this.#publishLater(topic, payload);
-    const link = session.current();
-    link.check(topic, payload);
-    link.checkRoom(topic);
-    link.send(`publish:${topic}:${this.#version}`, payload);
-  }
-
-  /** The node went away a moment before the next one is there. */
-  #publishLater(topic: string, payload: Payload): void {
-    const session = this.#session;
-    session.last.check(topic, payload);
-    if (this.#waiting > this.#outboundBytes) throw new MBError("BUFFER_FULL", "too much waits to be sent", { topic });
-    const cost = payload.length + topic.length;
-    this.#waiting += cost;
-    session.whenMoved(() => {
-      this.#waiting -= cost;
-      if (session.link) session.link.send(`publish:${topic}:${this.#version}`, payload);
-      else this.#emit("error", new MBError("DISCONNECTED", "a publish was not sent", { topic }));
-    });
+    const send = (link: Link) => {
+      link.check(topic, payload);
+      link.send(`publish:${topic}:${this.#version}`, payload);
+    };
+    if (session.link || !session.moving || this.#waiting > 1000) return send(session.current());
+    // The node went away a moment before the next one is there.
+    this.#waiting++;
+    session
+      .usable()
+      .then(send)
+      .catch((error) => this.#emit("error", error))
+      .finally(() => this.#waiting--);
   }
 
   /**
@@ -186,8 +157,7 @@ export class Client {
   async publishAck(topic: string, data?: unknown, options: PublishOptions & CallOptions = {}): Promise<Ack> {
     const { signal, timeoutMs } = options;
     const answer = await this.#call("publish", topic, encode(data, options.as), { signal, timeoutMs });
-    const { subscribers = 0, dropped = 0 } = decode(answer) as Partial<Ack>;
-    return { subscribers, dropped };
+    return { subscribers: 0, dropped: 0, ...(decode(answer) as object) };
   }
 
   /**
@@ -200,31 +170,26 @@ export class Client {
     data?: unknown,
     options: RequestOptions<F> = {},
   ): Promise<Decoded<F, T>> {
-    const { as, signal, parentId } = options;
-    if (parentId && !isUUID(parentId)) throw new MBError("MALFORMED_MESSAGE", `the parent ID ${parentId} is no UUID`);
-    const way: CallWay = { signal, parent: parentId };
-    if (options.timeoutMs !== undefined) {
-      const longest = this.limits.timeoutMs || maxTimeoutMs;
-      way.deadlineMs = Math.round(Math.min(Math.max(options.timeoutMs, 1), longest));
+    const { as, signal, parentId, timeoutMs } = options;
+    if (parentId && !isUUID(parentId)) throw malformed(`the parent ID ${parentId} is no UUID`, topic);
+    const way: CallWay = { signal, parentId };
+    if (timeoutMs !== undefined) {
+      const longest = this.info.limits.timeoutMs || maxTimeoutMs;
+      way.deadlineMs = Math.ceil(Math.min(Math.max(timeoutMs, 1), longest));
       way.timeoutMs = way.deadlineMs + timeoutGrace;
     }
-    const answer = await this.#call("request", topic, encode(data, as), way);
-    try {
-      return decode(answer, as) as Decoded<F, T>;
-    } catch (cause) {
-      throw new MBError("MALFORMED_MESSAGE", `the answer is no JSON: ${(cause as Error).message}`, { topic, cause });
-    }
+    return decode(await this.#call("request", topic, encode(data, as), way), as, topic) as Decoded<F, T>;
   }
 
-  /** A request to the broker itself, `system.…`. */
-  async system(topic: string, data: unknown = {}, options?: CallOptions): Promise<any> {
-    if (!isSystem(topic)) throw new MBError("INVALID_REQUEST", `${topic} is no system topic`, { topic });
-    return decode(await this.#call("request", topic, encode(data), { ...options }));
+  /** A request to the broker itself: `system.…`. */
+  async system(topic: string, data: object = {}, options: CallOptions = {}): Promise<any> {
+    if (!isSystem(topic)) throw malformed(`${topic} is no system topic`, topic);
+    return decode(await this.#call("request", topic, encode(data), options));
   }
 
   async #call(action: string, topic: string, payload: Payload, way: CallWay): Promise<Payload> {
-    if (way.signal?.aborted) throw reasonOf(way.signal);
-    const link = this.#session.link ?? (await this.#session.usable({ signal: way.signal, timeoutMs: Session.gap }));
+    way.signal?.throwIfAborted();
+    const link = this.#session.link ?? (await bounded(this.#session.usable(), way));
     link.check(topic, payload);
     return link.call(action, topic, isSystem(topic) ? "1.0.0" : this.#version, payload, way);
   }
@@ -246,20 +211,12 @@ export class Client {
     pattern: string,
     options?: SubscribeOptions<F>,
   ): Promise<Subscription<Decoded<F, T>>>;
-  async subscribe(
-    pattern: string,
-    callback?: ((message: Message) => unknown) | SubscribeOptions<Format>,
-    options: SubscribeOptions<Format> = {},
-  ): Promise<Subscription> {
-    if (typeof callback !== "function") {
-      options = callback ?? options;
-      callback = undefined;
-    }
+  async subscribe(pattern: string, ...rest: unknown[]): Promise<Subscription> {
+    const callback = typeof rest[0] === "function" ? (rest.shift() as (message: Message) => unknown) : undefined;
+    const options = (rest[0] ?? {}) as SubscribeOptions<Format>;
     const { overflow, conflate } = options;
-    const topic = pattern.toLowerCase();
-    const wish = JSON.stringify({ action: "publish", topic, overflow, conflate });
-    const s = new Subscription(this.#subscriptionOwner, "publish", topic, wish, callback, options);
-    return this.#make(s, options);
+    const wish = { action: "publish", topic: pattern.toLowerCase(), overflow, conflate };
+    return this.#make(new Subscription(this.#subscriptionOwner, wish, callback, options), options);
   }
 
   /**
@@ -271,18 +228,16 @@ export class Client {
     handler: Handler<F, T>,
     options: HandleOptions<F> = {},
   ): Promise<Subscription> {
-    const topic = pattern.toLowerCase();
-    const wish = JSON.stringify({ action: "request", topic, priority: options.priority });
-    const s = new Subscription(this.#subscriptionOwner, "request", topic, wish, () => {}, {});
+    const wish = { action: "request", topic: pattern.toLowerCase(), priority: options.priority };
+    const s = new Subscription(this.#subscriptionOwner, wish, () => {}, {});
     s.worker = new Worker(handler as (request: any) => unknown, options);
     return this.#make(s, options);
   }
 
   async #make(s: Subscription, options: CallOptions): Promise<Subscription> {
-    const session = this.#session;
-    if (options.signal?.aborted) throw reasonOf(options.signal);
-    if (session.draining) throw closed();
-    session.registry.add(s);
+    options.signal?.throwIfAborted();
+    if (this.#session.draining) throw closed();
+    this.#session.registry.add(s);
     try {
       await bounded(this.#stand(s), options);
       if (s.error) throw s.error;
@@ -296,13 +251,13 @@ export class Client {
 
   /** Returns when the connection in use has it. */
   async #stand(s: Subscription): Promise<void> {
-    for (;;) {
-      const link = await this.#session.usable({ timeoutMs: Session.gap });
+    const session = this.#session;
+    for (let link: Link | undefined; link !== session.link || !link; ) {
+      link = await session.usable();
       try {
-        await this.#session.sync(link, s.key);
-        if (this.#session.link === link || s.standing) return;
+        await session.sync(link, s.key);
       } catch (error) {
-        if (!link.cause || !this.#session.link) throw error;
+        if (link === session.link || !session.link) throw error;
       }
     }
   }
@@ -321,15 +276,13 @@ export class Client {
   /** Gives the client a name and a description, now and on every connection that follows. */
   async register(registration: Registration, options?: CallOptions): Promise<void> {
     const session = this.#session;
-    const link = await session.usable(options);
     const before = session.registration;
-    session.registration = registrationOf(registration);
-    const mine = session.registration;
+    const mine = (session.registration = registrationOf(registration));
     try {
-      await bounded(session.sync(link, registrationKey), options);
+      await bounded(session.usable().then((link) => session.sync(link, registrationKey)), options);
     } catch (error) {
       if (session.registration === mine) session.registration = before;
-      void session.settle(registrationKey).catch(() => {});
+      session.settle(registrationKey).catch(() => {});
       throw error;
     }
   }
@@ -337,8 +290,13 @@ export class Client {
   // ---- the connection
 
   /** Settled when there is a connection: what failed with `DISCONNECTED` can be tried again. */
-  whenConnected(options?: CallOptions): Promise<void> {
-    return this.#session.connected(options);
+  async whenConnected(options?: CallOptions): Promise<void> {
+    const session = this.#session;
+    const wait = async () => {
+      while (!session.link && !session.finished) await session.wait(1e9);
+      session.current();
+    };
+    await bounded(wait(), options);
   }
 
   /** Asks the broker for a sign of life. It has taken then all that was sent before. */
@@ -346,17 +304,11 @@ export class Client {
     await this.system("system.heartbeat", {}, options);
   }
 
-  /** Settled when nothing waits to be sent. */
-  async flush(options: CallOptions = {}): Promise<void> {
-    const done = (async () => {
-      let link = this.#session.current();
-      for (let wait = 0; link.buffered > 0; wait = Math.min(wait + 1, 16)) {
-        await link.pause(wait);
-        options.signal?.throwIfAborted();
-        if (link.cause) link = this.#session.current();
-      }
-    })();
-    await bounded(done, options);
+  /** Settled when nothing waits to be sent; with `room`, when {@link publish} takes something again. */
+  async flush(options: CallOptions & { room?: boolean } = {}): Promise<void> {
+    const link = this.#session.current();
+    await bounded(link.room(!options.room), options);
+    if (link.cause) throw link.cause;
   }
 
   /**
@@ -365,74 +317,57 @@ export class Client {
    * up it closes at once, and fails.
    */
   async drain(options?: CallOptions): Promise<void> {
+    const session = this.#session;
+    const drain = async () => {
+      session.current();
+      session.draining = true;
+      await Promise.all(session.registry.keys().map((key) => session.settle(key)));
+      await Promise.all(session.registry.all().map((s) => (s.worker ?? s).finish()));
+      await this.ping();
+    };
     try {
-      await bounded(this.#drain(), options);
+      await bounded(drain(), options);
     } finally {
       await this.close();
     }
-  }
-
-  async #drain(): Promise<void> {
-    const session = this.#session;
-    session.current();
-    session.draining = true;
-    await Promise.all(session.registry.keys().map((key) => session.settle(key)));
-    await Promise.all(session.registry.all().map((s) => (s.worker ?? s).finish()));
-    await this.ping();
   }
 
   /**
    * Ends the connection after what was sent before, for at most two seconds. Calls under way fail
    * with `CLOSED`; messages that wait for their callback are dropped.
    */
-  async close(): Promise<void> {
-    const session = this.#session;
-    const links = [...session.others, ...(session.link ? [session.link] : [])];
-    const first = !session.finished;
-    session.finish(closed());
-    for (const s of session.registry.all()) s.end();
-    await Promise.all(links.map((link) => link.goodbye(closed())));
-    if (first) this.#emit("close", session.finished!);
+  close(): Promise<void> {
+    return this.#session.finish(closed());
   }
 
   // ---- events
 
   /** Calls the function whenever it happens; what is returned ends that. */
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): () => void {
-    let all = this.#listeners.get(event);
-    if (!all) this.#listeners.set(event, (all = new Set()));
+    const all: Set<(...args: any[]) => void> = (this.#listeners[event] ??= new Set());
     all.add(listener);
     return () => void all.delete(listener);
   }
 
-  #emit<E extends keyof Events>(event: E, ...args: Events[E]): void {
-    if (event === "close") for (const s of this.#session.registry.all()) s.end(this.#endOf(args[0] as MBError));
-    const listeners = this.#listeners.get(event);
-    if (!listeners?.size) return this.#tell(event, args[0]);
-    for (const listener of [...listeners]) {
+  #emit(event: keyof Events, about: any): void {
+    const listeners = this.#listeners[event];
+    for (const listener of listeners ?? []) {
       try {
-        listener(...args);
+        listener(about);
       } catch (error) {
         this.#log(`mb: a listener of ${event} failed:`, error);
       }
     }
-  }
-
-  #endOf(cause: MBError): MBError | undefined {
-    return cause.code === "CLOSED" ? undefined : cause;
+    if (!listeners?.size) this.#tell(event, about);
   }
 
   /** Says what nobody listens to and somebody should know, errors once a second. */
   #tell(event: keyof Events, about: any): void {
-    const failed = (event === "reconnect" || event === "move") && about.failed.length > 0;
     if (event === "error") {
-      if (about.code === "NO_ROUTE_FOUND" || Date.now() < this.#logged + 1000) return;
-      this.#logged = Date.now();
-    } else if (!failed && !/^(dropped|disconnect|revoked)$/.test(event)) {
-      return;
+      if (about.code === "NO_ROUTE_FOUND" || Date.now() < this.#logged) return;
+      this.#logged = Date.now() + 1000;
     }
-    this.#log(`mb: ${event}:`, event === "revoked" ? (about as Subscription).pattern : about);
+    const worth = /^(error|dropped|disconnect)$/.test(event) || about.failed?.length;
+    if (worth || event === "revoked") this.#log(`mb: ${event}:`, about.pattern ?? about);
   }
 }
-
-const closed = (): MBError => new MBError("CLOSED", "the client was closed");

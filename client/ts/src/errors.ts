@@ -3,7 +3,7 @@
  *
  * - `DISCONNECTED`: there is no connection, or it was lost before the answer came.
  * - `CLOSED`: the client was closed or drained.
- * - `BUFFER_FULL`: too much waits to be sent already; nothing was sent. `flush()` waits for room.
+ * - `BUFFER_FULL`: too much waits to be sent, or to be answered; nothing was sent.
  * - `HANDLER_ERROR`: a handler, here or elsewhere, threw what is not an `MBError`.
  * - `CALLBACK_ERROR`: a subscription's callback threw.
  */
@@ -44,7 +44,6 @@ export interface ErrorContext {
  * `code` says which. A handler that throws one chooses what the requester gets.
  */
 export class MBError extends Error {
-  override readonly name = "MBError";
   readonly code: Code;
   /** Never undefined, so that `error.details.reason` can be asked for. */
   readonly details: Record<string, unknown>;
@@ -52,7 +51,9 @@ export class MBError extends Error {
   readonly requestId: string | undefined;
 
   constructor(code: Code, message: string, context: ErrorContext = {}) {
-    super(message ? `${code}: ${message}` : code, context.cause === undefined ? {} : context);
+    const { cause } = context;
+    super(`${code}: ${message}`, cause === undefined ? {} : { cause });
+    this.name = "MBError";
     this.code = code;
     this.details = context.details ?? {};
     this.topic = context.topic;
@@ -68,30 +69,32 @@ export function retryAfter(error: unknown): number | undefined {
   if (!(error instanceof MBError) || error.cause !== undefined) return undefined;
   const { code, details } = error;
   const told = toldRetry(error);
-  if (told !== undefined) return Math.min(told, 60_000);
+  if (told) return Math.min(told, 60_000);
   const busy = code === "SERVICE_UNAVAILABLE" && details.reason !== "subscription_limit";
   return busy || code === "RATE_LIMIT_EXCEEDED" || code === "TIMEOUT" ? 1000 : undefined;
 }
 
 /** When the broker said that it wants to be asked again, in ms; undefined: it did not. */
-export function toldRetry(error: unknown): number | undefined {
-  const ms = error instanceof MBError ? error.details.retryAfterMs : undefined;
+export function toldRetry({ details }: MBError): number | undefined {
+  const ms = details.retryAfterMs;
   return typeof ms === "number" ? Math.max(ms, 1) : undefined;
 }
 
-/** Whether the error leaves open what holds at the broker. */
-export function unsure(error: unknown): boolean {
-  return !(error instanceof MBError) || error.code === "TIMEOUT" || error.code === "INTERNAL_ERROR";
-}
+/** There is no connection. */
+export const lost = (message: string, cause?: unknown): MBError => new MBError("DISCONNECTED", message, { cause });
+
+export const malformed = (message: string, topic?: string, cause?: unknown): MBError =>
+  new MBError("MALFORMED_MESSAGE", message, { topic, cause });
+
+/** What was thrown, in words. */
+export const textOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 
 /** The error that an answer says (protocol §7), or undefined when it is something else. */
 export function parseError(text: string, topic?: string, requestId?: string): MBError | undefined {
   if (!/^\s*\{\s*"error"/.test(text)) return undefined;
   try {
-    const { error } = JSON.parse(text);
-    if (typeof error.code !== "string" || !error.code) return undefined;
-    const details = typeof error.details === "object" && error.details ? error.details : undefined;
-    return new MBError(error.code, String(error.message ?? ""), { details, topic, requestId });
+    const { code, message, details } = JSON.parse(text).error;
+    return code && new MBError(code, message ?? "", { details: details ?? {}, topic, requestId });
   } catch {
     return undefined;
   }
@@ -99,11 +102,8 @@ export function parseError(text: string, topic?: string, requestId?: string): MB
 
 /** The answer to a request whose handler has thrown. */
 export function errorPayload(error: unknown): string {
-  const known = error instanceof MBError ? error : undefined;
-  const code = known?.code ?? "HANDLER_ERROR";
-  let message = error instanceof Error ? error.message : String(error);
-  if (known && message.startsWith(code)) message = message.slice(code.length + 2);
-  const timestamp = new Date().toISOString();
-  const details = known && Object.keys(known.details).length ? known.details : undefined;
-  return JSON.stringify({ error: { code, message, timestamp, details } });
+  const { code, details } = error instanceof MBError ? error : { code: "HANDLER_ERROR", details: undefined };
+  const text = textOf(error);
+  const message = details ? text.slice(code.length + 2) : text;
+  return JSON.stringify({ error: { code, message, timestamp: new Date(), details } });
 }

@@ -1,13 +1,9 @@
-import { MBError, parseError } from "./errors.js";
-import type { Limits, WebSocketClass, WebSocketLike } from "./types.js";
-import { byteLength, checkTopic, decode, join, parse, type Header, type Payload } from "./wire.js";
+import { lost, malformed, MBError, parseError } from "./errors.js";
+import type { CallOptions, Limits, WebSocketLike } from "./types.js";
+import { bounded, later, sleep } from "./wait.js";
+import { checkLength, checkTopic, decode, join, parse, textIn, type Header, type Payload } from "./wire.js";
 
 // One connection, and what dies with it.
-
-const systemVersion = "1.0.0";
-const success = '{"status":"success"}';
-/** The longest body of a refused handshake, in characters. */
-const maxRefusal = 16_384;
 
 /** Who a connection is, as the broker says it. */
 export interface Identification {
@@ -26,128 +22,87 @@ interface Welcome {
 
 interface Call {
   topic: string;
-  settle(answer: Payload | undefined, error?: unknown): void;
+  resolve(answer: Payload): void;
+  reject(error: MBError): void;
 }
 
-/** What a link tells. */
+/** What a link is told, and tells. */
 export interface LinkOwner {
-  /** Settings. */
-  readonly keepAliveMs: number;
-  readonly outboundBytes: number;
-  readonly maxCalls: number;
+  keepAliveMs: number;
+  outboundBytes: number;
+  maxCalls: number;
   /** A publish, a request, or an error that answers nothing has come. */
   came(link: Link, header: Header, payload: Payload): void;
-  /** The connection is gone. Called once, and never from the constructor. */
+  /** The connection is gone. Called once. */
   gone(link: Link): void;
 }
 
 /** How a call is made. */
-export interface CallWay {
-  signal?: AbortSignal | undefined;
-  timeoutMs?: number | undefined;
-  parent?: string | undefined;
-  /** Sent along: the broker's. */
+export interface CallWay extends CallOptions {
+  parentId?: string | undefined;
+  /** Sent along: the broker keeps it. */
   deadlineMs?: number | undefined;
-  /** It is taken even when much waits. */
-  urgent?: boolean;
 }
 
-const random = crypto.getRandomValues(new Uint8Array(10));
-const hex = Array.from(random, (b) => b.toString(16).padStart(2, "0")).join("");
-const idHead = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(12, 15)}-8${hex.slice(15, 18)}-`;
+const hex = Array.from(crypto.getRandomValues(new Uint8Array(10)), (b) => (b + 256).toString(16).slice(1)).join("");
+const idHead = hex.replace(/^(.{8})(.{4}).(.{3}).(.{3}).*/, "$1-$2-4$3-8$4-");
 let idTail = 0;
-/** Of this program: random bits and a counter. */
-const nextId = (): string => idHead + (++idTail).toString(16).padStart(12, "0");
-
-/** Fails with why the signal has ended. */
-export const reasonOf = (signal: AbortSignal): unknown =>
-  signal.reason ?? new DOMException("This operation was aborted", "AbortError");
-
-export const lost = (message: string, cause?: unknown): MBError =>
-  new MBError("DISCONNECTED", message, { cause });
 
 export class Link {
   welcome: Welcome = {};
+  /** Settled with the welcome, or why there is none. */
+  readonly greeted: Promise<void>;
   /** What stands at the broker, as far as it is known: by key, what was sent to make it. */
   readonly held = new Map<string, string>();
   /** Work on the same key in turn. */
-  readonly turns = new Map<string, Promise<void>>();
+  readonly turns = new Map<string, Promise<unknown>>();
   /** Keys whose revocation came while they were asked for. */
   readonly doubted = new Set<string>();
-  /** joining: another one delivers still. leaving: another one takes its place. */
-  stage: "steady" | "joining" | "leaving" = "steady";
+  /** 0: in use. 1: it comes while another one delivers. 2: another one takes its place. 3: all ends here. */
+  stage: 0 | 1 | 2 | 3 = 0;
   identified: Identification | undefined;
   /** Wrong tokens shown. */
   refusals = 0;
   /** Why the connection is gone; undefined: it lives. */
   cause: MBError | undefined;
-  /** The error with which the broker ends it. */
+  /** Why it will be, as somebody has said. */
   said: MBError | undefined;
   readonly born = Date.now();
-  /** Even the handlers end here. */
-  ended = false;
-  /** The peer has ended the connection, after all that it had to say. */
+  /** The node has ended it after all that it had to say. */
   orderly = false;
-  /** The node's notice that it goes away: when it closes the connection, and when at the latest. */
+  /** The node goes away: when it closes the connection, and when at the latest. */
   notice: { slot: number; deadline: number } | undefined;
+  /** What is held back; undefined: nothing is. */
+  corked: Payload[] | undefined;
+  /** Requests that have come and are not answered. */
+  serving = 0;
 
   readonly #owner: LinkOwner;
-  readonly #ws: WebSocketLike;
+  readonly #ws: WebSocketLike & { terminate?(): void };
   readonly #calls = new Map<string, Call>();
-  #serving = 0;
-  #idle: (() => void) | undefined;
-  #corked: Payload[] | undefined;
   #corkedBytes = 0;
   #heard = Date.now();
   #asked = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #abort: AbortController | undefined;
-  #ending = false;
-  readonly #sleepers = new Set<() => void>();
+  #abort = new AbortController();
   #greet: ((error?: MBError) => void) | undefined;
-  /** Settled with the welcome, or why there is none. */
-  readonly greeted: Promise<void>;
+  #bye: Promise<void> | undefined;
+  #gone: (() => void) | undefined;
 
-  constructor(owner: LinkOwner, WebSocket: WebSocketClass, url: string) {
+  constructor(owner: LinkOwner, ws: WebSocketLike, url: string) {
     this.#owner = owner;
+    this.#ws = ws;
     this.greeted = new Promise((resolve, reject) => {
       this.#greet = (error) => (error ? reject(error) : resolve());
     });
-    this.greeted.catch(() => {});
-    const ws = new WebSocket(url);
-    this.#ws = ws;
     ws.binaryType = "arraybuffer";
     let failure = "";
-    ws.onerror = (event) => (failure = event?.error?.message || event?.message || "");
+    ws.onerror = (event) => (failure ||= event?.message || "");
     ws.onclose = ({ code, reason }) => {
       this.orderly = code === 1001;
-      const how = `closed with code ${code}${reason ? ` ${reason}` : ""}`;
-      this.fail(lost(this.#greet ? `no connection to ${url}: ${failure || how}` : failure || how));
+      this.fail(lost(`${url}: ${failure || `closed with code ${code} ${reason}`}`));
     };
     ws.onmessage = ({ data }) => this.#take(data);
-    this.#hearRefusal(ws);
-  }
-
-  /** The package `ws` tells with what answer a handshake was refused (protocol §4). */
-  #hearRefusal(ws: any): void {
-    if (typeof ws.on !== "function" || typeof ws.terminate !== "function") return;
-    ws.on("unexpected-response", (_request: unknown, response: any) => {
-      let body = "";
-      const status: number = response.statusCode;
-      const done = () => {
-        const said = parseError(body);
-        const details = { ...said?.details };
-        const after = Number(response.headers["retry-after"]);
-        if (after > 0) details.retryAfterMs ??= after * 1000;
-        const code =
-          { 401: "UNAUTHORIZED", 403: "FORBIDDEN", 429: "RATE_LIMIT_EXCEEDED" }[status] ??
-          (status === 503 ? "SERVICE_UNAVAILABLE" : "INTERNAL_ERROR");
-        const text = `the handshake was refused with ${status} ${body.slice(0, 200)}`.trim();
-        this.fail(new MBError(said?.code ?? code, text, { details }));
-      };
-      response.on("data", (part: unknown) => body.length < maxRefusal && (body += String(part)));
-      response.on("end", done).on("error", done).on("close", done);
-    });
   }
 
   /** Bytes that wait to be sent. */
@@ -161,19 +116,18 @@ export class Link {
 
   /** Ends with the connection. */
   get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.cause) this.#abort.abort(this.cause);
     return this.#abort.signal;
   }
 
-  /** Holds back what is sent, until false. */
-  cork(shut: boolean): void {
-    if (shut) {
-      this.#corked ??= [];
-      return;
-    }
-    const held = this.#corked ?? [];
-    this.#corked = undefined;
+  /** Whether a call is open, or a request is to be answered. */
+  get busy(): boolean {
+    return this.#calls.size + this.serving > 0;
+  }
+
+  /** Sends what was held back. */
+  uncork(): void {
+    const held = this.corked ?? [];
+    this.corked = undefined;
     this.#corkedBytes = 0;
     for (const message of held) this.#ws.send(message);
   }
@@ -181,96 +135,51 @@ export class Link {
   /** Ends the connection. The first cause stays. */
   fail(cause: MBError): void {
     if (this.cause) return;
-    this.cause = this.said ?? cause;
+    cause = this.cause = this.said ?? cause;
     clearTimeout(this.#timer);
-    const ws = this.#ws as WebSocketLike & { terminate?(): void };
+    const ws = this.#ws;
     ws.onmessage = ws.onclose = null;
     ws.onerror = () => {};
-    try {
-      if (ws.terminate) ws.terminate();
-      else ws.close();
-    } catch {
-      // It was never open.
-    }
-    this.#failCalls(this.cause);
-    this.#greet?.(this.cause);
-    this.#greet = undefined;
-    this.#abort?.abort(this.cause);
-    this.#ending = true;
-    this.wake();
+    if (ws.terminate) ws.terminate();
+    else ws.close();
+    this.#failCalls(cause);
+    this.#greet?.(cause);
+    this.#abort.abort(cause);
+    this.#gone?.();
     this.#owner.gone(this);
-  }
-
-  /** Waits, and reports whether the connection is still of use. */
-  pause(ms: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#sleepers.delete(done);
-        resolve(!this.#ending);
-      };
-      const timer = setTimeout(done, Math.min(Math.max(ms, 0), 2 ** 31 - 1));
-      this.#sleepers.add(done);
-      if (this.#ending) done();
-    });
-  }
-
-  /** Ends every pause. */
-  wake(): void {
-    for (const done of [...this.#sleepers]) done();
   }
 
   /** Closes it after what was sent before, for at most two seconds. */
   goodbye(cause: MBError): Promise<void> {
-    if (this.cause) return Promise.resolve();
-    this.#failCalls(cause);
-    this.cork(false);
-    this.#ending = true;
-    this.wake();
-    this.said = cause;
-    return new Promise((resolve) => {
-      const end = () => {
-        clearTimeout(patience);
-        this.fail(cause);
-        resolve();
-      };
-      const patience = setTimeout(end, 2000);
-      this.#sleepers.add(end);
-      try {
-        this.#ws.close(1000);
-      } catch {
-        end();
-      }
-    });
+    return (this.#bye ??= new Promise((resolve) => {
+      if (this.cause) return resolve();
+      this.#gone = resolve;
+      this.said = cause;
+      this.#failCalls(cause);
+      this.uncork();
+      this.#ws.close(1000);
+      later(() => this.fail(cause), 2000);
+    }));
   }
 
   #failCalls(error: MBError): void {
-    const calls = [...this.#calls.values()];
+    for (const call of this.#calls.values()) call.reject(error);
     this.#calls.clear();
-    for (const call of calls) call.settle(undefined, error);
   }
 
-  /** Refuses what the broker would refuse, or what would cost the connection. */
+  /** Refuses what the broker would refuse, and what finds no room. */
   check(topic: string, payload: Payload): void {
     checkTopic(topic);
-    const limit = this.welcome.limits?.payloadBytes ?? Infinity;
-    const length = byteLength(payload, limit);
-    if (length > limit) {
-      const message = `the payload has ${length} bytes, the broker's limit is ${limit}`;
-      throw new MBError("MALFORMED_MESSAGE", message, { topic });
-    }
-  }
-
-  checkRoom(topic: string): void {
-    if (this.#calls.size >= this.#owner.maxCalls || this.full) {
+    checkLength(payload, this.welcome.limits?.payloadBytes, topic);
+    if (this.full || this.#calls.size >= this.#owner.maxCalls) {
       throw new MBError("BUFFER_FULL", "too much waits to be sent, or to be answered", { topic });
     }
   }
 
   send(header: string, payload: Payload): void {
     const message = join(header, payload);
-    if (this.#corked) {
-      this.#corked.push(message);
+    if (this.corked) {
+      this.corked.push(message);
       this.#corkedBytes += message.length;
     } else if (!this.cause) {
       this.#ws.send(message);
@@ -278,131 +187,75 @@ export class Link {
   }
 
   /** Sends what is answered, and waits for the answer. */
-  call(head: string, topic: string, version: string, payload: Payload, way: CallWay = {}): Promise<Payload> {
-    return new Promise((resolve, reject) => {
-      const { signal, timeoutMs } = way;
-      if (signal?.aborted) throw reasonOf(signal);
-      if (this.cause) throw this.cause;
-      if (!way.urgent) this.checkRoom(topic);
-      const id = nextId();
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const settle = (answer: Payload | undefined, error?: unknown) => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-        const refused = answer && parseAnswer(answer, topic, id);
-        if (answer === undefined || refused) reject(refused || error);
-        else resolve(answer);
-      };
-      const giveUp = (error: unknown) => {
-        if (this.#finish(id)) settle(undefined, error);
-      };
-      const abort = () => giveUp(reasonOf(signal!));
-      signal?.addEventListener("abort", abort);
-      if (timeoutMs !== undefined) {
-        const late = () => giveUp(timedOut(topic, id));
-        timer = setTimeout(late, Math.min(timeoutMs, 2 ** 31 - 1));
-      }
-      this.#calls.set(id, { topic, settle });
-      let header = `${head}:${topic}:${version}:${id}`;
-      if (way.parent || way.deadlineMs) header += `:${way.parent ?? ""}:${way.deadlineMs ?? ""}`;
-      this.send(header, payload);
-    });
+  async call(action: string, topic: string, version: string, payload: Payload, way: CallWay = {}): Promise<Payload> {
+    way.signal?.throwIfAborted();
+    if (this.cause) throw this.cause;
+    const id = idHead + (++idTail).toString(16).padStart(12, "0");
+    const { parentId = "", deadlineMs = "" } = way;
+    const answer = new Promise<Payload>((resolve, reject) => this.#calls.set(id, { topic, resolve, reject }));
+    this.send(`${action}:${topic}:${version}:${id}${parentId || deadlineMs ? `:${parentId}:${deadlineMs}` : ""}`, payload);
+    try {
+      return await bounded(answer, way);
+    } finally {
+      this.#calls.delete(id);
+    }
   }
 
   /** A request to the broker about this connection. */
-  system(topic: string, payload = "{}", way: CallWay = {}): Promise<Payload> {
-    return this.call("request", topic, systemVersion, payload, { urgent: true, ...way });
+  system(topic: string, payload = "{}"): Promise<Payload> {
+    return this.call("request", `system.${topic}`, "1.0.0", payload);
   }
 
-  /** Forgets a call; true: it was there, and is the caller's to settle. */
-  #finish(id: string): boolean {
-    const known = this.#calls.delete(id);
-    this.#tellIdle();
-    return known;
+  /** Settled when nothing waits to be sent, or less than may; or the connection is gone. */
+  async room(all: boolean): Promise<void> {
+    for (let ms = 0; !this.cause && (all ? this.buffered : this.full); ms = Math.min(ms + 1, 16)) await sleep(ms);
   }
 
-  /** Counts a request that has come (1), or was answered (-1). */
-  serve(delta: number): void {
-    this.#serving += delta;
-    this.#tellIdle();
-  }
-
-  /** Settled when no call is open and no request is to be answered. For one caller. */
-  idle(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#idle = resolve;
-      this.#tellIdle();
-    });
-  }
-
-  #tellIdle(): void {
-    if (this.#idle && this.#calls.size === 0 && this.#serving === 0) this.#idle();
-  }
-
-  #take(data: unknown): void {
+  #take(data: string | ArrayBuffer): void {
     this.#heard = Date.now();
     this.#asked = false;
-    const parsed = parse(data);
-    if (!parsed) {
-      if (this.#greet) this.fail(new MBError("MALFORMED_MESSAGE", "this is no broker"));
-      return;
-    }
-    const [header, payload] = parsed;
-    if (this.#greet) return this.#welcomed(header, payload);
+    const [header, payload] = parse(data);
     const { action, topic, id } = header;
-    if (action === "response") {
-      const call = this.#calls.get(id);
-      if (call) {
-        this.#finish(id);
-        call.settle(payload);
-        return;
-      }
-    } else if (action === "request" && topic.toLowerCase() === "system.heartbeat") {
-      this.send(`response:system.heartbeat:${systemVersion}${id && ":" + id}`, success);
-      return;
+    if (this.#greet) return this.#welcomed(action + topic, payload);
+    const call = this.#calls.get(id);
+    if (action === "response" && call) {
+      this.#calls.delete(id);
+      const error = parseAnswer(payload, call.topic, id);
+      if (error) call.reject(error);
+      else call.resolve(payload);
+    } else if (action === "request" && topic === "system.heartbeat") {
+      this.send("response:system.heartbeat:1.0.0", "{}");
+    } else {
+      this.#owner.came(this, header, payload);
     }
-    this.#owner.came(this, header, payload);
   }
 
-  #welcomed(header: Header, payload: Payload): void {
-    if (header.action !== "publish" || header.topic.toLowerCase() !== "system.initialize") {
-      const refused = parseError(decode(payload, "text") as string);
-      this.fail(refused ?? new MBError("MALFORMED_MESSAGE", "this is no broker"));
-      return;
-    }
+  #welcomed(what: string, payload: Payload): void {
+    if (what !== "publishsystem.initialize") return this.fail(malformed("this is no broker"));
     try {
-      this.welcome = (decode(payload) as Welcome | undefined) ?? {};
+      this.welcome = decode(payload) as Welcome;
     } catch {
       // A broker that says nothing useful here is still a broker.
     }
     this.identified = this.welcome.auth;
-    this.#greet?.();
+    this.#greet!();
     this.#greet = undefined;
-    this.#watch();
+    if (this.#owner.keepAliveMs > 0) this.#watch();
   }
 
   /** Notices a broker that fell silent. A program that slept, or was busy, asks before it gives up. */
   #watch(): void {
     const keep = this.#owner.keepAliveMs;
-    if (!(keep > 0)) return;
     const silent = Date.now() - this.#heard;
-    if (this.#asked) {
-      this.fail(lost(`no sign of life from the broker for ${silent} ms`));
-      return;
-    }
+    if (this.#asked) return this.fail(lost(`no sign of life for ${silent} ms`));
     this.#asked = silent >= keep;
-    if (this.#asked) void this.system("system.heartbeat").catch(() => {});
-    const wait = this.#asked ? keep : keep - Math.max(silent, 0);
-    this.#timer = setTimeout(() => this.#watch(), wait);
+    if (this.#asked) this.system("heartbeat").catch(() => {});
+    this.#timer = later(() => this.#watch(), this.#asked ? keep : keep - silent);
   }
 }
 
-/** The error that an answer says. */
+/** The error that an answer says. Most say none, which is quick to see. */
 function parseAnswer(answer: Payload, topic: string, id: string): MBError | undefined {
   const first = typeof answer === "string" ? answer.charCodeAt(0) : answer[0];
-  if (first === undefined || first > 123 || (first < 123 && first > 32)) return undefined;
-  return parseError(decode(answer, "text") as string, topic, id);
+  return first === 123 || first! <= 32 ? parseError(textIn(answer), topic, id) : undefined;
 }
-
-export const timedOut = (topic?: string, requestId?: string): MBError =>
-  new MBError("TIMEOUT", "no answer in time", { topic, requestId, cause: "the client gave up" });

@@ -42,7 +42,7 @@ export class Registry {
     let route = this.#routes.get(at);
     if (!route) {
       const canonical = topic.toLowerCase();
-      route = this.all().filter((s) => s.action === action && matches(s.pattern, canonical));
+      route = this.all().filter((s) => s.key.startsWith(action) && matches(s.pattern, canonical));
       if (action === "request") route.sort((a, b) => b.worker!.priority - a.worker!.priority);
       if (this.#routes.size >= routeCache) this.#routes.clear();
       this.#routes.set(at, route);

@@ -1,9 +1,9 @@
-import { MBError, parseError, retryAfter, toldRetry, unsure } from "./errors.js";
-import { Link, lost, reasonOf, timedOut, type LinkOwner } from "./link.js";
-import { Overlap } from "./overlap.js";
+import { lost, MBError, parseError, retryAfter, textOf, toldRetry } from "./errors.js";
+import { Link, type LinkOwner } from "./link.js";
 import { Registry } from "./registry.js";
-import type { CallOptions, Events, Options, Renewal, WebSocketClass } from "./types.js";
-import { decode, type Header, type Payload } from "./wire.js";
+import type { Events, Options, Renewal, WebSocketClass } from "./types.js";
+import { bounded, later } from "./wait.js";
+import { decode, textIn, type Header, type Payload } from "./wire.js";
 
 // The connections of a client, one after the other, and what is renewed on each of them.
 
@@ -18,8 +18,11 @@ const movePatience = 500;
 const moveGap = 2000;
 /** How long after the node's deadline it may still speak. */
 const moveGrace = 1000;
-/** How long IDs are remembered after the old connection's last message. */
+/** How long IDs are remembered after the old connection's last message, and how many of them. */
 const overlapLinger = 10_000;
+const overlapIds = 65_536;
+/** How much of what the new connection brings is held back, in bytes. */
+const overlapBytes = 8 << 20;
 /** Bounds of the wait after refused credentials: every attempt counts against the address. */
 const refusalMin = 30_000;
 const refusalMax = 300_000;
@@ -30,15 +33,20 @@ const maxRefusals = 2;
 const unknown = "?";
 const day = 86_400_000;
 
-/** What is left to ask of the broker on a new connection. */
+/** What is being renewed on a new connection. */
 interface Renewing {
-  left: string[];
+  /** What the broker refused for good, by key. */
+  failed: Map<string, Renewal["failed"][0]>;
   /** How many are asked at once; 0: all. */
   window: number;
   /** To wait before the next round. */
   after: number;
-  failed: Renewal["failed"];
 }
+
+export type Settings = Required<
+  Pick<Options, "connectTimeoutMs" | "keepAliveMs" | "outboundBytes" | "maxCalls" | "reconnect" | "attempts">
+> &
+  Required<Pick<Options, "backoffMinMs" | "backoffMaxMs">> & { token: Options["token"]; WebSocket: WebSocketClass };
 
 /** What a session tells. */
 export interface SessionOwner {
@@ -47,48 +55,11 @@ export interface SessionOwner {
   serve(link: Link, header: Header, payload: Payload): void;
 }
 
-export type Settings = Required<
-  Pick<
-    Options,
-    | "connectTimeoutMs"
-    | "keepAliveMs"
-    | "outboundBytes"
-    | "maxCalls"
-    | "reconnect"
-    | "backoffMinMs"
-    | "backoffMaxMs"
-    | "attempts"
-  >
-> & { token: Options["token"]; WebSocket: WebSocketClass };
-
 const jitter = (ms: number): number => Math.random() * ms;
 
-/** Up to a quarter longer, so that not all come at once. */
-const spread = (ms: number, least: number): number => ms + jitter(Math.max(ms / 4, least));
+const within = (ms: number, least: number, most: number): number => Math.min(Math.max(ms, least), most);
 
-const asError = (error: unknown): MBError =>
-  error instanceof MBError ? error : lost(String((error as Error)?.message ?? error), error);
-
-/** Ends a wait with the signal or the time; what is waited for goes on. */
-export async function bounded<T>(promise: Promise<T>, options: CallOptions = {}): Promise<T> {
-  const { signal, timeoutMs } = options;
-  if (!signal && timeoutMs === undefined) return promise;
-  promise.catch(() => {}); // It may fail when nobody waits any more.
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let abort: (() => void) | undefined;
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      promise.then(resolve, reject);
-      abort = () => reject(reasonOf(signal!));
-      if (signal?.aborted) abort();
-      signal?.addEventListener("abort", abort);
-      if (timeoutMs !== undefined) timer = setTimeout(() => reject(timedOut()), timeoutMs);
-    });
-  } finally {
-    clearTimeout(timer);
-    if (abort) signal?.removeEventListener("abort", abort);
-  }
-}
+const asError = (error: unknown): MBError => (error instanceof MBError ? error : lost(textOf(error), error));
 
 export class Session {
   readonly registry = new Registry();
@@ -102,43 +73,68 @@ export class Session {
   link: Link | undefined;
   /** It, or the last there was. */
   last!: Link;
-  /** On which something is outstanding, and those that come. */
-  readonly others = new Set<Link>();
+  /** There will soon be another connection. */
+  moving = false;
 
   readonly #owner: SessionOwner;
   readonly #settings: Settings;
   readonly #linkOwner: LinkOwner;
   readonly #addresses: string[];
   /** Until when each wants to be left alone. */
-  readonly #resting: number[];
+  readonly #resting: number[] = [];
   #next = 0;
-  #poke: (() => void) | undefined;
-  #overlap: Overlap | undefined;
-  /** There will soon be another connection. */
-  #moving = false;
-  /** Who waits for that. */
-  #gap: (() => void)[] = [];
-  #adopted: (() => void)[] = [];
+  /** All connections: the one in use, those that come, and those on which something is outstanding. */
+  readonly #links = new Set<Link>();
+  /** Who waits for a change. */
+  #waiters: (() => void)[] = [];
+  /** IDs of what was delivered while two connections deliver. */
+  #seen: [recent: Set<string>, older: Set<string>] | undefined;
+  #moves = 0;
+  /** What a new connection has brought, until the old one has brought its last. */
+  #early: [Header, Payload][] = [];
+  #earlyBytes = 0;
 
   constructor(owner: SessionOwner, addresses: string[], settings: Settings) {
     this.#owner = owner;
     this.#addresses = addresses;
-    this.#resting = addresses.map(() => 0);
     this.#settings = settings;
     this.#linkOwner = {
-      keepAliveMs: settings.keepAliveMs,
-      outboundBytes: settings.outboundBytes,
-      maxCalls: settings.maxCalls,
+      ...settings,
       came: (link, header, payload) => this.#came(link, header, payload),
       gone: (link) => {
         if (this.link === link) this.link = undefined;
-        this.others.delete(link);
-        this.#poke?.();
+        this.#links.delete(link);
+        this.#changed();
       },
     };
   }
 
   // ---- the connection in use
+
+  #changed(): void {
+    for (const done of this.#waiters.splice(0)) done();
+  }
+
+  /** Settled when something has changed, or after a time. */
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = later(resolve, ms);
+      this.#waiters.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Waits, and reports whether the connection is still of use. */
+  async #pause(link: Link, ms: number): Promise<boolean> {
+    for (const end = Date.now() + ms; !link.cause && !this.finished; ) {
+      const left = end - Date.now();
+      if (left <= 0) return true;
+      await this.wait(left);
+    }
+    return false;
+  }
 
   /** The connection to use, or the error to fail with. */
   current(): Link {
@@ -147,103 +143,57 @@ export class Session {
   }
 
   /** The same, after a wait for the one that takes its place. */
-  async usable(options?: CallOptions): Promise<Link> {
-    if (!this.link && this.moving) {
-      await bounded(new Promise<void>((resolve) => this.#gap.push(resolve)), options);
-    }
+  async usable(): Promise<Link> {
+    const end = Date.now() + moveGap;
+    while (!this.link && this.moving && Date.now() < end) await this.wait(end - Date.now());
     return this.current();
   }
 
-  /** Whether what finds no connection may wait for the next one. */
-  get moving(): boolean {
-    return this.#moving && !this.finished;
-  }
-
-  /** Settled with the next connection, or when there will be none. */
-  whenMoved(then: () => void): void {
-    this.#gap.push(then);
-  }
-
-  /** Settled when there is a connection. */
-  async connected(options?: CallOptions): Promise<void> {
-    if (this.link) return;
-    if (this.finished) throw this.finished;
-    await bounded(new Promise<void>((resolve) => this.#adopted.push(resolve)), options);
-    if (this.finished) throw this.finished;
-  }
-
   #adopt(link: Link): void {
-    this.others.delete(link);
-    if (link.cause) return; // It is gone already, which supervise finds.
+    if (link.cause) throw link.cause;
     this.last = this.link = link;
-    for (const done of this.#adopted.splice(0)) done();
-    this.#endGap();
-  }
-
-  #endGap(): void {
-    for (const done of this.#gap.splice(0)) done();
+    this.#changed();
   }
 
   /** Connects for the first time. */
   async start(signal: AbortSignal | undefined): Promise<void> {
     const link = await this.#connect("", signal);
-    try {
-      if (this.registration !== undefined) {
-        const timeoutMs = this.#settings.connectTimeoutMs;
-        await bounded(this.insist(link, registrationKey), { signal, timeoutMs });
-      }
-    } catch (error) {
-      link.fail(asError(error));
+    const renewing = await this.#renew(link);
+    for (const { error } of renewing.failed.values()) {
+      link.fail(error);
       throw error;
     }
-    this.last = link;
     this.#adopt(link);
+    void this.#conclude(link, renewing);
     void this.#supervise(link);
   }
 
   /** Refuses everything from now on. The first reason stays. */
-  finish(reason: MBError): void {
-    if (this.finished) return;
-    this.finished = reason;
-    const links = [...this.others, ...(this.link ? [this.link] : [])];
+  async finish(reason: MBError): Promise<void> {
+    const first = !this.finished;
+    this.finished ??= reason;
+    const links = [...this.#links];
     this.link = undefined;
-    for (const link of links) void link.goodbye(reason);
-    this.#endGap();
-    for (const done of this.#adopted.splice(0)) done();
-    this.#poke?.();
-  }
-
-  /** Waits, unless something happens to the connections. */
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#poke = undefined;
-        resolve();
-      };
-      const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1));
-      this.#poke = done;
-    });
+    for (const s of this.registry.all()) s.end(reason.code === "CLOSED" ? undefined : reason);
+    this.#changed();
+    await Promise.all(links.map((link) => link.goodbye(reason)));
+    if (first) this.#owner.emit("close", reason);
   }
 
   async #supervise(first: Link): Promise<void> {
     let link: Link | undefined = first;
-    let drains = false;
+    let told: Link["notice"];
     while (link && !this.finished) {
-      if (link.cause) {
-        const cause: MBError = drains ? lost(`the node went away: ${link.cause.message}`, link.cause) : link.cause;
-        this.#owner.emit("disconnect", cause);
+      const { cause, notice }: Link = link;
+      if (cause) {
+        const why: MBError = notice ? lost(`the node went away: ${cause.message}`, cause) : cause;
+        this.#owner.emit("disconnect", why);
         link = await this.#redial(cause);
-        drains = false;
-      } else if (link.notice && !drains) {
-        drains = true;
-        const next = await this.#move(link, link.notice);
-        if (next) {
-          link = next;
-          drains = false;
-        }
+      } else if (notice && notice !== told) {
+        told = notice;
+        link = (await this.#move(link, notice)) ?? link;
       } else {
-        await this.#sleep(day);
+        await this.wait(day);
       }
     }
   }
@@ -251,149 +201,114 @@ export class Session {
   // ---- connecting
 
   /** Makes one connection. Each address is tried once, the one after the last that was used first. */
-  async #connect(avoid: string, signal?: AbortSignal): Promise<Link> {
-    const token = await this.#askToken(signal);
-    const failed: MBError[] = [];
-    for (const _ of this.#addresses) {
-      const at = this.#next++ % this.#addresses.length;
-      if (Date.now() < this.#resting[at]!) continue;
+  async #connect(avoid: string | undefined, signal?: AbortSignal): Promise<Link> {
+    const token = await this.#askToken();
+    let failed: MBError | undefined;
+    const { length } = this.#addresses;
+    for (let n = 0; n < length; n++) {
+      const at = this.#next++ % length;
+      if (Date.now() < (this.#resting[at] ?? 0)) continue;
       try {
         return await this.#connectOne(this.#addresses[at]!, token, avoid, signal);
       } catch (cause) {
-        if (signal?.aborted) throw reasonOf(signal);
+        signal?.throwIfAborted();
         const error = asError(cause);
-        failed.push(error);
-        this.#resting[at] = Date.now() + (this.#addresses.length > 1 ? (retryAfter(error) ?? 0) : 0);
-        if (this.finished) break;
+        // Who says more than that there is no connection is worth more.
+        if (!failed || failed.code === "DISCONNECTED") failed = error;
+        if (length > 1) this.#resting[at] = Date.now() + (retryAfter(error) ?? 0);
       }
     }
-    const [first, ...more] = failed;
-    if (!first) throw lost("it is too early to ask the broker again");
-    if (more.length === 0) throw first;
-    const soonest = [...failed].sort((a, b) => (toldRetry(a) ?? 0) - (toldRetry(b) ?? 0))[0]!;
-    const about = soonest.code === "DISCONNECTED" ? (failed.find((e) => e.code !== soonest.code) ?? soonest) : soonest;
-    throw new MBError(about.code, failed.map((e) => e.message).join("; "), { details: soonest.details });
+    throw failed ?? lost("it is too early to ask again");
   }
 
-  async #connectOne(url: string, token: string, avoid: string, signal?: AbortSignal): Promise<Link> {
+  async #connectOne(url: string, token: string, avoid: string | undefined, signal?: AbortSignal): Promise<Link> {
     const { WebSocket, connectTimeoutMs } = this.#settings;
     if (this.finished) throw this.finished;
-    const link = new Link(this.#linkOwner, WebSocket, url);
-    this.others.add(link);
-    const late = () => link.fail(lost(`no welcome from ${url} in ${connectTimeoutMs} ms`));
-    const timer = setTimeout(late, connectTimeoutMs);
-    const abort = () => link.fail(lost("given up", reasonOf(signal!)));
-    signal?.addEventListener("abort", abort);
-    if (signal?.aborted) abort();
+    const link = new Link(this.#linkOwner, new WebSocket(url), url);
+    this.#links.add(link);
+    const introduced = link.greeted.then(() => this.#introduce(link, token));
     try {
-      await link.greeted;
-      await this.#introduce(link, token);
-      if (avoid && link.welcome.nodeId === avoid) throw lost("this is still the node that is going away");
-      if (link.cause) throw link.cause;
+      await bounded(introduced, { signal, timeoutMs: connectTimeoutMs });
+      if (avoid && link.welcome.nodeId === avoid) throw lost("this is still the node that goes away");
       return link;
     } catch (error) {
       link.fail(asError(error));
       throw error;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
     }
   }
 
   async #redial(cause: MBError): Promise<Link | undefined> {
     const { reconnect, attempts } = this.#settings;
-    let pause = this.#pauseBefore(0, cause);
-    let refusals = 0;
     for (let n = 0; reconnect && (!attempts || n < attempts); n++) {
-      const until = Date.now() + pause;
-      while (!this.finished && Date.now() < until) await this.#sleep(until - Date.now());
+      const end = Date.now() + this.#pauseBefore(n, cause);
+      while (!this.finished && Date.now() < end) await this.wait(end - Date.now());
       if (this.finished) return undefined;
       let link: Link | undefined;
       try {
         link = await this.#connect("");
-        const fresh = link;
-        const renewing = await this.#renew(fresh, () => this.#adopt(fresh));
-        void this.#conclude(fresh, renewing, "reconnect");
+        const renewing = await this.#renew(link);
+        this.#adopt(link);
+        void this.#conclude(link, renewing, "reconnect");
         return link;
       } catch (error) {
         cause = asError(error);
         link?.fail(cause);
-      }
-      pause = this.#pauseBefore(n + 1, cause);
-      if ((cause.code === "UNAUTHORIZED" || cause.code === "FORBIDDEN") && !this.finished) {
-        this.#owner.emit("error", cause);
-        if (cause.cause === undefined) pause = this.#refusalPause(refusals++, cause);
+        if (isRefusal(cause)) this.#owner.emit("error", cause);
       }
     }
-    this.finish(cause.code === "DISCONNECTED" ? cause : lost(cause.message, cause));
-    this.#owner.emit("close", this.finished!);
+    void this.finish(cause);
     return undefined;
   }
 
   /** How long to wait before attempt n, 0 the first: as long as the broker asks for, else at random. */
   #pauseBefore(n: number, cause: MBError): number {
     const { backoffMinMs, backoffMaxMs } = this.#settings;
-    const after = retryAfter(cause) ?? 0;
-    if (after && toldRetry(cause)) return spread(after, backoffMinMs);
-    return after + jitter(Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(n, 30)));
-  }
-
-  #refusalPause(n: number, cause: MBError): number {
+    const refused = isRefusal(cause);
     const told = toldRetry(cause);
-    if (told) return spread(Math.min(told, maxLockout), this.#settings.backoffMinMs);
-    const longest = Math.min(refusalMax, refusalMin * 2 ** Math.min(n, 20));
-    return longest / 2 + jitter(longest / 2);
+    n = Math.min(n, 30);
+    if (told) return Math.min(told, refused ? maxLockout : 60_000) * (1 + jitter(0.25)) + jitter(backoffMinMs);
+    if (refused) return Math.min(refusalMin * 2 ** n, refusalMax) * (0.5 + jitter(0.5));
+    return (retryAfter(cause) ?? 0) + jitter(Math.min(backoffMinMs * 2 ** n, backoffMaxMs));
   }
 
   // ---- who the client is
 
-  async #askToken(signal?: AbortSignal): Promise<string> {
-    const { token, connectTimeoutMs } = this.#settings;
-    if (typeof token !== "function") return (token ?? "").trim();
+  async #askToken(): Promise<string> {
+    const { token = "", connectTimeoutMs } = this.#settings;
+    if (typeof token === "string") return token;
     try {
-      const late = AbortSignal.timeout(connectTimeoutMs);
-      const asked = Promise.resolve(token(signal ?? late));
-      return ((await bounded(asked, { signal: late })) || "").trim();
+      const signal = AbortSignal.timeout(connectTimeoutMs);
+      return await bounded(Promise.resolve(token(signal)), { signal });
     } catch (cause) {
-      throw new MBError("UNAUTHORIZED", `no token: ${(cause as Error)?.message ?? cause}`, { cause });
-    }
-  }
-
-  async #introduce(link: Link, token: string): Promise<void> {
-    if (token) return this.#identify(link, token);
-    const auth = link.welcome.auth;
-    if (auth?.required && !auth.identity) {
-      const details = { reason: "required" };
-      throw new MBError("UNAUTHORIZED", "the broker wants to know who this is: option token", { details });
+      throw new MBError("UNAUTHORIZED", `no token: ${textOf(cause)}`, { cause });
     }
   }
 
   /** Shows the token: to who has greeted as a broker does, and to nobody else. */
-  async #identify(link: Link, token: string): Promise<void> {
-    const answer = decode(await link.system("system.auth", JSON.stringify({ token }))) as any;
-    if (answer?.identity) link.identified = answer;
+  async #introduce(link: Link, token: string): Promise<void> {
+    if (token) {
+      const answer = decode(await link.system("auth", JSON.stringify({ token: token.trim() }))) as any;
+      if (answer.identity) link.identified = answer;
+    } else if (link.identified?.required && !link.identified.identity) {
+      throw new MBError("UNAUTHORIZED", "the broker wants to know who this is", { details: { reason: "required" } });
+    }
   }
 
   /** Renews who this is, after a part of the time that is left: not all clients at once. */
-  async #reidentify(link: Link, left: number): Promise<void> {
+  async #reintroduce(link: Link, left: number): Promise<void> {
     const end = Date.now() + left;
     let wait = jitter(left / 4);
-    while (await link.pause(wait)) {
-      let after = 0;
+    while (link.refusals < maxRefusals && (await this.#pause(link, wait))) {
       try {
-        const token = await this.#askToken();
-        if (token) await this.#identify(link, token);
-        return;
+        return await this.#introduce(link, await this.#askToken());
       } catch (error) {
+        const refused = asError(error);
         left = end - Date.now();
         if (left <= 0 || link.cause) return;
-        const refused = asError(error);
         this.#owner.emit("error", refused);
-        const again = retryAfter(refused);
-        if (again === undefined && refused.cause === undefined && ++link.refusals >= maxRefusals) return;
-        after = again ?? 0;
+        if (isRefusal(refused)) link.refusals++;
+        wait = Math.max(retryAfter(refused) ?? 0, left / 8 + jitter(left / 8), 50);
       }
-      wait = Math.max(after, left / 8 + jitter(left / 8), 50);
     }
   }
 
@@ -401,192 +316,167 @@ export class Session {
 
   /** What the broker should hold for the key on the connection; undefined: nothing. */
   #wanted(link: Link, key: string): string | undefined {
-    if (key === registrationKey) return this.registration;
-    const ended = this.draining || (link.stage === "leaving" && (link.ended || key.startsWith("publish")));
-    return ended ? undefined : this.registry.of(key).at(-1)?.wish;
+    if (key === registrationKey) return this.registration ?? link.held.get(key);
+    const ends = this.draining || link.stage === 3 || (link.stage === 2 && isPublish(key));
+    return ends ? undefined : this.registry.of(key).at(-1)?.wish;
   }
 
-  #settled(link: Link, key: string): boolean {
-    const wanted = this.#wanted(link, key);
-    return wanted === link.held.get(key) || (key === registrationKey && wanted === undefined);
+  #stands(link: Link, key: string): boolean {
+    return this.#wanted(link, key) === link.held.get(key);
   }
 
   /** Makes hold at the broker what is wanted. For one key one after the other. */
   sync(link: Link, key: string): Promise<void> {
-    const before = link.turns.get(key);
-    const turn = before ? before.then(() => this.#syncOnce(link, key)) : this.#syncOnce(link, key);
-    const quiet = turn.then(() => {}, () => {});
-    link.turns.set(key, quiet);
-    void quiet.then(() => link.turns.get(key) === quiet && link.turns.delete(key));
+    const turn = (link.turns.get(key) ?? Promise.resolve()).then(() => this.#syncOnce(link, key));
+    const done = turn.catch(() => {});
+    link.turns.set(key, done);
+    void done.then(() => link.turns.get(key) === done && link.turns.delete(key));
     return turn;
   }
 
   async #syncOnce(link: Link, key: string): Promise<void> {
-    while (!this.#settled(link, key)) {
+    const { held, doubted } = link;
+    const hold = (wish: string | undefined) => (wish === undefined ? held.delete(key) : held.set(key, wish));
+    while (!this.#stands(link, key)) {
       const wanted = this.#wanted(link, key);
-      const before = link.held.get(key);
+      const before = held.get(key);
       const [action, topic] = key.split(" ");
-      link.held.set(key, unknown);
-      link.doubted.delete(key);
+      hold(unknown);
+      doubted.delete(key);
       try {
-        if (key === registrationKey) await link.system("system.service.register", wanted);
-        else if (wanted !== undefined) await link.system("system.topic.subscribe", wanted);
-        else await link.system("system.topic.unsubscribe", JSON.stringify({ action, topic }));
+        if (key === registrationKey) await link.system("service.register", wanted);
+        else if (wanted) await link.system("topic.subscribe", wanted);
+        else await link.system("topic.unsubscribe", JSON.stringify({ action, topic }));
       } catch (error) {
-        if (!unsure(error)) this.#hold(link, key, before);
+        if (!/^(TIMEOUT|INTERNAL_ERROR)$/.test(asError(error).code)) hold(before);
         throw error;
       }
       // What was revoked meanwhile is asked for once more: nobody knows what was meant.
-      this.#hold(link, key, link.doubted.delete(key) ? undefined : wanted);
-      if (link.held.has(key)) for (const s of this.registry.of(key)) s.standing = true;
+      hold(doubted.delete(key) ? undefined : wanted);
+      if (held.has(key)) for (const s of this.registry.of(key)) s.standing = true;
     }
   }
 
-  #hold(link: Link, key: string, wish: string | undefined): void {
-    if (wish === undefined) link.held.delete(key);
-    else link.held.set(key, wish);
-  }
-
-  /** The same, again after a while when the broker asks for that. */
-  async insist(link: Link, key: string): Promise<void> {
-    for (;;) {
-      try {
-        return await this.sync(link, key);
-      } catch (error) {
-        const after = retryAfter(error);
-        if (after === undefined || !(await link.pause(after))) throw error;
-      }
-    }
-  }
-
-  /** Makes hold on every connection what is wanted; of those that end nothing is needed. */
+  /** Makes hold on every connection what is wanted, again after a while where the broker asks for that. */
   async settle(key: string): Promise<void> {
-    const links = [...this.others, ...(this.link ? [this.link] : [])].filter((l) => l.held.has(key));
-    await Promise.all(
-      links.map((link) =>
-        this.insist(link, key).catch((error: unknown) => {
-          if (!link.cause && !this.finished) throw error;
-        }),
-      ),
-    );
+    const insist = async (link: Link) => {
+      for (;;) {
+        try {
+          return await this.sync(link, key);
+        } catch (error) {
+          if (link.cause || this.finished) return; // Nothing is needed of it.
+          const after = retryAfter(error);
+          if (!after) throw error;
+          await this.#pause(link, after);
+        }
+      }
+    };
+    await Promise.all([...this.#links].filter(({ held }) => held.has(key)).map(insist));
   }
 
-  /** Registers and subscribes again, then lets everybody use the connection. */
-  async #renew(link: Link, use: () => void): Promise<Renewing> {
-    const renewing: Renewing = { left: [], window: 0, after: 0, failed: [] };
-    const done = new Set<string>();
-    const keys = () =>
-      [registrationKey, ...this.registry.keys()].filter((k) => !done.has(k) && !this.#settled(link, k));
-    const timeout = setTimeout(
-      () => link.fail(lost("the broker does not answer while it is told what holds")),
-      this.#settings.connectTimeoutMs,
-    );
+  /** Registers and subscribes again, until all stands or the broker wants to be asked later. */
+  async #renew(link: Link): Promise<Renewing> {
+    const renewing: Renewing = { failed: new Map(), window: 0, after: 0 };
+    const rounds = (async () => {
+      while ((await this.#round(link, renewing)) && !renewing.after);
+    })();
     try {
-      // What is wanted may change meanwhile.
-      for (let more = keys(); more.length && !renewing.left.length; more = keys()) {
-        for (const key of more) done.add(key);
-        renewing.left = more;
-        await this.#round(link, renewing);
-      }
-    } finally {
-      clearTimeout(timeout);
+      await bounded(rounds, { timeoutMs: this.#settings.connectTimeoutMs });
+    } catch (error) {
+      link.fail(asError(error));
+      throw error;
     }
-    for (const key of keys()) renewing.left.push(key);
-    use();
     return renewing;
   }
 
-  /** Asks for what is left, or as much of it as the window allows. */
-  async #round(link: Link, r: Renewing): Promise<void> {
-    const batch = r.left.slice(0, r.window || r.left.length);
-    const refused = await Promise.all(
-      batch.map((key) => this.sync(link, key).then(() => undefined, asError)),
-    );
-    if (link.cause) throw link.cause;
-    const again: string[] = [];
+  /** Asks for what is missing, or as much of it as the window allows; false: nothing is. */
+  async #round(link: Link, r: Renewing): Promise<boolean> {
+    const keys = [registrationKey, ...this.registry.keys()].filter((k) => !r.failed.has(k) && !this.#stands(link, k));
+    if (!keys.length) return false;
+    const batch = keys.slice(0, r.window || undefined);
+    let again = 0;
     r.after = 0;
-    for (const [i, error] of refused.entries()) {
-      const key = batch[i]!;
-      const after = retryAfter(error);
-      if (after !== undefined) {
-        again.push(key);
-        r.after = Math.max(r.after, after);
-      } else if (error) {
-        r.failed.push({ subscription: this.registry.of(key).at(-1), error });
-        this.#owner.emit("error", error);
+    const asked = batch.map(async (key) => {
+      try {
+        await this.sync(link, key);
+      } catch (thrown) {
+        if (link.cause) throw link.cause;
+        const error = asError(thrown);
+        const after = retryAfter(error);
+        if (after) {
+          again++;
+          r.after = Math.max(r.after, after);
+        } else {
+          r.failed.set(key, { subscription: this.registry.of(key).at(-1), error });
+        }
       }
-    }
+    });
+    await Promise.all(asked);
     // As many as were taken this time, so that refusals do not use up the limit.
-    if (again.length) r.window = Math.max(batch.length - again.length, 1);
-    else r.window *= 2;
-    r.left = [...again, ...r.left.slice(batch.length)];
+    r.window = again ? Math.max(batch.length - again, 1) : r.window * 2;
+    return true;
   }
 
-  /** Asks until nothing is left, and tells how it went. */
-  async #conclude(link: Link, r: Renewing, event: "reconnect" | "move"): Promise<void> {
+  /** Asks until nothing is missing, and tells how it went. */
+  async #conclude(link: Link, r: Renewing, event?: "reconnect" | "move"): Promise<void> {
     try {
-      while (r.left.length) {
-        if (!(await link.pause(r.after)) || this.link !== link) return;
-        r.left = r.left.filter((key) => !this.#settled(link, key));
-        await this.#round(link, r);
-      }
+      do {
+        if (!(await this.#pause(link, r.after)) || this.link !== link) return;
+      } while (await this.#round(link, r));
     } catch {
       return; // The next connection renews them all.
     }
-    const { serviceId = "", nodeId = "" } = link.welcome;
-    this.#owner.emit(event, { serviceId, nodeId, failed: r.failed });
+    const { serviceId, nodeId } = link.welcome;
+    if (event) this.#owner.emit(event, { serviceId, nodeId, failed: [...r.failed.values()] });
   }
 
   // ---- going to another node (protocol §11)
 
   /** Returns a connection to another node, over which everybody goes by now; undefined: there is none. */
-  async #move(old: Link, notice: { slot: number; deadline: number }): Promise<Link | undefined> {
-    const left = notice.slot - Date.now();
-    const lead = left - Math.min(left / 2, moveLead);
-    this.#overlap ??= new Overlap(8 << 20);
-    this.#overlap.begin();
-    this.#moving = true;
+  async #move(old: Link, { slot, deadline }: NonNullable<Link["notice"]>): Promise<Link | undefined> {
+    const left = slot - Date.now();
     // A broker that drains whatever connects is not asked in a hurry.
-    let wait = Math.max(lead, this.#settings.backoffMinMs - (Date.now() - old.born));
-    let next: Link | undefined;
-    for (let n = 1; !next && (await old.pause(wait)) && Date.now() < notice.deadline; n++) {
-      let link: Link | undefined;
+    let wait = Math.max(left - Math.min(left / 2, moveLead), this.#settings.backoffMinMs - (Date.now() - old.born));
+    this.#seen ??= [new Set(), new Set()];
+    this.#moves++;
+    this.moving = true;
+    let link: Link | undefined;
+    for (let n = 1; !link && (await this.#pause(old, wait)) && Date.now() < deadline; n++) {
+      let next: Link | undefined;
       try {
-        link = await this.#connect(old.welcome.nodeId ?? "");
-        await this.#cross(old, link, notice.deadline);
-        next = link;
+        next = await this.#connect(old.welcome.nodeId);
+        await this.#cross(old, next, deadline);
+        link = next;
       } catch (error) {
-        link?.fail(asError(error));
-        wait = Math.min(this.#pauseBefore(n, asError(error)), notice.deadline - Date.now());
+        next?.fail(asError(error));
+        wait = Math.min(this.#pauseBefore(n, asError(error)), deadline - Date.now());
       }
     }
-    this.#moving = false;
-    this.#endGap();
-    if (!next) {
-      this.#release();
-      this.#part();
-    }
-    return next;
+    this.#release();
+    this.moving = false;
+    this.#changed();
+    const timer: any = later(() => {
+      if (!--this.#moves) this.#seen = undefined;
+    }, overlapLinger);
+    timer.unref?.();
+    return link;
   }
 
   /** Makes link the connection everybody uses instead of old. */
   async #cross(old: Link, link: Link, deadline: number): Promise<void> {
-    link.stage = "joining";
-    const renewing = await this.#renew(link, () => {
-      link.cork(true);
-      if (!old.cause) this.others.add(old);
-      old.stage = "leaving";
-      this.#adopt(link);
-    });
-    const publishes = this.registry.keys().filter((key) => key.startsWith("publish"));
-    const asked = [...publishes.map((key) => this.sync(old, key)), old.system("system.heartbeat")];
+    link.stage = 1;
+    const renewing = await this.#renew(link);
+    link.corked = [];
+    old.stage = 2;
+    this.#adopt(link);
+    // All that was sent to the old node is handled, and all that it had for us is here.
+    const keys = this.registry.keys().filter(isPublish);
+    const asked = [...keys.map((key) => this.sync(old, key)), old.system("heartbeat")];
     await bounded(Promise.allSettled(asked), { timeoutMs: movePatience }).catch(() => {});
-    const whole = !old.cause || old.orderly || publishes.length === 0;
-    link.cork(false);
-    link.stage = "steady";
+    link.uncork();
+    link.stage = 0;
     this.#release();
-    const timer: any = setTimeout(() => this.#part(), overlapLinger);
-    timer.unref?.();
+    const whole = !old.cause || old.orderly || !keys.length;
     if (!whole) this.#owner.emit("disconnect", old.cause!);
     void this.#conclude(link, renewing, whole ? "move" : "reconnect");
     void this.#leave(old, deadline);
@@ -594,26 +484,31 @@ export class Session {
 
   /** Ends a connection when nothing is outstanding on it any more. */
   async #leave(link: Link, deadline: number): Promise<void> {
-    const serves = () => this.registry.keys().some((key) => key.startsWith("request"));
     // The node knows when nobody needs the handlers any more, and closes it then.
-    if (serves() && (await link.pause(deadline - Date.now()))) {
-      link.ended = true;
-      const rest = Promise.allSettled(this.registry.keys().map((key) => this.sync(link, key)));
-      await bounded(rest, { timeoutMs: moveGrace }).catch(() => {});
-    }
-    await Promise.race([link.idle(), link.pause(Math.max(deadline - Date.now(), 0) + moveGrace)]);
+    if (!this.registry.keys().every(isPublish)) await this.#pause(link, deadline - Date.now());
+    link.stage = 3;
+    void Promise.allSettled(this.registry.keys().map((key) => this.sync(link, key)));
+    const end = Math.max(deadline, Date.now()) + moveGrace;
+    while (link.busy && Date.now() < end && (await this.#pause(link, 20)));
     await link.goodbye(lost("the client has moved to another node"));
   }
 
+  /** Delivers what was held back. */
   #release(): void {
-    for (const [header, payload] of this.#overlap?.release() ?? []) {
-      if (!this.#overlap!.twice(header.id)) this.#owner.deliver(header, payload);
+    this.#earlyBytes = 0;
+    for (const [header, payload] of this.#early.splice(0)) {
+      if (!this.#twice(header.id)) this.#owner.deliver(header, payload);
     }
   }
 
-  /** Forgets the IDs, when no other move needs them. */
-  #part(): void {
-    if (this.#overlap && --this.#overlap.moves === 0) this.#overlap = undefined;
+  /** Whether the message has come before, and notes that it has. What has no ID cannot come twice. */
+  #twice(id: string): boolean {
+    if (!this.#seen || !id) return false;
+    const [recent, older] = this.#seen;
+    const twice = recent.has(id) || older.has(id);
+    if (recent.size < overlapIds / 2) recent.add(id);
+    else this.#seen = [new Set([id]), recent];
+    return twice;
   }
 
   // ---- what comes
@@ -622,15 +517,16 @@ export class Session {
     const { action, topic, id } = header;
     if (action === "request") return this.#owner.serve(link, header, payload);
     if (action === "publish") {
-      if (this.#notice(link, topic.toLowerCase(), payload)) return;
-      const overlap = this.#overlap;
-      if (overlap) {
-        if (link.stage === "joining" && overlap.holds([header, payload])) return;
-        if (overlap.twice(id)) return;
+      if (this.#notice(link, topic, payload)) return;
+      if (link.stage === 1 && this.#earlyBytes < overlapBytes) {
+        this.#earlyBytes += payload.length + 128;
+        this.#early.push([header, payload]);
+      } else if (!this.#twice(id)) {
+        this.#owner.deliver(header, payload);
       }
-      return this.#owner.deliver(header, payload);
+      return;
     }
-    const error = parseError(decode(payload, "text") as string, topic, id);
+    const error = parseError(textIn(payload), topic, id);
     // A TIMEOUT nobody waits for is that of a call given up already.
     if (!error || error.code === "TIMEOUT") return;
     const last = /^(expired|revoked|required)$/.test(String(error.details.reason));
@@ -640,51 +536,59 @@ export class Session {
 
   /** Takes what the broker says to the client itself. */
   #notice(link: Link, topic: string, payload: Payload): boolean {
-    const [system, name, more] = topic.split(".");
-    if (system !== "system" || !name) return false;
-    const about = name + (more ? `.${more}` : "");
-    if (!/^(dropped|flow|drain|initialize|auth\.expiring|topic\.revoked)$/.test(about)) return false;
-    let told: any;
-    try {
-      told = decode(payload) ?? {};
-    } catch {
-      return true;
+    const { emit } = this.#owner;
+    const told = (): any => decode(payload) ?? {};
+    switch (topic) {
+      case "system.dropped": {
+        const { count = 0, conflated = 0, since, until } = told();
+        const gap = { count, conflated, since: new Date(since), until: new Date(until) };
+        emit("dropped", { subscription: undefined, ...gap });
+        return true;
+      }
+      case "system.flow":
+        emit("flow", told());
+        return true;
+      case "system.drain": {
+        const { reconnectAfterMs = 0, deadlineMs = 0 } = told();
+        const at = (ms: number) => Date.now() + within(ms, 0, day);
+        link.notice ??= { slot: at(reconnectAfterMs), deadline: at(Math.max(reconnectAfterMs, deadlineMs)) };
+        emit("drain", { reconnectAfterMs, deadlineMs });
+        this.#changed();
+        return true;
+      }
+      case "system.auth.expiring": {
+        const { expiresAt, expiresInMs = 0 } = told();
+        emit("expiring", { expiresAt: new Date(expiresAt), expiresInMs });
+        if (this.#settings.token) void this.#reintroduce(link, within(expiresInMs, 1, day));
+        return true;
+      }
+      case "system.topic.revoked": {
+        const { action, topic } = told();
+        this.#revoked(link, action, topic);
+        return true;
+      }
     }
-    const { count = 0, conflated = 0, reconnectAfterMs = 0, deadlineMs = 0, expiresInMs = 0 } = told;
-    if (about === "dropped") {
-      const [since, until] = [new Date(told.since), new Date(told.until)];
-      this.#owner.emit("dropped", { subscription: undefined, count, conflated, since, until });
-    } else if (about === "flow") {
-      this.#owner.emit("flow", told);
-    } else if (about === "drain" && !link.notice) {
-      const at = (ms: number) => Date.now() + Math.min(Math.max(ms, 0), day);
-      link.notice = { slot: at(reconnectAfterMs), deadline: at(Math.max(reconnectAfterMs, deadlineMs)) };
-      this.#owner.emit("drain", { reconnectAfterMs, deadlineMs });
-      this.#poke?.();
-    } else if (about === "auth.expiring") {
-      this.#owner.emit("expiring", { expiresAt: new Date(told.expiresAt), expiresInMs });
-      const renewable = this.#settings.token !== undefined && link.refusals < maxRefusals;
-      if (renewable) void this.#reidentify(link, Math.min(Math.max(expiresInMs, 1), day));
-    } else if (about === "topic.revoked") {
-      this.#revoked(link, String(told.action), String(told.topic));
-    }
-    return true;
+    return false;
   }
 
   #revoked(link: Link, action: string, topic: string): void {
-    if (link.stage === "leaving" && this.link !== link) return; // What stands elsewhere is not meant.
+    if (link.stage > 1) return; // What stands on the connection in use is not meant.
     const key = `${action} ${topic.toLowerCase()}`;
     if (link.held.get(key) === unknown) link.doubted.add(key);
     else link.held.delete(key);
     const details = { action: action === "request" ? "respond" : "subscribe", topic };
-    const error = new MBError("FORBIDDEN", "this is not permitted to you any more", { details, topic });
-    for (const s of this.registry.of(key).filter((s) => s.standing)) {
+    const error = new MBError("FORBIDDEN", "this is not permitted any more", { details, topic });
+    for (const s of this.registry.of(key)) {
+      if (!s.standing) continue;
       this.registry.remove(s);
       s.end(error);
       this.#owner.emit("revoked", s);
     }
   }
-
-  /** The longest wait of what finds no connection while the client moves. */
-  static readonly gap = moveGap;
 }
+
+const isPublish = (key: string): boolean => key.startsWith("publish");
+
+/** Whether the broker refused who the client is. */
+const isRefusal = ({ code, cause }: MBError): boolean => !cause && (code === "UNAUTHORIZED" || code === "FORBIDDEN");
+

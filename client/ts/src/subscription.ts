@@ -1,7 +1,7 @@
-import { MBError } from "./errors.js";
+import { MBError, textOf } from "./errors.js";
 import type { CallOptions, Gap, Message } from "./types.js";
-import type { Worker } from "./worker.js";
 import { decode, type Format, type Payload } from "./wire.js";
+import type { Worker } from "./worker.js";
 
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {
@@ -25,22 +25,27 @@ type Taker = { resolve(result: IteratorResult<Message>): void; reject(error: unk
 export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   /** In lower case. */
   readonly pattern: string;
-  /** Why it has ended: `FORBIDDEN` when the broker has ended it; undefined: it stands, or was ended here. */
+  /** Whether it has ended: no callback starts any more. */
+  closed = false;
+  /** Why it has: `FORBIDDEN` when the broker has ended it; undefined: it stands, or was ended here. */
   error: MBError | undefined;
-  /** @internal */ readonly action: "publish" | "request";
-  /** What makes it at the broker. @internal */ readonly wish: string;
-  /** The broker has confirmed it. @internal */ standing = false;
-  /** Of a handler. @internal */ worker: Worker | undefined;
+  /** What it is at the broker: the action and the pattern. @internal */
+  readonly key: string;
+  /** What makes it there. @internal */
+  readonly wish: string;
+  /** The broker has confirmed it. @internal */
+  standing = false;
+  /** Of a handler. @internal */
+  worker: Worker | undefined;
 
   readonly #owner: SubscriptionOwner;
   readonly #callback: ((m: Message) => unknown) | undefined;
-  readonly #as: Format;
+  readonly #as: Format | undefined;
   readonly #limit: number;
   readonly #oldest: boolean;
-  #closed = false;
   #ending = false;
   #busy = false;
-  #queue: (Raw | Gap)[] = [];
+  #queue: Raw[] = [];
   #head = 0;
   #bytes = 0;
   #gap: Gap | undefined;
@@ -50,30 +55,18 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   /** @internal */
   constructor(
     owner: SubscriptionOwner,
-    action: "publish" | "request",
-    pattern: string,
-    wish: string,
+    wish: { action: string; topic: string },
     callback: ((m: Message) => unknown) | undefined,
     options: { as?: Format; pendingBytes?: number; whenFull?: string },
   ) {
     this.#owner = owner;
-    this.action = action;
-    this.pattern = pattern;
-    this.wish = wish;
+    this.pattern = wish.topic;
+    this.key = `${wish.action} ${wish.topic}`;
+    this.wish = JSON.stringify(wish);
     this.#callback = callback;
-    this.#as = options.as ?? "json";
+    this.#as = options.as;
     this.#limit = options.pendingBytes ?? 8 << 20;
     this.#oldest = options.whenFull === "oldest";
-  }
-
-  /** Whether it has ended: no callback starts any more. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** @internal */
-  get key(): string {
-    return `${this.action} ${this.pattern}`;
   }
 
   /**
@@ -82,7 +75,7 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
    * nothing to wait for.
    */
   async unsubscribe(options?: CallOptions): Promise<void> {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.end();
     await this.#owner.forget(this, options);
   }
@@ -91,7 +84,11 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   [Symbol.asyncIterator](): AsyncIterator<Message<T>> {
     if (this.#callback) throw new TypeError("this subscription has a callback");
     return {
-      next: () => new Promise((resolve, reject) => this.#next({ resolve, reject })),
+      next: () =>
+        new Promise((resolve, reject) => {
+          this.#takers.push({ resolve, reject });
+          this.#run();
+        }),
       return: async () => {
         await this.unsubscribe();
         return { done: true, value: undefined };
@@ -101,13 +98,12 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
 
   /** Ends it here, with what waits. @internal */
   end(error?: MBError): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     this.error = error;
     this.#queue = [];
     this.#head = this.#bytes = 0;
-    this.#gap = undefined;
-    this.#settle();
+    this.#run();
   }
 
   /** Settled when nothing waits any more. Streams end there. @internal */
@@ -115,150 +111,79 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
     this.#ending = true;
     return new Promise((resolve) => {
       this.#idle.push(resolve);
-      this.#settle();
+      this.#run();
     });
   }
 
   /** A message has come. @internal */
   push(m: Raw): void {
-    if (this.#closed) return;
-    if (this.#head === this.#queue.length && !this.#busy) {
-      if (this.#callback) return this.#run(m);
-      const taker = this.#takers[0];
-      const read = taker && this.#read(m);
-      if (taker && !read) return;
-      if (taker && read) {
-        this.#takers.shift();
-        taker.resolve({ done: false, value: read });
-        return;
-      }
-    }
+    if (this.closed) return;
     const cost = m.data.length + itemCost;
     // One that is larger than the limit is taken when nothing waits.
-    while (this.#bytes > 0 && this.#bytes + cost > this.#limit) {
-      if (!this.#oldest) return this.#lose();
+    while (this.#bytes && this.#bytes + cost > this.#limit) {
+      const until = new Date();
+      this.#gap ??= { subscription: this, count: 0, conflated: 0, since: until, until };
+      this.#gap.count++;
+      this.#gap.until = until;
+      if (!this.#oldest) return;
       this.#take();
-      this.#lose();
-    }
-    if (this.#gap && !this.#oldest) {
-      this.#queue.push(this.#gap);
-      this.#gap = undefined;
     }
     this.#bytes += cost;
     this.#queue.push(m);
+    this.#run();
   }
 
-  #lose(): void {
-    const until = new Date();
-    this.#gap ??= { subscription: this, count: 0, conflated: 0, since: until, until };
-    this.#gap.count++;
-    this.#gap.until = until;
-  }
-
-  /** The next message that waits; gaps before it are told. */
   #take(): Raw | undefined {
-    for (;;) {
-      const item = this.#queue[this.#head];
-      if (!item) {
-        if (this.#head > 0) {
-          this.#queue = [];
-          this.#head = 0;
-        }
-        return undefined;
-      }
-      this.#queue[this.#head++] = undefined!;
-      if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
-        this.#queue.splice(0, this.#head);
-        this.#head = 0;
-      }
-      if ("topic" in item) {
-        this.#bytes -= item.data.length + itemCost;
-        return item;
-      }
-      this.#owner.tellGap(item);
+    const m = this.#queue[this.#head++];
+    if (m) this.#bytes -= m.data.length + itemCost;
+    // What is taken goes when it is half of all.
+    if (this.#head * 2 > this.#queue.length) {
+      this.#queue.splice(0, this.#head);
+      this.#head = 0;
     }
+    return m;
   }
 
-  /** Tells what was dropped before, or behind, what waits. */
-  #tellGap(): void {
-    if (!this.#gap || (!this.#oldest && this.#head < this.#queue.length)) return;
-    const gap = this.#gap;
-    this.#gap = undefined;
-    this.#owner.tellGap(gap);
-  }
-
-  #read(m: Raw): Message | undefined {
-    try {
-      return { ...m, data: decode(m.data, this.#as) };
-    } catch (cause) {
-      const message = `a message is no JSON: ${(cause as Error).message}`;
-      const about = { topic: m.topic, requestId: m.id, cause };
-      this.#owner.tellError(new MBError("MALFORMED_MESSAGE", message, about));
-      return undefined;
+  /** Hands over what waits to who is ready for it, and lets those go who wait for the end. */
+  #run(): void {
+    while (this.#bytes && (this.#callback ? !this.#busy : this.#takers.length)) {
+      const { data, ...rest } = this.#take()!;
+      const gap = this.#gap;
+      this.#gap = undefined;
+      if (gap) this.#owner.tellGap(gap);
+      try {
+        const m = { ...rest, data: decode(data, this.#as, rest.topic) };
+        if (this.#callback) this.#call(m);
+        else this.#takers.shift()!.resolve({ done: false, value: m });
+      } catch (error) {
+        this.#owner.tellError(error as MBError);
+      }
     }
+    if (this.#bytes) return;
+    if (this.closed || this.#ending) {
+      for (const { resolve, reject } of this.#takers.splice(0)) {
+        if (this.error) reject(this.error);
+        else resolve({ done: true, value: undefined });
+      }
+    }
+    if (!this.#busy) for (const done of this.#idle.splice(0)) done();
   }
 
-  /** Runs the callback. */
-  #run(m: Raw): void {
-    const read = this.#read(m);
-    if (!read) return;
+  #call(m: Message): void {
+    const failed = (cause: unknown) => {
+      const message = `the callback of ${this.pattern} failed: ${textOf(cause)}`;
+      this.#owner.tellError(new MBError("CALLBACK_ERROR", message, { topic: m.topic, cause }));
+    };
     try {
-      const result = this.#callback!(read) as PromiseLike<unknown> | undefined;
-      if (typeof result?.then !== "function") return;
+      const pending = this.#callback!(m) as PromiseLike<unknown> | undefined;
+      if (!pending?.then) return;
       this.#busy = true;
-      result.then(
-        () => this.#resume(),
-        (cause) => {
-          this.#failed(cause, m);
-          this.#resume();
-        },
-      );
+      pending.then(undefined, failed).then(() => {
+        this.#busy = false;
+        this.#run();
+      });
     } catch (cause) {
-      this.#failed(cause, m);
+      failed(cause);
     }
-  }
-
-  #failed(cause: unknown, m: Raw): void {
-    const message = `the callback of ${this.pattern} failed: ${cause instanceof Error ? cause.message : cause}`;
-    this.#owner.tellError(new MBError("CALLBACK_ERROR", message, { topic: m.topic, cause }));
-  }
-
-  #resume(): void {
-    this.#busy = false;
-    while (!this.#busy) {
-      this.#tellGap();
-      const m = this.#take();
-      if (!m) break;
-      this.#run(m);
-    }
-    this.#settle();
-  }
-
-  #next(taker: Taker): void {
-    for (;;) {
-      this.#tellGap();
-      const m = this.#take();
-      if (!m) break;
-      const read = this.#read(m);
-      if (!read) continue;
-      taker.resolve({ done: false, value: read });
-      this.#tellGap();
-      this.#settle();
-      return;
-    }
-    this.#takers.push(taker);
-    this.#settle();
-  }
-
-  /** Lets those go who wait for the end. */
-  #settle(): void {
-    const empty = this.#head === this.#queue.length;
-    if (this.#closed || (this.#ending && empty)) {
-      for (const taker of this.#takers.splice(0)) {
-        if (this.error) taker.reject(this.error);
-        else taker.resolve({ done: true, value: undefined });
-      }
-    }
-    if (empty && !this.#busy) for (const done of this.#idle.splice(0)) done();
   }
 }

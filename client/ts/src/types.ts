@@ -148,8 +148,8 @@ export interface Gap {
 
 /** How a connection came to take the place of another. */
 export interface Renewal {
-  serviceId: string;
-  nodeId: string;
+  serviceId: string | undefined;
+  nodeId: string | undefined;
   /** What the broker refused for good; it is asked for again after the next loss. */
   failed: { subscription: Subscription | undefined; error: MBError }[];
 }
@@ -176,6 +176,20 @@ export interface Events {
   revoked: [subscription: Subscription];
   /** The client is finished: `CLOSED`, or why there is no connection any more. */
   close: [cause: MBError];
+}
+
+/** What the broker has told of a connection. */
+export interface Info {
+  /** The broker's ID of the connection; it changes with every reconnect. */
+  serviceId: string | undefined;
+  /** Of the broker's node. */
+  nodeId: string | undefined;
+  serverVersion: string | undefined;
+  limits: Limits;
+  /** Who the client is; undefined: the broker asks nobody. */
+  identity: string | undefined;
+  /** When that ends unless it is renewed; undefined: never. */
+  expiresAt: Date | undefined;
 }
 
 /** The broker's limits; undefined: it did not tell. */

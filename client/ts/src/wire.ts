@@ -1,4 +1,4 @@
-import { MBError } from "./errors.js";
+import { malformed } from "./errors.js";
 
 // How messages are written (protocol §1 to §3).
 
@@ -20,56 +20,56 @@ export interface Header {
   topic: string;
   version: string;
   id: string;
-  parent: string;
+  parentId: string;
 }
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-const topicRule = /^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*){0,4}$/i;
-const versionRule = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
-const uuidRule = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-export const isUUID = (id: string): boolean => uuidRule.test(id);
+export const isUUID = (id: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id);
 
-/** Refuses what the broker would refuse, and what would not be a header. */
+export const isVersion = (version: string): boolean => /^(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}$/.test(version);
+
+/** Whether a topic is of the broker's own. */
+export const isSystem = (topic: string): boolean => /^system\../i.test(topic);
+
+/** Refuses what the broker would refuse, and what would be no header. */
 export function checkTopic(topic: string): void {
-  if (typeof topic !== "string" || topic.length > 255 || !topicRule.test(topic)) {
-    throw new MBError(
-      "MALFORMED_MESSAGE",
-      `${JSON.stringify(topic)} is not a topic: one to five levels with dots between them, ` +
-        "each a letter and then letters and digits, 255 characters at most",
-      { topic: String(topic) },
+  if (topic.length > 255 || !/^[a-z][a-z\d]*(\.[a-z][a-z\d]*){0,4}$/i.test(topic)) {
+    throw malformed(
+      `${JSON.stringify(topic)} is no topic: 1 to 5 levels of a letter, then letters and digits, with dots between`,
+      topic,
     );
   }
 }
 
-export function checkVersion(version: string): void {
-  if (version.length > 20 || !versionRule.test(version)) {
-    throw new MBError("MALFORMED_MESSAGE", `version ${version} is not MAJOR.MINOR.PATCH`);
+/** Writes what is to be sent: bytes as they are, text as it is unless JSON is asked for. */
+export function encode(data: unknown, as?: Format): Payload {
+  if (data instanceof ArrayBuffer) data = new Uint8Array(data);
+  if (data instanceof Uint8Array) return data as Uint8Array<ArrayBuffer>;
+  return as && as !== "json" && typeof data === "string" ? data : (JSON.stringify(data) ?? "");
+}
+
+/** Reads what has come; throws when it is no JSON and should be. */
+export function decode(payload: Payload, as: Format = "json", topic?: string): unknown {
+  const text = typeof payload === "string";
+  if (as === "bytes") return text ? encoder.encode(payload) : payload.slice();
+  const read = text ? payload : decoder.decode(payload);
+  if (as === "text") return read;
+  try {
+    return read ? JSON.parse(read) : undefined;
+  } catch (cause) {
+    throw malformed(`no JSON: ${(cause as Error).message}`, topic, cause);
   }
 }
 
-/** Writes what is to be sent: bytes as they are, text as it is unless JSON is asked for. */
-export function encode(data: unknown, as: Format = "json"): Payload {
-  if (data instanceof Uint8Array) return data as Uint8Array<ArrayBuffer>;
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  if (data === undefined) return "";
-  if (as !== "json" && typeof data === "string") return data;
-  return JSON.stringify(data) ?? "";
-}
+export const textIn = (payload: Payload): string => decode(payload, "text") as string;
 
-/** Reads what has come; throws when it is not JSON and should be. */
-export function decode(payload: Payload, as: Format = "json"): unknown {
-  if (as === "bytes") return typeof payload === "string" ? encoder.encode(payload) : payload.slice();
-  const text = typeof payload === "string" ? payload : decoder.decode(payload);
-  if (as === "text") return text;
-  return text === "" ? undefined : JSON.parse(text);
-}
-
-/** How many bytes the payload has; exact where it may be over the limit, else at least as many. */
-export function byteLength(payload: Payload, limit: number): number {
-  if (typeof payload !== "string") return payload.length;
-  return payload.length * 3 <= limit ? payload.length : encoder.encode(payload).length;
+/** Refuses a payload that is over the limit; it would cost the connection. */
+export function checkLength(payload: Payload, limit = Infinity, topic?: string): void {
+  const exact = typeof payload === "string" && payload.length * 3 > limit;
+  const length = exact ? encoder.encode(payload).length : payload.length;
+  if (length > limit) throw malformed(`the payload has ${length} bytes, the broker's limit is ${limit}`, topic);
 }
 
 /** One message, as the socket takes it. */
@@ -81,27 +81,14 @@ export function join(header: string, payload: Payload): Payload {
   return message;
 }
 
-/** The header of a message and its payload; undefined: it is none. */
-export function parse(data: unknown): [Header, Payload] | undefined {
-  let head: string;
-  let payload: Payload;
-  if (typeof data === "string") {
-    const end = data.indexOf("\n");
-    head = data.slice(0, Math.max(end, 0));
-    payload = data.slice(end + 1);
-  } else {
-    const bytes = new Uint8Array(data as ArrayBuffer);
-    const end = bytes.indexOf(10);
-    head = decoder.decode(bytes.subarray(0, Math.max(end, 0)));
-    payload = bytes.subarray(end + 1);
-  }
-  const [action, topic, version, id = "", parent = ""] = head.split(":");
-  if (!action || !topic || !version) return undefined;
-  return [{ action, topic, version, id, parent }, payload];
+/** The header of a message and its payload. */
+export function parse(data: string | ArrayBuffer): [Header, Payload] {
+  const whole: Payload = typeof data === "string" ? data : new Uint8Array(data);
+  const end = typeof whole === "string" ? whole.indexOf("\n") : whole.indexOf(10);
+  const [action = "", topic = "", version = "", id = "", parentId = ""] = textIn(whole.slice(0, end)).split(":");
+  const payload = typeof whole === "string" ? whole.slice(end + 1) : whole.subarray(end + 1);
+  return [{ action, topic, version, id, parentId }, payload];
 }
-
-/** Whether a topic is of the broker's own. */
-export const isSystem = (topic: string): boolean => /^system\../i.test(topic);
 
 /** Whether the pattern, in lower case, takes the topic, in lower case (protocol §3). */
 export function matches(pattern: string, topic: string): boolean {
@@ -110,7 +97,7 @@ export function matches(pattern: string, topic: string): boolean {
   const levels = topic.split(".");
   for (const [i, level] of wanted.entries()) {
     if (level === "#") return true;
-    if (i >= levels.length || (level !== "+" && level !== levels[i])) return false;
+    if (!levels[i] || (level !== "+" && level !== levels[i])) return false;
   }
   return wanted.length === levels.length;
 }

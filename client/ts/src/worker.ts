@@ -1,7 +1,7 @@
 import { errorPayload, MBError } from "./errors.js";
 import type { Link } from "./link.js";
 import type { HandleOptions, Request } from "./types.js";
-import { byteLength, decode, encode, type Format, type Header, type Payload } from "./wire.js";
+import { checkLength, decode, encode, type Format, type Header, type Payload } from "./wire.js";
 
 interface Arrival {
   link: Link;
@@ -10,9 +10,8 @@ interface Arrival {
 }
 
 /** Refuses a request. */
-export function refuse({ link, header }: Omit<Arrival, "payload">, reason: string): void {
-  const message = reason === "no_handler" ? `no handler for ${header.topic} any more` : "the service is busy";
-  const error = new MBError("SERVICE_UNAVAILABLE", message, { details: { reason } });
+export function refuse({ link, header }: Arrival, reason: string): void {
+  const error = new MBError("SERVICE_UNAVAILABLE", "the service is busy, or gone", { details: { reason } });
   respond(link, header, errorPayload(error));
 }
 
@@ -23,81 +22,54 @@ const respond = (link: Link, { topic, version, id }: Header, answer: Payload): v
 export class Worker {
   readonly priority: number;
   readonly #f: (request: Request) => unknown;
-  readonly #as: Format;
-  readonly #concurrency: number;
-  readonly #backlog: number;
+  readonly #options: HandleOptions<Format>;
   #running = 0;
   #waiting: Arrival[] = [];
   #idle: (() => void)[] = [];
 
   constructor(f: (request: Request) => unknown, options: HandleOptions<Format>) {
     this.#f = f;
+    this.#options = options;
     this.priority = options.priority ?? 0;
-    this.#as = options.as ?? "json";
-    this.#concurrency = Math.max(options.concurrency ?? 64, 1);
-    this.#backlog = Math.max(options.backlog ?? 4096, 0);
   }
 
   /** Takes a request that has come. */
   accept(arrival: Arrival): void {
-    if (this.#running < this.#concurrency) {
-      arrival.link.serve(1);
-      this.#running++;
-      void this.#work(arrival);
-    } else if (this.#waiting.length < this.#backlog) {
-      arrival.link.serve(1);
-      this.#waiting.push(arrival);
-    } else {
-      refuse(arrival, "handler_busy");
-    }
+    const { concurrency = 64, backlog = 4096 } = this.#options;
+    const starts = this.#running < concurrency;
+    if (!starts && this.#waiting.length >= backlog) return refuse(arrival, "handler_busy");
+    arrival.link.serving++;
+    if (starts) void this.#work(arrival);
+    else this.#waiting.push(arrival);
   }
 
   /** Settled when there is nothing to work on. */
   finish(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#running === 0) resolve();
-      else this.#idle.push(resolve);
-    });
+    return new Promise((resolve) => (this.#running ? this.#idle.push(resolve) : resolve()));
   }
 
   /** Works until nothing waits. */
   async #work(first: Arrival): Promise<void> {
+    this.#running++;
     for (let a: Arrival | undefined = first; a; a = this.#waiting.shift()) {
       if (!a.link.cause) await this.#answer(a); // Else nobody can be answered.
-      a.link.serve(-1);
+      a.link.serving--;
     }
-    this.#running--;
-    if (this.#running === 0) for (const done of this.#idle.splice(0)) done();
+    if (!--this.#running) for (const done of this.#idle.splice(0)) done();
   }
 
   async #answer({ link, header, payload }: Arrival): Promise<void> {
+    const { as } = this.#options;
+    const { topic, version, id, parentId } = header;
     let answer: Payload;
     try {
-      let data;
-      try {
-        data = decode(payload, this.#as);
-      } catch (cause) {
-        throw new MBError("MALFORMED_MESSAGE", `the request is no JSON: ${(cause as Error).message}`);
-      }
-      const { topic, version, id, parent: parentId } = header;
-      const request: Request = {
-        ...{ topic, version, id, parentId, data },
-        get signal() {
-          return link.signal;
-        },
-      };
-      answer = encode(await this.#f(request), this.#as);
-      const limit = link.welcome.limits?.payloadBytes ?? Infinity;
-      const length = byteLength(answer, limit);
-      if (length > limit) {
-        const message = `the answer has ${length} bytes, the broker's limit is ${limit}`;
-        throw new MBError("INTERNAL_ERROR", message);
-      }
+      const data = decode(payload, as, topic);
+      answer = encode(await this.#f({ topic, version, id, parentId, data, signal: link.signal }), as);
+      checkLength(answer, link.welcome.limits?.payloadBytes, topic);
     } catch (error) {
       answer = errorPayload(error);
     }
-    // A slow connection gets no more than it takes: the broker waits with the next request.
-    for (let wait = 1; link.full && (await link.pause(wait)); wait = Math.min(wait * 2, 50));
+    await link.room(false); // A slow connection holds its requests up.
     respond(link, header, answer);
   }
 }
