@@ -18,6 +18,9 @@ await build({
   minify: true,
   format: "esm",
   target: "es2022",
+  // What begins with _ is nobody's business, and gets short names.
+  mangleProps: /^_/,
+  tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
   sourcemap: true,
   outfile,
   logLevel: "warning",

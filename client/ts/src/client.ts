@@ -17,8 +17,8 @@ import type {
   SubscribeOptions,
   WebSocketClass,
 } from "./types.js";
-import { bounded } from "./wait.js";
-import { decode, encode, isSystem, isUUID, isVersion, type Decoded, type Format, type Payload } from "./wire.js";
+import { bounded, sleep } from "./wait.js";
+import { decode, encode, isSystem, isUUID, isVersion, type Decoded, type Format, type Header, type Payload } from "./wire.js";
 import { refuse, Worker } from "./worker.js";
 
 /** The longest timeout of a request that a broker takes by default. */
@@ -40,7 +40,7 @@ function registrationOf(r: string | Registration): string {
   return JSON.stringify({ name, description, ...rest });
 }
 
-const closed = (): MBError => new MBError("CLOSED", "the client was closed");
+const closed = (): MBError => new MBError("CLOSED", "the client is closed");
 
 /**
  * Connects to a broker at `ws://host:port` or `wss://host:port` (3000 and 8000 when left out) and
@@ -49,40 +49,30 @@ const closed = (): MBError => new MBError("CLOSED", "the client was closed");
  */
 export async function connect(addresses: string | string[], options: Options = {}): Promise<Client> {
   const client = new Client(parseAddresses(addresses), options);
-  await client.start(options.signal);
+  await client._session._start(options.signal);
   return client;
 }
 
 /** A connection to a broker, renewed when it is lost. See {@link connect}. */
 export class Client {
-  readonly #session: Session;
-  readonly #version: string;
-  readonly #log: (...words: unknown[]) => void;
-  readonly #listeners: { [E in keyof Events]?: Set<(...args: any[]) => void> } = {};
+  /** @internal */
+  readonly _session: Session;
+  private readonly _version: string;
+  private readonly _log: (...words: unknown[]) => void;
+  private readonly _listeners: { [E in keyof Events]?: Set<(...args: any[]) => void> } = {};
   /** Publishes that wait for the next connection. */
-  #waiting = 0;
-  #logged = 0;
+  private _waiting = 0;
+  private _logged = 0;
 
   /** @internal */
   constructor(addresses: string[], options: Options) {
     const { WebSocket, name, version = "1.0.0", log = (...words) => console.warn(...words), ...rest } = options;
     const Socket = WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!Socket) throw malformed("there is no WebSocket here: give the one of the package ws as option");
+    if (!Socket) throw malformed("no WebSocket here: give the one of the package ws as option");
     if (!isVersion(version)) throw malformed(`version ${version} is not MAJOR.MINOR.PATCH`);
-    this.#log = log ?? (() => {});
-    this.#version = version;
-    const owner = {
-      emit: this.#emit.bind(this),
-      deliver: ({ topic, version, id }: Omit<Message, "data">, data: Payload) => {
-        for (const s of this.#session.registry.route("publish", topic)) s.push({ topic, version, id, data });
-      },
-      serve: (link: Link, header: any, payload: Payload) => {
-        const worker = this.#session.registry.route("request", header.topic)[0]?.worker;
-        if (worker) worker.accept({ link, header, payload });
-        else refuse({ link, header, payload }, "no_handler");
-      },
-    };
-    this.#session = new Session(owner, addresses, {
+    this._log = log ?? (() => {});
+    this._version = version;
+    this._session = new Session(this, addresses, {
       connectTimeoutMs: 10_000,
       keepAliveMs: 30_000,
       outboundBytes: 1 << 20,
@@ -95,35 +85,28 @@ export class Client {
       ...rest,
       WebSocket: Socket,
     });
-    if (name) this.#session.registration = registrationOf(name);
-  }
-
-  /** @internal */
-  start(signal: AbortSignal | undefined): Promise<void> {
-    return this.#session.start(signal);
+    if (name) this._session._registration = registrationOf(name);
   }
 
   /** Whether there is a connection at this moment. */
   get connected(): boolean {
-    return !!this.#session.link;
+    return !!this._session._link;
   }
 
   /** Why the client is finished: `CLOSED`, or how the last connection was lost; undefined: it is not. */
   get error(): MBError | undefined {
-    return this.#session.finished;
+    return this._session._finished;
   }
 
   /** What the broker has told of the connection, or of the last there was. */
   get info(): Info {
-    const { welcome, identified } = this.#session.last;
-    const { serviceId, nodeId, serverVersion, limits = {} } = welcome;
-    const expiresAt = identified?.expiresAt ? new Date(identified.expiresAt) : undefined;
-    return { serviceId, nodeId, serverVersion, limits, identity: identified?.identity, expiresAt };
+    const { _welcome, _identified } = this._session._last;
+    return { limits: {}, ..._welcome, ..._identified };
   }
 
   /** Bytes that wait to be sent. */
   get bufferedBytes(): number {
-    return this.#session.link?.buffered ?? 0;
+    return this._session._link?._buffered ?? 0;
   }
 
   // ---- messages
@@ -134,20 +117,20 @@ export class Client {
    * broker, `NO_ROUTE_FOUND` above all, go to the event `error`.
    */
   publish(topic: string, data?: unknown, options: PublishOptions = {}): void {
-    const session = this.#session;
+    const session = this._session;
     const payload = encode(data, options.as);
     const send = (link: Link) => {
-      link.check(topic, payload);
-      link.send(`publish:${topic}:${this.#version}`, payload);
+      link._check(topic, payload);
+      link._send(`publish:${topic}:${this._version}`, payload);
     };
-    if (session.link || !session.moving || this.#waiting > 1000) return send(session.current());
+    if (session._link || !session._moving || this._waiting > 1000) return send(session._current());
     // The node went away a moment before the next one is there.
-    this.#waiting++;
+    this._waiting++;
     session
-      .usable()
+      ._usable()
       .then(send)
-      .catch((error) => this.#emit("error", error))
-      .finally(() => this.#waiting--);
+      .catch((error) => this._emit("error", error))
+      .finally(() => this._waiting--);
   }
 
   /**
@@ -155,8 +138,7 @@ export class Client {
    * `NO_ROUTE_FOUND`. After `DISCONNECTED`, `TIMEOUT` or an abort it may have been delivered or not.
    */
   async publishAck(topic: string, data?: unknown, options: PublishOptions & CallOptions = {}): Promise<Ack> {
-    const { signal, timeoutMs } = options;
-    const answer = await this.#call("publish", topic, encode(data, options.as), { signal, timeoutMs });
+    const answer = await this._call("publish", topic, encode(data, options.as), options);
     return { subscribers: 0, dropped: 0, ...(decode(answer) as object) };
   }
 
@@ -178,20 +160,20 @@ export class Client {
       way.deadlineMs = Math.ceil(Math.min(Math.max(timeoutMs, 1), longest));
       way.timeoutMs = way.deadlineMs + timeoutGrace;
     }
-    return decode(await this.#call("request", topic, encode(data, as), way), as, topic) as Decoded<F, T>;
+    return decode(await this._call("request", topic, encode(data, as), way), as, topic) as Decoded<F, T>;
   }
 
   /** A request to the broker itself: `system.…`. */
   async system(topic: string, data: object = {}, options: CallOptions = {}): Promise<any> {
     if (!isSystem(topic)) throw malformed(`${topic} is no system topic`, topic);
-    return decode(await this.#call("request", topic, encode(data), options));
+    return decode(await this._call("request", topic, encode(data), options));
   }
 
-  async #call(action: string, topic: string, payload: Payload, way: CallWay): Promise<Payload> {
+  private async _call(action: string, topic: string, payload: Payload, way: CallWay): Promise<Payload> {
     way.signal?.throwIfAborted();
-    const link = this.#session.link ?? (await bounded(this.#session.usable(), way));
-    link.check(topic, payload);
-    return link.call(action, topic, isSystem(topic) ? "1.0.0" : this.#version, payload, way);
+    const link = this._session._link ?? (await bounded(this._session._usable(), way));
+    link._check(topic, payload);
+    return link._call(action, topic, isSystem(topic) ? "1.0.0" : this._version, payload, way);
   }
 
   // ---- subscriptions
@@ -216,7 +198,7 @@ export class Client {
     const options = (rest[0] ?? {}) as SubscribeOptions<Format>;
     const { overflow, conflate } = options;
     const wish = { action: "publish", topic: pattern.toLowerCase(), overflow, conflate };
-    return this.#make(new Subscription(this.#subscriptionOwner, wish, callback, options), options);
+    return this._make(new Subscription(this, wish, callback, options), options);
   }
 
   /**
@@ -229,60 +211,67 @@ export class Client {
     options: HandleOptions<F> = {},
   ): Promise<Subscription> {
     const wish = { action: "request", topic: pattern.toLowerCase(), priority: options.priority };
-    const s = new Subscription(this.#subscriptionOwner, wish, () => {}, {});
-    s.worker = new Worker(handler as (request: any) => unknown, options);
-    return this.#make(s, options);
+    const s = new Subscription(this, wish, () => {}, {});
+    s._worker = new Worker(handler as (request: any) => unknown, options);
+    return this._make(s, options);
   }
 
-  async #make(s: Subscription, options: CallOptions): Promise<Subscription> {
+  private async _make(s: Subscription, options: CallOptions): Promise<Subscription> {
     options.signal?.throwIfAborted();
-    if (this.#session.draining) throw closed();
-    this.#session.registry.add(s);
+    if (this._session._draining) throw closed();
+    this._session._registry._add(s);
     try {
-      await bounded(this.#stand(s), options);
+      await bounded(this._stand(s), options);
       if (s.error) throw s.error;
       return s;
     } catch (error) {
-      s.end();
-      this.#forget(s).catch(() => {}); // It may have reached the broker.
+      s._end();
+      this._forget(s).catch(() => {}); // It may have reached the broker.
       throw error;
     }
   }
 
   /** Returns when the connection in use has it. */
-  async #stand(s: Subscription): Promise<void> {
-    const session = this.#session;
-    for (let link: Link | undefined; link !== session.link || !link; ) {
-      link = await session.usable();
+  private async _stand(s: Subscription): Promise<void> {
+    const session = this._session;
+    for (let link: Link | undefined; link !== session._link || !link; ) {
+      link = await session._usable();
       try {
-        await session.sync(link, s.key);
+        await session._sync(link, s._key);
       } catch (error) {
-        if (link === session.link || !session.link) throw error;
+        if (link === session._link || !session._link) throw error;
       }
     }
   }
 
-  #forget(s: Subscription): Promise<void> {
-    this.#session.registry.remove(s);
-    return this.#session.settle(s.key);
+  /** @internal */
+  _forget(s: Subscription, options?: CallOptions): Promise<void> {
+    this._session._registry._remove(s);
+    return bounded(this._session._settle(s._key), options);
   }
 
-  readonly #subscriptionOwner = {
-    forget: (s: Subscription, options: CallOptions | undefined) => bounded(this.#forget(s), options),
-    tellGap: (gap: Events["dropped"][0]) => this.#emit("dropped", gap),
-    tellError: (error: MBError) => this.#emit("error", error),
-  };
+  /** @internal */
+  _deliver(header: Header, payload: Payload): void {
+    for (const s of this._session._registry._route("publish", header.topic)) s._push(header, payload);
+  }
+
+  /** @internal */
+  _serve(link: Link, header: Header, payload: Payload): void {
+    const worker = this._session._registry._route("request", header.topic)[0]?._worker;
+    if (worker) worker._accept(link, header, payload);
+    else refuse(link, header, "no_handler");
+  }
 
   /** Gives the client a name and a description, now and on every connection that follows. */
   async register(registration: Registration, options?: CallOptions): Promise<void> {
-    const session = this.#session;
-    const before = session.registration;
-    const mine = (session.registration = registrationOf(registration));
+    const session = this._session;
+    const before = session._registration;
+    const mine = (session._registration = registrationOf(registration));
     try {
-      await bounded(session.usable().then((link) => session.sync(link, registrationKey)), options);
+      await bounded(session._usable().then((link) => session._sync(link, registrationKey)), options);
     } catch (error) {
-      if (session.registration === mine) session.registration = before;
-      session.settle(registrationKey).catch(() => {});
+      if (session._registration === mine) session._registration = before;
+      session._settle(registrationKey).catch(() => {});
       throw error;
     }
   }
@@ -291,12 +280,9 @@ export class Client {
 
   /** Settled when there is a connection: what failed with `DISCONNECTED` can be tried again. */
   async whenConnected(options?: CallOptions): Promise<void> {
-    const session = this.#session;
-    const wait = async () => {
-      while (!session.link && !session.finished) await session.wait(1e9);
-      session.current();
-    };
-    await bounded(wait(), options);
+    const session = this._session;
+    await bounded(session._until(Infinity, () => session._link ?? session._finished), options);
+    session._current();
   }
 
   /** Asks the broker for a sign of life. It has taken then all that was sent before. */
@@ -304,11 +290,11 @@ export class Client {
     await this.system("system.heartbeat", {}, options);
   }
 
-  /** Settled when nothing waits to be sent; with `room`, when {@link publish} takes something again. */
-  async flush(options: CallOptions & { room?: boolean } = {}): Promise<void> {
-    const link = this.#session.current();
-    await bounded(link.room(!options.room), options);
-    if (link.cause) throw link.cause;
+  /** Settled when nothing waits to be sent. */
+  async flush(options?: CallOptions): Promise<void> {
+    const link = this._session._current();
+    await bounded(link._flush(), options);
+    if (link._cause) throw link._cause;
   }
 
   /**
@@ -317,12 +303,12 @@ export class Client {
    * up it closes at once, and fails.
    */
   async drain(options?: CallOptions): Promise<void> {
-    const session = this.#session;
+    const session = this._session;
     const drain = async () => {
-      session.current();
-      session.draining = true;
-      await Promise.all(session.registry.keys().map((key) => session.settle(key)));
-      await Promise.all(session.registry.all().map((s) => (s.worker ?? s).finish()));
+      session._current();
+      session._draining = true;
+      await Promise.all(session._registry._keys().map((key) => session._settle(key)));
+      while (session._registry._all().some((s) => (s._worker ?? s)._busy)) await sleep(5);
       await this.ping();
     };
     try {
@@ -337,37 +323,32 @@ export class Client {
    * with `CLOSED`; messages that wait for their callback are dropped.
    */
   close(): Promise<void> {
-    return this.#session.finish(closed());
+    return this._session._finish(closed());
   }
 
   // ---- events
 
   /** Calls the function whenever it happens; what is returned ends that. */
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): () => void {
-    const all: Set<(...args: any[]) => void> = (this.#listeners[event] ??= new Set());
+    const all: Set<(...args: any[]) => void> = (this._listeners[event] ??= new Set());
     all.add(listener);
     return () => void all.delete(listener);
   }
 
-  #emit(event: keyof Events, about: any): void {
-    const listeners = this.#listeners[event];
+  /** @internal */
+  _emit(event: keyof Events, about: any): void {
+    const listeners = this._listeners[event];
     for (const listener of listeners ?? []) {
       try {
         listener(about);
       } catch (error) {
-        this.#log(`mb: a listener of ${event} failed:`, error);
+        this._log(`mb: a listener of ${event} failed:`, error);
       }
     }
-    if (!listeners?.size) this.#tell(event, about);
-  }
-
-  /** Says what nobody listens to and somebody should know, errors once a second. */
-  #tell(event: keyof Events, about: any): void {
-    if (event === "error") {
-      if (about.code === "NO_ROUTE_FOUND" || Date.now() < this.#logged) return;
-      this.#logged = Date.now() + 1000;
-    }
-    const worth = /^(error|dropped|disconnect)$/.test(event) || about.failed?.length;
-    if (worth || event === "revoked") this.#log(`mb: ${event}:`, about.pattern ?? about);
+    // What nobody listens to and somebody should know is said, once a second.
+    const worth = /^(error|dropped|disconnect|revoked)$/.test(event) && about.code !== "NO_ROUTE_FOUND";
+    if (listeners?.size || !worth || Date.now() < this._logged) return;
+    this._logged = Date.now() + 1000;
+    this._log(`mb: ${event}:`, about.pattern ?? about);
   }
 }

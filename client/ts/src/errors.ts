@@ -94,7 +94,7 @@ export function parseError(text: string, topic?: string, requestId?: string): MB
   if (!/^\s*\{\s*"error"/.test(text)) return undefined;
   try {
     const { code, message, details } = JSON.parse(text).error;
-    return code && new MBError(code, message ?? "", { details: details ?? {}, topic, requestId });
+    return code && new MBError(code, message, { details, topic, requestId });
   } catch {
     return undefined;
   }

@@ -28,13 +28,11 @@ interface Call {
 
 /** What a link is told, and tells. */
 export interface LinkOwner {
-  keepAliveMs: number;
-  outboundBytes: number;
-  maxCalls: number;
+  readonly _settings: { keepAliveMs: number; outboundBytes: number; maxCalls: number };
   /** A publish, a request, or an error that answers nothing has come. */
-  came(link: Link, header: Header, payload: Payload): void;
+  _came(link: Link, action: string, header: Header, payload: Payload): void;
   /** The connection is gone. Called once. */
-  gone(link: Link): void;
+  _gone(link: Link): void;
 }
 
 /** How a call is made. */
@@ -49,213 +47,196 @@ const idHead = hex.replace(/^(.{8})(.{4}).(.{3}).(.{3}).*/, "$1-$2-4$3-8$4-");
 let idTail = 0;
 
 export class Link {
-  welcome: Welcome = {};
+  _welcome: Welcome = {};
   /** Settled with the welcome, or why there is none. */
-  readonly greeted: Promise<void>;
+  readonly _greeted: Promise<void>;
   /** What stands at the broker, as far as it is known: by key, what was sent to make it. */
-  readonly held = new Map<string, string>();
+  readonly _held = new Map<string, string>();
   /** Work on the same key in turn. */
-  readonly turns = new Map<string, Promise<unknown>>();
-  /** Keys whose revocation came while they were asked for. */
-  readonly doubted = new Set<string>();
+  readonly _turns = new Map<string, Promise<unknown>>();
   /** 0: in use. 1: it comes while another one delivers. 2: another one takes its place. 3: all ends here. */
-  stage: 0 | 1 | 2 | 3 = 0;
-  identified: Identification | undefined;
+  _stage: 0 | 1 | 2 | 3 = 0;
+  _identified: Identification | undefined;
   /** Wrong tokens shown. */
-  refusals = 0;
+  _refusals = 0;
   /** Why the connection is gone; undefined: it lives. */
-  cause: MBError | undefined;
+  _cause: MBError | undefined;
   /** Why it will be, as somebody has said. */
-  said: MBError | undefined;
-  readonly born = Date.now();
+  _said: MBError | undefined;
+  readonly _born = Date.now();
   /** The node has ended it after all that it had to say. */
-  orderly = false;
+  _orderly = false;
   /** The node goes away: when it closes the connection, and when at the latest. */
-  notice: { slot: number; deadline: number } | undefined;
+  _notice: { slot: number; deadline: number } | undefined;
   /** What is held back; undefined: nothing is. */
-  corked: Payload[] | undefined;
+  _corked: Payload[] | undefined;
+  /** Ends with the connection. */
+  readonly _abort = new AbortController();
   /** Requests that have come and are not answered. */
-  serving = 0;
+  _serving = 0;
 
-  readonly #owner: LinkOwner;
-  readonly #ws: WebSocketLike & { terminate?(): void };
-  readonly #calls = new Map<string, Call>();
-  #corkedBytes = 0;
-  #heard = Date.now();
-  #asked = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #abort = new AbortController();
-  #greet: ((error?: MBError) => void) | undefined;
-  #bye: Promise<void> | undefined;
-  #gone: (() => void) | undefined;
+  private readonly _owner: LinkOwner;
+  private readonly _ws: WebSocketLike & { terminate?(): void };
+  private readonly _calls = new Map<string, Call>();
+  private _corkedBytes = 0;
+  private _heard = Date.now();
+  private _asked = false;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+  private _greet: ((error?: MBError) => void) | undefined;
 
   constructor(owner: LinkOwner, ws: WebSocketLike, url: string) {
-    this.#owner = owner;
-    this.#ws = ws;
-    this.greeted = new Promise((resolve, reject) => {
-      this.#greet = (error) => (error ? reject(error) : resolve());
+    this._owner = owner;
+    this._ws = ws;
+    this._greeted = new Promise((resolve, reject) => {
+      this._greet = (error) => (error ? reject(error) : resolve());
     });
     ws.binaryType = "arraybuffer";
     let failure = "";
     ws.onerror = (event) => (failure ||= event?.message || "");
     ws.onclose = ({ code, reason }) => {
-      this.orderly = code === 1001;
-      this.fail(lost(`${url}: ${failure || `closed with code ${code} ${reason}`}`));
+      this._orderly = code === 1001;
+      this._fail(lost(`${url}: ${failure || `closed with code ${code} ${reason}`}`));
     };
-    ws.onmessage = ({ data }) => this.#take(data);
+    ws.onmessage = ({ data }) => this._take(data);
   }
 
   /** Bytes that wait to be sent. */
-  get buffered(): number {
-    return this.#ws.bufferedAmount + this.#corkedBytes;
+  get _buffered(): number {
+    return this._ws.bufferedAmount + this._corkedBytes;
   }
 
-  get full(): boolean {
-    return this.buffered >= this.#owner.outboundBytes;
-  }
-
-  /** Ends with the connection. */
-  get signal(): AbortSignal {
-    return this.#abort.signal;
+  get _full(): boolean {
+    return this._buffered >= this._owner._settings.outboundBytes;
   }
 
   /** Whether a call is open, or a request is to be answered. */
-  get busy(): boolean {
-    return this.#calls.size + this.serving > 0;
+  get _busy(): boolean {
+    return this._calls.size + this._serving > 0;
   }
 
   /** Sends what was held back. */
-  uncork(): void {
-    const held = this.corked ?? [];
-    this.corked = undefined;
-    this.#corkedBytes = 0;
-    for (const message of held) this.#ws.send(message);
+  _uncork(): void {
+    const held = this._corked ?? [];
+    this._corked = undefined;
+    this._corkedBytes = 0;
+    for (const message of held) this._ws.send(message);
   }
 
   /** Ends the connection. The first cause stays. */
-  fail(cause: MBError): void {
-    if (this.cause) return;
-    cause = this.cause = this.said ?? cause;
-    clearTimeout(this.#timer);
-    const ws = this.#ws;
+  _fail(cause: MBError): void {
+    if (this._cause) return;
+    cause = this._cause = this._said ?? cause;
+    clearTimeout(this._timer);
+    const ws = this._ws;
     ws.onmessage = ws.onclose = null;
-    ws.onerror = () => {};
+    // The package ws need not wait for the other side.
     if (ws.terminate) ws.terminate();
     else ws.close();
-    this.#failCalls(cause);
-    this.#greet?.(cause);
-    this.#abort.abort(cause);
-    this.#gone?.();
-    this.#owner.gone(this);
+    this._failCalls(cause);
+    this._greet?.(cause);
+    this._abort.abort(cause);
+    this._owner._gone(this);
   }
 
   /** Closes it after what was sent before, for at most two seconds. */
-  goodbye(cause: MBError): Promise<void> {
-    return (this.#bye ??= new Promise((resolve) => {
-      if (this.cause) return resolve();
-      this.#gone = resolve;
-      this.said = cause;
-      this.#failCalls(cause);
-      this.uncork();
-      this.#ws.close(1000);
-      later(() => this.fail(cause), 2000);
-    }));
+  _goodbye(cause: MBError): void {
+    if (this._cause || this._said === cause) return;
+    this._said = cause;
+    this._failCalls(cause);
+    this._uncork();
+    this._ws.close(1000);
+    clearTimeout(this._timer);
+    this._timer = later(() => this._fail(cause), 2000);
   }
 
-  #failCalls(error: MBError): void {
-    for (const call of this.#calls.values()) call.reject(error);
-    this.#calls.clear();
+  private _failCalls(error: MBError): void {
+    for (const call of this._calls.values()) call.reject(error);
+    this._calls.clear();
   }
 
   /** Refuses what the broker would refuse, and what finds no room. */
-  check(topic: string, payload: Payload): void {
+  _check(topic: string, payload: Payload): void {
     checkTopic(topic);
-    checkLength(payload, this.welcome.limits?.payloadBytes, topic);
-    if (this.full || this.#calls.size >= this.#owner.maxCalls) {
-      throw new MBError("BUFFER_FULL", "too much waits to be sent, or to be answered", { topic });
+    checkLength(payload, this._welcome.limits?.payloadBytes, topic);
+    if (this._full || this._calls.size >= this._owner._settings.maxCalls) {
+      throw new MBError("BUFFER_FULL", "too much waits already", { topic });
     }
   }
 
-  send(header: string, payload: Payload): void {
+  _send(header: string, payload: Payload): void {
     const message = join(header, payload);
-    if (this.corked) {
-      this.corked.push(message);
-      this.#corkedBytes += message.length;
-    } else if (!this.cause) {
-      this.#ws.send(message);
+    if (this._corked) {
+      this._corked.push(message);
+      this._corkedBytes += message.length;
+    } else if (!this._cause) {
+      this._ws.send(message);
     }
   }
 
   /** Sends what is answered, and waits for the answer. */
-  async call(action: string, topic: string, version: string, payload: Payload, way: CallWay = {}): Promise<Payload> {
+  async _call(action: string, topic: string, version: string, payload: Payload, way: CallWay = {}): Promise<Payload> {
     way.signal?.throwIfAborted();
-    if (this.cause) throw this.cause;
+    if (this._cause) throw this._cause;
     const id = idHead + (++idTail).toString(16).padStart(12, "0");
     const { parentId = "", deadlineMs = "" } = way;
-    const answer = new Promise<Payload>((resolve, reject) => this.#calls.set(id, { topic, resolve, reject }));
-    this.send(`${action}:${topic}:${version}:${id}${parentId || deadlineMs ? `:${parentId}:${deadlineMs}` : ""}`, payload);
+    const answer = new Promise<Payload>((resolve, reject) => this._calls.set(id, { topic, resolve, reject }));
+    this._send(`${action}:${topic}:${version}:${id}${parentId || deadlineMs ? `:${parentId}:${deadlineMs}` : ""}`, payload);
     try {
       return await bounded(answer, way);
     } finally {
-      this.#calls.delete(id);
+      this._calls.delete(id);
     }
   }
 
   /** A request to the broker about this connection. */
-  system(topic: string, payload = "{}"): Promise<Payload> {
-    return this.call("request", `system.${topic}`, "1.0.0", payload);
+  _system(topic: string, payload = "{}"): Promise<Payload> {
+    return this._call("request", `system.${topic}`, "1.0.0", payload);
   }
 
-  /** Settled when nothing waits to be sent, or less than may; or the connection is gone. */
-  async room(all: boolean): Promise<void> {
-    for (let ms = 0; !this.cause && (all ? this.buffered : this.full); ms = Math.min(ms + 1, 16)) await sleep(ms);
+  /** Settled when nothing waits to be sent, or the connection is gone. */
+  async _flush(): Promise<void> {
+    for (let ms = 0; !this._cause && this._buffered; ms = Math.min(ms + 1, 16)) await sleep(ms);
   }
 
-  #take(data: string | ArrayBuffer): void {
-    this.#heard = Date.now();
-    this.#asked = false;
-    const [header, payload] = parse(data);
-    const { action, topic, id } = header;
-    if (this.#greet) return this.#welcomed(action + topic, payload);
-    const call = this.#calls.get(id);
+  private _take(data: string | ArrayBuffer): void {
+    this._heard = Date.now();
+    this._asked = false;
+    const [action, header, payload] = parse(data);
+    const { topic, id } = header;
+    if (this._greet) return this._welcomed(action + topic, payload);
+    const call = this._calls.get(id);
     if (action === "response" && call) {
-      this.#calls.delete(id);
-      const error = parseAnswer(payload, call.topic, id);
+      this._calls.delete(id);
+      const error = parseError(textIn(payload), call.topic, id);
       if (error) call.reject(error);
       else call.resolve(payload);
     } else if (action === "request" && topic === "system.heartbeat") {
-      this.send("response:system.heartbeat:1.0.0", "{}");
+      this._send("response:system.heartbeat:1.0.0", "{}");
     } else {
-      this.#owner.came(this, header, payload);
+      this._owner._came(this, action, header, payload);
     }
   }
 
-  #welcomed(what: string, payload: Payload): void {
-    if (what !== "publishsystem.initialize") return this.fail(malformed("this is no broker"));
+  private _welcomed(what: string, payload: Payload): void {
+    if (what !== "publishsystem.initialize") return this._fail(malformed("this is no broker"));
     try {
-      this.welcome = decode(payload) as Welcome;
+      this._welcome = decode(payload) as Welcome;
     } catch {
       // A broker that says nothing useful here is still a broker.
     }
-    this.identified = this.welcome.auth;
-    this.#greet!();
-    this.#greet = undefined;
-    if (this.#owner.keepAliveMs > 0) this.#watch();
+    this._identified = this._welcome.auth;
+    this._greet!();
+    this._greet = undefined;
+    if (this._owner._settings.keepAliveMs > 0) this._watch();
   }
 
   /** Notices a broker that fell silent. A program that slept, or was busy, asks before it gives up. */
-  #watch(): void {
-    const keep = this.#owner.keepAliveMs;
-    const silent = Date.now() - this.#heard;
-    if (this.#asked) return this.fail(lost(`no sign of life for ${silent} ms`));
-    this.#asked = silent >= keep;
-    if (this.#asked) this.system("heartbeat").catch(() => {});
-    this.#timer = later(() => this.#watch(), this.#asked ? keep : keep - silent);
+  private _watch(): void {
+    const keep = this._owner._settings.keepAliveMs;
+    const silent = Date.now() - this._heard;
+    if (this._asked) return this._fail(lost(`no sign of life for ${silent} ms`));
+    this._asked = silent >= keep;
+    if (this._asked) this._system("heartbeat").catch(() => {});
+    this._timer = later(() => this._watch(), this._asked ? keep : keep - silent);
   }
-}
-
-/** The error that an answer says. Most say none, which is quick to see. */
-function parseAnswer(answer: Payload, topic: string, id: string): MBError | undefined {
-  const first = typeof answer === "string" ? answer.charCodeAt(0) : answer[0];
-  return first === 123 || first! <= 32 ? parseError(textIn(answer), topic, id) : undefined;
 }

@@ -1,20 +1,19 @@
 import { MBError, textOf } from "./errors.js";
-import type { CallOptions, Gap, Message } from "./types.js";
-import { decode, type Format, type Payload } from "./wire.js";
+import type { CallOptions, Events, Gap, Message } from "./types.js";
+import { decode, type Format, type Header, type Payload } from "./wire.js";
 import type { Worker } from "./worker.js";
 
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {
   /** Ends it at the broker. */
-  forget(s: Subscription, options: CallOptions | undefined): Promise<void>;
-  tellGap(gap: Gap): void;
-  tellError(error: MBError): void;
+  _forget(s: Subscription, options: CallOptions | undefined): Promise<void>;
+  _emit<E extends "error" | "dropped">(event: E, ...args: Events[E]): void;
 }
 
 /** Charged for each waiting message beside its bytes. */
 const itemCost = 128;
 
-type Raw = Message<Payload>;
+type Raw = [header: Header, payload: Payload];
 type Taker = { resolve(result: IteratorResult<Message>): void; reject(error: unknown): void };
 
 /**
@@ -30,27 +29,26 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   /** Why it has: `FORBIDDEN` when the broker has ended it; undefined: it stands, or was ended here. */
   error: MBError | undefined;
   /** What it is at the broker: the action and the pattern. @internal */
-  readonly key: string;
+  readonly _key: string;
   /** What makes it there. @internal */
-  readonly wish: string;
+  readonly _wish: string;
   /** The broker has confirmed it. @internal */
-  standing = false;
+  _standing = false;
   /** Of a handler. @internal */
-  worker: Worker | undefined;
+  _worker: Worker | undefined;
 
-  readonly #owner: SubscriptionOwner;
-  readonly #callback: ((m: Message) => unknown) | undefined;
-  readonly #as: Format | undefined;
-  readonly #limit: number;
-  readonly #oldest: boolean;
-  #ending = false;
-  #busy = false;
-  #queue: Raw[] = [];
-  #head = 0;
-  #bytes = 0;
-  #gap: Gap | undefined;
-  #takers: Taker[] = [];
-  #idle: (() => void)[] = [];
+  private readonly _owner: SubscriptionOwner;
+  private readonly _callback: ((m: Message) => unknown) | undefined;
+  private readonly _as: Format | undefined;
+  private readonly _limit: number;
+  private readonly _oldest: boolean;
+  private _ending = false;
+  private _running = false;
+  private _queue: Raw[] = [];
+  private _head = 0;
+  private _bytes = 0;
+  private _gap: Gap | undefined;
+  private _takers: Taker[] = [];
 
   /** @internal */
   constructor(
@@ -59,14 +57,14 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
     callback: ((m: Message) => unknown) | undefined,
     options: { as?: Format; pendingBytes?: number; whenFull?: string },
   ) {
-    this.#owner = owner;
+    this._owner = owner;
     this.pattern = wish.topic;
-    this.key = `${wish.action} ${wish.topic}`;
-    this.wish = JSON.stringify(wish);
-    this.#callback = callback;
-    this.#as = options.as;
-    this.#limit = options.pendingBytes ?? 8 << 20;
-    this.#oldest = options.whenFull === "oldest";
+    this._key = `${wish.action} ${wish.topic}`;
+    this._wish = JSON.stringify(wish);
+    this._callback = callback;
+    this._as = options.as;
+    this._limit = options.pendingBytes ?? 8 << 20;
+    this._oldest = options.whenFull === "oldest";
   }
 
   /**
@@ -76,18 +74,18 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
    */
   async unsubscribe(options?: CallOptions): Promise<void> {
     if (this.closed) return;
-    this.end();
-    await this.#owner.forget(this, options);
+    this._end();
+    await this._owner._forget(this, options);
   }
 
   /** Takes the messages one by one. Leaving the loop unsubscribes. */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>> {
-    if (this.#callback) throw new TypeError("this subscription has a callback");
+    if (this._callback) throw new TypeError("this subscription has a callback");
     return {
       next: () =>
         new Promise((resolve, reject) => {
-          this.#takers.push({ resolve, reject });
-          this.#run();
+          this._takers.push({ resolve, reject });
+          this._run();
         }),
       return: async () => {
         await this.unsubscribe();
@@ -97,90 +95,86 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   }
 
   /** Ends it here, with what waits. @internal */
-  end(error?: MBError): void {
+  _end(error?: MBError): void {
     if (this.closed) return;
     this.closed = true;
     this.error = error;
-    this.#queue = [];
-    this.#head = this.#bytes = 0;
-    this.#run();
+    this._queue = [];
+    this._head = this._bytes = 0;
+    this._run();
   }
 
-  /** Settled when nothing waits any more. Streams end there. @internal */
-  finish(): Promise<void> {
-    this.#ending = true;
-    return new Promise((resolve) => {
-      this.#idle.push(resolve);
-      this.#run();
-    });
+  /** Whether something waits, or runs. Asked at the end: when nothing does, streams end. @internal */
+  get _busy(): boolean {
+    this._ending = true;
+    this._run();
+    return this._running || this._bytes > 0;
   }
 
   /** A message has come. @internal */
-  push(m: Raw): void {
+  _push(...m: Raw): void {
     if (this.closed) return;
-    const cost = m.data.length + itemCost;
+    const cost = m[1].length + itemCost;
     // One that is larger than the limit is taken when nothing waits.
-    while (this.#bytes && this.#bytes + cost > this.#limit) {
-      const until = new Date();
-      this.#gap ??= { subscription: this, count: 0, conflated: 0, since: until, until };
-      this.#gap.count++;
-      this.#gap.until = until;
-      if (!this.#oldest) return;
-      this.#take();
+    while (this._bytes && this._bytes + cost > this._limit) {
+      const until = new Date().toISOString();
+      this._gap ??= { subscription: this, count: 0, since: until, until };
+      this._gap.count++;
+      this._gap.until = until;
+      if (!this._oldest) return;
+      this._take();
     }
-    this.#bytes += cost;
-    this.#queue.push(m);
-    this.#run();
+    this._bytes += cost;
+    this._queue.push(m);
+    this._run();
   }
 
-  #take(): Raw | undefined {
-    const m = this.#queue[this.#head++];
-    if (m) this.#bytes -= m.data.length + itemCost;
+  private _take(): Raw | undefined {
+    const m = this._queue[this._head++];
+    if (m) this._bytes -= m[1].length + itemCost;
     // What is taken goes when it is half of all.
-    if (this.#head * 2 > this.#queue.length) {
-      this.#queue.splice(0, this.#head);
-      this.#head = 0;
+    if (this._head * 2 > this._queue.length) {
+      this._queue.splice(0, this._head);
+      this._head = 0;
     }
     return m;
   }
 
   /** Hands over what waits to who is ready for it, and lets those go who wait for the end. */
-  #run(): void {
-    while (this.#bytes && (this.#callback ? !this.#busy : this.#takers.length)) {
-      const { data, ...rest } = this.#take()!;
-      const gap = this.#gap;
-      this.#gap = undefined;
-      if (gap) this.#owner.tellGap(gap);
+  private _run(): void {
+    while (this._bytes && (this._callback ? !this._running : this._takers.length)) {
+      const [header, payload] = this._take()!;
+      const gap = this._gap;
+      this._gap = undefined;
+      if (gap) this._owner._emit("dropped", gap);
       try {
-        const m = { ...rest, data: decode(data, this.#as, rest.topic) };
-        if (this.#callback) this.#call(m);
-        else this.#takers.shift()!.resolve({ done: false, value: m });
+        const m = { ...header, data: decode(payload, this._as, header.topic) };
+        if (this._callback) this._call(m);
+        else this._takers.shift()!.resolve({ done: false, value: m });
       } catch (error) {
-        this.#owner.tellError(error as MBError);
+        this._owner._emit("error", error as MBError);
       }
     }
-    if (this.#bytes) return;
-    if (this.closed || this.#ending) {
-      for (const { resolve, reject } of this.#takers.splice(0)) {
+    if (!this._bytes && (this.closed || this._ending)) {
+      for (const { resolve, reject } of this._takers.splice(0)) {
         if (this.error) reject(this.error);
         else resolve({ done: true, value: undefined });
       }
     }
-    if (!this.#busy) for (const done of this.#idle.splice(0)) done();
   }
 
-  #call(m: Message): void {
+  private _call(m: Message): void {
     const failed = (cause: unknown) => {
       const message = `the callback of ${this.pattern} failed: ${textOf(cause)}`;
-      this.#owner.tellError(new MBError("CALLBACK_ERROR", message, { topic: m.topic, cause }));
+      this._owner._emit("error", new MBError("CALLBACK_ERROR", message, { topic: m.topic, cause }));
     };
     try {
-      const pending = this.#callback!(m) as PromiseLike<unknown> | undefined;
+      const pending = this._callback!(m) as PromiseLike<unknown> | undefined;
       if (!pending?.then) return;
-      this.#busy = true;
+      this._running = true;
       pending.then(undefined, failed).then(() => {
-        this.#busy = false;
-        this.#run();
+        this._running = false;
+        this._run();
       });
     } catch (cause) {
       failed(cause);

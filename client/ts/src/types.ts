@@ -106,20 +106,20 @@ export interface HandleOptions<F extends Format = "json"> extends CallOptions {
   backlog?: number;
 }
 
-/** A published message. It belongs to who gets it. */
+/** A message that was published, or a request. It belongs to who gets it. */
 export interface Message<T = any> {
   /** As the publisher spelled it. */
   topic: string;
   version: string;
-  /** The same for all subscribers of this message; `""`: it has none. */
+  /** The broker's: the same for all subscribers of this message; `""`: it has none. */
   id: string;
+  /** Of a request: that of the request for which it is made; `""`: there is none. */
+  parentId: string;
   data: T;
 }
 
 /** A request to a handler. */
 export interface Request<T = any> extends Message<T> {
-  /** `""`: there is none. */
-  parentId: string;
   /** Ends with the connection by which the request came: nobody can be answered then. */
   readonly signal: AbortSignal;
 }
@@ -138,12 +138,13 @@ export interface Ack {
 /** Messages were dropped because this client is too slow. */
 export interface Gap {
   /** The subscription whose callback or loop is slow; undefined: the broker has dropped them. */
-  subscription: Subscription | undefined;
+  subscription?: Subscription;
   count: number;
   /** Replaced by newer ones of the same topic. */
-  conflated: number;
-  since: Date;
-  until: Date;
+  conflated?: number;
+  /** The first and the last of them: ISO 8601. */
+  since: string;
+  until: string;
 }
 
 /** How a connection came to take the place of another. */
@@ -171,7 +172,7 @@ export interface Events {
   /** The client went to another node, and nothing was lost. */
   move: [renewal: Renewal];
   /** Who the client is ends soon; with a token source it is renewed. */
-  expiring: [notice: { expiresAt: Date; expiresInMs: number }];
+  expiring: [notice: { expiresAt: string; expiresInMs: number }];
   /** The broker has ended a subscription; its `error` says why. It is not made again. */
   revoked: [subscription: Subscription];
   /** The client is finished: `CLOSED`, or why there is no connection any more. */
@@ -181,15 +182,15 @@ export interface Events {
 /** What the broker has told of a connection. */
 export interface Info {
   /** The broker's ID of the connection; it changes with every reconnect. */
-  serviceId: string | undefined;
+  serviceId?: string;
   /** Of the broker's node. */
-  nodeId: string | undefined;
-  serverVersion: string | undefined;
+  nodeId?: string;
+  serverVersion?: string;
   limits: Limits;
   /** Who the client is; undefined: the broker asks nobody. */
-  identity: string | undefined;
-  /** When that ends unless it is renewed; undefined: never. */
-  expiresAt: Date | undefined;
+  identity?: string;
+  /** When that ends unless it is renewed (ISO 8601); undefined: never. */
+  expiresAt?: string;
 }
 
 /** The broker's limits; undefined: it did not tell. */

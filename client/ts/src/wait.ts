@@ -17,7 +17,7 @@ export async function bounded<T>(promise: Promise<T>, { signal, timeoutMs }: Cal
     abort = () => reject(signal!.reason);
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort);
-    const late = () => reject(new MBError("TIMEOUT", "no answer in time", { cause: "the client gave up" }));
+    const late = () => reject(new MBError("TIMEOUT", "no answer in time", { cause: "the client" }));
     if (timeoutMs !== undefined) timer = later(late, timeoutMs);
   });
   try {

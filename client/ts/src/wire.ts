@@ -1,4 +1,5 @@
 import { malformed } from "./errors.js";
+import type { Message } from "./types.js";
 
 // How messages are written (protocol §1 to §3).
 
@@ -15,13 +16,8 @@ export type Decoded<F extends Format, T> = F extends "json"
     ? string
     : Uint8Array<ArrayBuffer>;
 
-export interface Header {
-  action: string;
-  topic: string;
-  version: string;
-  id: string;
-  parentId: string;
-}
+/** A message but for its payload. */
+export type Header = Omit<Message, "data">;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -37,7 +33,7 @@ export const isSystem = (topic: string): boolean => /^system\../i.test(topic);
 export function checkTopic(topic: string): void {
   if (topic.length > 255 || !/^[a-z][a-z\d]*(\.[a-z][a-z\d]*){0,4}$/i.test(topic)) {
     throw malformed(
-      `${JSON.stringify(topic)} is no topic: 1 to 5 levels of a letter, then letters and digits, with dots between`,
+      `"${topic}" is no topic: 1 to 5 levels, letter first, of letters and digits`,
       topic,
     );
   }
@@ -81,13 +77,13 @@ export function join(header: string, payload: Payload): Payload {
   return message;
 }
 
-/** The header of a message and its payload. */
-export function parse(data: string | ArrayBuffer): [Header, Payload] {
+/** The action of a message, its header and its payload. */
+export function parse(data: string | ArrayBuffer): [string, Header, Payload] {
   const whole: Payload = typeof data === "string" ? data : new Uint8Array(data);
   const end = typeof whole === "string" ? whole.indexOf("\n") : whole.indexOf(10);
   const [action = "", topic = "", version = "", id = "", parentId = ""] = textIn(whole.slice(0, end)).split(":");
   const payload = typeof whole === "string" ? whole.slice(end + 1) : whole.subarray(end + 1);
-  return [{ action, topic, version, id, parentId }, payload];
+  return [action, { topic, version, id, parentId }, payload];
 }
 
 /** Whether the pattern, in lower case, takes the topic, in lower case (protocol §3). */

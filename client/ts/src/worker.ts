@@ -3,73 +3,68 @@ import type { Link } from "./link.js";
 import type { HandleOptions, Request } from "./types.js";
 import { checkLength, decode, encode, type Format, type Header, type Payload } from "./wire.js";
 
-interface Arrival {
-  link: Link;
-  header: Header;
-  payload: Payload;
-}
+type Arrival = [link: Link, header: Header, payload: Payload];
 
 /** Refuses a request. */
-export function refuse({ link, header }: Arrival, reason: string): void {
+export function refuse(link: Link, header: Header, reason: string): void {
   const error = new MBError("SERVICE_UNAVAILABLE", "the service is busy, or gone", { details: { reason } });
   respond(link, header, errorPayload(error));
 }
 
 const respond = (link: Link, { topic, version, id }: Header, answer: Payload): void =>
-  link.send(`response:${topic}:${version}:${id}`, answer);
+  link._send(`response:${topic}:${version}:${id}`, answer);
 
 /** Works on the requests of one `handle`. */
 export class Worker {
-  readonly priority: number;
-  readonly #f: (request: Request) => unknown;
-  readonly #options: HandleOptions<Format>;
-  #running = 0;
-  #waiting: Arrival[] = [];
-  #idle: (() => void)[] = [];
+  readonly _priority: number;
+  private readonly _f: (request: Request) => unknown;
+  private readonly _options: HandleOptions<Format>;
+  private _running = 0;
+  private _waiting: Arrival[] = [];
 
   constructor(f: (request: Request) => unknown, options: HandleOptions<Format>) {
-    this.#f = f;
-    this.#options = options;
-    this.priority = options.priority ?? 0;
+    this._f = f;
+    this._options = options;
+    this._priority = options.priority ?? 0;
   }
 
   /** Takes a request that has come. */
-  accept(arrival: Arrival): void {
-    const { concurrency = 64, backlog = 4096 } = this.#options;
-    const starts = this.#running < concurrency;
-    if (!starts && this.#waiting.length >= backlog) return refuse(arrival, "handler_busy");
-    arrival.link.serving++;
-    if (starts) void this.#work(arrival);
-    else this.#waiting.push(arrival);
+  _accept(...arrival: Arrival): void {
+    const [link, header] = arrival;
+    const { concurrency = 64, backlog = 4096 } = this._options;
+    const starts = this._running < concurrency;
+    if (!starts && this._waiting.length >= backlog) return refuse(link, header, "handler_busy");
+    link._serving++;
+    if (starts) void this._work(arrival);
+    else this._waiting.push(arrival);
   }
 
-  /** Settled when there is nothing to work on. */
-  finish(): Promise<void> {
-    return new Promise((resolve) => (this.#running ? this.#idle.push(resolve) : resolve()));
+  /** Whether there is something to work on. */
+  get _busy(): boolean {
+    return this._running > 0;
   }
 
   /** Works until nothing waits. */
-  async #work(first: Arrival): Promise<void> {
-    this.#running++;
-    for (let a: Arrival | undefined = first; a; a = this.#waiting.shift()) {
-      if (!a.link.cause) await this.#answer(a); // Else nobody can be answered.
-      a.link.serving--;
+  private async _work(first: Arrival): Promise<void> {
+    this._running++;
+    for (let a: Arrival | undefined = first; a; a = this._waiting.shift()) {
+      if (!a[0]._cause) await this._answer(a); // Else nobody can be answered.
+      a[0]._serving--;
     }
-    if (!--this.#running) for (const done of this.#idle.splice(0)) done();
+    this._running--;
   }
 
-  async #answer({ link, header, payload }: Arrival): Promise<void> {
-    const { as } = this.#options;
-    const { topic, version, id, parentId } = header;
+  private async _answer([link, header, payload]: Arrival): Promise<void> {
+    const { as } = this._options;
     let answer: Payload;
     try {
-      const data = decode(payload, as, topic);
-      answer = encode(await this.#f({ topic, version, id, parentId, data, signal: link.signal }), as);
-      checkLength(answer, link.welcome.limits?.payloadBytes, topic);
+      const data = decode(payload, as, header.topic);
+      answer = encode(await this._f({ ...header, data, signal: link._abort.signal }), as);
+      checkLength(answer, link._welcome.limits?.payloadBytes);
     } catch (error) {
       answer = errorPayload(error);
     }
-    await link.room(false); // A slow connection holds its requests up.
+    if (link._full) await link._flush(); // A slow connection holds its requests up.
     respond(link, header, answer);
   }
 }
