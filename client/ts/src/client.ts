@@ -27,13 +27,14 @@ const maxTimeoutMs = 3_600_000;
 const timeoutGrace = 500;
 
 /** Addresses with their ports. */
-function parseAddresses(given: string | string[]): string[] {
-  return String(given).split(",").map((address) => {
-    const [, scheme, host, port, rest = "/"] = /^(wss?):\/\/(\[.+]|[^/:?#]+)(:\d+)?(\/.*)?$/.exec(address.trim()) ?? [];
-    if (!scheme) throw malformed(`${address} is no address: ws://host:port or wss://host:port`);
-    return `${scheme}://${host}${port ?? (scheme === "ws" ? ":3000" : ":8000")}${rest}`;
-  });
-}
+const parseAddresses = (given: string | string[]): string[] =>
+  String(given)
+    .split(",")
+    .map((address) =>
+      address
+        .trim()
+        .replace(/^(wss?):..(\[.+]|[^:/]+)(?=\/|$)/, (at, scheme) => at + (scheme === "ws" ? ":3000" : ":8000")),
+    );
 
 function registrationOf(r: string | Registration): string {
   const { name, description = name, ...rest } = typeof r === "string" ? { name: r } : r;
@@ -66,9 +67,9 @@ export class Client {
 
   /** @internal */
   constructor(addresses: string[], options: Options) {
-    const { WebSocket, name, version = "1.0.0", log = (...words) => console.warn(...words), ...rest } = options;
+    const { WebSocket, name, version = "1.0.0", log = console.warn, ...rest } = options;
     const Socket = WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!Socket) throw malformed("no WebSocket here: give the one of the package ws as option");
+    if (!Socket) throw malformed("no WebSocket: see the option");
     if (!isVersion(version)) throw malformed(`version ${version} is not MAJOR.MINOR.PATCH`);
     this._log = log ?? (() => {});
     this._version = version;
@@ -165,7 +166,6 @@ export class Client {
 
   /** A request to the broker itself: `system.…`. */
   async system(topic: string, data: object = {}, options: CallOptions = {}): Promise<any> {
-    if (!isSystem(topic)) throw malformed(`${topic} is no system topic`, topic);
     return decode(await this._call("request", topic, encode(data), options));
   }
 

@@ -44,20 +44,15 @@ export interface ErrorContext {
  * `code` says which. A handler that throws one chooses what the requester gets.
  */
 export class MBError extends Error {
-  readonly code: Code;
+  declare readonly code: Code;
   /** Never undefined, so that `error.details.reason` can be asked for. */
-  readonly details: Record<string, unknown>;
-  readonly topic: string | undefined;
-  readonly requestId: string | undefined;
+  declare readonly details: Record<string, unknown>;
+  declare readonly topic: string | undefined;
+  declare readonly requestId: string | undefined;
 
-  constructor(code: Code, message: string, context: ErrorContext = {}) {
-    const { cause } = context;
+  constructor(code: Code, message: string, { details = {}, topic, requestId, cause }: ErrorContext = {}) {
     super(`${code}: ${message}`, cause === undefined ? {} : { cause });
-    this.name = "MBError";
-    this.code = code;
-    this.details = context.details ?? {};
-    this.topic = context.topic;
-    this.requestId = context.requestId;
+    Object.assign(this, { name: "MBError", code, details, topic, requestId });
   }
 }
 
@@ -74,11 +69,8 @@ export function retryAfter(error: unknown): number | undefined {
   return busy || code === "RATE_LIMIT_EXCEEDED" || code === "TIMEOUT" ? 1000 : undefined;
 }
 
-/** When the broker said that it wants to be asked again, in ms; undefined: it did not. */
-export function toldRetry({ details }: MBError): number | undefined {
-  const ms = details.retryAfterMs;
-  return typeof ms === "number" ? Math.max(ms, 1) : undefined;
-}
+/** When the broker said that it wants to be asked again, in ms; 0: it did not. */
+export const toldRetry = ({ details }: MBError): number => Math.max(Number(details.retryAfterMs) || 0, 0);
 
 /** There is no connection. */
 export const lost = (message: string, cause?: unknown): MBError => new MBError("DISCONNECTED", message, { cause });

@@ -59,8 +59,6 @@ export interface SessionOwner {
 
 const jitter = (ms: number): number => Math.random() * ms;
 
-const within = (ms: number, least: number, most: number): number => Math.min(Math.max(ms, least), most);
-
 const asError = (error: unknown): MBError => (error instanceof MBError ? error : lost(textOf(error), error));
 
 export class Session implements LinkOwner {
@@ -82,7 +80,7 @@ export class Session implements LinkOwner {
   readonly _settings: Settings;
   private readonly _addresses: string[];
   /** Until when each wants to be left alone. */
-  private readonly _resting: number[] = [];
+  private readonly _resting: number[];
   private _next = 0;
   /** All connections: the one in use, those that come, and those on which something is outstanding. */
   private readonly _links = new Set<Link>();
@@ -98,6 +96,7 @@ export class Session implements LinkOwner {
   constructor(owner: SessionOwner, addresses: string[], settings: Settings) {
     this._owner = owner;
     this._addresses = addresses;
+    this._resting = addresses.map(() => 0);
     this._settings = settings;
   }
 
@@ -202,39 +201,32 @@ export class Session implements LinkOwner {
 
   /** Makes one connection. Each address is tried once, the one after the last that was used first. */
   private async _connect(avoid: string | undefined, signal?: AbortSignal): Promise<Link> {
+    const { WebSocket, connectTimeoutMs: timeoutMs } = this._settings;
     const token = await this._askToken();
     let failed: MBError | undefined;
-    const { length } = this._addresses;
-    for (let n = 0; n < length; n++) {
-      const at = this._next++ % length;
-      if (Date.now() < (this._resting[at] ?? 0)) continue;
+    for (const _ of this._addresses) {
+      const at = this._next++ % this._addresses.length;
+      if (this._finished) throw this._finished;
+      if (Date.now() < this._resting[at]!) continue;
+      let link: Link | undefined;
       try {
-        return await this._connectOne(this._addresses[at]!, token, avoid, signal);
-      } catch (cause) {
+        const url = this._addresses[at]!;
+        const made = (link = new Link(this, new WebSocket(url), url));
+        this._links.add(made);
+        const introduced = made._greeted.then(() => this._introduce(made, token));
+        await bounded(introduced, { signal, timeoutMs });
+        if (avoid && made._welcome.nodeId === avoid) throw lost("still the node that goes away");
+        return made;
+      } catch (thrown) {
+        const error = asError(thrown);
+        link?._fail(error);
         signal?.throwIfAborted();
-        const error = asError(cause);
         // Who says more than that there is no connection is worth more.
         if (!failed || failed.code === "DISCONNECTED") failed = error;
-        if (length > 1) this._resting[at] = Date.now() + (retryAfter(error) ?? 0);
+        if (this._addresses.length > 1) this._resting[at] = Date.now() + (retryAfter(error) ?? 0);
       }
     }
     throw failed ?? lost("too early to ask again");
-  }
-
-  private async _connectOne(url: string, token: string, avoid: string | undefined, signal?: AbortSignal): Promise<Link> {
-    const { WebSocket, connectTimeoutMs } = this._settings;
-    if (this._finished) throw this._finished;
-    const link = new Link(this, new WebSocket(url), url);
-    this._links.add(link);
-    const introduced = link._greeted.then(() => this._introduce(link, token));
-    try {
-      await bounded(introduced, { signal, timeoutMs: connectTimeoutMs });
-      if (avoid && link._welcome.nodeId === avoid) throw lost("still the node that goes away");
-      return link;
-    } catch (error) {
-      link._fail(asError(error));
-      throw error;
-    }
   }
 
   private async _redial(cause: MBError): Promise<Link | undefined> {
@@ -540,11 +532,11 @@ export class Session implements LinkOwner {
     if (event === "revoked") this._revoked(link, told.action, told.topic);
     else this._owner._emit(event as "flow", told);
     if (event === "drain") {
-      const at = (ms: number) => Date.now() + within(ms, 0, day);
+      const at = (ms = 0) => Date.now() + ms;
       link._notice ??= { slot: at(told.reconnectAfterMs), deadline: at(told.deadlineMs) };
       this._changed();
     }
-    if (event === "expiring" && this._settings.token) void this._reintroduce(link, within(told.expiresInMs, 1, day));
+    if (event === "expiring" && this._settings.token) void this._reintroduce(link, told.expiresInMs ?? 0);
     return true;
   }
 

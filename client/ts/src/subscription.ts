@@ -39,9 +39,7 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
 
   private readonly _owner: SubscriptionOwner;
   private readonly _callback: ((m: Message) => unknown) | undefined;
-  private readonly _as: Format | undefined;
-  private readonly _limit: number;
-  private readonly _oldest: boolean;
+  private readonly _options: { as?: Format; pendingBytes?: number; whenFull?: string };
   private _ending = false;
   private _running = false;
   private _queue: Raw[] = [];
@@ -62,9 +60,7 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
     this._key = `${wish.action} ${wish.topic}`;
     this._wish = JSON.stringify(wish);
     this._callback = callback;
-    this._as = options.as;
-    this._limit = options.pendingBytes ?? 8 << 20;
-    this._oldest = options.whenFull === "oldest";
+    this._options = options;
   }
 
   /**
@@ -114,14 +110,15 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   /** A message has come. @internal */
   _push(...m: Raw): void {
     if (this.closed) return;
+    const { pendingBytes = 8 << 20, whenFull } = this._options;
     const cost = m[1].length + itemCost;
     // One that is larger than the limit is taken when nothing waits.
-    while (this._bytes && this._bytes + cost > this._limit) {
+    while (this._bytes && this._bytes + cost > pendingBytes) {
       const until = new Date().toISOString();
       this._gap ??= { subscription: this, count: 0, since: until, until };
       this._gap.count++;
       this._gap.until = until;
-      if (!this._oldest) return;
+      if (whenFull !== "oldest") return;
       this._take();
     }
     this._bytes += cost;
@@ -148,7 +145,7 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
       this._gap = undefined;
       if (gap) this._owner._emit("dropped", gap);
       try {
-        const m = { ...header, data: decode(payload, this._as, header.topic) };
+        const m = { ...header, data: decode(payload, this._options.as, header.topic) };
         if (this._callback) this._call(m);
         else this._takers.shift()!.resolve({ done: false, value: m });
       } catch (error) {
