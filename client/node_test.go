@@ -104,6 +104,12 @@ func (n *node) start(settings ...string) {
 	for _, s := range settings {
 		arguments = append(arguments, "--set", s)
 	}
+	n.run(arguments...)
+}
+
+// run is start with the command line as it is.
+func (n *node) run(arguments ...string) {
+	n.t.Helper()
 	n.cmd = exec.Command(n.binary, arguments...)
 	n.out, n.exited = &bytes.Buffer{}, make(chan struct{})
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out

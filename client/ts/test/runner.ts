@@ -34,6 +34,7 @@ interface Known {
   client: Client;
   events: { name: string; about: any }[];
   dropped: number;
+  pendingBytes: number | undefined;
 }
 
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));
@@ -108,7 +109,7 @@ class Run {
     const options = { backoffMinMs: 20, backoffMaxMs: 200, log: null, ...(token ? { token } : {}) };
     await this.outcome(step, async () => {
       const client = await connect(addresses, { ...this.world.options, ...options });
-      const known: Known = { client, events: [], dropped: 0 };
+      const known: Known = { client, events: [], dropped: 0, pendingBytes: step.pendingBytes };
       this.clients.set(name, known);
       for (const event of ["error", "disconnect", "reconnect", "move", "revoked"] as const) {
         client.on(event, (about: any) => known.events.push({ name: event, about }));
@@ -125,8 +126,8 @@ class Run {
   }
 
   async subscribe(step: Step): Promise<void> {
-    const { client } = this.client(step.client);
-    const { pattern, many, pendingBytes } = step;
+    const { client, pendingBytes } = this.client(step.client);
+    const { pattern, many } = step;
     const made = this.holder(step);
     const take = (m: Message) => {
       made.all++;
