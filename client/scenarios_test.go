@@ -293,10 +293,28 @@ func (sc *scene) control(st *step) {
 		sc.file(st.Configure, st.Settings)
 		sc.node(st.Configure).signal(syscall.SIGHUP)
 	case st.Signal != "":
-		sc.node(st.Signal).signal(signals[st.With])
+		n := sc.node(st.Signal)
+		n.signal(signals[st.With])
+		for st.With == "STOP" && !stopped(n.cmd.Process.Pid) {
+			time.Sleep(time.Millisecond)
+		}
 	case st.Wait != nil && !*st.Wait:
 		sc.node(st.End).signal(signals[st.With])
 	default:
 		sc.node(st.End).end(signals[st.With])
 	}
+}
+
+// stopped reports whether no thread of the process runs any more: a signal takes a moment. Where
+// there is no /proc nobody knows.
+func stopped(pid int) bool {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid)) // The pattern is one.
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		_, state, _ := bytes.Cut(text, []byte(") "))
+		if err == nil && !bytes.HasPrefix(state, []byte("T")) {
+			return false
+		}
+	}
+	return true
 }

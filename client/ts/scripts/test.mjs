@@ -14,10 +14,25 @@ await build({
   outdir: "build/test",
   bundle: true,
   packages: "external",
+  external: ["/runner.js"],
   platform: "node",
   format: "esm",
   target: "node20",
   sourcemap: "inline",
+  logLevel: "warning",
+});
+// Pages take the client that is shipped.
+const shipped = {
+  name: "shipped",
+  setup: (b) => b.onResolve({ filter: /src\/index\.js$/ }, () => ({ path: "mbserver-client", external: true })),
+};
+await build({
+  entryPoints: ["test/runner.ts"],
+  outdir: "build/page",
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  plugins: [shipped],
   logLevel: "warning",
 });
 const files = wanted.map((f) => `build/test/${f.replace(/ts$/, "js")}`);

@@ -1,5 +1,5 @@
 import { spawn, execFileSync, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -92,6 +92,14 @@ export class Node {
 
   signal(name: string): void {
     this.child?.kill(`SIG${name}` as NodeJS.Signals);
+    while (name === "STOP" && !this.#stopped());
+  }
+
+  /** Whether no thread runs any more: a signal takes a moment. Where there is no /proc nobody knows. */
+  #stopped(): boolean {
+    const tasks = `/proc/${this.child!.pid}/task`;
+    if (!existsSync(tasks)) return true;
+    return readdirSync(tasks).every((task) => readFileSync(join(tasks, task, "stat"), "latin1").includes(") T"));
   }
 
   async end(name: string, wait = true): Promise<void> {
