@@ -36,5 +36,5 @@ await build({
   logLevel: "warning",
 });
 const files = wanted.map((f) => `build/test/${f.replace(/ts$/, "js")}`);
-const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...flags, ...files], { stdio: "inherit" });
+const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--expose-gc", "--test", "--test-reporter=spec", ...flags, ...files], { stdio: "inherit" });
 process.exit(status ?? 1);

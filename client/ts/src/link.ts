@@ -91,11 +91,11 @@ export class Link {
       this._greet = (error) => (error ? reject(error) : resolve());
     });
     ws.binaryType = "arraybuffer";
-    let failure = "";
-    ws.onerror = (event) => (failure ||= event?.message || "");
+    // Node's own WebSocket says nothing further when there is no connection.
+    ws.onerror = (event) => this._fail(lost(`${url}: ${event.message || "no connection"}`));
     ws.onclose = ({ code, reason }) => {
       this._orderly = code === 1001;
-      this._fail(lost(`${url}: ${failure || `closed with code ${code} ${reason}`}`));
+      this._fail(lost(`${url}: closed with code ${code} ${reason}`));
     };
     ws.onmessage = ({ data }) => this._take(data);
   }

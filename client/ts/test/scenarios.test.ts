@@ -1,16 +1,12 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { WebSocket } from "ws";
 import type { WebSocketClass } from "../src/index.js";
-import { certificate, Nodes } from "./nodes.js";
+import { Nodes } from "./nodes.js";
 import { run, type Scenario } from "./runner.js";
+import { Trusting } from "./trusting.js";
 
-/** The package `ws`, which trusts the nodes' certificate. */
-export class Trusting extends WebSocket {
-  constructor(url: string) {
-    super(url, { ca: certificate.pem });
-  }
-}
+// The scenarios in Node, with the package ws or, where MB_OWN is set, with the WebSocket that Node has itself.
+const WebSocket = process.env.MB_OWN ? undefined : (Trusting as WebSocketClass);
 
 const { scenarios } = JSON.parse(readFileSync("../testdata/scenarios.json", "utf8")) as { scenarios: Scenario[] };
 
@@ -20,7 +16,7 @@ for (const transport of ["ws", "wss"]) {
       const nodes = new Nodes(transport);
       try {
         await run(scenario, {
-          options: { WebSocket: Trusting as WebSocketClass },
+          options: WebSocket ? { WebSocket } : {},
           address: (name) => nodes.address(name),
           control: (verb, name, about) => nodes.control(verb, name, about),
         });
