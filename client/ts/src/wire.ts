@@ -1,4 +1,4 @@
-import { malformed } from "./errors.js";
+import { malformed, MBError } from "./errors.js";
 import type { Message } from "./types.js";
 
 // How messages are written (protocol §1 to §3).
@@ -59,10 +59,10 @@ export function decode(payload: Payload, as: Format = "json", topic?: string): u
 export const textIn = (payload: Payload): string => decode(payload, "text") as string;
 
 /** Refuses a payload that is over the limit; it would cost the connection. */
-export function checkLength(payload: Payload, limit = Infinity, topic?: string): void {
+export function checkLength(payload: Payload, limit = Infinity, topic?: string, code = "MALFORMED_MESSAGE"): void {
   const exact = typeof payload === "string" && payload.length * 3 > limit;
   const length = exact ? encoder.encode(payload).length : payload.length;
-  if (length > limit) throw malformed(`the payload has ${length} bytes, the broker's limit is ${limit}`, topic);
+  if (length > limit) throw new MBError(code, `the payload has ${length} bytes, the broker's limit is ${limit}`, { topic });
 }
 
 /** One message, as the socket takes it. */

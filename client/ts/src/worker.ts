@@ -60,7 +60,7 @@ export class Worker {
     try {
       const data = decode(payload, as, header.topic);
       answer = encode(await this._f({ ...header, data, signal: link._abort.signal }), as);
-      checkLength(answer, link._welcome.limits?.payloadBytes);
+      checkLength(answer, link._welcome.limits?.payloadBytes, header.topic, "INTERNAL_ERROR");
     } catch (error) {
       answer = errorPayload(error);
     }
