@@ -137,10 +137,11 @@ func (sc *scene) subscribe(ctx context.Context, st *step) error {
 		if st.Many > 0 {
 			pattern = fmt.Sprint(pattern, i)
 		}
-		var err error
-		if m.s, err = c.Subscribe(ctx, pattern, func(msg client.Message) { m.take(st, msg) }); err != nil {
+		s, err := c.Subscribe(ctx, pattern, func(msg client.Message) { m.take(st, msg) })
+		if err != nil {
 			return err
 		}
+		m.s = s
 	}
 	return nil
 }
