@@ -28,7 +28,8 @@ var buildNode = sync.OnceValues(func() (string, error) {
 	// would report an old result when they have changed.
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if name := d.Name(); path != ".." && d.IsDir() &&
-			(name[0] == '.' || name == "docs" || strings.HasPrefix(name, "bin")) {
+			(name[0] == '.' || name == "docs" || name == "node_modules" ||
+				strings.HasPrefix(name, "bin")) {
 			return filepath.SkipDir
 		}
 		return err
