@@ -88,6 +88,10 @@ soak: build ## well-behaved clients beside each attack, 30 s a cell drawn by SEE
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/soak ./bench/soak
 	$(BIN)/soak -server $(BIN)/mb-server -cells $(CELLS) -seed $(SEED) -markdown $(BIN)/soak.md $(SOAKFLAGS)
 
+.PHONY: ts
+ts: build ## the TypeScript client: size, types, scenarios in Node and in Chromium, what would be published; needs npm
+	@MB_SERVER="$(abspath $(BIN))/mb-server" bash client/ts/ci.sh
+
 .PHONY: man deb release
 man: ## manual pages and completions of both programs, into bin/manual
 	for p in mb-server mb; do $(GO) run -tags manual ./cmd/$$p manual $(BIN)/manual || exit 1; done

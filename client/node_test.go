@@ -28,7 +28,8 @@ var buildNode = sync.OnceValues(func() (string, error) {
 	// would report an old result when they have changed.
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if name := d.Name(); path != ".." && d.IsDir() &&
-			(name[0] == '.' || name == "docs" || strings.HasPrefix(name, "bin")) {
+			(name[0] == '.' || name == "docs" || name == "node_modules" ||
+				strings.HasPrefix(name, "bin")) {
 			return filepath.SkipDir
 		}
 		return err
@@ -104,6 +105,12 @@ func (n *node) start(settings ...string) {
 	for _, s := range settings {
 		arguments = append(arguments, "--set", s)
 	}
+	n.run(arguments...)
+}
+
+// run is start with the command line as it is.
+func (n *node) run(arguments ...string) {
+	n.t.Helper()
 	n.cmd = exec.Command(n.binary, arguments...)
 	n.out, n.exited = &bytes.Buffer{}, make(chan struct{})
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
