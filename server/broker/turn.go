@@ -102,12 +102,13 @@ func (l *Loop) run() {
 	if invariants {
 		l.checkInvariants()
 	}
-	if l.GivesWay() {
+	gives := l.GivesWay()
+	if gives {
 		l.driver.Schedule()
 	}
 	l.inTurn = false
 	now := l.driver.Now()
-	l.noteTimes(now.Ns)
+	l.noteTimes(now.Ns, gives)
 	l.armTimer(now.Ms)
 }
 
