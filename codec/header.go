@@ -70,27 +70,6 @@ func MaxHeaderLen(timeoutMaxMs uint64) int {
 	return n
 }
 
-// Byte classes of topics and versions.
-const (
-	classOther = iota
-	classLower
-	classUpper
-	classDigit
-	classDot
-	classColon
-)
-
-var headerClass = func() (t [256]uint8) {
-	for c := 'a'; c <= 'z'; c++ {
-		t[c], t[c-'a'+'A'] = classLower, classUpper
-	}
-	for c := '0'; c <= '9'; c++ {
-		t[c] = classDigit
-	}
-	t['.'], t[':'] = classDot, classColon
-	return t
-}()
-
 // ParseHeader splits msg into its header, checked against protocol §2, and its payload.
 // timeoutMaxMs is the largest timeout allowed, in milliseconds. h and payload alias msg. A good
 // header costs no allocation. Any goroutine.
@@ -173,93 +152,6 @@ func parseAction(msg []byte) (a Action, end int) {
 	return 0, 0
 }
 
-// scanTopic reads a topic up to its ':' or '\n': "1–5 levels joined by '.'; a level is a letter
-// followed by letters and digits; at most 255 bytes."
-func scanTopic(msg []byte, start int) (end int, lower bool, reason string) {
-	levels, fresh := 1, true // fresh: the next byte begins a level
-	lower = true
-	i := start
-scan:
-	for ; i < len(msg); i++ {
-		switch headerClass[msg[i]] {
-		case classLower:
-			fresh = false
-		case classUpper:
-			fresh, lower = false, false
-		case classDigit:
-			if fresh { // "a letter followed by …"
-				return i, false, "a level must begin with a letter"
-			}
-		case classDot:
-			if fresh {
-				return i, false, "a level is empty"
-			}
-			fresh = true
-			if levels++; levels > maxTopicLevels { // "1–5 levels"
-				return i, false, "has more than 5 levels"
-			}
-		case classColon:
-			break scan
-		default:
-			if msg[i] == '\n' {
-				break scan
-			}
-			return i, false, "must consist of letters, digits and '.'"
-		}
-	}
-	if i == start { // "an empty required field"
-		return i, false, "is empty"
-	}
-	if fresh {
-		return i, false, "a level is empty"
-	}
-	if i-start > maxTopicLen { // "at most 255 bytes"
-		return i, false, "is longer than 255 bytes"
-	}
-	return i, lower, ""
-}
-
-// scanVersion reads a version up to its ':' or '\n': "MAJOR.MINOR.PATCH, decimal, no leading v, no
-// pre-release, no build part, at most 20 bytes"; "leading zeros … in a version are not
-// [allowed]".
-func scanVersion(msg []byte, start int) (end int, reason string) {
-	const shape = "must be MAJOR.MINOR.PATCH in decimal"
-	dots, part := 0, start // part: where the current number begins
-	i := start
-scan:
-	for ; i < len(msg); i++ {
-		switch headerClass[msg[i]] {
-		case classDigit:
-			if i == part+1 && msg[part] == '0' {
-				return i, "must not have leading zeros"
-			}
-		case classDot:
-			if i == part || dots == 2 {
-				return i, shape
-			}
-			dots++
-			part = i + 1
-		case classColon:
-			break scan
-		default:
-			if msg[i] == '\n' {
-				break scan
-			}
-			return i, shape
-		}
-	}
-	if i == start {
-		return i, "is empty"
-	}
-	if dots != 2 || i == part {
-		return i, shape
-	}
-	if i-start > maxVersionLen { // "at most 20 bytes"
-		return i, "is longer than 20 bytes"
-	}
-	return i, ""
-}
-
 // parseOptional reads the fields after the version; msg[at] is the ':' before the first.
 func (h *Header) parseOptional(
 	msg []byte, at int, timeoutMaxMs uint64,
@@ -287,40 +179,6 @@ func (h *Header) parseOptional(
 		return at, "header", "has more than six fields"
 	}
 	return at, "", ""
-}
-
-// scanID reads an ID up to its ':' or '\n': "8-4-4-4-12 hexadecimal digits, any case … Either may
-// be empty". It ends after 36 bytes or not at all.
-func scanID(msg []byte, start int) (id []byte, end int, reason string) {
-	if start >= len(msg) || msg[start] == ':' || msg[start] == '\n' {
-		return nil, start, ""
-	}
-	end = start + uuidLen
-	if end >= len(msg) || (msg[end] != ':' && msg[end] != '\n') || !validUUID(msg[start:end]) {
-		return nil, start, "must be a UUID: 8-4-4-4-12 hexadecimal digits"
-	}
-	return msg[start:end:end], end, ""
-}
-
-// scanTimeout reads a timeout up to its ':' or '\n': "milliseconds, decimal, 1 …
-// request.response.timeout.max"; leading zeros are allowed, an empty field is 0.
-func scanTimeout(msg []byte, start int, maxMs uint64) (ms uint64, end int, reason string) {
-	i, over := start, false
-	for ; i < len(msg) && msg[i] != ':' && msg[i] != '\n'; i++ {
-		d := msg[i] - '0'
-		if d > 9 {
-			return 0, i, "must be a decimal number of milliseconds"
-		}
-		if over || ms > (math.MaxUint64-9)/10 {
-			over = true
-			continue
-		}
-		ms = ms*10 + uint64(d)
-	}
-	if i > start && (over || ms == 0 || ms > maxMs) {
-		return 0, i, "must be 1 to " + strconv.FormatUint(maxMs, 10) + " milliseconds"
-	}
-	return ms, i, ""
 }
 
 // malformed builds the error of a bad header. That there is no newline outweighs every other fault:
@@ -352,6 +210,9 @@ func malformed(msg []byte, timeoutMaxMs uint64, field, reason string) *HeaderErr
 	}
 	return e
 }
+
+// RequestUUID is RequestID in binary. It must be there.
+func (h *Header) RequestUUID() UUID { return uuidOf(uuidDigits((*[uuidLen]byte)(h.RequestID))) }
 
 // Clone returns a copy that aliases nothing.
 func (h *Header) Clone() Header {

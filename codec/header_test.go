@@ -187,6 +187,31 @@ func TestParseHeaderBad(t *testing.T) {
 	}
 }
 
+// A version of three digits is read all at once, as the grammar has it: whatever byte stands where,
+// and however much follows.
+func TestParseHeaderVersions(t *testing.T) {
+	const good = "0.1.9"
+	for _, end := range []string{
+		"\n", ":\n", ":" + idA + "\n", "\n{}", "\n{  }", "0\n{  }", "\n1.0.0",
+	} {
+		for at := range len(good) + 1 {
+			for c := range 256 {
+				msg := []byte("publish:a:" + good + end)
+				msg[len("publish:a:")+at] = byte(c)
+				h, _, err := ParseHeader(msg, testMax)
+				if want := naiveHeader(msg, testMax); want != (err == nil) {
+					t.Fatalf("%q: %v, the grammar says %v", msg, err, want)
+				}
+				version := string(msg[len("publish:a:"):])
+				version = version[:max(strings.IndexAny(version, ":\n"), 0)]
+				if err == nil && string(h.Version) != version {
+					t.Fatalf("%q: %q", msg, h.Version)
+				}
+			}
+		}
+	}
+}
+
 func TestMaxHeaderLen(t *testing.T) {
 	lengths := map[uint64]int{0: 361, 9: 361, 10: 362, 3600000: 367, math.MaxUint64: 380}
 	for max, want := range lengths {

@@ -1,20 +1,20 @@
 package codec
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 )
 
-// UUID is one in binary, big-endian as RFC 9562 writes it. Comparable.
-type UUID [16]byte
+// UUID is one in binary: its 128 bits in the order in which RFC 9562 writes them, the first in the
+// highest bit of Hi. Comparable. Two words, not bytes, so that it passes through registers.
+type UUID struct{ Hi, Lo uint64 }
 
 // NewUUID makes a version 4 UUID (RFC 9562 §5.4) of 128 random bits, six of which it replaces by
 // version and variant: bits 12–15 of hi and the top two of lo.
-func NewUUID(hi, lo uint64) (u UUID) {
+func NewUUID(hi, lo uint64) UUID {
 	hi, lo = version4(hi, lo)
-	binary.BigEndian.PutUint64(u[:8], hi)
-	binary.BigEndian.PutUint64(u[8:], lo)
-	return u
+	return UUID{hi, lo}
 }
 
 func version4(hi, lo uint64) (uint64, uint64) {
@@ -28,10 +28,15 @@ func ParseUUID(b []byte) (u UUID, ok bool) {
 	if !ok {
 		return UUID{}, false
 	}
-	be := binary.BigEndian
-	be.PutUint64(u[:8], uint64(hexValue8(w0))<<32|uint64(hexValue8(w1)))
-	be.PutUint64(u[8:], uint64(hexValue8(w2))<<32|uint64(hexValue8(w3)))
-	return u, true
+	return uuidOf(w0, w1, w2, w3), true
+}
+
+// uuidOf is the UUID of the digits that uuidWords returns.
+func uuidOf(w0, w1, w2, w3 uint64) UUID {
+	return UUID{
+		uint64(hexValue8(w0))<<32 | uint64(hexValue8(w1)),
+		uint64(hexValue8(w2))<<32 | uint64(hexValue8(w3)),
+	}
 }
 
 // validUUID reports whether ParseUUID takes b.
@@ -46,14 +51,20 @@ func uuidWords(text []byte) (w0, w1, w2, w3 uint64, ok bool) {
 	if len(text) != uuidLen {
 		return 0, 0, 0, 0, false
 	}
-	b, be := (*[uuidLen]byte)(text), binary.BigEndian
-	w0 = be.Uint64(b[0:])
-	w1 = uint64(be.Uint32(b[9:]))<<32 | uint64(be.Uint32(b[14:]))
-	w2 = uint64(be.Uint32(b[19:]))<<32 | uint64(be.Uint32(b[24:]))
-	w3 = be.Uint64(b[28:])
+	b := (*[uuidLen]byte)(text)
+	w0, w1, w2, w3 = uuidDigits(b)
 	ok = b[8] == '-' && b[13] == '-' && b[18] == '-' && b[23] == '-' &&
 		hexOnly(w0) && hexOnly(w1) && hexOnly(w2) && hexOnly(w3)
 	return w0, w1, w2, w3, ok
+}
+
+// uuidDigits is uuidWords for what is known to be good.
+func uuidDigits(b *[uuidLen]byte) (w0, w1, w2, w3 uint64) {
+	be := binary.BigEndian
+	return be.Uint64(b[0:]),
+		uint64(be.Uint32(b[9:]))<<32 | uint64(be.Uint32(b[14:])),
+		uint64(be.Uint32(b[19:]))<<32 | uint64(be.Uint32(b[24:])),
+		be.Uint64(b[28:])
 }
 
 // The same byte eight times, times a byte.
@@ -80,9 +91,11 @@ func hexValue8(x uint64) uint32 {
 }
 
 // Append appends the 36 lower-case bytes of u. No allocation when dst has room.
-func (u UUID) Append(dst []byte) []byte {
-	be := binary.BigEndian
-	return appendUUID(dst, be.Uint64(u[:8]), be.Uint64(u[8:]))
+func (u UUID) Append(dst []byte) []byte { return appendUUID(dst, u.Hi, u.Lo) }
+
+// Compare orders UUIDs as their texts are.
+func (u UUID) Compare(v UUID) int {
+	return cmp.Or(cmp.Compare(u.Hi, v.Hi), cmp.Compare(u.Lo, v.Lo))
 }
 
 // AppendUUID appends NewUUID(hi, lo), without its detour through memory.

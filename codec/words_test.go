@@ -52,6 +52,14 @@ func TestUUID(t *testing.T) {
 			if !ok || got != u || !validUUID([]byte(spelled)) {
 				t.Fatalf("%s: %v %v", spelled, got, ok)
 			}
+			h := Header{RequestID: []byte(spelled)}
+			if got := h.RequestUUID(); got != u {
+				t.Fatalf("%s: %v of a header", spelled, got)
+			}
+		}
+		v := NewUUID(u.Hi+rapid.Uint64Range(0, 1).Draw(t, "more"), rapid.Uint64().Draw(t, "lo2"))
+		if got := u.Compare(v); got != strings.Compare(s, v.String()) || got != -v.Compare(u) {
+			t.Fatalf("%s is %d to %s", s, got, v)
 		}
 		if string(u.Append([]byte("x"))) != "x"+s || s[14] != '4' ||
 			!strings.Contains("89ab", s[19:20]) {

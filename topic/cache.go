@@ -19,7 +19,7 @@ type Cache[S comparable, R any] struct {
 
 	// Owned by the loop.
 	index   map[string]int32 // position in entries
-	entries []entry[S, R]
+	entries []Entry[S, R]
 	last    int // position looked up last
 	hand    int // position the search for a victim goes on from
 	scratch []Match[S]
@@ -32,15 +32,17 @@ type Cache[S comparable, R any] struct {
 	swept uint64 // changes of the trie when the round began
 }
 
-type entry[S comparable, R any] struct {
+// Entry is what a cache keeps of one name. The order puts side by side what a hit looks at.
+type Entry[S comparable, R any] struct {
 	name          string
 	literal, wild *shard[S]
 	version       Version
 	value         R
-	of            *built[S, R] // whose value it is; nil: it has none
 	key           uint64
-	memo          Memo
-	used          bool // looked up again since the hand passed, or a round of aging
+
+	Memo
+	used bool         // looked up again since the hand passed, or a round of aging
+	of   *built[S, R] // whose value it is; nil: it has none
 }
 
 // Memo is what the cache's owner remembers beside a name, of whatever it knows by a number. It goes
@@ -48,6 +50,14 @@ type entry[S comparable, R any] struct {
 type Memo struct {
 	Of   uint64 // 0: of nothing
 	Says uint8
+}
+
+// Remembered is e's memo, nil when e is.
+func (e *Entry[S, R]) Remembered() *Memo {
+	if e == nil {
+		return nil
+	}
+	return &e.Memo
 }
 
 const (
@@ -87,49 +97,55 @@ func (c *Cache[S, R]) Targets() int { return c.targets }
 // subscriptions that bear on it have changed; and a key that names the name, the same in all caches
 // of the process and never 0. A hit takes no lock and allocates nothing.
 func (c *Cache[S, R]) Lookup(name []byte) (value R, key uint64) {
-	if c.last < len(c.entries) {
-		if e := &c.entries[c.last]; e.name == string(name) {
-			return c.value(e, name)
-		}
+	e := c.Find(name)
+	if value, key, ok := e.Fresh(); ok {
+		return value, key
 	}
-	i, ok := c.index[string(name)]
-	if !ok {
-		c.add(name)
-		return c.fill(name)
-	}
-	c.last = int(i)
-	return c.value(&c.entries[i], name)
+	return c.Renew(e, name)
 }
 
-// Seek makes a name the one looked up last, and returns what is remembered beside it, which is
-// valid until the next call; nil when the name is not there. It never adds a name.
-func (c *Cache[S, R]) Seek(name []byte) *Memo {
+// Find returns the entry of a name, which is valid until the next call and is then the one looked
+// up last; nil when there is none. It never adds one.
+func (c *Cache[S, R]) Find(name []byte) *Entry[S, R] {
 	if c.last < len(c.entries) {
 		if e := &c.entries[c.last]; e.name == string(name) {
-			return &e.memo
+			return e
 		}
 	}
+	return c.seek(name)
+}
+
+// seek is Find for another name than the one looked up last.
+func (c *Cache[S, R]) seek(name []byte) *Entry[S, R] {
 	i, ok := c.index[string(name)]
 	if !ok {
 		return nil
 	}
 	c.last = int(i)
-	return &c.entries[i].memo
+	return &c.entries[i]
 }
 
-// value returns what the entry looked up last has, filled again when that is stale.
-func (c *Cache[S, R]) value(e *entry[S, R], name []byte) (R, uint64) {
-	if !e.used {
+// Fresh is a hit of Lookup for the name of which Find has just returned e; ok says that it is one.
+func (e *Entry[S, R]) Fresh() (value R, key uint64, ok bool) {
+	if e == nil || e.stale() {
+		return value, 0, false
+	}
+	e.used = true
+	return e.value, e.key, true
+}
+
+// Renew is Lookup for a name of which Find has just returned e, which is not fresh.
+func (c *Cache[S, R]) Renew(e *Entry[S, R], name []byte) (value R, key uint64) {
+	if e == nil {
+		c.add(name)
+	} else {
 		e.used = true
 	}
-	if e.stale() {
-		return c.fill(name)
-	}
-	return e.value, e.key
+	return c.fill(name)
 }
 
 // stale says that subscriptions have changed since e was filled, or that it was not.
-func (e *entry[S, R]) stale() bool {
+func (e *Entry[S, R]) stale() bool {
 	return e.literal.version.Load() != e.version.literal || e.wild.version.Load() != e.version.wild
 }
 
@@ -145,7 +161,7 @@ func (c *Cache[S, R]) add(name []byte) {
 		c.remove(c.victim())
 	}
 	// A new entry starts unused: names seen once go before those seen again.
-	e := entry[S, R]{
+	e := Entry[S, R]{
 		name: string(name), version: unfilled, key: maphash.Bytes(keySeed, name) | 1,
 	}
 	e.literal, e.wild = c.trie.sources(name)
@@ -184,7 +200,7 @@ func (c *Cache[S, R]) fill(name []byte) (R, uint64) {
 }
 
 // drop takes its value from an entry.
-func (c *Cache[S, R]) drop(e *entry[S, R]) {
+func (c *Cache[S, R]) drop(e *Entry[S, R]) {
 	b := e.of
 	if b == nil {
 		return
@@ -218,7 +234,7 @@ func (c *Cache[S, R]) remove(i int) {
 			c.last = i
 		}
 	}
-	c.entries[last] = entry[S, R]{}
+	c.entries[last] = Entry[S, R]{}
 	c.entries = c.entries[:last]
 	c.left = min(c.left, last)
 	if n := cap(c.entries); n > 64 && last <= n/4 {
@@ -228,7 +244,7 @@ func (c *Cache[S, R]) remove(i int) {
 
 // shrink gives memory back: neither a slice nor a map ever shrinks by itself.
 func (c *Cache[S, R]) shrink(n int) {
-	c.entries = append(make([]entry[S, R], 0, n), c.entries...)
+	c.entries = append(make([]Entry[S, R], 0, n), c.entries...)
 	c.index = make(map[string]int32, n)
 	for i := range c.entries {
 		c.index[c.entries[i].name] = int32(i)

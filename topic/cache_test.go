@@ -314,12 +314,12 @@ func TestMemo(t *testing.T) {
 	tree := NewTrie[int]()
 	cache := NewCache(tree, Publish, 1<<20, countMatches)
 	a, b := []byte("a.b"), []byte("a.c")
-	if cache.Seek(a) != nil || len(cache.entries) != 0 {
+	if cache.Find(a) != nil || len(cache.entries) != 0 {
 		t.Fatal("a name is there that nobody has looked up")
 	}
 	for i, name := range [][]byte{a, b} {
 		cache.Lookup(name)
-		if m := cache.Seek(name); *m != (Memo{}) {
+		if m := cache.Find(name).Remembered(); *m != (Memo{}) {
 			t.Errorf("%s: %+v at first", name, m)
 		} else {
 			*m = Memo{Of: uint64(i + 1), Says: 7}
@@ -327,17 +327,17 @@ func TestMemo(t *testing.T) {
 	}
 	tree.Subscribe(mustPattern(t, "a.+"), Publish, 1, Options{})
 	for i, name := range [][]byte{a, b} {
-		m := cache.Seek(name)
+		m := cache.Find(name).Remembered()
 		if n, key := cache.Lookup(name); n != 1 || key == 0 || m.Of != uint64(i+1) || m.Says != 7 {
 			t.Errorf("%s: %d, %+v", name, n, m)
 		}
 	}
 	cache.remove(0) // the last takes its place
-	if m := cache.Seek(b); cache.Seek(a) != nil || m == nil || m.Of != 2 {
+	if m := cache.Find(b); cache.Find(a) != nil || m == nil || m.Of != 2 {
 		t.Errorf("%+v", m)
 	}
 	cache.Lookup(a)
-	if m := cache.Seek(a); *m != (Memo{}) {
+	if m := cache.Find(a).Remembered(); *m != (Memo{}) {
 		t.Errorf("%+v of a name that had gone", m)
 	}
 }

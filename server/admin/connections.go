@@ -129,7 +129,7 @@ var (
 	allColumns = append(openColumns[:len(openColumns):len(openColumns)], privateColumns...)
 )
 
-func byID(a, b *connection) int { return bytes.Compare(a.ID[:], b.ID[:]) }
+func byID(a, b *connection) int { return a.ID.Compare(b.ID) }
 
 // finder says whether a connection has a text somewhere.
 type finder struct {

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"strings"
@@ -89,7 +88,7 @@ func (s *Server) serveSubscribers(
 ) {
 	pattern := q.text("pattern")
 	action := q.oneOf("action", "publish", "request")
-	by := func(a, b *census.Subscriber) int { return bytes.Compare(a.ID[:], b.ID[:]) }
+	by := func(a, b *census.Subscriber) int { return a.ID.Compare(b.ID) }
 	first := top(q, []column[census.Subscriber]{
 		{"id", true, by},
 		number("priority", func(s *census.Subscriber) float64 { return s.Priority }),

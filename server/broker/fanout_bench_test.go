@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +66,34 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkRequestBurst is BenchmarkRequest for what arrives together: 128 requests in one read,
+// and their answers in another.
+func BenchmarkRequestBurst(b *testing.B) {
+	const burst = 128
+	n := newTestNode(b, 1, 1, nil)
+	s := n.subscribers(1, 0, TransportTCP, "request", "a.b")[0]
+	c := n.connect(0, TransportTCP)
+	n.settle()
+	quiet(s, c)
+	message := "request:a.b:1.0.0:" + testRequestID + "\n" + strings.Repeat("x", 128)
+	requests := bytes.Repeat(c.frame([]byte(message), true), burst)
+	in, answers := slices.Clone(requests), []byte(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		copy(in, requests)
+		c.arrive(in)
+		n.settle()
+		answers = answers[:0]
+		for e := range s.Conn.requests.All() {
+			answers = appendAnswer(answers, e)
+		}
+		s.arrive(answers)
+		n.settle()
+	}
+	perRequest := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / burst
+	b.ReportMetric(perRequest, "ns/request")
 }
 
 // appendAnswer appends the frame in which a service answers e over TCP.

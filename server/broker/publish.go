@@ -6,17 +6,22 @@ import (
 	"mbserver/codec"
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
+	"mbserver/server/permit"
 	"mbserver/server/trace"
 	"mbserver/topic"
 )
 
 // publish routes one PUBLISH of a user topic (protocol §5). name is the canonical topic.
 func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool) {
-	if c.standing != nil && !l.mayPublish(c, h, name) {
-		return
+	e := l.routes.publishes.Find(name)
+	if s := c.standing; s != nil {
+		m := e.Remembered()
+		if !s.remembers(m, permit.Publish) && !l.permitted(c, h, permit.Publish, name, m) {
+			return
+		}
 	}
 	l.counts[metrics.Publishes]++
-	r := l.routeOf(name)
+	r := l.routeAt(e, name)
 	if l.broker.watched() {
 		l.show(c, h, name, payload, r.total)
 	}

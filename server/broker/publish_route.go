@@ -3,8 +3,6 @@ package broker
 import (
 	"unsafe"
 
-	"mbserver/codec"
-	"mbserver/server/permit"
 	"mbserver/topic"
 )
 
@@ -43,15 +41,17 @@ type remoteGroup struct {
 // nobody is where a publish goes that nobody is subscribed to.
 var nobody = new(targets)
 
-// mayPublish says whether c, which has a standing, may publish on a canonical topic; when it may
-// not, it is answered. The route is found at once afterwards.
-func (l *Loop) mayPublish(c *Conn, h *codec.Header, name []byte) bool {
-	return l.permitted(c, h, permit.Publish, name, l.routes.publishes.Seek(name))
-}
-
 // routeOf returns the route of a canonical topic.
 func (l *Loop) routeOf(name []byte) route {
-	t, key := l.routes.publishes.Lookup(name)
+	return l.routeAt(l.routes.publishes.Find(name), name)
+}
+
+// routeAt is routeOf for a topic of which Find has just returned e.
+func (l *Loop) routeAt(e *topic.Entry[*service, *targets], name []byte) route {
+	t, key, ok := e.Fresh()
+	if !ok {
+		t, key = l.routes.publishes.Renew(e, name)
+	}
 	if !t.keyed {
 		key = 0
 	}

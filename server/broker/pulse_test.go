@@ -39,7 +39,7 @@ func TestBusy(t *testing.T) {
 	n := newTestNode(t, 1, 2, nil)
 	for _, busy := range []bool{false, true, true, false} {
 		n.loops[1].writing = busy
-		n.loops[1].noteTimes(n.loops[1].time.Ns)
+		n.loops[1].noteTimes(n.loops[1].time.Ns, n.loops[1].GivesWay())
 		if n.Busy() != busy {
 			t.Errorf("busy: %v", !busy)
 		}

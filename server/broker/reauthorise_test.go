@@ -154,7 +154,7 @@ func TestVerdictsAreOfTheirRules(t *testing.T) {
 		}
 		want("not to be sent to", one, "c.x", no)
 		r := &n.loops[0].routes
-		if r.publishes.Seek([]byte("c.x")) != nil || r.requests.Seek([]byte("c.x")) != nil {
+		if r.publishes.Find([]byte("c.x")) != nil || r.requests.Find([]byte("c.x")) != nil {
 			t.Error("a topic that nobody may send to has a route")
 		}
 		one.becomes("b")

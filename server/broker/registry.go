@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -33,17 +32,17 @@ type registryPart struct {
 // smallestPart is the number of slots a part begins with.
 const smallestPart = 4
 
-func (r *registry) part(id *codec.UUID) *registryPart { return &r.parts[id[0]%registryParts] }
+func (r *registry) part(id codec.UUID) *registryPart {
+	return &r.parts[id.Hi>>56%registryParts]
+}
 
 // home is where an ID is looked for first. The node has drawn the IDs: their bits are good, and
 // nobody else chooses them.
-func (p *registryPart) home(id *codec.UUID) int {
-	return int(binary.LittleEndian.Uint32(id[1:])) & (len(p.slots) - 1)
-}
+func (p *registryPart) home(id codec.UUID) int { return int(id.Hi>>24) & (len(p.slots) - 1) }
 
 // add adds s, whose ID no other service has.
 func (r *registry) add(s *service) {
-	p := r.part(&s.id)
+	p := r.part(s.id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if 4*(p.used+1) > 3*len(p.slots) {
@@ -56,7 +55,7 @@ func (r *registry) add(s *service) {
 }
 
 func (p *registryPart) put(s *service) {
-	i := p.home(&s.id)
+	i := p.home(s.id)
 	for p.slots[i] != nil {
 		i = (i + 1) & (len(p.slots) - 1)
 	}
@@ -74,12 +73,12 @@ func (p *registryPart) resize(size int) {
 }
 
 // locate returns the slot of an ID, or -1.
-func (p *registryPart) locate(id *codec.UUID) int {
+func (p *registryPart) locate(id codec.UUID) int {
 	if p.used == 0 {
 		return -1
 	}
 	for i := p.home(id); p.slots[i] != nil; i = (i + 1) & (len(p.slots) - 1) {
-		if p.slots[i].id == *id {
+		if p.slots[i].id == id {
 			return i
 		}
 	}
@@ -88,10 +87,10 @@ func (p *registryPart) locate(id *codec.UUID) int {
 
 // remove takes s away, if it is there.
 func (r *registry) remove(s *service) {
-	p := r.part(&s.id)
+	p := r.part(s.id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := p.locate(&s.id)
+	i := p.locate(s.id)
 	if i < 0 {
 		return
 	}
@@ -99,7 +98,7 @@ func (r *registry) remove(s *service) {
 	// algorithm R).
 	mask := len(p.slots) - 1
 	for j := (i + 1) & mask; p.slots[j] != nil; j = (j + 1) & mask {
-		if (j-p.home(&p.slots[j].id))&mask >= (j-i)&mask {
+		if (j-p.home(p.slots[j].id))&mask >= (j-i)&mask {
 			p.slots[i] = p.slots[j]
 			i = j
 		}
@@ -118,10 +117,10 @@ func (r *registry) remove(s *service) {
 
 // find returns the service with the given ID, or nil.
 func (r *registry) find(id codec.UUID) *service {
-	p := r.part(&id)
+	p := r.part(id)
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if i := p.locate(&id); i >= 0 {
+	if i := p.locate(id); i >= 0 {
 		return p.slots[i]
 	}
 	return nil

@@ -78,9 +78,9 @@ func (q *request) unpack(b []byte, idLen uint8, topicLen uint16) {
 
 // request routes one REQUEST of a user topic (protocol §6). name is the canonical topic.
 func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool) {
-	if c.standing != nil {
-		m := l.routes.requests.Seek(name)
-		if !l.permitted(c, h, permit.Request, name, m) {
+	if s := c.standing; s != nil {
+		m := l.routes.requests.Find(name).Remembered()
+		if !s.remembers(m, permit.Request) && !l.permitted(c, h, permit.Request, name, m) {
 			return
 		}
 	}

@@ -14,8 +14,7 @@ func (l *Loop) response(c *Conn, h *codec.Header, payload []byte, text bool) {
 		l.fail(c, h, codec.InvalidRequestID, "a response needs the request's ID")
 		return
 	}
-	id, _ := codec.ParseUUID(h.RequestID)
-	e := l.outstanding.find(id)
+	e := l.outstanding.find(h.RequestUUID())
 	if e == nil || e.target != c {
 		l.fail(c, h, codec.InvalidRequestID, "no such request is outstanding at this service",
 			codec.RawDetail("requestId", h.RequestID))

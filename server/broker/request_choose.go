@@ -68,34 +68,34 @@ func (l *Loop) candidatesOf(name []byte) *candidates {
 // random one of those that tie (protocol §6). Who has to go gets none while anybody else may have
 // it (§11). nil means that none has room that nobody waits for.
 func (l *Loop) reserve(cs *candidates) *service {
-	s := l.reserveOf(cs, markDue)
-	if s == nil && l.broker.departing.Load() {
-		s = l.reserveOf(cs, 0)
+	but := markStalled | markDue
+	if l.broker.queued.Load() > 0 {
+		but |= markWaited // room that others wait for is theirs (request_grant.go)
 	}
-	return s
-}
-
-// reserveOf is reserve without those that have one of the marks.
-func (l *Loop) reserveOf(cs *candidates, but uint32) *service {
-	for _, services := range cs.groups {
-		l.spend(len(services) / 4) // looking at four is a delivery's work
-		for s := l.choose(services, but); s != nil; s = l.choose(services, but) {
-			if s.take() {
-				return s
-			} // another loop was faster
+	for {
+		for _, services := range cs.groups {
+			l.spend(len(services) / 4) // looking at four is a delivery's work
+			for s := l.choose(services, but); s != nil; s = l.choose(services, but) {
+				if s.take() {
+					return s
+				} // another loop was faster
+			}
 		}
+		if but&markDue == 0 || !l.broker.departing.Load() {
+			return nil
+		}
+		but &^= markDue
 	}
-	return nil
 }
 
 // choose returns the service with room that has the fewest outstanding requests, and none of the
-// marks, or nil. Room that others wait for is theirs (request_grant.go).
+// marks, or nil.
 func (l *Loop) choose(services []*service, but uint32) (best *service) {
 	fewest, ties := int32(0), uint64(0)
 	for _, s := range services {
 		n := s.outstanding.Load()
 		switch {
-		case !s.hasRoom(n) || s.marked(but) || s.marked(markWaited) && l.broker.queued.Load() > 0:
+		case s.marked(but) || !s.fits(n):
 		case best == nil || n < fewest:
 			best, fewest, ties = s, n, 1
 		case n == fewest:

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/binary"
 	"math"
 	"sync/atomic"
 
@@ -33,7 +32,7 @@ type entry struct {
 }
 
 // key names the request in its target's ring.
-func (e *entry) key() uint64 { return binary.BigEndian.Uint64(e.id[8:]) }
+func (e *entry) key() uint64 { return e.id.Lo }
 
 // outstanding is a loop's table of outstanding requests. Loop only, but for oldestAt.
 type outstanding struct {
@@ -117,11 +116,11 @@ func (o *outstanding) release(e *entry) {
 
 // find returns the entry that the masked ID names, if it is outstanding here.
 func (o *outstanding) find(id codec.UUID) *entry {
-	if int(id[15]) != o.loop.index {
+	if int(uint8(id.Lo)) != o.loop.index {
 		return nil
 	}
-	slot := int(id[12])<<16 | int(id[13])<<8 | int(id[14])
-	if slot >= len(o.slots) {
+	slot := id.Lo >> 8 % slotsMax
+	if slot >= uint64(len(o.slots)) {
 		return nil
 	}
 	if e := o.slots[slot]; e != nil && e.target != nil && e.id == id {

@@ -135,8 +135,13 @@ func (s *service) Handle() (slot, gen uint32) { return s.slot, s.gen }
 
 // hasRoom says whether one more request may go to s, of which it has n.
 func (s *service) hasRoom(n int32) bool {
+	return s.fits(n) && !s.marked(markStalled)
+}
+
+// fits says whether s, which has n requests, may have one more by its capacity.
+func (s *service) fits(n int32) bool {
 	limit := s.capacity.Load()
-	return (limit == 0 || n < limit) && !s.marked(markStalled)
+	return limit == 0 || n < limit
 }
 
 // textFrame says whether a message leaves to s as text (protocol §1): text says that it is known to

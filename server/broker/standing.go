@@ -36,9 +36,10 @@ import (
 //
 // Cost. A comparison, of the rules' number with the one beside the topic's route.
 type standing struct {
-	conn  *Conn
-	grant *auth.Grant   // nil: it is anonymous, or unknown yet
-	rules *permit.Rules // nil: it may do everything
+	conn   *Conn
+	grant  *auth.Grant   // nil: it is anonymous, or unknown yet
+	rules  *permit.Rules // nil: it may do everything
+	number uint64        // the rules'; 0: there are none
 
 	held     bool  // demanded, or muted: what it sends is held against that first
 	demanded bool  // it has to say who it is before anything else
@@ -104,7 +105,10 @@ func newStanding(c *Conn) *standing {
 // setRules changes what the connection may do. What waits elsewhere, or is on its way there, is
 // held against that too.
 func (s *standing) setRules(r *permit.Rules) {
-	s.rules = r
+	s.rules, s.number = r, 0
+	if r != nil {
+		s.number = r.Number()
+	}
 	if to := limit.PerSecond(r.Rate()); to != s.rate {
 		s.sent.Move(s.rate, to, s.conn.loop.time.Ms)
 		s.rate = to
@@ -155,6 +159,11 @@ func (s *standing) countUnknown(bytes int) {
 // refuse tells the connection why it is closed, and closes it.
 func (s *standing) refuse(code codec.Code, message, reason string) {
 	s.conn.dismiss(code, message, reason)
+}
+
+// remembers says that m, which is nil for a topic without a route, has that the rules allow verb.
+func (s *standing) remembers(m *topic.Memo, verb permit.Verb) bool {
+	return m != nil && m.Of == s.number && verdict(m.Says).allows(verb)
 }
 
 // permitted says whether c, which has a standing, may send a message on a topic of the user, and

@@ -304,7 +304,7 @@ func (b *Broker) Services(now time.Time, f func(s *system.Service)) {
 		if d := cmp.Compare(a.connectedAt, b.connectedAt); d != 0 {
 			return d
 		}
-		return bytes.Compare(a.id[:], b.id[:])
+		return a.id.Compare(b.id)
 	})
 	for _, s := range all {
 		shown := s.shown(now)

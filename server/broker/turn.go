@@ -103,12 +103,13 @@ func (l *Loop) run() {
 	if invariants {
 		l.checkInvariants()
 	}
-	if l.GivesWay() {
+	gives := l.GivesWay()
+	if gives {
 		l.driver.Schedule()
 	}
 	l.inTurn = false
 	now := l.driver.Now()
-	if l.noteTimes(now.Ns); now.Ns-l.time.Ns > slowTurn {
+	if l.noteTimes(now.Ns, gives); now.Ns-l.time.Ns > slowTurn {
 		l.ills[trouble.TurnsLong].Note(now.Ms)
 	}
 	l.armTimer(now.Ms)

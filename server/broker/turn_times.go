@@ -58,9 +58,9 @@ func (l *Loop) noteFanOut(since int64) {
 	l.fanned = append(l.fanned, fanned{since: since, count: 1})
 }
 
-// noteTimes measures the turn that ends now, in ns of the clock.
-func (l *Loop) noteTimes(now int64) {
-	l.pulse.end(l.time.Ns, now, l.GivesWay())
+// noteTimes measures the turn that ends now, in ns of the clock; gives says that it gives way.
+func (l *Loop) noteTimes(now int64, gives bool) {
+	l.pulse.end(l.time.Ns, now, gives)
 	l.times[metrics.TurnTime].Add(now-l.time.Ns, 1)
 	for _, since := range l.answers {
 		l.times[metrics.AnswerTime].Add(now-since, 1)
