@@ -40,6 +40,7 @@ type Request struct {
 type Ack struct {
 	Subscribers int `json:"subscribers"` // it was routed to
 	Dropped     int `json:"dropped"`     // of them over their limit, who did not get it
+	Unconfirmed int `json:"unconfirmed"` // other nodes that did not say in time, beside these
 }
 
 // Gap says that messages were dropped because this client was too slow.

@@ -20,12 +20,13 @@ import (
 var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
-	"server": "server/admin server/auth server/broker server/config server/door server/logging " +
-		"server/origin server/permit server/reactor server/secure",
+	"server": "server/admin server/auth server/backplane server/broker server/config server/door " +
+		"server/logging server/origin server/permit server/reactor server/secure",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin":   "server/metrics server/origin server/permit",
-	"server/reactor": "ringbuf server/broker server/secure",
+	"server/admin":     "server/metrics server/origin server/permit",
+	"server/backplane": "server/metrics topic",
+	"server/reactor":   "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/config server/fair server/limit " +
 		"server/logging server/metrics server/origin server/permit server/secure server/system " +
 		"server/wheel topic",
@@ -74,6 +75,7 @@ var onlyImporters = map[string]string{
 	"github.com/panjf2000/gnet/v2/pkg/netpoll":    "server/reactor",
 	"github.com/panjf2000/gnet/v2/pkg/queue":      "server/reactor",
 	"github.com/pires/go-proxyproto":              "codec",
+	"github.com/nats-io/nats.go":                  "server/backplane",
 	"github.com/gobwas/ws":                        "client client/clienttest codec",
 	"github.com/VictoriaMetrics/metrics":          "server/admin",
 	"golang.org/x/net/netutil":                    "server/admin",

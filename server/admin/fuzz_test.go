@@ -15,12 +15,14 @@ import (
 
 type fakeNode struct{}
 
-func (fakeNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
-func (fakeNode) Ready() (bool, string)            { return false, "starting" }
-func (fakeNode) Drain(int) error                  { return nil }
-func (fakeNode) Undrain() error                   { return errors.New("no drain") }
-func (fakeNode) Live() (bool, string)             { return true, "ok" }
-func (fakeNode) Load() metrics.Load               { return metrics.Load{Loops: 1} }
+func (fakeNode) Sample(time.Time) *metrics.Sample  { return &metrics.Sample{} }
+func (fakeNode) Ready() (bool, string)             { return false, "starting" }
+func (fakeNode) Drain(int) error                   { return nil }
+func (fakeNode) Undrain() error                    { return errors.New("no drain") }
+func (fakeNode) Live() (bool, string)              { return true, "ok" }
+func (fakeNode) Cluster(time.Time) metrics.Cluster { return metrics.Cluster{} }
+
+func (fakeNode) Load() metrics.Load { return metrics.Load{Loops: 1} }
 
 // FuzzRoutes holds the operators' pages to: whatever the HTTP library takes for a request is
 // answered, with nothing but a page to GET and HEAD, a redirect to such a page, or a refusal.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"mbserver/server/permit"
 )
 
 // pageRow is a line of the page at /.
@@ -14,6 +16,7 @@ type pageRow struct{ path, says string }
 var pageRows = []pageRow{
 	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
+	{"/clusterz", "the nodes of the cluster, as JSON"},
 	{"/metrics", "numbers, in the Prometheus text format"},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 }
@@ -26,6 +29,7 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("GET /clusterz", s.seen(permit.Connection, s.serveCluster))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("GET /livez", answerProbe(s.node.Live))
 	mux.HandleFunc("GET /readyz", answerProbe(s.node.Ready))

@@ -23,6 +23,7 @@ var clientTopics = map[string]string{
 	"system.log.subscribe":         `{}`,
 	"system.log.unsubscribe":       `{}`,
 	"system.metrics":               `{}`,
+	"system.node.list":             `{}`,
 }
 
 // The action is checked before the topic is looked up and before the payload.

@@ -31,7 +31,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 		Snapshots:     b.background.built.Load(),
 		Arriving:      b.Visitors.Load(),
 		Services:      b.registry.count(),
-		Subscriptions: b.trie.Count(),
+		Subscriptions: b.subscriptions(),
 		Machine:       b.machine.Read(now),
 		TLS:           b.TLS.Read(),
 
@@ -43,6 +43,7 @@ func (b *Broker) Sample(now time.Time) *metrics.Sample {
 			Memory: b.budget.limit,
 		},
 		Admission: b.Admission.Read(),
+		Cluster:   b.Cluster(now),
 	}
 	if b.logs != nil {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -70,7 +71,9 @@ const memoryShare = 75
 func Keys() []Key { return keys }
 
 // keys is the one place where a limit's name, unit, range and default stand.
-var keys = []Key{
+var keys = slices.Concat(nodeKeys, clusterKeys)
+
+var nodeKeys = []Key{
 	{Name: "ports.ws", Env: "WS_PORT", Flag: "ws-port", Default: "3000", max: maxPort,
 		at:  func(c *Config) any { return &c.Ports.WS },
 		Doc: "port of the WebSocket listener, 0 turns it off"},

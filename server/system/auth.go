@@ -26,6 +26,7 @@ var needs = map[string]permit.Words{
 	"system.topic.subscriptions": permit.TopicList,
 	"system.log.subscribe":       permit.Log,
 	"system.metrics":             permit.Metrics,
+	"system.node.list":           permit.Connection,
 }
 
 // needsToSubscribe are the words that subscriptions of system topics need.
