@@ -32,7 +32,6 @@ func (p *Plane) judge(now time.Duration, late bool) {
 		case n.state == nodeGone:
 			if now-n.since > forgetAfter {
 				delete(p.nodes, k)
-				p.inward.forget(k)
 			}
 		case island || late:
 		case now-max(n.heard, p.back) > limit:

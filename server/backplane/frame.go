@@ -256,26 +256,19 @@ func (m *batch) parse(b []byte) error {
 	}
 }
 
-// Flags of a publish.
-const (
-	flagText    = 1 << iota // the message is UTF-8
-	flagReceipt             // its node waits for word of it, under the number that follows
-)
+// flagReceipt is a publish's whose node waits for word of it, under the number that follows.
+const flagReceipt = 1
 
 // publish is one publish of a batch.
 type publish struct {
-	text    bool
 	receipt uint64 // 0: its node does not wait
 	message []byte // header line and payload; aliases the frame
 }
 
 // appendPublish appends a publish's field, its message in two parts.
-func appendPublish(b, header, payload []byte, text bool, receipt uint64) []byte {
+func appendPublish(b, header, payload []byte, receipt uint64) []byte {
 	size := 1 + len(header) + len(payload)
 	flags := byte(0)
-	if text {
-		flags |= flagText
-	}
 	if receipt != 0 {
 		flags |= flagReceipt
 		size += 8
@@ -294,7 +287,7 @@ func (p *publish) parse(value []byte) error {
 	}
 	flags := value[0]
 	value = value[1:]
-	p.text, p.receipt = flags&flagText != 0, 0
+	p.receipt = 0
 	if flags&flagReceipt != 0 {
 		if len(value) < 8 {
 			return errValue

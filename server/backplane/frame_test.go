@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "write testdata/*.hex anew: only for a f
 
 // frames are one of each kind, by the name of its golden file.
 func frames() map[string][]byte {
-	publishes := appendPublish(nil, []byte("publish:a.B:1.0.0:m\n"), []byte("{}"), true, 0)
-	publishes = appendPublish(publishes, []byte("publish:c:1.0.0:n\n"), []byte{0, 1}, false, 7)
+	publishes := appendPublish(nil, []byte("publish:a.B:1.0.0:m\n"), []byte("{}"), 0)
+	publishes = appendPublish(publishes, []byte("publish:c:1.0.0:n\n"), []byte{0, 1}, 7)
 	receipts := beginReceipts(nil, 5)
 	receipts = (&receipt{of: 1 << 60, subscribers: 300, dropped: 2}).append(receipts)
 	return map[string][]byte{
@@ -120,7 +120,7 @@ func TestFramesRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []publish{
-		{text: true, message: []byte("publish:a.B:1.0.0:m\n{}")},
+		{message: []byte("publish:a.B:1.0.0:m\n{}")},
 		{receipt: 7, message: []byte("publish:c:1.0.0:n\n\x00\x01")},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -19,7 +19,8 @@ type inward struct {
 type inLink struct {
 	nodeKey
 	slot  uint32
-	known bool // slot is its
+	known bool          // slot is its
+	used  time.Duration // when something was last heard
 	epoch uint64
 	lanes []inLane
 
@@ -45,6 +46,9 @@ func (i *inward) of(k nodeKey) *inLink {
 		l = &inLink{nodeKey: k}
 		i.links[k] = l
 	}
+	if l != nil {
+		l.used = i.plane.o.Now()
+	}
 	return l
 }
 
@@ -55,13 +59,6 @@ func (i *inward) place(k nodeKey, slot uint32, is bool) {
 	if l := i.of(k); l != nil {
 		l.slot, l.known = slot, is
 	}
-}
-
-// forget forgets a link.
-func (i *inward) forget(k nodeKey) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(i.links, k)
 }
 
 // in returns the lane of a link in an epoch; nil: that is over. mu is held.
@@ -138,7 +135,7 @@ func (i *inward) deliver(l *inLink, in *inLane, m *batch) error {
 		if !l.known {
 			one.receipt = 0 // there is nobody to give it to
 		}
-		i.plane.broker.Deliver(one.message, one.text, l.slot, one.receipt)
+		i.plane.broker.Deliver(one.message, l.slot, one.receipt)
 		return nil
 	})
 }
@@ -174,7 +171,10 @@ func (i *inward) reached(k nodeKey, epoch uint64, numbers []uint64, now time.Dur
 func (i *inward) late(now time.Duration, paused bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, l := range i.links {
+	for k, l := range i.links {
+		if !l.known && now-l.used > forgetAfter {
+			delete(i.links, k)
+		}
 		for n := range l.lanes {
 			in := &l.lanes[n]
 			if paused && in.since != 0 {

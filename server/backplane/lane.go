@@ -75,7 +75,7 @@ func (b *buffer) free() {
 // publisher waits for word from each. refused are those to which it is not sent: none of them gives
 // word. The loop of that number only.
 func (p *Plane) Publish(
-	loop int, to []uint32, header, payload []byte, text bool, receipt uint64,
+	loop int, to []uint32, header, payload []byte, receipt uint64,
 ) (refused uint64) {
 	l := p.lanes[loop]
 	n := fieldSize + 1 + 8 + len(header) + len(payload)
@@ -101,7 +101,7 @@ func (p *Plane) Publish(
 			l.touch |= 1 << slot
 		}
 		o.count++
-		o.buffer.b = appendPublish(o.buffer.b, header, payload, text, receipt)
+		o.buffer.b = appendPublish(o.buffer.b, header, payload, receipt)
 	}
 	return refused
 }

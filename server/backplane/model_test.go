@@ -176,7 +176,7 @@ func (b *fakeBroker) Part(slot uint32) { b.with(func() { b.parted[slot] = true }
 func (b *fakeBroker) Delivered()       {}
 func (b *fakeBroker) Lost(n uint64)    { b.with(func() { b.lost += n }) }
 
-func (b *fakeBroker) Deliver(m []byte, _ bool, slot uint32, receipt uint64) {
+func (b *fakeBroker) Deliver(m []byte, slot uint32, receipt uint64) {
 	b.with(func() { b.got = append(b.got, string(m)) })
 	if receipt != 0 && b.answer != nil {
 		b.answer(slot, receipt)

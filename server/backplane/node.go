@@ -40,7 +40,6 @@ type node struct {
 	theirs       uint64        // its clock, as it was told last
 	theirsAt     time.Duration // when that was
 	roundTrip    time.Duration
-	lost         uint64 // of its publishes, those that did not arrive
 	asked        time.Duration
 	snapshotSent time.Duration
 
@@ -54,11 +53,12 @@ type node struct {
 	confirmed uint64
 }
 
-// gathering is a snapshot of which some parts have come.
+// gathering is a snapshot of which some parts have come. What they add stands already: only what is
+// in none of them waits for the last.
 type gathering struct {
-	version, hash uint64
-	parts         uint64
-	patterns      map[string]topic.Pattern
+	version  uint64
+	parts    uint64
+	patterns map[string]struct{}
 }
 
 // forgetAfter is how long the numbers of a node are kept that is gone: should it come back, what
@@ -221,7 +221,7 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	g := n.gathering
 	if s.part == 0 {
-		g = &gathering{version: s.version, hash: s.hash, patterns: make(map[string]topic.Pattern)}
+		g = &gathering{version: s.version, patterns: make(map[string]struct{})}
 		n.gathering = g
 	}
 	if g == nil || g.version != s.version || g.parts != s.part {
@@ -230,10 +230,8 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	}
 	g.parts++
 	for _, text := range s.patterns {
-		pattern, err := topic.ParsePattern(text)
-		if err == nil {
-			g.patterns[text] = pattern
-		}
+		g.patterns[text] = struct{}{}
+		p.add(n, text)
 	}
 	if !s.last {
 		return
@@ -243,9 +241,6 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 		if _, is := g.patterns[text]; !is {
 			p.remove(n, text)
 		}
-	}
-	for text := range g.patterns {
-		p.add(n, text)
 	}
 	if n.hash == s.hash {
 		p.held(n, s.version)

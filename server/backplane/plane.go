@@ -24,7 +24,7 @@ type Broker interface {
 	// Deliver gives a publish of another node, header line and payload, to who is subscribed to it
 	// here; when receipt is not 0, Receipt of the plane is called with what became of it. One
 	// goroutine at a time.
-	Deliver(message []byte, text bool, slot uint32, receipt uint64)
+	Deliver(message []byte, slot uint32, receipt uint64)
 	// Delivered ends a run of calls of Deliver.
 	Delivered()
 	// Lost tells who is subscribed to something that publishes of other nodes were lost, in order

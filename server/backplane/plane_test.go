@@ -44,7 +44,7 @@ func (m *member) publish(pattern string, from, n int) {
 	for i := range n {
 		slots := m.broker.wanting(pattern)
 		slices.Sort(slots)
-		m.Publish(0, slots, fmt.Appendf(nil, "publish:t:1.0.0:%d\n", from+i), []byte("x"), true, 0)
+		m.Publish(0, slots, fmt.Appendf(nil, "publish:t:1.0.0:%d\n", from+i), []byte("x"), 0)
 		if i%3 == 0 {
 			m.Flush(0)
 		}
@@ -158,7 +158,7 @@ func TestIslandsLossesAreTold(t *testing.T) {
 		t.Fatal("the island has forgotten what others want")
 	}
 	for range 7 {
-		if a.Publish(1, slots, []byte("publish:t:1.0.0:m\n"), nil, true, 9) != 1<<slots[0] {
+		if a.Publish(1, slots, []byte("publish:t:1.0.0:m\n"), nil, 9) != 1<<slots[0] {
 			t.Fatal("the island takes a publish for one that arrives")
 		}
 	}
@@ -182,7 +182,7 @@ func TestReceipts(t *testing.T) {
 	b.knows(t, 1)
 	b.subscribe(t, "t")
 	b.broker.answer = func(slot uint32, of uint64) { b.Receipt(slot, of, 3, 1) }
-	a.Publish(0, a.broker.wanting("t"), []byte("publish:t:1.0.0:m\n"), []byte("x"), true, 77)
+	a.Publish(0, a.broker.wanting("t"), []byte("publish:t:1.0.0:m\n"), []byte("x"), 77)
 	a.Flush(0)
 	eventually(t, "the receipt is there", func() bool {
 		a.broker.mu.Lock()

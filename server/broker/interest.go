@@ -29,7 +29,7 @@ type Cluster interface {
 	// Publish sends a publish to other nodes, at the end of the turn, and says to which it does
 	// not. When receipt is not 0, ClusterNode.Receipt brings word of the others. Loop only.
 	Publish(
-		loop int, to []uint32, header, payload []byte, text bool, receipt uint64,
+		loop int, to []uint32, header, payload []byte, receipt uint64,
 	) (refused uint64)
 	// Flush sends what was gathered. Loop only.
 	Flush(loop int)

@@ -22,7 +22,7 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 	header := l.freshHeader(codec.Publish, h.Topic, h.Version)
 	if h.RequestID == nil {
 		if r.nodes != nil {
-			l.publishAcross(r.nodes, header, payload, text, ackRef{})
+			l.publishAcross(r.nodes, header, payload, ackRef{})
 		}
 		l.fanOut(r, header, payload, text, nil, ackRef{})
 		return
@@ -44,7 +44,7 @@ func (l *Loop) publishAcked(c *Conn, h *codec.Header, r route, header, payload [
 	}
 	ref := l.acks.open(c, h, r.total, len(r.remote)+len(r.nodes))
 	if r.nodes != nil {
-		l.publishAcross(r.nodes, header, payload, text, ref)
+		l.publishAcross(r.nodes, header, payload, ref)
 	}
 	dropped := l.fanOut(r, header, payload, text, h.RequestID, ref)
 	l.acks.settle(l, ref, dropped)

@@ -79,21 +79,21 @@ func (w *abroad) close() {
 }
 
 // publishAcross hands a publish to the cluster. With ref its publisher waits for the nodes.
-func (l *Loop) publishAcross(nodes []uint32, header, payload []byte, text bool, ref ackRef) {
+func (l *Loop) publishAcross(nodes []uint32, header, payload []byte, ref ackRef) {
 	c := l.broker.cluster
 	if ref.from == nil {
-		c.Publish(l.index, nodes, header, payload, text, 0)
+		c.Publish(l.index, nodes, header, payload, 0)
 		return
 	}
 	if len(l.across.slots) > receiptSlotMax && len(l.across.free) == 0 {
-		c.Publish(l.index, nodes, header, payload, text, 0)
+		c.Publish(l.index, nodes, header, payload, 0)
 		for range nodes {
 			l.unconfirmed(ref)
 		}
 		return
 	}
 	w := l.across.open(l, ref, nodes)
-	w.giveUp(c.Publish(l.index, nodes, header, payload, text, w.number()))
+	w.giveUp(c.Publish(l.index, nodes, header, payload, w.number()))
 }
 
 // giveUp ends the wait for some nodes.

@@ -84,7 +84,7 @@ func (r *receipt) settle(dropped int) {
 
 // Deliver implements backplane.Broker. What is no publish on a user topic is passed over: who may
 // speak as a node may not speak as this one.
-func (n *ClusterNode) Deliver(message []byte, text bool, node uint32, of uint64) {
+func (n *ClusterNode) Deliver(message []byte, node uint32, of uint64) {
 	in, b := &n.inward, n.Broker
 	h, payload, bad := codec.ParseHeader(message, 1)
 	if bad != nil || h.Action != codec.Publish {
@@ -111,7 +111,7 @@ func (n *ClusterNode) Deliver(message []byte, text bool, node uint32, of uint64)
 		owed.left.Store(int32(len(t.groups)))
 		owed.rare.receipt = owed
 	}
-	text = text || t.anyWS && utf8.Valid(payload)
+	text := t.anyWS && utf8.Valid(payload) // the same that text frames are, whoever says so
 	var body *ringbuf.Shared
 	if len(payload) >= sharedBodyMin {
 		body = ringbuf.NewShared(len(message))
@@ -184,9 +184,12 @@ func (n *ClusterNode) Delivered() {
 func (n *ClusterNode) Lost(publishes uint64) {
 	n.Delivered()
 	for _, l := range n.loops {
-		l.call(func(l *Loop) { l.miss(int(publishes)) })
+		l.call(func(l *Loop) { l.miss(int(min(publishes, lostMost))) })
 	}
 }
+
+// lostMost bounds what one frame can say to be lost.
+const lostMost = 1 << 40
 
 // missing is what a loop has to tell of publishes that were lost between nodes. Loop only.
 type missing struct {

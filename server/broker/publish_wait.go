@@ -112,7 +112,7 @@ func (l *Loop) publishPatiently(
 	}
 	ref := l.acks.open(c, h, r.total, len(r.remote)+len(r.nodes))
 	if r.nodes != nil {
-		l.publishAcross(r.nodes, header, payload, text, ref)
+		l.publishAcross(r.nodes, header, payload, ref)
 	}
 	p := &parkedPublish{
 		ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original,
