@@ -25,7 +25,7 @@ func (p *Plane) judge(now time.Duration, late bool) {
 	island := p.displaced || p.echoed == 0 || now-p.echoed > limit
 	if island && !p.alone.Load() {
 		p.alone.Store(true)
-		p.log.Warn("the bus does not answer: this node goes on alone")
+		p.log.Warn(goesOnAlone)
 	}
 	for k, n := range p.nodes {
 		switch {

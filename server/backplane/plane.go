@@ -157,10 +157,15 @@ func (p *Plane) Joined(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
+			if p.alone.Load() {
+				p.log.Warn(goesOnAlone)
+			}
 			return
 		}
 	}
 }
+
+const goesOnAlone = "the bus does not answer: this node goes on alone"
 
 // Isolated says that fewer other nodes are there than there should be.
 func (p *Plane) Isolated() bool { return p.lonely.Load() }

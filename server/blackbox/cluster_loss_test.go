@@ -1,7 +1,10 @@
 package blackbox
 
 import (
+	"io"
+	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -44,8 +47,8 @@ func (s *counting) end() int {
 	return <-s.done
 }
 
-// takeStream reads numbers, which only rise, and what is told to be lost, until as many as were published
-// are accounted for.
+// takeStream reads numbers, which only rise, and what is told to be lost, until as many as were
+// published are accounted for.
 func (c *client) takeStream(topic string, published int) (received, lost int) {
 	c.t.Helper()
 	for last := -1; received+lost < published; {
@@ -129,13 +132,126 @@ func TestS12_NodeStoppedUnderLoad(t *testing.T) {
 	if got, lost := other.takeStream("x.y", all); lost != 0 {
 		t.Errorf("another node received %d, and lost %d", got, lost)
 	}
-	sent := func() (n uint64) {
-		for _, p := range nodes[0].cluster().Peers {
-			if p.Name == "b" {
-				n = p.Sent + p.Dropped
-			}
+	stood.takeStream("x.y", nodes[0].cluster().publishesFor("b"))
+}
+
+// publishesFor is how many publishes there were for a node.
+func (p clusterPage) publishesFor(name string) (n int) {
+	for _, peer := range p.Peers {
+		if peer.Name == name {
+			n = int(peer.Sent + peer.Dropped)
 		}
-		return n
 	}
-	stood.takeStream("x.y", int(sent()))
+	return n
+}
+
+// wire is a way to an address that can be cut.
+type wire struct {
+	listener net.Listener
+
+	mu    sync.Mutex
+	isCut bool
+	conns []net.Conn
+}
+
+func wireTo(t *testing.T, address string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{listener: l}
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", address)
+			w.mu.Lock()
+			if err != nil || w.isCut {
+				_ = near.Close()
+				if far != nil {
+					_ = far.Close()
+				}
+			} else {
+				w.conns = append(w.conns, near, far)
+				go func() { _, _ = io.Copy(near, far) }()
+				go func() { _, _ = io.Copy(far, near) }()
+			}
+			w.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		w.cut(true)
+	})
+	return w
+}
+
+// cut ends all that goes over the wire, and lets nothing over it, or something again.
+func (w *wire) cut(is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.isCut = is
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+}
+
+// A node whose way to NATS is cut is an island, and gone for the others; each side tells what it
+// was sent and did not get, and both heal.
+func TestS12_LinkCutUnderLoad(t *testing.T) {
+	t.Parallel()
+	bus := startNATS(t)
+	w := wireTo(t, bus.address())
+	a, c := startMember(t, bus, "a"), startMember(t, bus, "c")
+	b := startMember(t, bus, "b", "cluster.urls=nats://"+w.listener.Addr().String())
+	a.awaitPeers(2)
+	b.awaitPeers(2)
+	far, near := b.dial(t, "tcp"), c.dial(t, "tcp")
+	far.subscribe("publish", "from.a")
+	near.subscribe("publish", "from.+")
+	fromA, fromB := publishOn(t, a, "from.a"), publishOn(t, b, "from.b")
+	eventually(t, "something crosses", func() bool {
+		p := c.cluster().Peers
+		return p[0].Received > 300 && p[1].Received > 300
+	})
+	w.cut(true)
+	eventually(t, "b is an island", func() bool { return b.cluster().Island })
+	a.awaitPeers(1)
+	w.cut(false)
+	a.awaitPeers(2)
+	b.awaitPeers(2)
+	c.awaitPeers(2)
+	fromA.end()
+	fromB.end()
+	far.takeStream("from.a", a.cluster().publishesFor("b"))
+	all := a.cluster().publishesFor("c") + b.cluster().publishesFor("c")
+	near.takeTwo(all)
+}
+
+// takeTwo is takeStream for those of two publishers, on topics of their own.
+func (c *client) takeTwo(published int) {
+	c.t.Helper()
+	last := make(map[string]int)
+	sum := 0
+	for sum < published {
+		m := c.recv()
+		if m.Topic == "system.dropped" {
+			count, _ := m.object(c.t)["count"].(float64)
+			sum += int(count)
+			continue
+		}
+		number, err := strconv.Atoi(string(m.Payload))
+		if at, is := last[m.Topic]; err != nil || is && number <= at {
+			c.t.Fatalf("%v after %d", m, at)
+		}
+		last[m.Topic] = number
+		sum++
+	}
+	if sum != published || len(last) != 2 {
+		c.t.Errorf("%d accounted for, of %d, on %d topics", sum, published, len(last))
+	}
 }

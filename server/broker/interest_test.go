@@ -53,7 +53,8 @@ func (c *fakeCluster) Publish(
 	_ int, to []uint32, header, payload []byte, receipt uint64,
 ) (refused uint64) {
 	if c.keep {
-		c.sent = append(c.sent, crossed{slices.Clone(to), string(header) + string(payload), receipt})
+		message := string(header) + string(payload)
+		c.sent = append(c.sent, crossed{slices.Clone(to), message, receipt})
 	}
 	return c.refuses
 }
