@@ -172,7 +172,8 @@ func (i *inward) late(now time.Duration, paused bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for k, l := range i.links {
-		if !l.known && now-l.used > forgetAfter {
+		// Later than the sender forgets: who has forgotten numbers from 0 again, in another epoch.
+		if !l.known && now-l.used > 2*forgetAfter {
 			delete(i.links, k)
 		}
 		for n := range l.lanes {

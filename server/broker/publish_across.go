@@ -116,7 +116,9 @@ func (l *Loop) unconfirmed(ref ackRef) {
 }
 
 // Expire implements wheel.Expirer: who has given no word is not waited for any more.
-func (w *abroad) Expire(*wheel.Timer, int64) { w.giveUp(w.left) }
+func (w *abroad) Expire(*wheel.Timer, int64) {
+	w.loop.guard(nil, func() { w.giveUp(w.left) })
+}
 
 // Receipt says what became of a publish on another node. Any goroutine.
 func (n *ClusterNode) Receipt(of uint64, slot uint32, subscribers, dropped int) {
