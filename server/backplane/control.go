@@ -10,6 +10,7 @@ func (p *Plane) tick() {
 	late := now-p.ticked > missed*p.o.Heartbeat // this process stood still
 	p.ticked = now
 	p.tellChanges(p.interest.take(false))
+	p.confirm()
 	p.receipts.flush(p)
 	p.judge(now, late)
 	p.inward.late(now, late)

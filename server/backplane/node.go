@@ -46,6 +46,7 @@ type node struct {
 	// Its interest.
 	version, hash uint64
 	patterns      map[string]topic.Pattern
+	due           bool       // the version is to be confirmed
 	gathering     *gathering // of a snapshot; nil: none is on its way
 
 	// This node's interest, there.
@@ -145,7 +146,22 @@ func (p *Plane) held(n *node, version uint64) {
 			"patterns", len(n.patterns), "tookMs", (p.o.Now() - n.since).Milliseconds())
 		p.settle()
 	}
-	p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, version}).append(nil, kindConfirm))
+	if !n.due {
+		n.due = true
+		p.due = append(p.due, n)
+		p.call() // what comes until then is confirmed with it
+	}
+}
+
+// confirm tells nodes which versions of theirs stand here since they were told last. mu is held.
+func (p *Plane) confirm() {
+	for i, n := range p.due {
+		p.due[i], n.due = nil, false
+		if n.state == nodeLive {
+			p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, n.version}).append(nil, kindConfirm))
+		}
+	}
+	p.due = p.due[:0]
 }
 
 // add adds one pattern of a node's, and says whether it was none. mu is held.

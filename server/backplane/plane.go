@@ -89,6 +89,7 @@ type Plane struct {
 	ticked    time.Duration // when the last tick was
 	echoed    time.Duration // when the node's own heartbeat was heard last
 	back      time.Duration // when it was heard again after it was not
+	due       []*node       // to whom a version is to be confirmed
 	told      state         // the interest that others were told of
 	rivals    map[uint64]time.Duration
 	displaced bool // a newer node has this one's name: it has left the bus
@@ -230,6 +231,7 @@ func (p *Plane) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tellChanges(p.interest.take(false))
+	p.confirm()
 	p.receipts.flush(p)
 }
 
