@@ -40,9 +40,11 @@ type Request struct {
 type Ack struct {
 	Subscribers int `json:"subscribers"` // it was routed to
 	Dropped     int `json:"dropped"`     // of them over their limit, who did not get it
+	Unconfirmed int `json:"unconfirmed"` // other nodes that did not say in time, beside these
 }
 
-// Gap says that messages were dropped because this client was too slow.
+// Gap says that messages were dropped because this client was too slow, or lost between the
+// broker's nodes.
 type Gap struct {
 	// Local: the client dropped them itself, because a callback waited for the
 	// answer of a call that stood behind them, or during a reconnect.
@@ -51,6 +53,11 @@ type Gap struct {
 	Conflated uint64    `json:"conflated"` // messages replaced by newer ones of their topic
 	Since     time.Time `json:"since"`     // the first
 	Until     time.Time `json:"until"`     // the last
+
+	// AtMost: some of the messages may have been for others. It comes with a Reason,
+	// "cluster": they were lost between the broker's nodes.
+	AtMost bool   `json:"atMost,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Flow says that the broker stopped or started reading this publisher.

@@ -209,7 +209,7 @@ func (c *Client) tellGap(g Gap) {
 		return
 	}
 	c.options.logger.Warn("mb client: messages were dropped for this slow subscriber",
-		"count", g.Count, "conflated", g.Conflated, "local", g.Local)
+		"count", g.Count, "conflated", g.Conflated, "local", g.Local, "reason", g.Reason)
 }
 
 // tellErrors says that events were dropped before their hooks had run.

@@ -86,13 +86,18 @@ func (d *Detail) append(dst []byte) []byte {
 }
 
 // AppendAck appends the payload that acknowledges a publish (protocol §5): how many services were
-// subscribed, and how many of those did not get it. No allocation when dst has room.
-func AppendAck(dst []byte, subscribers, dropped int) []byte {
+// subscribed, how many of those did not get it, and how many nodes have not said (protocol §12). No
+// allocation when dst has room.
+func AppendAck(dst []byte, subscribers, dropped, unconfirmed int) []byte {
 	dst = append(dst, `{"status":"success","subscribers":`...)
 	dst = strconv.AppendInt(dst, int64(subscribers), 10)
 	if dropped > 0 {
 		dst = append(dst, `,"dropped":`...)
 		dst = strconv.AppendInt(dst, int64(dropped), 10)
+	}
+	if unconfirmed > 0 {
+		dst = append(dst, `,"unconfirmed":`...)
+		dst = strconv.AppendInt(dst, int64(unconfirmed), 10)
 	}
 	return append(dst, '}')
 }

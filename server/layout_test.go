@@ -20,8 +20,9 @@ import (
 var arrows = map[string]string{
 	"codec": "", "topic": "", "ringbuf": "",
 
-	"server": "server/admin server/auth server/broker server/census server/config server/door " +
-		"server/logging server/origin server/permit server/reactor server/secure server/system",
+	"server": "server/admin server/auth server/backplane server/broker server/census " +
+		"server/config server/door server/logging server/origin server/permit server/reactor " +
+		"server/secure server/system",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
 	"server/admin": "codec server/census server/event server/metrics server/origin server/permit " +
@@ -32,22 +33,23 @@ var arrows = map[string]string{
 		"server/secure server/system server/trace server/trouble server/watch server/wheel topic",
 	"server/system": "codec ringbuf server/logging server/metrics server/permit server/trace " +
 		"topic",
-	"server/census":   "codec",
-	"server/trace":    "codec",
-	"server/auth":     "server/fair server/origin",
-	"server/permit":   "topic",
-	"server/watch":    "codec server/permit topic",
-	"server/limit":    "topic",
-	"server/metrics":  "codec",
-	"server/fair":     "",
-	"server/trouble":  "",
-	"server/event":    "codec",
-	"server/wheel":    "",
-	"server/config":   "server/origin server/secure",
-	"server/origin":   "",
-	"server/secure":   "",
-	"server/logging":  "",
-	"server/blackbox": "",
+	"server/census":    "codec",
+	"server/trace":     "codec",
+	"server/backplane": "server/metrics topic",
+	"server/auth":      "server/fair server/origin",
+	"server/permit":    "topic",
+	"server/watch":     "codec server/permit topic",
+	"server/limit":     "topic",
+	"server/metrics":   "codec",
+	"server/fair":      "",
+	"server/trouble":   "",
+	"server/event":     "codec",
+	"server/wheel":     "",
+	"server/config":    "server/origin server/secure",
+	"server/origin":    "",
+	"server/secure":    "",
+	"server/logging":   "",
+	"server/blackbox":  "",
 
 	"client":            "codec",
 	"client/clienttest": "codec",
@@ -81,6 +83,7 @@ var onlyImporters = map[string]string{
 	"github.com/panjf2000/gnet/v2/pkg/netpoll":    "server/reactor",
 	"github.com/panjf2000/gnet/v2/pkg/queue":      "server/reactor",
 	"github.com/pires/go-proxyproto":              "codec",
+	"github.com/nats-io/nats.go":                  "server/backplane",
 	"github.com/gobwas/ws":                        "client client/clienttest codec",
 	"github.com/VictoriaMetrics/metrics":          "server/admin",
 	"golang.org/x/net/netutil":                    "server/admin",

@@ -63,6 +63,9 @@ func (n *Node) Start() (err error) {
 		return notListening("agent", n.cfg.Admin.Agent, err)
 	}
 	n.watchExpiry()
+	if err := n.joinCluster(); err != nil {
+		return err
+	}
 	if err := n.broker.Open(); err != nil { // from here on it is ready
 		return err
 	}
@@ -79,6 +82,9 @@ func notListening(transport, address string, err error) *ListenError {
 // stop ends what runs below the door, from the top floor down. An error says what had not ended
 // when ctx did.
 func (n *Node) stop(ctx context.Context) (err error) {
+	if n.plane != nil {
+		n.plane.Close() // nobody is left who could want something of others
+	}
 	if n.reactors != nil {
 		err = n.reactors.Stop(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mbserver/server/admin"
+	"mbserver/server/backplane"
 	"mbserver/server/broker"
 	"mbserver/server/config"
 	"mbserver/server/door"
@@ -43,6 +44,7 @@ type Node struct {
 	log     *slog.Logger
 	version string
 	broker  *broker.Broker
+	plane   *backplane.Plane // nil: the node is alone
 
 	certificates *secure.Certificates  // nil: there are no listeners for TLS
 	files        map[string][]*os.File // Options.Listeners
@@ -90,6 +92,9 @@ func New(cfg config.Config, o Options) (*Node, error) {
 		if n.certificates, err = secure.Open(cfg.CertificateFiles()); err != nil {
 			return nil, err
 		}
+	}
+	if n.plane, err = newPlane(&cfg, n.broker, o); err != nil {
+		return nil, err
 	}
 	return n, nil
 }

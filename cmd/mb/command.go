@@ -115,7 +115,8 @@ func (a *app) root() *cobra.Command {
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Second,
 		"longest `WAIT` for the connection and for one answer")
 	root.AddCommand(a.pub(), a.sub(), a.request(), a.reply(),
-		a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts(), a.tokens())
+		a.nodes(), a.services(), a.topics(), a.metrics(), a.log(), a.bench(), a.contexts(),
+		a.tokens())
 	root.AddCommand(a.top(), a.ping(), a.info(), a.connections(), a.subscriptions(), a.check(),
 		a.drain(), a.kick(), a.mute(), a.unsubscribe(), a.explain())
 	root.SetHelpCommand(a.helpCommand())

@@ -23,8 +23,8 @@ var commandGroups = []struct {
 	names []string
 }{
 	{"Messages", []string{"pub", "sub", "request", "reply"}},
-	{"The node", []string{"top", "ping", "info", "check", "services", "connections", "topics",
-		"subscriptions", "metrics", "log"}},
+	{"The node", []string{"top", "ping", "info", "check", "nodes", "services", "connections",
+		"topics", "subscriptions", "metrics", "log"}},
 	{"Acting on it", []string{"kick", "mute", "unsubscribe", "drain"}},
 	{"", nil},
 }

@@ -30,6 +30,7 @@ type publication struct {
 	mu          sync.Mutex
 	subscribers int
 	dropped     int
+	unconfirmed int // the most nodes that did not say what became of one of them
 	noRoute     int
 	failed      int
 	firstFailed error
@@ -141,6 +142,7 @@ func (p *publication) settleOne(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.subscribers += ack.Subscribers
 	p.dropped += ack.Dropped
+	p.unconfirmed = max(p.unconfirmed, ack.Unconfirmed)
 	return nil
 }
 
@@ -174,6 +176,7 @@ func (p *publication) report(err error, took time.Duration, skipped int, summary
 		}
 		if p.ack {
 			result["subscribers"], result["dropped"] = p.subscribers, p.dropped
+			result["unconfirmed"] = p.unconfirmed
 			result["deliveries"] = delivered
 		}
 		line, _ := json.Marshal(result) // Numbers only.
@@ -188,6 +191,10 @@ func (p *publication) report(err error, took time.Duration, skipped int, summary
 		}
 		if p.dropped > 0 {
 			text += fmt.Sprintf(", %s more lost: the subscribers are too slow", number(p.dropped))
+		}
+		if p.unconfirmed > 0 {
+			text += fmt.Sprintf(", without those of %s that did not say in time",
+				plural(p.unconfirmed, "node"))
 		}
 		p.app.notice("%s", text)
 	}

@@ -48,6 +48,9 @@ func (a *app) tellGap(g client.Gap) {
 		return
 	}
 	line := "gap: " + plural(int(g.Count), "message") + " dropped"
+	if g.AtMost {
+		line = "gap: at most " + plural(int(g.Count), "message") + " of other nodes lost"
+	}
 	if g.Conflated > 0 {
 		line += fmt.Sprintf(", %s replaced by newer ones", number(int(g.Conflated)))
 	}

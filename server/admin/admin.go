@@ -26,6 +26,8 @@ type Node interface {
 	Ready() (ready bool, word string)
 	// Live says whether it does its work, and in one word why not.
 	Live() (alive bool, word string)
+	// Cluster tells of other nodes.
+	Cluster(now time.Time) metrics.Cluster
 	// Load tells how much of what it has it uses.
 	Load() metrics.Load
 	Troubled

@@ -32,6 +32,8 @@ func (n *toldNode) set(ready, live string, l metrics.Load) {
 
 func (n *toldNode) Sample(time.Time) *metrics.Sample { return &metrics.Sample{} }
 
+func (n *toldNode) Cluster(time.Time) metrics.Cluster { return metrics.Cluster{} }
+
 func (n *toldNode) Ready() (bool, string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

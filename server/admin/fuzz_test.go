@@ -30,8 +30,9 @@ func (fakeNode) Operate(
 ) (int, *system.Error) {
 	return 0, &system.Error{Message: "no such service"}
 }
-func (fakeNode) Live() (bool, string) { return true, "ok" }
-func (fakeNode) Load() metrics.Load   { return metrics.Load{Loops: 1} }
+func (fakeNode) Live() (bool, string)              { return true, "ok" }
+func (fakeNode) Load() metrics.Load                { return metrics.Load{Loops: 1} }
+func (fakeNode) Cluster(time.Time) metrics.Cluster { return metrics.Cluster{} }
 
 // fakeDesk knows one token, and has nobody else in but to look.
 type fakeDesk struct{}
@@ -92,7 +93,7 @@ func FuzzRoutes(f *testing.F) {
 		"GET /topicz?prefix=a&flat=true&after=b ", "GET /topicz?pattern=a&action=request ",
 		"GET /configz?only=set&source=file ", "GET /connz?access_token=bad ",
 		"GET /troublez?limit=x ", "GET /eventz?id=x ", "GET /troublez?kind=fault ",
-		"POST /kick ", "GET /mute ", "POST /unsubscribe ",
+		"POST /kick ", "GET /mute ", "GET /clusterz ", "POST /unsubscribe ",
 	} {
 		f.Add([]byte(line + "HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n"))
 	}

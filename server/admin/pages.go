@@ -17,6 +17,7 @@ type pageRow struct{ path, says string }
 var pageRows = []pageRow{
 	{"/livez", "200 while the loops turn, 503 otherwise"},
 	{"/readyz", "200 while the node takes new connections, 503 otherwise"},
+	{"/clusterz", "the nodes of the cluster, as JSON"},
 	{"/metrics", "numbers, in the Prometheus text format"},
 	{"/troublez", "what is wrong now, since when, why, and what to do"},
 	{"/eventz", "?id=: the last events of a connection, of one that has left too"},
@@ -49,6 +50,7 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux.HandleFunc("GET /loopz", s.seen(permit.Metrics, s.serveLoops))
 	mux.HandleFunc("GET /configz",
 		s.seen(permit.Connection|permit.Metrics, s.serveConfiguration))
+	mux.HandleFunc("GET /clusterz", s.seen(permit.Connection, s.serveCluster))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("POST /kick", s.acted(s.serveOrder(system.Kick)))
 	mux.HandleFunc("POST /mute", s.acted(s.serveOrder(system.Mute)))

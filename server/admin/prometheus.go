@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -50,8 +51,12 @@ func (p *page) writeNode(s *metrics.Sample, about *About) {
 			p.number(m.Export, "", m.Value(s))
 		}
 	}
-	for i := range metrics.LabelledTable {
-		m := &metrics.LabelledTable[i]
+	labelled := metrics.LabelledTable
+	if s.Cluster.Joined {
+		labelled = slices.Concat(labelled, metrics.ClusterTable)
+	}
+	for i := range labelled {
+		m := &labelled[i]
 		p.family(m.Export, m.Type, m.Help)
 		for _, v := range m.Values(s) {
 			p.number(m.Export, "{"+m.Label+"="+strconv.Quote(v.Label)+"}", v.Value)

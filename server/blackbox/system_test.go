@@ -24,6 +24,7 @@ var clientTopics = map[string]string{
 	"system.log.unsubscribe":       `{}`,
 	"system.metrics":               `{}`,
 	"system.explain":               `{"topic":"z.z"}`,
+	"system.node.list":             `{}`,
 }
 
 // The action is checked before the topic is looked up and before the payload.

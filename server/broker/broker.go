@@ -57,8 +57,12 @@ type Broker struct {
 	undrainer func() error
 
 	// Immutable after the loops' Attach.
-	canPause bool // sockets can be left unread
-	pause    bool // acknowledged publishes wait for room
+	canPause bool    // sockets can be left unread
+	cluster  Cluster // nil: the node is alone
+	others   *others // of the cluster; nil too
+
+	clusterName, clusterNode string // "": the node is alone
+	pause                    bool   // acknowledged publishes wait for room
 
 	// Any goroutine.
 	Arrivals    metrics.Connections // the door counts those that never came in
@@ -103,6 +107,7 @@ type Broker struct {
 	going       atomic.Int64  // open connections that were told when to go
 	departing   atomic.Bool   // there is a drain, or has been
 	unreadyAt   atomic.Int64  // Unix ms: since when it is not ready
+	openedAt    atomic.Int64  // Unix ms
 	asked       atomic.Int64  // Unix ms: when somebody last asked whether the node is ready
 	state       atomic.Int32  // state
 	works       chan struct{} // a token when a loop has worked

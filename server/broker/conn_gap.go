@@ -12,6 +12,7 @@ type gap struct {
 	lost         int   // dropped; until it is told nothing that may be dropped is taken
 	oldest       int   // dropped from the front of the backlog: told in front of it
 	conflated    int   // replaced by newer ones of their topic
+	across       int   // publishes of other nodes that may have been meant for it
 	since, until int64 // Unix ms of the first and the last of them
 }
 
@@ -62,6 +63,12 @@ func (c *Conn) noteReplaced() {
 	}
 }
 
+// noteAcross notes that n publishes of other nodes were lost: some may have been meant for c.
+func (c *Conn) noteAcross(n int) {
+	c.gapOf().across += n
+	c.queueFlush()
+}
+
 func (c *Conn) warnSlow() {
 	if c.gap == nil || c.gap.lost+c.gap.oldest == 0 {
 		c.loop.warn(c, "slow subscriber, messages are dropped")
@@ -84,7 +91,7 @@ func (l *Loop) warn(c *Conn, message string) {
 func (c *Conn) tellGap(force bool) {
 	l := c.loop
 	g := c.gap
-	if c.state != stateOpen || g == nil || g.lost == 0 && g.conflated == 0 {
+	if c.state != stateOpen || g == nil || g.lost == 0 && g.conflated == 0 && g.across == 0 {
 		return
 	}
 	if !force &&
@@ -94,8 +101,8 @@ func (c *Conn) tellGap(force bool) {
 	if !force && g.lost == 0 && c.out.Stalled() {
 		return // what was conflated is told when the subscriber has caught up
 	}
-	lost, conflated, since, until := g.lost, g.conflated, g.since, g.until
-	g.lost, g.conflated = 0, 0
+	lost, conflated, across, since, until := g.lost, g.conflated, g.across, g.since, g.until
+	g.lost, g.conflated, g.across = 0, 0, 0
 	if g.oldest == 0 {
 		c.gap = nil
 		c.ends(event.Lost, 0)
@@ -103,8 +110,14 @@ func (c *Conn) tellGap(force bool) {
 	if lost > 0 {
 		c.comes(event.Told, 0, 0, "")
 	}
-	l.notice = system.AppendDropped(l.notice[:0], lost, conflated, since, until)
-	l.tell(c, l.notice)
+	if across > 0 {
+		l.notice = system.AppendMissed(l.notice[:0], across, since, until)
+		l.tell(c, l.notice)
+	}
+	if lost > 0 || conflated > 0 {
+		l.notice = system.AppendDropped(l.notice[:0], lost, conflated, since, until)
+		l.tell(c, l.notice)
+	}
 }
 
 // tellOldest puts the notice about what the front of the backlog lost in front of what is left of
@@ -121,7 +134,7 @@ func (c *Conn) tellOldest() {
 	}
 	l.notice = system.AppendDropped(l.notice[:0], g.oldest, g.conflated, g.since, g.until)
 	g.oldest, g.conflated = 0, 0
-	if g.lost == 0 {
+	if g.lost == 0 && g.across == 0 {
 		c.gap = nil
 		c.ends(event.Lost, 0)
 	}

@@ -134,6 +134,8 @@ func (l *Loop) welcome(c *Conn) {
 		HeartbeatMs:         b.heartbeatRetry,
 		DeregisterMs:        b.heartbeatDeregister,
 		Auth:                id,
+		Cluster:             b.clusterName,
+		Node:                b.clusterNode,
 	})
 	l.tell(c, l.notice)
 }

@@ -192,14 +192,16 @@ func (c *Conn) missing(p topic.Pattern, kinds []topic.Kind) (count int) {
 	return count
 }
 
-func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
+// subscribe returns the version of the node's interest that other nodes know of it by, 0 when they
+// need not.
+func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) (version uint64) {
 	b := c.loop.broker
 	b.trie.Subscribe(p, k, &c.service, o)
 	if i := c.subs.find(p, k); i >= 0 {
 		c.subs.changes++
 		c.subs.writable()
 		c.subs.list[i].options = o
-		return
+		return b.interestOf(p, k)
 	}
 	sub := subscription{pattern: p, kind: k, options: o}
 	served := c.serves()
@@ -207,7 +209,7 @@ func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) {
 	c.noteServing(served)
 	c.keep(sub.charge())
 	c.note(event.Subscribed, eventKind(k), 0, p.String())
-	b.interestChanged(&c.service, p, k, 1)
+	return b.interestChanged(&c.service, p, k, 1)
 }
 
 // endSubscription is unsubscribe for who has asked for it.
@@ -290,14 +292,17 @@ func (l *Loop) endSubscriptions() {
 	}
 }
 
-// interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1).
-func (b *Broker) interestChanged(s *service, p topic.Pattern, k topic.Kind, by int32) {
+// interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1). The
+// version is of one that has come, as subscribe returns it.
+func (b *Broker) interestChanged(
+	s *service, p topic.Pattern, k topic.Kind, by int32,
+) (version uint64) {
 	if k == topic.Request {
 		b.wakeQueues() // somebody more may serve what waits, or nobody any more
-		return
+		return 0
 	}
 	if !p.System() {
-		return
+		return b.tellOthers(p, by)
 	}
 	switch p.String() {
 	case system.MessageTopic:
@@ -305,4 +310,5 @@ func (b *Broker) interestChanged(s *service, p topic.Pattern, k topic.Kind, by i
 	case system.LogTopic:
 		b.logStream.Follow(s, by > 0)
 	}
+	return 0
 }

@@ -27,6 +27,9 @@ func (b *Broker) Ready() (ready bool, word string) {
 		if b.crowded() {
 			return false, "memory"
 		}
+		if b.cluster != nil && b.cluster.Isolated() {
+			return false, "isolated"
+		}
 		return true, "ok"
 	case unready, draining:
 		return false, "draining"
@@ -51,6 +54,7 @@ func (b *Broker) Open() error {
 	if !b.state.CompareAndSwap(int32(starting), int32(accepting)) {
 		return errors.New("the node was started before")
 	}
+	b.openedAt.Store(time.Now().UnixMilli())
 	b.background.start()
 	return nil
 }

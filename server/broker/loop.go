@@ -69,6 +69,8 @@ type Loop struct {
 // publishing is what a loop needs for publishes. Loop only.
 type publishing struct {
 	acks        acks
+	across      across
+	missing     missing
 	parkedCount int // how often a publish waits for one of this loop's connections
 }
 

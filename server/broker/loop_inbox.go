@@ -348,6 +348,8 @@ func (l *Loop) receive(p *parcel, it *item) {
 			l.sendAnswer(c, p.bytes[it.start:it.end], it.body)
 		}
 		it.body.Release()
+	case itemReceipt:
+		l.takeReceipt(it)
 	case itemCall:
 		it.rare.call(l)
 	}

@@ -52,6 +52,7 @@ const (
 	itemReturn                  // number of them did not; failure: nothing waits on loop slot
 	itemDirect                  // deliver a message to service `to`
 	itemAnswer                  // the same; the message ends with body, which is a snapshot
+	itemReceipt                 // what became of a publish on another node (publish_across.go)
 	itemCall                    // run call on the loop: rare operations only
 )
 
@@ -85,6 +86,7 @@ type rare struct {
 	about    string      // publish: what an audit message is about, see outgoing
 	mark     trace.Mark  // publish, request: it is looked at
 	call     func(*Loop) // call
+	receipt  *receipt    // publish of another node that waits for word: its (publish_inward.go)
 }
 
 // original is a publish's request ID that a masked one replaced, "" when nobody audits.
@@ -344,6 +346,9 @@ func (l *Loop) handOver(index int) {
 
 // handOverAll ends what the turn has gathered for other loops.
 func (l *Loop) handOverAll() {
+	if c := l.broker.cluster; c != nil {
+		c.Flush(l.index)
+	}
 	for i := range l.parcels {
 		if l.parcels[i].parcel != nil {
 			l.handOver(i)

@@ -25,7 +25,7 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 	if l.broker.watched() {
 		l.show(c, h, name, payload, r.total)
 	}
-	if r.total == 0 {
+	if r.total == 0 && r.nodes == nil {
 		l.unroutedPublish(c, h)
 		return
 	}
@@ -34,6 +34,9 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 		l.noteMasked(header)
 	}
 	if h.RequestID == nil {
+		if r.nodes != nil {
+			l.publishAcross(r.nodes, header, payload, ackRef{})
+		}
 		l.fanOut(r, header, payload, text, nil, ackRef{})
 		return
 	}
@@ -41,18 +44,21 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 }
 
 // publishAcked fans out and answers the publisher: at once when all subscribers are this loop's,
-// else when the last of the other loops has said what it dropped.
+// else when the last of the other loops, and other nodes, has said what it dropped.
 func (l *Loop) publishAcked(c *Conn, h *codec.Header, r route, header, payload []byte, text bool) {
 	if l.broker.pause && l.mayWait(r.targets, len(header)+len(payload)) {
 		l.publishPatiently(c, h, r, header, payload, text || utf8.Valid(payload))
 		return
 	}
-	if len(r.remote) == 0 {
+	if len(r.remote) == 0 && r.nodes == nil {
 		dropped := l.fanOut(r, header, payload, text, h.RequestID, ackRef{})
-		l.acknowledge(c, h.Topic, h.Version, h.RequestID, r.total, dropped)
+		l.acknowledge(c, h.Topic, h.Version, h.RequestID, r.total, dropped, 0)
 		return
 	}
-	ref := l.acks.open(c, h, r.total, len(r.remote))
+	ref := l.acks.open(c, h, r.total, len(r.remote)+len(r.nodes))
+	if r.nodes != nil {
+		l.publishAcross(r.nodes, header, payload, ref)
+	}
 	dropped := l.fanOut(r, header, payload, text, h.RequestID, ref)
 	l.acks.settle(l, ref, dropped)
 }
@@ -230,8 +236,11 @@ func (l *Loop) receivePublish(p *parcel, it *item) {
 	if it.body != nil {
 		it.body.Release()
 	}
-	if it.from != nil {
+	switch {
+	case it.from != nil:
 		l.sendTaken(it.ackRef, dropped)
+	case it.rare != nil && it.rare.receipt != nil:
+		it.rare.receipt.settle(dropped)
 	}
 }
 

@@ -13,14 +13,16 @@ type route struct {
 }
 
 // targets are whom a publish goes to: the loop's own connections by wire form, other loops'
-// services in one group per loop. Topics that the same patterns match share one. Immutable; valid
-// while the trie's version stands, and therefore never names an own connection that has left.
+// services in one group per loop, other nodes. Topics that the same patterns match share one.
+// Immutable; valid while the trie's version stands, and therefore never names an own connection
+// that has left.
 type targets struct {
 	own    []ownTargets // one for each wire form that somebody takes
 	remote []remoteGroup
-	total  int
-	anyWS  bool // some target, here or elsewhere, is told whether a message is text
-	keyed  bool // somebody needs the topic's key
+	nodes  []uint32 // other nodes, by slot (interest.go); nil: none
+	total  int      // without those of other nodes
+	anyWS  bool     // some target, here or elsewhere, is told whether a message is text
+	keyed  bool     // somebody needs the topic's key
 }
 
 // ownTargets are this loop's connections that take one wire form, and how each wants its messages:
@@ -69,6 +71,10 @@ func (l *Loop) buildTargets(matches []topic.Match[*service]) (t *targets, bytes 
 		if s.marked(markLeft) {
 			continue // its subscriptions are being ended
 		}
+		if s.loop == nil {
+			t.nodes = append(t.nodes, s.slot)
+			continue
+		}
 		t.total++
 		t.keyed = t.keyed || d&deliverConflate != 0
 		t.anyWS = t.anyWS || s.form != formTCP
@@ -97,7 +103,7 @@ func (t *targets) ownOf(form wireForm) *ownTargets {
 // bytes is what t holds.
 func (t *targets) bytes() int {
 	const one = int(unsafe.Sizeof((*Conn)(nil)) + unsafe.Sizeof(delivery(0)))
-	n := int(unsafe.Sizeof(*t)) + int(unsafe.Sizeof(remoteGroup{}))*cap(t.remote) +
+	n := int(unsafe.Sizeof(*t)) + 4*cap(t.nodes) + int(unsafe.Sizeof(remoteGroup{}))*cap(t.remote) +
 		int(unsafe.Sizeof(ownTargets{}))*cap(t.own)
 	for i := range t.own {
 		n += one * cap(t.own[i].conns)

@@ -113,7 +113,10 @@ func (l *Loop) publishPatiently(
 	if l.broker.audited() {
 		original = string(h.RequestID)
 	}
-	ref := l.acks.open(c, h, r.total, len(r.remote))
+	ref := l.acks.open(c, h, r.total, len(r.remote)+len(r.nodes))
+	if r.nodes != nil {
+		l.publishAcross(r.nodes, header, payload, ref)
+	}
 	p := &parkedPublish{
 		ackRef: ref, loop: l, body: body, text: text, key: r.key, original: original,
 		mark: l.trace.mark,

@@ -40,7 +40,7 @@ func (b *Broker) Glance(now time.Time) *metrics.Sample {
 		Snapshots:     b.background.built.Load(),
 		Arriving:      b.Visitors.Load(),
 		Services:      b.registry.count(),
-		Subscriptions: b.trie.Count(),
+		Subscriptions: b.subscriptions(),
 		TLS:           b.TLS.Read(),
 
 		AuthFailures: b.Desk.failed.Load(),
@@ -51,6 +51,7 @@ func (b *Broker) Glance(now time.Time) *metrics.Sample {
 			Memory: b.budget.limit,
 		},
 		Admission: b.Admission.Read(),
+		Cluster:   b.Cluster(now),
 	}
 	if b.logs != nil {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()

@@ -40,6 +40,8 @@ func (l *Loop) system(c *Conn, h *codec.Header, name, payload []byte) {
 type caller struct {
 	c *Conn
 	h codec.Header
+
+	version uint64 // of the node's interest that holds what Subscribe has added; 0: nobody's
 }
 
 // ID implements system.Caller.
@@ -189,8 +191,8 @@ func (k *caller) Subscribe(
 	if s := (subscription{pattern: p}); !k.c.mayKeep(missing * s.charge()) {
 		return nothingMore
 	}
-	for _, kind := range kinds {
-		k.c.subscribe(p, kind, o)
+	if err := k.subscribe(p, kinds, o); err != nil {
+		return err
 	}
 	k.logSubscription("subscribed", p, kinds)
 	return nil
@@ -366,7 +368,7 @@ func (b *Broker) Subscribers(
 	p topic.Pattern, k topic.Kind, dst []system.Subscriber,
 ) []system.Subscriber {
 	for _, m := range b.trie.Subscribers(p, k, nil) {
-		if !m.Sub.marked(markLeft) {
+		if m.Sub.loop != nil && !m.Sub.marked(markLeft) {
 			dst = append(dst, system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority})
 		}
 	}

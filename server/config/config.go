@@ -39,6 +39,7 @@ type Config struct {
 	Admin         Admin
 	Monitoring    Monitoring
 	Shutdown      Shutdown
+	Cluster       Cluster
 	Loops         int // reactor loops; 0 = as many as CPUs
 }
 

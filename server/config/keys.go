@@ -2,11 +2,14 @@ package config
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 // keys is the one place where a limit's name, unit, range and default stand.
-var keys = []Key{
+var keys = slices.Concat(nodeKeys, clusterKeys)
+
+var nodeKeys = []Key{
 	{Name: "ports.ws", Env: "WS_PORT", Flag: "ws-port", Default: "3000", max: maxPort,
 		at:  func(c *Config) any { return &c.Ports.WS },
 		Doc: "port of the WebSocket listener, 0 turns it off"},

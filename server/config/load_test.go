@@ -64,14 +64,18 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 			LockoutDuration: time.Minute, Certificate: Certificate{Identity: "subject"},
 			JWT: JWT{Leeway: 30 * time.Second, IdentityClaim: "sub", RolesClaim: "roles"},
 		},
-		RateLimit:  RateLimit{TopicPerService: map[string]int{}},
-		Request:    Request{TimeoutDefault: 5 * time.Second, TimeoutMax: time.Hour},
-		Max:        Max{OutstandingRequests: 10000, QueuedPerTopic: 1000},
-		Message:    Message{PayloadMaxLength: 16384},
-		WS:         WS{Deflate: Deflate{MinBytes: 256, MaxBytes: 65536}},
-		System:     System{PayloadMaxLength: 65536},
-		Memory:     Memory{Limit: defaultMemoryLimit()},
-		Admin:      Admin{Address: "127.0.0.1:3002"},
+		RateLimit: RateLimit{TopicPerService: map[string]int{}},
+		Request:   Request{TimeoutDefault: 5 * time.Second, TimeoutMax: time.Hour},
+		Max:       Max{OutstandingRequests: 10000, QueuedPerTopic: 1000},
+		Message:   Message{PayloadMaxLength: 16384},
+		WS:        WS{Deflate: Deflate{MinBytes: 256, MaxBytes: 65536}},
+		System:    System{PayloadMaxLength: 65536},
+		Memory:    Memory{Limit: defaultMemoryLimit()},
+		Admin:     Admin{Address: "127.0.0.1:3002"},
+		Cluster: Cluster{
+			Name: "mb", Heartbeat: 200 * time.Millisecond, OutboundBytes: 16 << 20,
+			AckTimeout: 250 * time.Millisecond, InterestMax: 200_000,
+		},
 		Monitoring: Monitoring{Interval: time.Minute},
 		Shutdown: Shutdown{
 			Timeout: 25 * time.Second, Delay: Auto, Spread: 5 * time.Second, Rate: 1000,
@@ -259,7 +263,7 @@ func sample(k *Key) (text, yamlText string) {
 	case kindList:
 		text = map[string]string{
 			"ws.origins": "https://a.example", "ws.hosts": "a.example", "admin.hosts": "a.example",
-			"proxy.trusted": "10.0.0.0/8",
+			"proxy.trusted": "10.0.0.0/8", "cluster.urls": "nats://a.example:4222",
 		}[k.Name]
 		return text, "[" + quote(text) + "]"
 	case kindEach:
@@ -279,6 +283,9 @@ func sample(k *Key) (text, yamlText string) {
 			"permissions.default":    `["r"]`, "permissions.anonymous": `["r"]`,
 		}[k.Name]
 		return text, text
+	}
+	if k.kind == kindInt && k.max > 0 && k.max < 777 {
+		return "17", "17"
 	}
 	return "777", "777"
 }

@@ -27,6 +27,7 @@ func (c Config) Validate() error {
 	}
 	c.checkListeners(add)
 	c.checkTLS(add)
+	c.checkCluster(add)
 	conn := c.Connection
 	if conn.HeartbeatDeregisterTimeout <= conn.HeartbeatRetryTimeout {
 		add("connection.heartbeatDeregisterTimeout", conn.HeartbeatDeregisterTimeout,

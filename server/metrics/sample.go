@@ -32,6 +32,7 @@ type Sample struct {
 	Refused                     []LabelledValue // Rejected, by reason
 	Loops                       int
 	Limits                      Limits
+	Cluster                     Cluster
 }
 
 // Limits are bounds of the configuration as they are in force.

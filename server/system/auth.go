@@ -27,6 +27,7 @@ var needs = map[string]permit.Words{
 	"system.log.subscribe":       permit.Log,
 	"system.metrics":             permit.Metrics,
 	ExplainTopic:                 permit.Explain,
+	"system.node.list":           permit.Connection,
 
 	"system.connection.kick":        permit.Admin,
 	"system.connection.mute":        permit.Admin,

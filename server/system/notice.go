@@ -26,6 +26,7 @@ type Welcome struct {
 	OutstandingRequests       int64
 	HeartbeatMs, DeregisterMs int64 // heartbeat.retryMs and heartbeat.deregisterMs
 	Auth                      *Identification
+	Cluster, Node             string // names; "": the node is alone
 }
 
 // Identification is who a connection is, as it is told. Nil on a node without authentication.
@@ -102,6 +103,10 @@ func AppendInitialize(b []byte, w *Welcome) []byte {
 		b = strconv.AppendBool(append(b, `,"auth":{"required":`...), a.Required)
 		b = append(a.append(b), '}')
 	}
+	if w.Cluster != "" {
+		b = codec.AppendJSONQuoted(append(b, `,"cluster":{"name":`...), w.Cluster)
+		b = append(codec.AppendJSONQuoted(append(b, `,"node":`...), w.Node), '}')
+	}
 	return append(b, '}')
 }
 
@@ -124,6 +129,20 @@ func AppendDropped(b []byte, lost, conflated int, since, until int64) []byte {
 		b = strconv.AppendInt(b, int64(conflated), 10)
 	}
 	b = append(b, `,"since":"`...)
+	b = codec.AppendTimestamp(b, since)
+	b = append(b, `","until":"`...)
+	b = codec.AppendTimestamp(b, until)
+	return append(b, `"}`...)
+}
+
+// AppendMissed appends the notice about publishes that were lost between nodes (protocol §12), of
+// which some may have been meant for who is told:
+//
+//	{"count":3,"atMost":true,"reason":"cluster","since":"2026-11-23T20:14:02.118Z","until":"…"}
+func AppendMissed(b []byte, lost int, since, until int64) []byte {
+	b = append(b, "publish:system.dropped:1.0.0\n{\"count\":"...)
+	b = strconv.AppendInt(b, int64(lost), 10)
+	b = append(b, `,"atMost":true,"reason":"cluster","since":"`...)
 	b = codec.AppendTimestamp(b, since)
 	b = append(b, `","until":"`...)
 	b = codec.AppendTimestamp(b, until)

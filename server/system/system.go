@@ -36,6 +36,12 @@ type Caller interface {
 	// Subscribe adds subscriptions, or replaces their options; all of them or none. There may be
 	// too many, or no memory for them.
 	Subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) *Error
+	// Known says that every other node knows of the subscriptions that Subscribe has just added, as
+	// a node alone always does.
+	Known() bool
+	// WhenKnown has then called for the same request when they do, or are not waited for any more:
+	// unconfirmed is how many do not. It is not called when the connection has left.
+	WhenKnown(then func(c Caller, unconfirmed int))
 	// Unsubscribe ends subscriptions; those that are not there are none.
 	Unsubscribe(p topic.Pattern, kinds []topic.Kind)
 	// BeginFilter begins a change of the service's log filter, and returns its number.
@@ -78,6 +84,8 @@ type Node interface {
 	Forecast(q *Forecast) []Fate
 	// RulesOf is what an identity may do: its connections, if it has any. nil: everything.
 	RulesOf(identity string) *permit.Rules
+	// Nodes tells of the node and of those it knows, itself first. It may wait: no loop calls it.
+	Nodes(now time.Time) []metrics.Peer
 	// Sample gathers the node's numbers, without waiting for a loop.
 	Sample(now time.Time) *metrics.Sample
 	Drainer
@@ -111,13 +119,14 @@ var handlers = map[string]func(*call) *Error{
 	"system.service.register":       (*call).register,
 	"system.service.list":           (*call).listServices,
 	"system.service.subscriptions":  (*call).serviceSubscriptions,
-	"system.topic.subscribe":        (*call).subscribe,
+	subscribeTopic:                  (*call).subscribe,
 	"system.topic.unsubscribe":      (*call).unsubscribe,
 	"system.topic.list":             (*call).listTopics,
 	"system.topic.subscriptions":    (*call).topicSubscriptions,
 	"system.log.subscribe":          (*call).subscribeLog,
 	"system.log.unsubscribe":        (*call).unsubscribeLog,
 	"system.metrics":                (*call).metrics,
+	"system.node.list":              (*call).listNodes,
 	ExplainTopic:                    (*call).explain,
 	AuthTopic:                       (*call).auth,
 	"system.connection.kick":        operate(Kick),
@@ -274,11 +283,14 @@ func (c *call) success() *Error {
 
 // notify tells the subscribers of a system topic that the request has succeeded: its fields, on one
 // line, and whose it was.
-func (c *call) notify(name string) {
+func (c *call) notify(name string) { notify(c, c.payload, name) }
+
+// notify is that for a request whose call is over.
+func notify(c Caller, payload []byte, name string) {
 	c.Notify(name, func() []byte {
 		b := c.ID().Append([]byte(`{"serviceId":"`))
 		out := bytes.NewBuffer(append(b, '"'))
-		eachMember(c.payload, func(escaped, value []byte) {
+		eachMember(payload, func(escaped, value []byte) {
 			name := nameOf(escaped)
 			if strings.EqualFold(name, "serviceId") {
 				return // in no spelling may a client say who it is

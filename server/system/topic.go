@@ -1,8 +1,10 @@
 package system
 
 import (
+	"bytes"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mbserver/codec"
@@ -130,9 +132,29 @@ func (c *call) subscribe() *Error {
 	if err := c.Subscribe(p, kinds, o); err != nil {
 		return err
 	}
-	c.success()
-	c.notify("system.topic.subscribe")
+	if c.Known() {
+		c.success()
+		c.notify(subscribeTopic)
+		return nil
+	}
+	payload := bytes.Clone(c.payload)
+	c.WhenKnown(func(k Caller, unconfirmed int) {
+		k.Answer(appendSubscribed(nil, unconfirmed))
+		notify(k, payload, subscribeTopic)
+	})
 	return nil
+}
+
+// subscribeTopic is also what its subscribers are told of.
+const subscribeTopic = "system.topic.subscribe"
+
+// appendSubscribed appends the answer to a subscription of which so many nodes do not know yet.
+func appendSubscribed(b []byte, unconfirmed int) []byte {
+	if unconfirmed == 0 {
+		return append(b, statusSuccess...)
+	}
+	b = append(b, `{"status":"success","unconfirmed":`...)
+	return append(strconv.AppendInt(b, int64(unconfirmed), 10), '}')
 }
 
 // unsubscribe removes subscriptions; one that is not there is a success.

@@ -1,7 +1,7 @@
 // Command nats runs a NATS server for the benchmark: the server as it is, with no pings, which the
 // generator would have to tell from messages.
 //
-//	nats -port 4222 | nats -ws 8080
+//	nats -port 4222 | nats -ws 8080 | nats -config nats.conf
 //
 // With -cert and -key it speaks TLS, over TCP from the first byte.
 package main
@@ -23,6 +23,7 @@ func main() {
 	ws := flag.Int("ws", 0, "WebSocket port, 0: none")
 	cert := flag.String("cert", "", "certificate file, empty: no TLS")
 	key := flag.String("key", "", "key file")
+	config := flag.String("config", "", "configuration file, in place of all else")
 	flag.Parse()
 	o := &server.Options{
 		Host: "127.0.0.1", Port: *port, NoLog: true, NoSigs: true,
@@ -42,6 +43,15 @@ func main() {
 	if *ws > 0 {
 		o.Websocket = server.WebsocketOpts{Host: "127.0.0.1", Port: *ws, NoTLS: secure == nil,
 			TLSConfig: secure}
+	}
+	if *config != "" {
+		read, err := server.ProcessConfigFile(*config)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "nats:", err)
+			os.Exit(1)
+		}
+		o = read
+		o.NoSigs = true
 	}
 	s, err := server.NewServer(o)
 	if err != nil {

@@ -1,0 +1,148 @@
+package backplane
+
+import "encoding/binary"
+
+// beat is a heartbeat: what a node says of itself to all, and of each other node it knows.
+type beat struct {
+	formLeast, formMost uint64
+	server, id          string
+	draining            bool
+	connections         uint64
+
+	version, hash, count uint64 // of its interest: all deltas up to here were sent before
+	time                 uint64 // ns of its clock
+	nodes                []beatNode
+}
+
+// beatNode is what a node says of another one.
+type beatNode struct {
+	name    string
+	inc     uint64
+	holds   bool   // its interest stands there,
+	version uint64 // at this version
+	echo    uint64 // the time that it was told last; 0: none
+	held    uint64 // ns since
+	epoch   uint64
+	reached []uint64 // by lane: the number after that of the last publish for it
+}
+
+// lanesMost is how many lanes a node may have: as many as loops.
+const lanesMost = 1024
+
+func (m *beat) append(b []byte) []byte {
+	b = begin(b, kindBeat)
+	var forms [2 * binary.MaxVarintLen64]byte
+	n := len(binary.AppendUvarint(binary.AppendUvarint(forms[:0], m.formLeast), m.formMost))
+	b = appendBytes(b, tagProtocol, forms[:n])
+	b = appendBytes(b, tagServer, m.server)
+	b = appendBytes(b, tagID, m.id)
+	if m.draining {
+		b = appendNumber(b, tagDraining, 1)
+	}
+	b = appendNumber(b, tagLoad, m.connections)
+	b = appendNumber(b, tagVersion, m.version)
+	b = appendNumber(b, tagHash, m.hash)
+	b = appendNumber(b, tagCount, m.count)
+	b = appendNumber(b, tagTime, m.time)
+	var node []byte
+	for i := range m.nodes {
+		node = m.nodes[i].append(node[:0])
+		b = appendBytes(b, tagNode, node)
+	}
+	return b
+}
+
+func (n *beatNode) append(b []byte) []byte {
+	b = appendBytes(b, tagName, n.name)
+	b = appendNumber(b, tagInc, n.inc)
+	if n.holds {
+		b = appendNumber(b, tagHolds, 1)
+		b = appendNumber(b, tagVersion, n.version)
+	}
+	b = appendNumber(b, tagEcho, n.echo)
+	b = appendNumber(b, tagHeld, n.held)
+	b = appendNumber(b, tagEpoch, n.epoch)
+	for lane, number := range n.reached {
+		if number == 0 {
+			continue
+		}
+		var v [2 * binary.MaxVarintLen64]byte
+		size := len(binary.AppendUvarint(binary.AppendUvarint(v[:0], uint64(lane)), number))
+		b = appendBytes(b, tagReached, v[:size])
+	}
+	return b
+}
+
+func (m *beat) parse(b []byte) error {
+	return each(b, func(tag uint64, value []byte) (err error) {
+		switch tag {
+		case tagProtocol:
+			m.formLeast, m.formMost, err = pair(value)
+		case tagServer:
+			m.server = string(value)
+		case tagID:
+			m.id = string(value)
+		case tagDraining:
+			m.draining = true
+		case tagLoad:
+			err = numberInto(&m.connections, value)
+		case tagVersion:
+			err = numberInto(&m.version, value)
+		case tagHash:
+			err = numberInto(&m.hash, value)
+		case tagCount:
+			err = numberInto(&m.count, value)
+		case tagTime:
+			err = numberInto(&m.time, value)
+		case tagNode:
+			if len(m.nodes) >= knownMost {
+				return errValue
+			}
+			var n beatNode
+			err = n.parse(value)
+			m.nodes = append(m.nodes, n)
+		}
+		return err
+	})
+}
+
+func (n *beatNode) parse(b []byte) error {
+	return each(b, func(tag uint64, value []byte) (err error) {
+		switch tag {
+		case tagName:
+			n.name = string(value)
+		case tagInc:
+			err = numberInto(&n.inc, value)
+		case tagHolds:
+			n.holds = true
+		case tagVersion:
+			err = numberInto(&n.version, value)
+		case tagEcho:
+			err = numberInto(&n.echo, value)
+		case tagHeld:
+			err = numberInto(&n.held, value)
+		case tagEpoch:
+			err = numberInto(&n.epoch, value)
+		case tagReached:
+			lane, number, bad := pair(value)
+			if bad != nil || lane >= lanesMost {
+				return errValue
+			}
+			for uint64(len(n.reached)) <= lane {
+				n.reached = append(n.reached, 0)
+			}
+			n.reached[lane] = number
+		}
+		return err
+	})
+}
+
+// pair reads two uvarints.
+func pair(value []byte) (a, b uint64, err error) {
+	a, n := binary.Uvarint(value)
+	if n <= 0 {
+		return 0, 0, errValue
+	}
+	b, err = number(value[n:])
+	return a, b, err
+}

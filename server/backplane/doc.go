@@ -1,0 +1,23 @@
+// Package backplane joins nodes to one broker over a bus (NATS): it tells the others which patterns
+// somebody here is subscribed to, keeps theirs, and carries publishes to nodes that want them. The
+// bus carries frames from node to node and decides nothing.
+//
+// Outline.
+//
+//	frame.go, beat.go  what travels: frames of fields, read as hostile input (fields.go)
+//	bus.go, nats.go    what carries them
+//	interest.go        what this node wants: counted patterns, each change with the next version
+//	control.go         heartbeats, and what is heard of others (node.go)
+//	waits.go           who waits for others to confirm; receipts of publishes
+//	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)
+//	inward.go          what other nodes have published: losses are seen by its numbers
+//	plane.go           all of it, put together; peers.go tells of it
+//
+// Invariants. Every link (from one incarnation of a node, to one of another, of one lane) numbers
+// its publishes; what was numbered and did not arrive is lost, counted once by who misses it, and
+// told there; it is not delivered when it comes after that. Every change of interest has its node's
+// next version; who holds a version holds all changes up to it.
+//
+// Cost. A node alone has none of this. A publish with interest elsewhere costs its loop a copy for
+// each of those nodes; a turn's copies for a node leave as one frame.
+package backplane

@@ -1,0 +1,264 @@
+package backplane
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mbserver/topic"
+)
+
+// nodeKey names one run of a node.
+type nodeKey struct {
+	name string
+	inc  uint64
+}
+
+// nodeState is where another node stands, as this one sees it.
+type nodeState uint8
+
+const (
+	nodeHeard nodeState = iota // its interest does not stand here yet
+	nodeLive                   // it does
+	nodeGone                   // it has left, or was not heard for too long
+)
+
+var stateNames = [...]string{nodeHeard: "joining", nodeLive: "live", nodeGone: "gone"}
+
+// node is another node. Guarded by the plane's mu, but for link.
+type node struct {
+	nodeKey
+	state nodeState
+	slot  uint32 // in links; of no meaning once it is gone
+	link  *link
+
+	heard        time.Duration // when its last frame came
+	since        time.Duration // when it came, or went
+	server, id   string
+	draining     bool
+	connections  uint64
+	theirs       uint64        // its clock, as it was told last
+	theirsAt     time.Duration // when that was
+	roundTrip    time.Duration
+	asked        time.Duration
+	snapshotSent time.Duration
+
+	// Its interest.
+	version, hash uint64
+	patterns      map[string]topic.Pattern
+	due           bool       // the version is to be confirmed
+	gathering     *gathering // of a snapshot; nil: none is on its way
+
+	// This node's interest, there.
+	holds     bool
+	confirmed uint64
+}
+
+// gathering is a snapshot of which some parts have come. What they add stands already: only what is
+// in none of them waits for the last.
+type gathering struct {
+	version  uint64
+	parts    uint64
+	patterns map[string]struct{}
+}
+
+// forgetAfter is how long the numbers of a node are kept that is gone: should it come back, what
+// was lost meanwhile is known.
+const forgetAfter = 10 * time.Minute
+
+// knownMost is how many nodes are known, with those that are gone.
+const knownMost = 512
+
+// find returns a node that was heard, which is there from now on; nil when there are too many. mu
+// is held.
+func (p *Plane) find(k nodeKey) *node {
+	now := p.o.Now()
+	n := p.nodes[k]
+	if n != nil && n.state != nodeGone {
+		n.heard = now
+		return n
+	}
+	slot := uint32(0)
+	for p.slots&(1<<slot) != 0 {
+		if slot++; slot == nodesMost {
+			break
+		}
+	}
+	if slot == nodesMost || n == nil && len(p.nodes) >= knownMost {
+		if !p.crowded {
+			p.crowded = true
+			p.log.Error("there are more nodes than a cluster may have", "node", k.name,
+				"most", nodesMost+1)
+		}
+		return nil
+	}
+	if n == nil {
+		p.epoch++
+		n = &node{
+			nodeKey: k, link: newLink(p.from, k.name, k.inc, p.epoch, len(p.lanes)),
+			patterns: make(map[string]topic.Pattern),
+		}
+		p.nodes[k] = n
+	}
+	n.state, n.slot, n.heard, n.since = nodeHeard, slot, now, now
+	n.version, n.hash, n.asked, n.snapshotSent = 0, 0, 0, 0
+	p.slots |= 1 << slot
+	p.broker.Join(slot)
+	p.links[slot].Store(n.link)
+	p.inward.place(k, slot, true)
+	p.log.Info("node heard: "+k.name, "node", k.name, "incarnation", k.inc)
+	return n
+}
+
+// lose ends what a node is here. mu is held.
+func (p *Plane) lose(n *node, why string) {
+	if n.state == nodeGone {
+		return
+	}
+	p.links[n.slot].Store(nil)
+	p.inward.place(n.nodeKey, n.slot, false)
+	p.broker.Part(n.slot)
+	for text, pattern := range n.patterns {
+		p.broker.Forget(n.slot, pattern)
+		delete(n.patterns, text)
+	}
+	p.slots &^= 1 << n.slot
+	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
+	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0
+	level := slog.LevelWarn
+	if why == hasLeft {
+		level = slog.LevelInfo
+	}
+	p.log.Log(context.Background(), level, "node gone: "+n.name, "node", n.name,
+		"incarnation", n.inc, "reason", why)
+	p.settle()
+}
+
+// hasLeft is why a node is gone that has said so.
+const hasLeft = "left"
+
+// held makes a node live: its interest stands here at a version. mu is held.
+func (p *Plane) held(n *node, version uint64) {
+	n.version = version
+	if n.state == nodeHeard {
+		n.state = nodeLive
+		p.log.Info("node joined: "+n.name, "node", n.name, "incarnation", n.inc,
+			"patterns", len(n.patterns), "tookMs", (p.o.Now() - n.since).Milliseconds())
+		p.settle()
+	}
+	if !n.due {
+		n.due = true
+		p.due = append(p.due, n)
+		p.call() // what comes until then is confirmed with it
+	}
+}
+
+// confirm tells nodes which versions of theirs stand here since they were told last. mu is held.
+func (p *Plane) confirm() {
+	for i, n := range p.due {
+		p.due[i], n.due = nil, false
+		if n.state == nodeLive {
+			p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, n.version}).append(nil, kindConfirm))
+		}
+	}
+	p.due = p.due[:0]
+}
+
+// add adds one pattern of a node's, and says whether it was none. mu is held.
+func (p *Plane) add(n *node, text string) bool {
+	if _, is := n.patterns[text]; is {
+		return false
+	}
+	pattern, err := topic.ParsePattern(text)
+	if err != nil {
+		return false
+	}
+	n.patterns[text] = pattern
+	n.hash ^= hashOf(text)
+	p.broker.Want(n.slot, pattern)
+	return true
+}
+
+// remove takes one away, and says whether it was one. mu is held.
+func (p *Plane) remove(n *node, text string) bool {
+	pattern, is := n.patterns[text]
+	if is {
+		delete(n.patterns, text)
+		n.hash ^= hashOf(text)
+		p.broker.Forget(n.slot, pattern)
+	}
+	return is
+}
+
+// ask asks a node for all of its interest, if that was not done just now. mu is held.
+func (p *Plane) ask(n *node, why string) {
+	now := p.o.Now()
+	if n.asked != 0 && now-n.asked < p.o.Heartbeat {
+		return
+	}
+	n.asked = now
+	if n.state == nodeLive {
+		p.log.Warn("the interest of a node is asked for again: "+n.name, "node", n.name,
+			"reason", why, "version", n.version)
+	}
+	p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, n.version}).append(nil, kindAsk))
+}
+
+// applyDelta makes changes of a node's interest. mu is held.
+func (p *Plane) applyDelta(n *node, d *delta) {
+	if n.state != nodeLive {
+		return // a snapshot comes
+	}
+	for i, c := range d.changes {
+		v := d.first + uint64(i)
+		if v <= n.version {
+			continue
+		}
+		if v != n.version+1 {
+			p.ask(n, "changes are missing")
+			return
+		}
+		good := false
+		if c.gone {
+			good = p.remove(n, c.pattern)
+		} else {
+			good = p.add(n, c.pattern)
+		}
+		if !good {
+			p.ask(n, "a change does not fit")
+			return
+		}
+		n.version = v
+	}
+	p.held(n, n.version)
+}
+
+// applySnapshot takes a part of all of a node's interest. mu is held.
+func (p *Plane) applySnapshot(n *node, s *snapshot) {
+	g := n.gathering
+	if s.part == 0 {
+		g = &gathering{version: s.version, patterns: make(map[string]struct{})}
+		n.gathering = g
+	}
+	if g == nil || g.version != s.version || g.parts != s.part {
+		n.gathering = nil
+		return // the next heartbeat asks again
+	}
+	g.parts++
+	for _, text := range s.patterns {
+		g.patterns[text] = struct{}{}
+		p.add(n, text)
+	}
+	if !s.last {
+		return
+	}
+	n.gathering = nil
+	for text := range n.patterns {
+		if _, is := g.patterns[text]; !is {
+			p.remove(n, text)
+		}
+	}
+	if n.hash == s.hash {
+		p.held(n, s.version)
+	}
+}

@@ -1,0 +1,277 @@
+package backplane
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mbserver/topic"
+)
+
+// Broker is what a plane needs of the broker of its node. Any goroutine.
+type Broker interface {
+	// Join makes a slot stand for another node, which is subscribed to nothing yet.
+	Join(slot uint32)
+	// Want and Forget add a subscription of that node, and take one away.
+	Want(slot uint32, p topic.Pattern)
+	Forget(slot uint32, p topic.Pattern)
+	// Part begins the end of that node: nothing is routed to it from here on. Its subscriptions
+	// are taken away afterwards.
+	Part(slot uint32)
+	// Deliver gives a publish of another node, header line and payload, to who is subscribed to it
+	// here; when receipt is not 0, Receipt of the plane is called with what became of it. One
+	// goroutine at a time.
+	Deliver(message []byte, slot uint32, receipt uint64)
+	// Delivered ends a run of calls of Deliver.
+	Delivered()
+	// Lost tells who is subscribed to something that publishes of other nodes were lost, in order
+	// with Deliver.
+	Lost(publishes uint64)
+	// Receipt says what became of a publish on another node.
+	Receipt(of uint64, slot uint32, subscribers, dropped int)
+	// Standing is how many connections there are, and whether they are sent elsewhere.
+	Standing() (connections int, draining bool)
+}
+
+// Options are what a plane is given.
+type Options struct {
+	Cluster, Node string        // ValidName
+	Lanes         int           // as many as loops
+	Heartbeat     time.Duration // between two heartbeats
+	AckTimeout    time.Duration // for others to confirm a subscription
+	OutboundBytes int           // of what one lane has for the bus
+	InterestMax   int           // patterns
+	MinPeers      int           // with fewer the node is isolated
+	Server, ID    string        // said to others
+	Log           *slog.Logger
+	Incarnation   uint64               // greater than those of the node's earlier runs
+	Now           func() time.Duration // a clock that never jumps; nil: the process's
+}
+
+// missed is after how many heartbeats that were not heard a node is gone.
+const missed = 3
+
+// Plane is a node's part in a cluster. Any goroutine, unless a method says otherwise.
+type Plane struct {
+	// Immutable after New.
+	o        Options
+	log      *slog.Logger
+	broker   Broker
+	bus      Bus
+	from     string // what this node's subjects begin with
+	ctl      *queue
+	lanes    []*lane
+	interest interest
+	inward   inward
+	waits    waits
+	receipts receipts
+
+	// Atomic.
+	links  [nodesMost]atomic.Pointer[link] // by slot
+	alone  atomic.Bool                     // its own heartbeats do not come back: it is an island
+	lonely atomic.Bool                     // it has fewer peers than it should
+	lost   atomic.Uint64                   // publishes of others that did not arrive
+
+	wake    chan struct{} // there are changes or receipts to send
+	stop    chan struct{} // closed by Close
+	stopped chan struct{} // closed when the goroutine has ended
+	closing sync.Once
+	started atomic.Bool // run runs
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	nodes     map[nodeKey]*node
+	slots     uint64        // of links: those that are taken
+	epoch     uint64        // given last
+	ticked    time.Duration // when the last tick was
+	echoed    time.Duration // when the node's own heartbeat was heard last
+	back      time.Duration // when it was heard again after it was not
+	due       []*node       // to whom a version is to be confirmed
+	told      state         // the interest that others were told of
+	rivals    map[uint64]time.Duration
+	displaced bool // a newer node has this one's name: it has left the bus
+	crowded   bool // that there are too many nodes was logged
+}
+
+// New makes a plane over a bus, which is the plane's from then on. Nothing is sent before Start.
+func New(o Options, broker Broker, bus Bus) (*Plane, error) {
+	if !ValidName(o.Cluster) || !ValidName(o.Node) {
+		return nil, fmt.Errorf("cluster %q, node %q: no valid names", o.Cluster, o.Node)
+	}
+	if o.Now == nil {
+		start := time.Now()
+		o.Now = func() time.Duration { return time.Since(start) }
+	}
+	p := &Plane{
+		o: o, log: o.Log.With("module", "cluster"), broker: broker, bus: bus,
+		from:     from(o.Cluster, o.Node, o.Incarnation),
+		interest: interest{most: o.InterestMax, wanted: make(map[string]*want)},
+		wake:     make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		nodes: make(map[nodeKey]*node), rivals: make(map[uint64]time.Duration),
+		epoch: o.Incarnation,
+	}
+	p.alone.Store(true)
+	p.lonely.Store(o.MinPeers > 0)
+	p.inward.init(p)
+	p.ctl = newQueue(bus, control, o.OutboundBytes)
+	for i := range o.Lanes {
+		p.lanes = append(p.lanes, &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)})
+	}
+	return p, nil
+}
+
+// Start begins to listen and to speak.
+func (p *Plane) Start() error {
+	base, me := prefix(p.o.Cluster)+"*.*.", p.o.Node
+	err := p.bus.Listen([]string{base + me + ".ctl", base + all + ".ctl"}, p.receive)
+	if err != nil {
+		return err
+	}
+	if err = p.bus.Listen([]string{base + me + ".pub.*"}, p.inward.receive); err != nil {
+		return err
+	}
+	p.started.Store(true)
+	go p.run()
+	return nil
+}
+
+// Joined waits until the interest of every node that is heard stands here: the time of three
+// heartbeats, when nobody is heard, and at most a second. A node is ready only then.
+func (p *Plane) Joined(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	ticker := time.NewTicker(p.o.Heartbeat / 4)
+	defer ticker.Stop()
+	for began := p.o.Now(); ; {
+		p.mu.Lock()
+		missing := p.alone.Load()
+		for _, n := range p.nodes {
+			missing = missing || n.state == nodeHeard
+		}
+		p.mu.Unlock()
+		if !missing && p.o.Now()-began >= missed*p.o.Heartbeat {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			if p.alone.Load() {
+				p.log.Warn(goesOnAlone)
+			}
+			return
+		}
+	}
+}
+
+const goesOnAlone = "the bus does not answer: this node goes on alone"
+
+// Isolated says that fewer other nodes are there than there should be.
+func (p *Plane) Isolated() bool { return p.lonely.Load() }
+
+// Room says whether one more subscription to a pattern may be there.
+func (p *Plane) Room(pattern string) bool { return p.interest.room(pattern) }
+
+// Version is for Await: the version that has added a pattern to which somebody is subscribed.
+func (p *Plane) Version(pattern string) uint64 { return p.interest.versionOf(pattern) }
+
+// Subscribed notes that a subscription here has come. version is for Await.
+func (p *Plane) Subscribed(pattern string) (version uint64) {
+	version, begun := p.interest.change(pattern, 1)
+	if begun {
+		p.call()
+	}
+	return version
+}
+
+// Unsubscribed notes that one has gone.
+func (p *Plane) Unsubscribed(pattern string) {
+	if _, ended := p.interest.change(pattern, -1); ended {
+		p.call()
+	}
+}
+
+// call wakes the goroutine.
+func (p *Plane) call() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tells others what changes, and sends heartbeats.
+func (p *Plane) run() {
+	defer close(p.stopped)
+	beats := time.NewTicker(p.o.Heartbeat)
+	defer beats.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	p.tick()
+	for {
+		select {
+		case <-p.wake:
+			p.flush()
+		case <-beats.C:
+			p.tick()
+		case <-due.C:
+			p.waits.expire(p.o.Now())
+		case <-p.stop:
+			return
+		}
+		if at, any := p.waits.next(); any {
+			due.Reset(max(at-p.o.Now(), 0))
+		}
+	}
+}
+
+// flush tells others what has changed, and gives them receipts.
+func (p *Plane) flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tellChanges(p.interest.take(false))
+	p.confirm()
+	p.receipts.flush(p)
+}
+
+// Close tells the others that the node goes away, and ends the plane.
+func (p *Plane) Close() {
+	p.closing.Do(func() {
+		close(p.stop)
+		if p.started.Load() {
+			<-p.stopped
+			p.leave()
+		}
+		p.ctl.close()
+		for _, l := range p.lanes {
+			l.queue.close()
+		}
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			<-p.ctl.done
+			for _, l := range p.lanes {
+				<-l.queue.done
+			}
+		}()
+		select {
+		case <-sent:
+		case <-time.After(closeTime): // the bus takes nothing: what waits is lost
+		}
+		p.bus.Close()
+		<-sent
+	})
+}
+
+// leave tells the others that the node goes away.
+func (p *Plane) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.displaced {
+		p.ctl.send(p.from+all+".ctl", (&word{}).append(nil, kindLeave))
+	}
+}
+
+// closeTime is how long a plane that ends has for what it has not sent.
+const closeTime = time.Second

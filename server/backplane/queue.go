@@ -1,0 +1,130 @@
+package backplane
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// queue is what one lane has for the bus: one goroutine sends it, because the bus may block.
+type queue struct {
+	// Immutable.
+	bus  Bus
+	lane int
+	most int // bytes
+
+	wake chan struct{} // holds a token when there may be something to send
+	done chan struct{} // closed when the goroutine has ended
+
+	failed atomic.Uint64 // frames that the bus did not take
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	frames []outgoing
+	bytes  int
+	busy   bool // frames were taken and are not all sent
+	closed bool
+}
+
+// outgoing is one frame on its way. of and upto are a batch's: its link, and the number after that
+// of its last publish.
+type outgoing struct {
+	subject string
+	frame   []byte
+	buffer  *buffer // the frame's, given back when it is sent; nil: it has none
+	of      *link
+	upto    uint64
+}
+
+func newQueue(bus Bus, lane, most int) *queue {
+	q := &queue{
+		bus: bus, lane: lane, most: most,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	go q.run()
+	return q
+}
+
+// push puts a frame at the end, whether there is room or not. mu is held.
+func (q *queue) push(f outgoing) {
+	q.frames = append(q.frames, f)
+	q.bytes += len(f.frame)
+	q.call()
+}
+
+// send is push for who does not hold mu.
+func (q *queue) send(subject string, frame []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.push(outgoing{subject: subject, frame: frame})
+}
+
+// call wakes the goroutine.
+func (q *queue) call() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// full says that n more bytes are too many. mu is held.
+func (q *queue) full(n int) bool { return q.bytes > 0 && q.bytes+n > q.most }
+
+// run sends until the queue is closed and empty.
+func (q *queue) run() {
+	defer close(q.done)
+	var frames []outgoing
+	for {
+		q.mu.Lock()
+		frames, q.frames = q.frames, frames[:0]
+		q.busy = len(frames) > 0
+		closed := q.closed
+		q.mu.Unlock()
+		if len(frames) == 0 {
+			if closed {
+				return
+			}
+			<-q.wake
+			continue
+		}
+		for i := range frames {
+			f := &frames[i]
+			if q.bus.Send(q.lane, f.subject, f.frame) != nil {
+				q.failed.Add(1)
+			}
+			q.mu.Lock()
+			q.bytes -= len(f.frame)
+			if f.of != nil {
+				f.of.lanes[q.lane].written = f.upto
+			}
+			q.mu.Unlock()
+			f.buffer.free()
+			*f = outgoing{}
+		}
+	}
+}
+
+// reached is the number up to which publishes for a link were handed to the bus, or given up.
+func (q *queue) reached(of *link) uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := &of.lanes[q.lane]
+	if !q.busy && len(q.frames) == 0 {
+		return n.next
+	}
+	return n.written
+}
+
+// waiting is how many bytes wait. Any goroutine.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// close ends the queue when all that is in it is sent.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.call()
+}

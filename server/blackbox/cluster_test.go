@@ -1,0 +1,379 @@
+package blackbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// natsBinary builds nats-server, as a program that only tests and benchmarks run.
+var natsBinary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(serverBinary), "nats")
+	build := exec.Command("go", "build", "-o", path, "./nats")
+	build.Dir = filepath.Join("..", "..", "bench", "peers")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// natsServer is a running nats-server.
+type natsServer struct {
+	t    testing.TB
+	port int
+	file string    // configuration; empty: none
+	cmd  *exec.Cmd // nil: it does not run
+}
+
+func startNATS(t testing.TB) *natsServer {
+	t.Helper()
+	s := &natsServer{t: t, port: freePorts(t, 1)[0]}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *natsServer) address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+func (s *natsServer) start() {
+	s.t.Helper()
+	path, err := natsBinary()
+	if err != nil {
+		s.t.Fatalf("building nats-server: %v", err)
+	}
+	s.cmd = exec.Command(path, "-port", fmt.Sprint(s.port), "-config", s.file)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, "nats-server listens", func() bool {
+		c, err := net.Dial("tcp", s.address())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
+
+func (s *natsServer) kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// startCluster starts nodes that know one another.
+func startCluster(t testing.TB, bus *natsServer, names ...string) (nodes []*node) {
+	t.Helper()
+	for _, name := range names {
+		nodes = append(nodes, startMember(t, bus, name))
+	}
+	for _, n := range nodes {
+		n.awaitPeers(len(names) - 1)
+	}
+	return nodes
+}
+
+func startMember(t testing.TB, bus *natsServer, name string, more ...string) *node {
+	t.Helper()
+	return startNode(t, append([]string{
+		"cluster.urls=nats://" + bus.address(), "cluster.node=" + name, "cluster.ackTimeout=10000",
+		"loops=2",
+	}, more...)...)
+}
+
+// clusterPage is what the tests read of /clusterz.
+type clusterPage struct {
+	Alone, Island bool
+	Lost          uint64
+	Peers         []struct {
+		Name, State               string
+		Sent, Dropped, Received   uint64
+		Lost, Interest, Confirmed uint64
+		RttMs                     float64
+	}
+}
+
+func (n *node) cluster() (p clusterPage) {
+	n.t.Helper()
+	status, body := n.probe("/clusterz")
+	if err := json.Unmarshal([]byte(body), &p); status != http.StatusOK || err != nil {
+		n.t.Fatalf("/clusterz: %d %s", status, body)
+	}
+	return p
+}
+
+// awaitPeers waits until so many others are live.
+func (n *node) awaitPeers(count int) {
+	n.t.Helper()
+	eventually(n.t, fmt.Sprintf("%d other nodes are live", count), func() bool {
+		live := 0
+		page := n.cluster()
+		for _, p := range page.Peers {
+			if p.State == "live" {
+				live++
+			}
+		}
+		return live == count && !page.Island
+	})
+}
+
+// A publish reaches the subscribers of all nodes, once each, in order, over each transport; its
+// acknowledgement counts them all, and nobody is nobody on any node.
+func TestS12_PublishesCross(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, startNATS(t), "a", "b", "c")
+	from := nodes[0].dial(t, "tcp")
+	from.send("publish:x.y:1.0.0:"+idA, `{}`)
+	from.expectFault("response:x.y:1.0.0:"+idA, "NO_ROUTE_FOUND")
+	var readers []*client
+	for i, n := range nodes {
+		for _, transport := range transports {
+			c := n.dial(t, transport)
+			c.subscribe("publish", "x.#")
+			if i%2 == 0 {
+				c.subscribe("publish", "x.+") // and gets one copy all the same
+			}
+			readers = append(readers, c)
+		}
+	}
+	const count = 200
+	for i := range count {
+		from.send("publish:X.y:1.2.3", fmt.Sprint(i))
+	}
+	from.send("publish:x.y:1.0.0:"+idA, `"end"`)
+	from.expectPayload("response:x.y:1.0.0:"+idA,
+		fmt.Sprintf(`{"status":"success","subscribers":%d}`, len(readers)))
+	for _, c := range readers {
+		for i := range count {
+			c.expectPayload("publish:X.y:1.2.3:*", fmt.Sprint(i))
+		}
+		c.expectPayload("publish:x.y:1.0.0:*", `"end"`)
+	}
+	for _, c := range readers {
+		_ = c.peer.Close()
+	}
+	eventually(t, "nobody is left", func() bool {
+		from.send("publish:x.y:1.0.0:"+idA, `{}`)
+		return strings.Contains(string(from.recv().Payload), "NO_ROUTE_FOUND")
+	})
+}
+
+// Binary and large payloads cross as they are.
+func TestS12_PayloadsCross(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, startNATS(t), "a", "b")
+	from, to := nodes[0].dial(t, "tcp"), nodes[1].dial(t, "ws")
+	to.subscribe("publish", "x")
+	for _, payload := range []string{"", "\xff\x00\n", strings.Repeat("a\xc3\xa4", 5000)} {
+		from.send("publish:x:1.0.0", payload)
+		m := to.expectPayload("publish:x:1.0.0:*", payload)
+		if m.Text != (payload != "\xff\x00\n") {
+			t.Errorf("%.10q came as text: %t", payload, m.Text)
+		}
+	}
+}
+
+// Once a subscription is answered, a publish on any other node reaches it.
+func TestS12_AnsweredSubscriptionsStand(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, startNATS(t), "a", "b", "c")
+	var clients []*client
+	for _, n := range nodes {
+		clients = append(clients, n.dial(t, "tcp"))
+	}
+	for i := range 600 {
+		to, from := clients[i%3], clients[(i+1+i/3%2)%3]
+		pattern := fmt.Sprintf("t%d.+", i%5)
+		to.subscribe("publish", pattern)
+		from.send(fmt.Sprintf("publish:t%d.x:1.0.0:%s", i%5, idA), fmt.Sprint(i))
+		from.expectPayload(fmt.Sprintf("response:t%d.x:1.0.0:%s", i%5, idA),
+			`{"status":"success","subscribers":1}`)
+		to.expectPayload(fmt.Sprintf("publish:t%d.x:1.0.0:*", i%5), fmt.Sprint(i))
+		to.ok("system.topic.unsubscribe", `{"topic":"`+pattern+`"}`)
+	}
+}
+
+// With NATS gone every node goes on alone; what would have crossed is counted and told, and all
+// heals when it is back.
+func TestS12_BusLost(t *testing.T) {
+	t.Parallel()
+	bus := startNATS(t)
+	nodes := startCluster(t, bus, "a", "b")
+	from, near, far := nodes[0].dial(t, "tcp"), nodes[0].dial(t, "ws"), nodes[1].dial(t, "tcp")
+	near.subscribe("publish", "x")
+	far.subscribe("publish", "x")
+	bus.kill()
+	eventually(t, "both are islands", func() bool {
+		return nodes[0].cluster().Island && nodes[1].cluster().Island
+	})
+	const lost = 50
+	for i := range lost {
+		from.send("publish:x:1.0.0:"+idA, fmt.Sprint(i))
+		from.expectPayload("response:x:1.0.0:"+idA,
+			`{"status":"success","subscribers":1,"unconfirmed":1}`)
+		near.expectPayload("publish:x:1.0.0:*", fmt.Sprint(i))
+	}
+	bus.start()
+	m := far.expect("publish:system.dropped:1.0.0").object(t)
+	if m["count"] != float64(lost) || m["atMost"] != true || m["reason"] != "cluster" {
+		t.Errorf("told %v, %d were lost", m, lost)
+	}
+	for _, n := range nodes {
+		n.awaitPeers(1)
+	}
+	from.send("publish:x:1.0.0:"+idA, `"again"`)
+	from.expectPayload("response:x:1.0.0:"+idA, `{"status":"success","subscribers":2}`)
+	far.expectPayload("publish:x:1.0.0:*", `"again"`)
+	near.expectPayload("publish:x:1.0.0:*", `"again"`)
+	near.none()
+	if p := nodes[1].cluster(); p.Lost != lost {
+		t.Errorf("/clusterz says that %d were lost", p.Lost)
+	}
+}
+
+// A node that stands still is gone, and what was for it is told when it is back; one that is killed
+// is gone within a second.
+func TestS12_NodeLost(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, startNATS(t), "a", "b", "c")
+	from, stood, killed := nodes[0].dial(t, "tcp"), nodes[1].dial(t, "tcp"), nodes[2].dial(t, "tcp")
+	stood.subscribe("publish", "x")
+	killed.subscribe("publish", "x")
+	signal := func(n *node, s syscall.Signal) {
+		if err := n.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(nodes[1], syscall.SIGSTOP)
+	nodes[0].awaitPeers(1)
+	from.send("publish:x:1.0.0:"+idA, "1")
+	from.expectPayload("response:x:1.0.0:"+idA, `{"status":"success","subscribers":1}`)
+	signal(nodes[1], syscall.SIGCONT)
+	nodes[0].awaitPeers(2)
+	from.send("publish:x:1.0.0:"+idA, "2")
+	from.expectPayload("response:x:1.0.0:"+idA, `{"status":"success","subscribers":2}`)
+	stood.expectPayload("publish:x:1.0.0:*", "2")
+	killed.expectPayload("publish:x:1.0.0:*", "1")
+	killed.expectPayload("publish:x:1.0.0:*", "2")
+	nodes[2].stopped = true // it does not exit well
+	signal(nodes[2], syscall.SIGKILL)
+	nodes[0].awaitPeers(1)
+	from.send("publish:x:1.0.0:"+idA, "3")
+	from.expectPayload("response:x:1.0.0:"+idA, `{"status":"success","subscribers":1}`)
+	stood.expectPayload("publish:x:1.0.0:*", "3")
+}
+
+// Who connects is told of the cluster, and the nodes tell of one another.
+func TestS12_NodeList(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, startNATS(t), "a", "b")
+	c := nodes[0].dial(t, "tcp")
+	about, _ := c.initial["cluster"].(map[string]any)
+	if about["name"] != "mb" || about["node"] != "a" {
+		t.Errorf("system.initialize says %v", c.initial)
+	}
+	list := items(t, c.ok("system.node.list", ""), "nodes")
+	if len(list) != 2 || list[0]["self"] != true || list[0]["id"] != c.initial["nodeId"] ||
+		list[1]["name"] != "b" || list[1]["state"] != "live" {
+		t.Errorf("nodes %v", list)
+	}
+	alone := startNode(t)
+	c = alone.dial(t, "tcp")
+	if list = items(t, c.ok("system.node.list", ""), "nodes"); len(list) != 1 ||
+		list[0]["id"] != c.initial["nodeId"] {
+		t.Errorf("nodes of one alone %v", list)
+	}
+	if p := alone.cluster(); !p.Alone || c.initial["cluster"] != nil {
+		t.Errorf("a node alone has a cluster: %v %v", p, c.initial)
+	}
+}
+
+// A node with fewer others than it should have is not ready.
+func TestS12_Isolated(t *testing.T) {
+	t.Parallel()
+	bus := startNATS(t)
+	a := startMember(t, bus, "a")
+	b := startMember(t, bus, "b", "cluster.minPeers=1")
+	a.terminate()
+	eventually(t, "it is isolated", func() bool {
+		status, body := b.probe("/readyz")
+		return status == http.StatusServiceUnavailable && strings.TrimSpace(body) == "isolated"
+	})
+}
+
+// A subscription to more patterns than a node may have is refused, and one to a pattern that is
+// there already is not.
+func TestS12_InterestLimit(t *testing.T) {
+	t.Parallel()
+	n := startMember(t, startNATS(t), "a", "cluster.interest.max=2")
+	c := n.dial(t, "tcp")
+	c.subscribe("publish", "a")
+	c.subscribe("publish", "b")
+	e := c.refused("system.topic.subscribe", `{"action":"publish","topic":"c"}`,
+		"SERVICE_UNAVAILABLE")
+	if e.Details["reason"] != "interest_limit" {
+		t.Errorf("details %v", e.Details)
+	}
+	n.dial(t, "tcp").subscribe("publish", "b")
+	c.subscribe("request", "c")
+	c.ok("system.topic.unsubscribe", `{"topic":"a"}`)
+	c.subscribe("publish", "c")
+}
+
+// A node that joins is ready only when it knows what the others want.
+func TestS12_JoiningNodeKnows(t *testing.T) {
+	t.Parallel()
+	bus := startNATS(t)
+	a := startMember(t, bus, "a")
+	c := a.dial(t, "tcp")
+	for i := range 500 {
+		c.subscribe("publish", fmt.Sprintf("p%d.+.x", i))
+	}
+	from := startMember(t, bus, "b").dial(t, "tcp")
+	for i := range 500 {
+		from.send(fmt.Sprintf("publish:p%d.y.x:1.0.0:%s", i, idA), "{}")
+		from.expectPayload(fmt.Sprintf("response:p%d.y.x:1.0.0:%s", i, idA),
+			`{"status":"success","subscribers":1}`)
+		c.expect(fmt.Sprintf("publish:p%d.y.x:1.0.0:*", i))
+	}
+}
+
+// The recipe's users may speak as themselves and as nobody else.
+func TestS12_Recipe(t *testing.T) {
+	t.Parallel()
+	bus := &natsServer{t: t, port: freePorts(t, 1)[0]}
+	bus.file = written(t, "nats.conf",
+		recipe(t, "cluster/nats.conf", "127.0.0.1:4222", bus.address()))
+	bus.start()
+	t.Cleanup(bus.kill)
+	member := func(name, user string) *node {
+		return launchNode(t, launch{config: written(t, "node.yaml",
+			recipe(t, "cluster/node-one.yaml", "127.0.0.1:4222", bus.address(),
+				"node: one", "node: "+name, "user: one", "user: "+user,
+				"minPeers: 1", "minPeers: 0",
+				"/etc/mb-server/nats-password", written(t, "password", "change-me-"+user+"\n")))})
+	}
+	one, two := member("one", "one"), member("two", "two")
+	one.awaitPeers(1)
+	two.awaitPeers(1)
+	from, to := one.dial(t, "tcp"), two.dial(t, "tcp")
+	to.subscribe("publish", "x.#")
+	from.send("publish:x.y:1.0.0:"+idA, "{}")
+	from.expectPayload("response:x.y:1.0.0:"+idA, `{"status":"success","subscribers":1}`)
+	to.expect("publish:x.y:1.0.0:*")
+	liar := member("three", "two")
+	if p := liar.cluster(); !p.Island {
+		t.Errorf("who speaks as another is heard: %+v", p)
+	}
+	if p := one.cluster(); len(p.Peers) != 1 {
+		t.Errorf("who speaks as another is known: %+v", p)
+	}
+}

@@ -1,0 +1,75 @@
+package metrics
+
+import "time"
+
+// Peer is a node of the cluster, as another one sees it.
+type Peer struct {
+	Name, ID, Version string
+	Self              bool   // it is the node that tells of it
+	State             string // "live", "joining" or "gone"
+	Draining          bool
+	Since             time.Time // when it came to that, or the node itself started
+	Connections       int64
+
+	RoundTrip time.Duration // between the two nodes; 0: not known yet
+	Sent      uint64        // publishes for it that were handed to the bus's queue
+	Dropped   uint64        // that were not: the queue was full, or the bus away
+	Received  uint64        // publishes of it that arrived
+	Lost      uint64        // that did not
+	Patterns  int           // of its interest, here
+	Interest  uint64        // version of that
+	Confirmed uint64        // version of the own interest that it has confirmed
+}
+
+// Cluster is a node's part in it; the zero value is a node's that is alone.
+type Cluster struct {
+	Joined   bool // there is one
+	Island   bool // the bus does not answer
+	Lost     uint64
+	Waiting  int64  // bytes for the bus
+	Interest uint64 // version of the own
+	Peers    []Peer // without the node itself
+}
+
+// perPeer makes the values of a family that has one for each other node.
+func perPeer(value func(*Peer) float64) func(*Sample) []LabelledValue {
+	return func(s *Sample) (values []LabelledValue) {
+		for i := range s.Cluster.Peers {
+			p := &s.Cluster.Peers[i]
+			values = append(values, LabelledValue{p.Name, value(p)})
+		}
+		return values
+	}
+}
+
+// ClusterTable is every family about other nodes; their label is the node's name. A node alone has
+// no values of them.
+var ClusterTable = []Labelled{
+	{Family{"mb_cluster_node_live", "gauge",
+		"1: what that node wants is known here, 0: not yet, or it is gone"}, "node",
+		perPeer(func(p *Peer) float64 {
+			if p.State == "live" {
+				return 1
+			}
+			return 0
+		})},
+	{Family{"mb_cluster_round_trip_seconds", "gauge",
+		"the last heartbeat's way to that node and back"}, "node",
+		perPeer(func(p *Peer) float64 { return p.RoundTrip.Seconds() })},
+	{Family{"mb_cluster_publishes_sent_total", "counter",
+		"publishes for that node"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Sent) })},
+	{Family{"mb_cluster_publishes_dropped_total", "counter",
+		"publishes that were not sent to that node: too many waited (cluster.outbound.bytes), or " +
+			"NATS was away. It counts them among those lost"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Dropped) })},
+	{Family{"mb_cluster_publishes_received_total", "counter",
+		"publishes of that node"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Received) })},
+	{Family{"mb_cluster_publishes_lost_total", "counter",
+		"publishes of that node for this one that did not arrive"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Lost) })},
+	{Family{"mb_cluster_patterns", "gauge",
+		"patterns that that node has subscribers for"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Patterns) })},
+}
