@@ -1,0 +1,29 @@
+// The configuration in force: each key, where its value comes from, and what waits for a restart.
+import { query, usePoll } from './api.js';
+import { Badge, Command, Problem, Search, Table } from './parts.js';
+import { change } from './route.js';
+import { html } from './view.js';
+
+const value = (v) => (v === null ? html`<span class="dim">not shown</span>` : v === '' ? html`<span class="dim">empty</span>` : html`<code>${v}</code>`);
+
+const columns = [
+  { name: 'key', cell: (s) => html`<b>${s.key}</b>`, title: (s) => [s.env, s.flag].filter(Boolean).join(' or ') },
+  { name: 'in force', cell: (s) => html`${value(s.value)}${s.unit ? ' ' + s.unit : ''}` },
+  { name: 'from', cell: (s) => (s.source === 'default' ? html`<span class="dim">default</span>` : html`<${Badge} kind="good">${s.source}<//>`) },
+  { name: 'default', cell: (s) => (s.source === 'default' ? '' : value(s.default)) },
+  { name: 'a change', cell: (s) => html`${s.live ? 'on reload' : html`<span class="dim">at the next start</span>`}${s.pending !== undefined && s.pending !== null && s.pending !== false && html` <${Badge} kind="warn">waits: ${String(s.pending)}<//>`}` },
+  { name: 'meaning', cell: (s) => html`<span class="dim">${s.meaning}</span>` },
+];
+
+export function Configuration({ route }) {
+  const { search = '', only = '' } = route.ask;
+  const { data, error } = usePoll(query('/configz', { search, only, limit: 1000 }), 5000);
+  return html`<h1>Configuration</h1>
+    <div class="bar"><${Search} label="search keys and meanings" value=${search} onChange=${(v) => change(route, { search: v })} />
+      <label class="inline">show <select value=${only} onChange=${(e) => change(route, { only: e.target.value })}>
+        <option value="">all keys</option><option value="set">what was set</option><option value="live">what a reload changes</option><option value="pending">what waits for a restart</option></select></label>
+      ${data && html`<span class="dim" role="status">${data.matched} of ${data.total} keys</span>`}</div>
+    <${Problem} error=${error} />
+    ${data && html`<${Table} label="configuration" columns=${columns} rows=${data.settings} keyOf=${(s) => s.key} empty="No key is like this." />`}
+    <${Command} words=${['mb-server', '--check']} />`;
+}

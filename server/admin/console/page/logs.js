@@ -1,0 +1,57 @@
+// The lines of the node's log as they are written.
+import { useEffect, useRef, useState } from './vendor/hooks.js';
+import { query, useStream } from './api.js';
+import { Command, Problem, Search } from './parts.js';
+import { change } from './route.js';
+import { html } from './view.js';
+
+const kept = 1000; // lines on the page
+
+const kinds = { error: 'bad', warn: 'warn' };
+
+const known = new Set(['time', 'timestamp', 'level', 'msg', 'message', 'module']);
+
+function Line({ line }) {
+  const level = String(line.level || '').toLowerCase();
+  const rest = Object.entries(line).filter(([k]) => !known.has(k) && k !== 'key');
+  const at = line.timestamp ?? line.time;
+  return html`<div><span class="dim">${typeof at === 'number' ? new Date(at).toISOString().slice(11, 23) : String(at || '').slice(11, 23)}</span>
+    <b class=${kinds[level] || 'dim'}> ${level} </b><span class="dim">${line.module || ''}</span> ${line.msg || line.message}
+    ${rest.length > 0 && html`<span class="dim"> ${rest.map(([k, v]) => `${k}=${typeof v === 'object' ? JSON.stringify(v) : v}`).join(' ')}</span>`}</div>`;
+}
+
+export function Logs({ route }) {
+  const { level = 'info', module = '', q = '' } = route.ask;
+  const [paused, setPaused] = useState(false);
+  const [list, setList] = useState([]);
+  const [missed, setMissed] = useState(0);
+  const box = useRef(null);
+  const serial = useRef(0);
+  const error = useStream(paused ? null : query('/stream/logs', { level, module }), (name, data) => {
+    if (name === 'log') setList((old) => [...old, { ...data, key: serial.current++ }].slice(-kept));
+    else if (name === 'count') setMissed(data.missed);
+  });
+  useEffect(() => {
+    const b = box.current;
+    if (b && b.scrollHeight - b.scrollTop - b.clientHeight < b.clientHeight) b.scrollTop = b.scrollHeight;
+  }, [list]);
+  const set = (values) => change(route, values);
+  const wanted = q.toLowerCase();
+  const shown = list.filter((l) => !wanted || JSON.stringify(l).toLowerCase().includes(wanted));
+  return html`<h1>Logs</h1>
+    <div class="bar">
+      <${Search} label="search these lines" value=${q} onChange=${(v) => set({ q: v })} />
+      <label class="inline">from level <select value=${level} onChange=${(e) => set({ level: e.target.value })}>
+        ${['debug', 'info', 'warn', 'error'].map((l) => html`<option>${l}</option>`)}</select></label>
+      <label class="inline">module <input value=${module} placeholder="all" onChange=${(e) => set({ module: e.target.value.trim() })} /></label>
+      <button type="button" onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button>
+      <button type="button" onClick=${() => setList([])}>Clear</button>
+    </div>
+    <${Problem} error=${error} what="log" />
+    ${missed > 0 && html`<p class="dim">${missed} lines were too many to show.</p>`}
+    <div class="card lines code" ref=${box} tabindex="0" role="log" aria-label="log lines" aria-live="off">
+      ${shown.map((l) => html`<${Line} key=${l.key} line=${l} />`)}
+      ${shown.length === 0 && html`<p class="dim">Nothing has been logged since this page looks.</p>`}
+    </div>
+    <${Command} words=${['mb', 'logs', '--level', level]} />`;
+}

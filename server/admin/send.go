@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"mbserver/client"
+)
+
+// Messages that somebody at the listener sends. Each goes over a connection of its own, of which the
+// other end is a client within this process: so whatever holds for clients holds here, and nobody
+// may do here what he may not do as a client.
+
+const (
+	sendTime    = 5 * time.Second // when nothing else is asked for
+	sendTimeMax = 8 * time.Second // an answer has to come before the listener's own time is over
+)
+
+// wish is the body of POST /publish and POST /request.
+type wish struct {
+	Topic     string `json:"topic"`
+	Payload   string `json:"payload"`   // as it is sent
+	TimeoutMs int    `json:"timeoutMs"` // 0: sendTime
+}
+
+// sendAnswer is what came of a message.
+type sendAnswer struct {
+	Payload any     `json:"payload"` // JSON as it is, else as text, else as base64
+	Ms      float64 `json:"ms"`      // that it took
+}
+
+// servePublish publishes a message, and answers when the node has acknowledged it.
+func (s *Server) servePublish(w http.ResponseWriter, r *http.Request, v *viewer) {
+	s.send(w, r, v, func(ctx context.Context, c *client.Client, o *wish) (any, error) {
+		ack, err := c.PublishAck(ctx, o.Topic, []byte(o.Payload))
+		return map[string]int{"subscribers": ack.Subscribers, "dropped": ack.Dropped}, err
+	})
+}
+
+// serveRequest sends a request, and answers with its answer.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, v *viewer) {
+	s.send(w, r, v, func(ctx context.Context, c *client.Client, o *wish) (any, error) {
+		answer, err := c.Request(ctx, o.Topic, []byte(o.Payload))
+		return readable(answer), err
+	})
+}
+
+// readable shows a payload as what it is.
+func readable(b []byte) any {
+	switch {
+	case json.Valid(b):
+		return json.RawMessage(b)
+	case utf8.Valid(b):
+		return string(b)
+	}
+	return b
+}
+
+func (s *Server) send(
+	w http.ResponseWriter, r *http.Request, v *viewer,
+	do func(context.Context, *client.Client, *wish) (any, error),
+) {
+	o := wish{}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		answerError(w, http.StatusBadRequest, invalid,
+			`send one object such as {"topic":"a.b","payload":"{}"}`)
+		return
+	}
+	wait := sendTime
+	if o.TimeoutMs != 0 {
+		wait = time.Duration(o.TimeoutMs) * time.Millisecond
+	}
+	if wait <= 0 || wait > sendTimeMax {
+		answerError(w, http.StatusBadRequest, invalid, "timeoutMs: must be 1 to "+
+			strconv.FormatInt(sendTimeMax.Milliseconds(), 10), "field", "timeoutMs")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	s.acts(v, "a message is sent: "+o.Topic, "path", r.URL.Path, "topic", o.Topic)
+	began := time.Now()
+	payload, err := s.ask(ctx, r, func(c *client.Client) (any, error) { return do(ctx, c, &o) })
+	if err != nil {
+		answerFailure(w, err)
+		return
+	}
+	ms := float64(time.Since(began).Microseconds()) / 1000
+	answerJSON(w, http.StatusOK, sendAnswer{Payload: payload, Ms: ms})
+}
+
+// ask has do speak to the node as who has sent r.
+func (s *Server) ask(
+	ctx context.Context, r *http.Request, do func(*client.Client) (any, error),
+) (any, error) {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr)
+	options := []client.Option{
+		client.WithDialer(func(context.Context, string, string) (net.Conn, error) {
+			return s.dial(from)
+		}),
+		client.WithoutReconnect(), client.WithLogger(slog.New(slog.DiscardHandler)),
+	}
+	if token, given := tokenOf(r); given {
+		options = append(options, client.WithToken(token))
+	}
+	c, err := client.Dial(ctx, "tcp://inside:1", options...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	return do(c)
+}
+
+// answerFailure answers with what the node, or a service, has said.
+func answerFailure(w http.ResponseWriter, err error) {
+	var said *client.Error
+	switch {
+	case errors.As(err, &said):
+		var details []any
+		for name, value := range said.Details {
+			details = append(details, name, value)
+		}
+		status := http.StatusUnprocessableEntity // the request was good, its message was not
+		switch string(said.Code) {
+		case unauthorized:
+			status = http.StatusUnauthorized
+		case forbidden:
+			status = http.StatusForbidden
+		}
+		answerError(w, status, string(said.Code), said.Message, details...)
+	default:
+		answerError(w, http.StatusServiceUnavailable, unavailable, err.Error())
+	}
+}
