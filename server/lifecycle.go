@@ -45,12 +45,12 @@ func (n *Node) Start() (err error) {
 	if n.reactors, err = reactor.Start(n.broker, n.log); err != nil {
 		return err
 	}
-	about := admin.About{Version: n.version, NodeID: n.broker.ID().String()}
+	about := admin.About{Version: n.version, NodeID: n.broker.ID().String(), Server: n.url()}
 	options := admin.Options{
 		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof,
 		Hosts: slices.Concat(n.cfg.Admin.Hosts, n.cfg.WS.Hosts),
 		Desk:  &n.broker.Desk, Operator: n, Open: n.cfg.Admin.Operator,
-		Census: n.broker, Settings: n.settings.shown, Source: n.broker,
+		Census: n.broker, Settings: n.settings.shown, Source: n.broker, Dial: n.door.Dial,
 	}
 	if own := handed["admin"]; len(own) > 0 {
 		options.Listener = own[0]
@@ -70,6 +70,16 @@ func (n *Node) Start() (err error) {
 		return err
 	}
 	return n.door.Open(n.reactors)
+}
+
+// url is where clients reach the node: over TCP, or else what there is.
+func (n *Node) url() string {
+	for _, scheme := range []string{"tcp", "ws", "tls", "wss"} {
+		if address := n.door.Addr(scheme); address != "" {
+			return scheme + "://" + address
+		}
+	}
+	return ""
 }
 
 // notListening is the error of one of the operators' listeners, whose address is valid.

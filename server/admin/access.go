@@ -79,9 +79,48 @@ func (s *Server) seen(w permit.Words, h handler) http.HandlerFunc {
 // actBytes bounds the body of what changes the node.
 const actBytes = 64 << 10
 
-// acted lets a request pass of who may change the node, and of no web page but the node's own: a
-// browser adds an Origin to what a page posts, and sends no application/json for a form.
+// acted lets a request pass of who may change the node.
 func (s *Server) acted(h handler) http.HandlerFunc {
+	return s.posted(h, func(out http.ResponseWriter, v *viewer) bool {
+		switch {
+		case v.operator:
+			return true
+		case v.stranger():
+			answerStranger(out)
+		default:
+			answerError(out, http.StatusForbidden, forbidden,
+				"this needs the word admin of a role (system)", "needs", "admin")
+		}
+		return false
+	})
+}
+
+// sent lets a request pass of who may send messages: what becomes of them is for the node to say.
+func (s *Server) sent(h handler) http.HandlerFunc {
+	return s.posted(h, func(out http.ResponseWriter, v *viewer) bool {
+		if v.sends() {
+			return true
+		}
+		answerStranger(out)
+		return false
+	})
+}
+
+// stranger says that v gave no credentials, and that the node does not tell people apart.
+func (v *viewer) stranger() bool { return v.identity == "" && v.rules == nil }
+
+// sends says whether v may send messages, as far as this listener is concerned.
+func (v *viewer) sends() bool { return v.identity != "" || v.open }
+
+func answerStranger(out http.ResponseWriter) {
+	answerError(out, http.StatusForbidden, forbidden,
+		"this listener changes nothing without authentication: admin.operator")
+}
+
+// posted lets a request pass that may says so of, and of no web page but the node's own: a browser
+// adds an Origin to what a page posts, and sends no application/json for a form. may answers when
+// it does not.
+func (s *Server) posted(h handler, may func(http.ResponseWriter, *viewer) bool) http.HandlerFunc {
 	return func(out http.ResponseWriter, r *http.Request) {
 		private(out)
 		if page := r.Header.Get("Origin"); page != "" && !ownPage(page, r.Host) {
@@ -98,16 +137,7 @@ func (s *Server) acted(h handler) http.HandlerFunc {
 			answerError(out, http.StatusUnsupportedMediaType, invalid, "send application/json")
 			return
 		}
-		v := s.identify(out, r)
-		switch {
-		case v == nil:
-		case !v.operator && v.identity == "" && v.rules == nil:
-			answerError(out, http.StatusForbidden, forbidden,
-				"this listener changes nothing without authentication: admin.operator")
-		case !v.operator:
-			answerError(out, http.StatusForbidden, forbidden,
-				"this needs the word admin of a role (system)", "needs", "admin")
-		default:
+		if v := s.identify(out, r); v != nil && may(out, v) {
 			r.Body = http.MaxBytesReader(out, r.Body, actBytes)
 			h(out, r, v)
 		}

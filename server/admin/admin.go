@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"mbserver/server/admin/console"
 	"mbserver/server/census"
 	"mbserver/server/metrics"
 	"mbserver/server/origin"
@@ -35,7 +36,10 @@ type Node interface {
 }
 
 // About is what the listener says of the node itself.
-type About struct{ Version, NodeID string }
+type About struct {
+	Version, NodeID string
+	Server          string // URL at which clients reach it, as seen from its machine
+}
 
 // Options say what is served where.
 type Options struct {
@@ -47,6 +51,7 @@ type Options struct {
 	Operator Operator     // what can be done to the node
 	Census   Census       // what there is to see of it
 	Settings func() []census.Setting
+	Dial     Dial
 	Source   Source // what streams show; nil: there are none
 	Open     bool   // who gives no credentials may change the node too, and see payloads
 
@@ -64,6 +69,8 @@ type Server struct {
 	operator Operator
 	census   Census
 	settings func() []census.Setting
+	dial     Dial
+	console  *console.Page
 	walks    walks
 	source   Source
 	open     bool          // Options.Open
@@ -112,6 +119,7 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
 		census: o.Census, settings: o.Settings, source: o.Source, walks: newWalks(),
+		dial: o.Dial, console: console.New(),
 		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
 	}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"html"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -26,6 +25,10 @@ var pageRows = []pageRow{
 	{"/topicz", "patterns below ?prefix=, &flat=true &search= &after=; ?pattern= &action=: who"},
 	{"/loopz", "the loops"},
 	{"/configz", "each key's value, who has set it, and what takes effect at the next start"},
+	{"/whoamiz", "who asks, and what that may see and do here"},
+	{"/explainz", "?requestId= what became of a message; ?topic= &action= what would"},
+	{"/publish", `POST {"topic","payload"} publishes a message`},
+	{"/request", `POST {"topic","payload","timeoutMs"?} sends a request, and answers with its answer`},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 	{"/kick", `POST {"serviceId","reason"?} closes a connection`},
 	{"/mute", `POST {"serviceId","durationMs"} lets it send nothing for a while, 0 ends that`},
@@ -51,6 +54,11 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux.HandleFunc("GET /configz",
 		s.seen(permit.Connection|permit.Metrics, s.serveConfiguration))
 	mux.HandleFunc("GET /clusterz", s.seen(permit.Connection, s.serveCluster))
+	mux.HandleFunc("GET /whoamiz", s.seen(0, s.serveWhoAmI))
+	mux.HandleFunc("GET /explainz", s.seen(permit.Explain, s.serveExplain))
+	mux.HandleFunc("GET /console/{name...}", s.serveFile)
+	mux.HandleFunc("POST /publish", s.sent(s.servePublish))
+	mux.HandleFunc("POST /request", s.sent(s.serveRequest))
 	mux.HandleFunc("POST /drain", s.acted(s.serveDrain))
 	mux.HandleFunc("POST /kick", s.acted(s.serveOrder(system.Kick)))
 	mux.HandleFunc("POST /mute", s.acted(s.serveOrder(system.Mute)))
@@ -92,27 +100,26 @@ func (s *Server) called(next http.Handler) http.Handler {
 	})
 }
 
-// serveIndex says what there is: to a browser with links.
+// serveIndex shows the console to a browser, and says to all others what there is.
 func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageRow) {
-	title := fmt.Sprintf("MB Server Node %s, node %s", s.about.Version, s.about.NodeID)
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		var b strings.Builder
-		fmt.Fprintln(&b, title)
-		for _, row := range rows {
-			fmt.Fprintf(&b, "%-17s %s\n", row.path, row.says)
-		}
-		answerPlain(w, http.StatusOK, strings.TrimSuffix(b.String(), "\n"))
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.console.Serve(w, r, "index.html")
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	title = html.EscapeString(title)
-	fmt.Fprintf(w, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>%s</title>"+
-		"<h1>%s</h1><ul>\n", title, title)
+	var b strings.Builder
+	fmt.Fprintf(&b, "MB Server Node %s, node %s\n", s.about.Version, s.about.NodeID)
 	for _, row := range rows {
-		fmt.Fprintf(w, "<li><a href=\"%s\">%s</a> %s\n", row.path[1:], row.path, row.says)
+		fmt.Fprintf(&b, "%-17s %s\n", row.path, row.says)
 	}
-	fmt.Fprint(w, "</ul></html>\n")
+	w.Header().Set("Vary", "Accept")
+	answerPlain(w, http.StatusOK, strings.TrimSuffix(b.String(), "\n"))
+}
+
+// serveFile answers with a file of the console.
+func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
+	if !s.console.Serve(w, r, r.PathValue("name")) {
+		answerPlain(w, http.StatusNotFound, "404 page not found")
+	}
 }
 
 // answerProbe answers with what ask says: 200 while it is so, and a word.

@@ -19,6 +19,10 @@ import (
 // other end is a client within this process: so whatever holds for clients holds here, and nobody
 // may do here what he may not do as a client.
 
+// Dial connects to the node from within, on behalf of somebody at an address, as over TCP. Any
+// goroutine.
+type Dial = func(remote netip.AddrPort) (net.Conn, error)
+
 const (
 	sendTime    = 5 * time.Second // when nothing else is asked for
 	sendTimeMax = 8 * time.Second // an answer has to come before the listener's own time is over

@@ -46,6 +46,14 @@ func (r *Rules) Rate() int {
 	return r.rate
 }
 
+// Words are those that it has been given; of nil, all.
+func (r *Rules) Words() Words {
+	if r == nil {
+		return AllWords
+	}
+	return r.words
+}
+
 // Holds says whether every word of a set is permitted.
 func (r *Rules) Holds(words Words) bool { return r == nil || r.words&words == words }
 

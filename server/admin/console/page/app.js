@@ -58,7 +58,7 @@ function SignIn({ error, onToken }) {
 function Top({ me, route, shown, theme, onTheme, onLeave, away }) {
   return html`<header class="top">
     <a class="skip" href="#main">to the content</a>
-    <span class="brand"><a href="#/overview">MB Server Node</a> <span class="dim" title=${me.nodeId}>${me.name || me.nodeId?.slice(0, 8)} ${me.version}</span></span>
+    <span class="brand"><a href="#/overview">MB Server Node</a> <span class="dim" title=${me.nodeId}>${me.nodeId.slice(0, 8)} ${me.version}</span></span>
     <nav aria-label="views">${shown.map(([key, v]) => html`<a key=${key} href=${href(key)}
       aria-current=${route.view === key ? 'page' : undefined}>${v.name}</a>`)}</nav>
     ${away && html`<span class="bad" role="status">node not reached, trying again</span>`}
@@ -87,17 +87,25 @@ function useKeys() {
   }, []);
 }
 
+// flags are those that the tool needs to reach this node: none when it is where the tool looks.
+function flags({ server }) {
+  if (!server || server === 'tcp://127.0.0.1:3001') return [];
+  const url = server.replace(/\/\/(0\.0\.0\.0|\[::\]):/, `//${location.hostname}:`);
+  return ['--server', url];
+}
+
 function App() {
   const route = useRoute();
   const [theme, nextTheme] = useTheme();
-  const { data: me, error, again } = usePoll('/whoamiz', 5000);
+  const { data, error, again } = usePoll('/whoamiz', 5000);
+  const me = data && { ...data, flags: flags(data) };
   useKeys();
   const sign = (value) => {
     token.set(value);
     again();
   };
   useEffect(() => {
-    document.title = (views[route.view]?.name || 'MB Server Node') + (me ? ` · ${me.name || me.nodeId.slice(0, 8)}` : '');
+    document.title = (views[route.view]?.name || 'MB Server Node') + (me ? ` · ${me.nodeId.slice(0, 8)}` : '');
   }, [route.view, me?.nodeId]);
   if (error?.status === 401) return html`<${SignIn} error=${error} onToken=${sign} />`;
   if (!me) return html`<main>${error ? html`<${Problem} error=${error} />` : html`<p class="dim">asking the node …</p>`}</main>`;

@@ -20,7 +20,7 @@ function Line({ line }) {
     ${rest.length > 0 && html`<span class="dim"> ${rest.map(([k, v]) => `${k}=${typeof v === 'object' ? JSON.stringify(v) : v}`).join(' ')}</span>`}</div>`;
 }
 
-export function Logs({ route }) {
+export function Logs({ route, me }) {
   const { level = 'info', module = '', q = '' } = route.ask;
   const [paused, setPaused] = useState(false);
   const [list, setList] = useState([]);
@@ -53,5 +53,5 @@ export function Logs({ route }) {
       ${shown.map((l) => html`<${Line} key=${l.key} line=${l} />`)}
       ${shown.length === 0 && html`<p class="dim">Nothing has been logged since this page looks.</p>`}
     </div>
-    <${Command} words=${['mb', 'logs', '--level', level]} />`;
+    <${Command} words=${['mb', 'log', '--level', level, ...me.flags]} />`;
 }

@@ -96,5 +96,5 @@ export function Overview({ may, me, theme }) {
         what="Readiness fails, then those who are connected are told to go to another node. Listeners stay open. This can be cancelled." />
       ${' '}<${Action} name="End the drain" path="/drain" body=${() => ({ cancel: true })} what="The node is ready again; whose time to go has not come stays." />
     </section>`}
-    <${Command} words=${['mb', 'top', me.server]} />`;
+    <${Command} words=${['mb', 'top', ...me.flags]} />`;
 }

@@ -31,7 +31,7 @@ function Message({ m, form }) {
     ${'\n'}${m.hidden ? html`<span class="dim">${m.bytes} bytes, hidden: your roles do not read this topic</span>` : html`<span class="code">${texts[form](m)}${m.cut ? ' …' : ''}</span>`}</div>`;
 }
 
-export function Tail({ route }) {
+export function Tail({ route, me }) {
   const { topic = '#', action = '', rate = '20', form = 'json' } = route.ask;
   const [paused, setPaused] = useState(false);
   const [list, setList] = useState([]);
@@ -83,5 +83,5 @@ export function Tail({ route }) {
       ${list.map((m) => html`<${Message} key=${m.key} m=${m} form=${form} />`)}
       ${list.length === 0 && html`<p class="dim">No message has passed yet.</p>`}
     </div>
-    <${Command} words=${['mb', 'sub', topic]} />`;
+    <${Command} words=${['mb', 'sub', topic, ...me.flags]} />`;
 }

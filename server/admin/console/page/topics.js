@@ -14,7 +14,7 @@ function Row({ row, route }) {
   const label = html`<b>${name}</b>
     ${row.publish > 0 && html` <a href=${link('publish')}><${Badge}>${count(row.publish)} listen<//></a>`}
     ${row.request > 0 && html` <a href=${link('request')}><${Badge}>${count(row.request)} answer<//></a>`}
-    ${inside && html` <span class="dim">${count(row.patterns)} patterns</span>`}`;
+    ${inside && html` <span class="dim">${count(row.patterns)} ${row.patterns === 1 ? 'pattern' : 'patterns'}</span>`}`;
   if (!inside) return html`<li>${label}</li>`;
   return html`<li><details onToggle=${(e) => e.target === e.currentTarget && setOpen(e.currentTarget.open)}><summary>${label}</summary>
     ${open && html`<${Level} prefix=${name} route=${route} />`}</details></li>`;
