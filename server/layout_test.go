@@ -25,8 +25,9 @@ var arrows = map[string]string{
 		"server/secure server/system",
 	"server/door": "codec server/auth server/broker server/config server/fair server/limit " +
 		"server/metrics server/origin server/reactor server/secure",
-	"server/admin": "client codec server/admin/console server/census server/event server/metrics server/origin server/permit " +
-		"server/system server/trouble server/watch topic",
+	"server/admin": "client codec server/admin/console server/census server/event " +
+		"server/metrics server/origin server/permit server/system server/trouble " +
+		"server/watch topic",
 	"server/reactor": "ringbuf server/broker server/secure",
 	"server/broker": "codec ringbuf server/auth server/census server/config server/event " +
 		"server/fair server/limit server/logging server/metrics server/origin server/permit " +
@@ -89,6 +90,7 @@ var onlyImporters = map[string]string{
 	"github.com/VictoriaMetrics/metrics":          "server/admin",
 	"golang.org/x/net/netutil":                    "server/admin",
 	"github.com/coder/websocket":                  "", // tests only
+	"github.com/chromedp/chromedp":                "", // tests only
 	"github.com/golang-jwt/jwt/v5":                "server/auth",
 	"github.com/MicahParks/jwkset":                "server/auth",
 	"github.com/fsnotify/fsnotify":                "cmd/mb-server",
@@ -100,9 +102,10 @@ var onlyImporters = map[string]string{
 	"go.uber.org/goleak":                          "",
 	"charm.land/bubbletea/v2":                     "cmd/mb/top",
 	"github.com/guptarohit/asciigraph":            "cmd/mb/top",
-	"net/http":                                    "bench client cmd/mb/observe server/admin",
-	"net/http/pprof":                              "server/admin",
-	"log":                                         "",
+	"net/http": "bench client cmd/mb/observe server/admin " +
+		"server/admin/console",
+	"net/http/pprof": "server/admin",
+	"log":            "",
 }
 
 // Bounds of what a reader has to hold in mind.

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"mbserver/server/admin/console"
 	"mbserver/server/census"
 	"mbserver/server/metrics"
 	"mbserver/server/origin"
@@ -70,7 +69,6 @@ type Server struct {
 	census   Census
 	settings func() []census.Setting
 	dial     Dial
-	console  *console.Page
 	walks    walks
 	source   Source
 	open     bool          // Options.Open
@@ -119,7 +117,7 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
 		census: o.Census, settings: o.Settings, source: o.Source, walks: newWalks(),
-		dial: o.Dial, console: console.New(),
+		dial:  o.Dial,
 		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http/pprof"
 	"strings"
 
+	"mbserver/server/admin/console"
 	"mbserver/server/permit"
 	"mbserver/server/system"
 )
@@ -28,7 +29,7 @@ var pageRows = []pageRow{
 	{"/whoamiz", "who asks, and what that may see and do here"},
 	{"/explainz", "?requestId= what became of a message; ?topic= &action= what would"},
 	{"/publish", `POST {"topic","payload"} publishes a message`},
-	{"/request", `POST {"topic","payload","timeoutMs"?} sends a request, and answers with its answer`},
+	{"/request", `POST {"topic","payload","timeoutMs"?} sends a request: its answer`},
 	{"/drain", `POST {"rate":n} drains the node, {"cancel":true} ends that`},
 	{"/kick", `POST {"serviceId","reason"?} closes a connection`},
 	{"/mute", `POST {"serviceId","durationMs"} lets it send nothing for a while, 0 ends that`},
@@ -103,7 +104,7 @@ func (s *Server) called(next http.Handler) http.Handler {
 // serveIndex shows the console to a browser, and says to all others what there is.
 func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageRow) {
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		s.console.Serve(w, r, "index.html")
+		console.Serve(w, r, "index.html")
 		return
 	}
 	var b strings.Builder
@@ -117,7 +118,7 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, rows []pageR
 
 // serveFile answers with a file of the console.
 func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
-	if !s.console.Serve(w, r, r.PathValue("name")) {
+	if !console.Serve(w, r, r.PathValue("name")) {
 		answerPlain(w, http.StatusNotFound, "404 page not found")
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"mbserver/client"
 )
 
-// Messages that somebody at the listener sends. Each goes over a connection of its own, of which the
-// other end is a client within this process: so whatever holds for clients holds here, and nobody
-// may do here what he may not do as a client.
+// Messages that somebody at the listener sends. Each goes over a connection of its own, whose other
+// end is a client within this process: so whatever holds for clients holds here, and nobody may do
+// here what he may not do as a client.
 
 // Dial connects to the node from within, on behalf of somebody at an address, as over TCP. Any
 // goroutine.

@@ -18,7 +18,7 @@ type who struct {
 	Words    []string `json:"words"`    // of its roles
 	Payloads bool     `json:"payloads"` // of topics that it may subscribe to
 	Operator bool     `json:"operator"` // may change the node
-	Sends    bool     `json:"sends"`    // may send messages from here, if the node allows their topics
+	Sends    bool     `json:"sends"`    // may send messages from here, as the node allows
 }
 
 // serveWhoAmI says who asks.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -19,8 +20,8 @@ import (
 //go:embed page
 var page embed.FS
 
-// policy is what a browser may do with the page: load from this listener, and nothing that stands in
-// the page itself.
+// policy is what a browser may do with the page: load from this listener, and run nothing that
+// stands in the page itself.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // file is one of the page, packed once.
@@ -29,12 +30,10 @@ type file struct {
 	plain, zipped []byte
 }
 
-// Page is the page's files, by name. Immutable; any goroutine.
-type Page struct{ files map[string]*file }
-
-// New packs the page: some milliseconds.
-func New() *Page {
-	p := &Page{files: make(map[string]*file)}
+// files are those of the page, by name. Packing them takes some milliseconds: it is done for the
+// first who asks, not at each start of a node.
+var files = sync.OnceValue(func() map[string]*file {
+	all := make(map[string]*file)
 	err := fs.WalkDir(page, "page", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -43,14 +42,14 @@ func New() *Page {
 		if err != nil {
 			return err
 		}
-		p.files[strings.TrimPrefix(name, "page/")] = pack(name, plain)
+		all[strings.TrimPrefix(name, "page/")] = pack(name, plain)
 		return nil
 	})
 	if err != nil {
 		panic("console: " + err.Error()) // they stand in the program
 	}
-	return p
-}
+	return all
+})
 
 func pack(name string, plain []byte) *file {
 	var b bytes.Buffer
@@ -68,9 +67,10 @@ func pack(name string, plain []byte) *file {
 	return f
 }
 
-// Serve answers with a file, "index.html" the first, or says that there is none.
-func (p *Page) Serve(w http.ResponseWriter, r *http.Request, name string) (served bool) {
-	f := p.files[name]
+// Serve answers with a file of the page, "index.html" the first, or says that there is none. Any
+// goroutine.
+func Serve(w http.ResponseWriter, r *http.Request, name string) (served bool) {
+	f := files()[name]
 	if f == nil {
 		return false
 	}

@@ -2,6 +2,7 @@
 import { render } from './vendor/preact.js';
 import { useEffect, useState } from './vendor/hooks.js';
 import { token, usePoll } from './api.js';
+import { Cluster } from './cluster.js';
 import { Configuration } from './configuration.js';
 import { Connection, Connections } from './connections.js';
 import { Explain } from './explain.js';
@@ -22,6 +23,7 @@ const views = {
   topics: { name: 'Topics', needs: ['topic.list'], show: Topics },
   tail: { name: 'Live tail', needs: ['message'], show: Tail },
   explain: { name: 'Explain', needs: ['explain'], show: Explain },
+  cluster: { name: 'Cluster', needs: ['connection'], show: Cluster },
   configuration: { name: 'Configuration', needs: ['metrics'], show: Configuration },
   logs: { name: 'Logs', needs: ['log'], show: Logs },
 };

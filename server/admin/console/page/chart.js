@@ -1,6 +1,6 @@
 // Lines over time, drawn by uPlot.
 import { useEffect, useLayoutEffect, useRef } from './vendor/hooks.js';
-import { html } from './view.js';
+import { clock, html } from './view.js';
 
 const uPlot = globalThis.uPlot;
 
@@ -22,7 +22,7 @@ export function Chart({ title, times, series, theme }) {
       legend: { show: false },
       cursor: { points: { size: 5 }, drag: { x: false, y: false } },
       scales: { y: { range: (_, min, max) => [Math.min(0, min ?? 0), max > 0 ? max * 1.1 : 1] } },
-      axes: [{ ...axis, size: 24 }, { ...axis, size: 56, values: (_, ticks) => ticks.map(format) }],
+      axes: [{ ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map((t) => clock(t * 1000)) }, { ...axis, size: 56, values: (_, ticks) => ticks.map(format) }],
       series: [{}, ...series.map((s) => ({ label: s.name, stroke: color(s.color), width: 1.5, points: { show: false } }))],
     }, data, host.current);
     const sized = new ResizeObserver(() => plot.current?.setSize({ width: host.current.clientWidth, height: 120 }));

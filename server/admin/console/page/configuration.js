@@ -4,14 +4,18 @@ import { Badge, Command, Problem, Search, Table } from './parts.js';
 import { change } from './route.js';
 import { html } from './view.js';
 
-const value = (v) => (v === null ? html`<span class="dim">not shown</span>` : v === '' ? html`<span class="dim">empty</span>` : html`<code>${v}</code>`);
+const value = (v) => {
+  if (v === null || v === undefined) return html`<span class="dim">not shown</span>`;
+  if (v === '' || (Array.isArray(v) && v.length === 0)) return html`<span class="dim">empty</span>`;
+  return html`<code>${typeof v === 'string' ? v : JSON.stringify(v)}</code>`;
+};
 
 const columns = [
   { name: 'key', cell: (s) => html`<b>${s.key}</b>`, title: (s) => [s.env, s.flag].filter(Boolean).join(' or ') },
   { name: 'in force', cell: (s) => html`${value(s.value)}${s.unit ? ' ' + s.unit : ''}` },
   { name: 'from', cell: (s) => (s.source === 'default' ? html`<span class="dim">default</span>` : html`<${Badge} kind="good">${s.source}<//>`) },
   { name: 'default', cell: (s) => (s.source === 'default' ? '' : value(s.default)) },
-  { name: 'a change', cell: (s) => html`${s.live ? 'on reload' : html`<span class="dim">at the next start</span>`}${s.pending !== undefined && s.pending !== null && s.pending !== false && html` <${Badge} kind="warn">waits: ${String(s.pending)}<//>`}` },
+  { name: 'a change', cell: (s) => html`${s.live ? 'on reload' : html`<span class="dim">at the next start</span>`}${s.pending !== undefined && s.pending !== null && s.pending !== false && html` <${Badge} kind="warn">waits: ${JSON.stringify(s.pending)}<//>`}` },
   { name: 'meaning', cell: (s) => html`<span class="dim">${s.meaning}</span>` },
 ];
 
