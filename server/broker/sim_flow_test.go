@@ -344,10 +344,11 @@ func (k *simClient) checkFlowAtRest() {
 	}
 }
 
-// shed says that the client may have been cut for the sake of memory.
+// shed says that the client may have been cut for the sake of memory. Any that was cut may: who was
+// cut for a reason of which more is known is asked for that first (starved).
 func (k *simClient) shed() bool {
 	s := k.s
-	if !s.memory || s.n.budget.shed.Load() <= s.shedSeen {
+	if !s.memory || !k.Conn.aborted || s.n.budget.shed.Load() <= s.shedSeen {
 		return false
 	}
 	s.shedSeen++
@@ -358,7 +359,8 @@ func (k *simClient) shed() bool {
 // starved says that the client was cut because it took none of its answers for long enough.
 func (k *simClient) starved() bool {
 	s := k.s
-	if s.n.unread.cut.Load() <= s.cutSeen || s.n.ms-k.sock.tookAt < s.n.stallTimeout {
+	if !k.Conn.aborted || s.n.unread.cut.Load() <= s.cutSeen ||
+		s.n.ms-k.sock.tookAt < s.n.stallTimeout {
 		return false
 	}
 	s.cutSeen++

@@ -222,9 +222,12 @@ func (s *simulation) observePlace(i int) {
 	switch {
 	case k.sock.violation != "":
 		s.fail("%s: the socket was %s", k.name, k.sock.violation)
-	case !k.alive() && !k.excused && !k.shed() && !k.starved() && !k.silentTooLong() &&
+	case !k.alive() && !k.excused && !k.starved() && !k.shed() && !k.silentTooLong() &&
 		!k.sentAway():
 		s.fail("%s was closed for no reason", k.name)
+	}
+	k.checkParted()
+	switch {
 	case k.sock.closed:
 		if !k.ended {
 			s.totals["cut by the node"]++
