@@ -146,8 +146,8 @@ func (s *laggards) setPresent(present uint64) {
 	}
 }
 
-// topLooks is how many are looked at to find the largest: of more, of one class, it may be another
-// that is less than twice as large.
+// topLooks is how many of the settled ones, and how many of the fresh ones, are looked at to find
+// the largest: of more it may be another. Of the settled ones that is less than twice as large.
 const topLooks = 64
 
 // most is, in bytes, what the largest holds, paid or not.
@@ -156,24 +156,27 @@ func (s *laggards) most() int64 {
 		return s.top
 	}
 	s.stale, s.top = false, 0
-	looks := 0
-	for class := min(bits.Len64(s.present)-1+freshClasses, laggardClasses-1); class > 0; class-- {
-		lists := [...]*fair.List[*laggard]{
-			&s.settled[class], &s.fresh[max(class-freshClasses, 1)],
-		}
-		for _, list := range lists {
-			for g := range list.All() {
-				s.top = max(s.top, g.charge+g.paid)
-				if looks++; looks == topLooks {
-					return s.top
-				}
-			}
-		}
-		if s.top > 0 {
-			break
-		}
+	highest := bits.Len64(s.present) - 1
+	looks := topLooks
+	for class := highest; class > 0 && s.top == 0; class-- {
+		s.lookAt(&s.settled[class], &looks)
+	}
+	// The class of a fresh one does not tell what it keeps of snapshots.
+	looks = topLooks
+	for class := highest; class > 0 && looks > 0; class-- {
+		s.lookAt(&s.fresh[class], &looks)
 	}
 	return s.top
+}
+
+// lookAt raises the top to the largest on a list, of as many as may be looked at yet.
+func (s *laggards) lookAt(list *fair.List[*laggard], looks *int) {
+	for g := range list.All() {
+		s.top = max(s.top, g.charge+g.paid)
+		if *looks--; *looks == 0 {
+			return
+		}
+	}
 }
 
 // noteTop keeps the largest, as one comes to hold so many bytes that held others before.

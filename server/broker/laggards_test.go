@@ -134,3 +134,22 @@ func TestListsWeighOnWhoDoesNotRead(t *testing.T) {
 		t.Error("who keeps a long list and does not read it does not go first")
 	}
 }
+
+// The largest laggard is found again when the largest so far has less: snapshots count, which one
+// that is fresh is not weighed by.
+func TestMostCountsSnapshots(t *testing.T) {
+	for name, settled := range map[string]bool{"fresh": false, "settled": true} {
+		s := new(laggards)
+		first, small, reader := new(Conn), new(Conn), new(Conn)
+		s.note(first, 40_000, 0, 0)
+		s.note(small, 9000, 0, 0)
+		s.note(reader, 5000, 8000, 0)
+		if settled {
+			s.promote(freshMs)
+		}
+		s.note(first, 0, 0, freshMs)
+		if most := s.most(); most != 13_000 {
+			t.Errorf("%s: the largest holds %d bytes, want 13000", name, most)
+		}
+	}
+}
