@@ -50,8 +50,8 @@ func show(v any) string {
 	return shorten(fmt.Sprint(v))
 }
 
-// withoutUser hides what stands before the @ of URLs: a password, where it does not belong. The text
-// may be of several, and wrong in any way.
+// withoutUser hides what stands before the @ of URLs: a password, where it does not belong. The
+// text may be of several, and wrong in any way.
 func withoutUser(text string) string {
 	end := strings.LastIndexByte(text, '@')
 	if end < 0 {
