@@ -137,7 +137,7 @@ func (s *Server) posted(h handler, may func(http.ResponseWriter, *viewer) bool) 
 			answerError(out, http.StatusUnsupportedMediaType, invalid, "send application/json")
 			return
 		}
-		if v := s.identify(out, r); v != nil && may(out, v) {
+		if v := s.identify(out, r); v != nil && may(out, v) && takes(out, r) {
 			r.Body = http.MaxBytesReader(out, r.Body, actBytes)
 			h(out, r, v)
 		}

@@ -44,8 +44,10 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	rows := pageRows
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
-	mux.HandleFunc("GET /troublez", s.seen(permit.Metrics, s.serveTroubles))
-	mux.HandleFunc("GET /eventz", s.seen(permit.Connection|permit.ServiceList, s.serveEvents))
+	mux.HandleFunc("GET /troublez",
+		s.seen(permit.Metrics, taking(s.serveTroubles, "limit", "kind")))
+	mux.HandleFunc("GET /eventz",
+		s.seen(permit.Connection|permit.ServiceList, taking(s.serveEvents, "id")))
 	const names = permit.ServiceList
 	mux.HandleFunc("GET /connz", s.seen(permit.Connection|names, s.serveConnections))
 	mux.HandleFunc("GET /connz/{id}", s.seen(permit.Connection|names, s.serveConnection))
@@ -54,9 +56,10 @@ func (s *Server) routes(profiles bool) http.Handler {
 	mux.HandleFunc("GET /loopz", s.seen(permit.Metrics, s.serveLoops))
 	mux.HandleFunc("GET /configz",
 		s.seen(permit.Connection|permit.Metrics, s.serveConfiguration))
-	mux.HandleFunc("GET /clusterz", s.seen(permit.Connection, s.serveCluster))
-	mux.HandleFunc("GET /whoamiz", s.seen(0, s.serveWhoAmI))
-	mux.HandleFunc("GET /explainz", s.seen(permit.Explain, s.serveExplain))
+	mux.HandleFunc("GET /clusterz", s.seen(permit.Connection, taking(s.serveCluster)))
+	mux.HandleFunc("GET /whoamiz", s.seen(0, taking(s.serveWhoAmI)))
+	mux.HandleFunc("GET /explainz", s.seen(permit.Explain, taking(s.serveExplain,
+		"requestId", "topic", "action", "identity", "payloadBytes")))
 	mux.HandleFunc("GET /console/{name...}", s.serveFile)
 	mux.HandleFunc("POST /publish", s.sent(s.servePublish))
 	mux.HandleFunc("POST /request", s.sent(s.serveRequest))

@@ -48,10 +48,13 @@ var streamRows = []pageRow{
 
 // routeStreams says who answers what of that.
 func (s *Server) routeStreams(mux *http.ServeMux) {
-	mux.HandleFunc("GET /history", s.seen(permit.Metrics, s.serveHistory))
-	mux.HandleFunc("GET /stream/metrics", s.seen(permit.Metrics, s.serveMetricsStream))
-	mux.HandleFunc("GET /stream/messages", s.seen(permit.TopicList, s.serveMessageStream))
-	mux.HandleFunc("GET /stream/logs", s.seen(permit.Log, s.serveLogStream))
+	mux.HandleFunc("GET /history", s.seen(permit.Metrics, taking(s.serveHistory, "since")))
+	mux.HandleFunc("GET /stream/metrics",
+		s.seen(permit.Metrics, taking(s.serveMetricsStream, "every")))
+	mux.HandleFunc("GET /stream/messages", s.seen(permit.TopicList,
+		taking(s.serveMessageStream, "topic", "action", "rate", "bytes")))
+	mux.HandleFunc("GET /stream/logs",
+		s.seen(permit.Log, taking(s.serveLogStream, "level", "module")))
 }
 
 // streams are those that are open. Any goroutine.

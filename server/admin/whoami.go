@@ -34,19 +34,20 @@ func (s *Server) serveWhoAmI(w http.ResponseWriter, _ *http.Request, v *viewer) 
 // serveExplain asks the node what became of a message, or what would.
 func (s *Server) serveExplain(w http.ResponseWriter, r *http.Request, _ *viewer) {
 	wish := make(map[string]any)
-	for name, values := range r.URL.Query() {
-		switch value := values[0]; name {
-		case "requestId", "topic", "action", "identity":
-			wish[name] = value
-		case "payloadBytes":
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				answerError(w, http.StatusBadRequest, invalid,
-					"payloadBytes: must be a whole number", "field", name)
-				return
-			}
-			wish[name] = n
+	query := r.URL.Query()
+	for _, name := range []string{"requestId", "topic", "action", "identity"} {
+		if query.Has(name) {
+			wish[name] = query.Get(name)
 		}
+	}
+	if text := query.Get("payloadBytes"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			answerError(w, http.StatusBadRequest, invalid,
+				"payloadBytes: must be a whole number", "field", "payloadBytes")
+			return
+		}
+		wish["payloadBytes"] = n
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), sendTime)
 	defer cancel()

@@ -42,7 +42,7 @@ const (
 func (s *standing) recheck() {
 	c := s.conn
 	l := c.loop
-	if !s.rules.Holds(permit.Log) && c.dropFilter() {
+	if !s.rules.Holds(permit.Log) && c.dropFilter(event.Permission) {
 		l.revoked.subscriptions++
 	}
 	l.broker.forbidQueuedOf(&c.service)
@@ -124,12 +124,13 @@ func (c *Conn) revoke(p topic.Pattern, k topic.Kind) {
 		return
 	}
 	c.unsubscribe(p, k)
-	c.tellRevoked(k, p.String())
+	c.tellRevoked(k, p.String(), event.Permission)
 	c.loop.revoked.subscriptions++
 }
 
-// dropFilter ends what FilterLog began, tells c, and says whether there was anything.
-func (c *Conn) dropFilter() bool {
+// dropFilter ends what FilterLog began, tells c, and says whether there was anything; by is as for
+// tellRevoked.
+func (c *Conn) dropFilter(by uint32) bool {
 	stream := &c.loop.broker.logStream
 	f := stream.Filter(&c.service)
 	if f == nil {
@@ -137,14 +138,14 @@ func (c *Conn) dropFilter() bool {
 	}
 	stream.SetFilter(&c.service, nil)
 	c.keep(-f.Charge())
-	c.tellRevoked(topic.Publish, system.LogTopic)
+	c.tellRevoked(topic.Publish, system.LogTopic, by)
 	return true
 }
 
-// tellRevoked tells c what it gets no more.
-func (c *Conn) tellRevoked(k topic.Kind, pattern string) {
+// tellRevoked tells c what it gets no more; by is who has ended that (event.Permission).
+func (c *Conn) tellRevoked(k topic.Kind, pattern string, by uint32) {
 	l := c.loop
-	c.note(event.Revoked, eventKind(k), 0, pattern)
+	c.note(event.Revoked, eventKind(k), by, pattern)
 	l.notice = system.AppendRevoked(l.notice[:0], k.String(), pattern)
 	l.tell(c, l.notice)
 }

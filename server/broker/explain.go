@@ -49,7 +49,8 @@ func (b *Broker) onAll(f func(*Loop), then func()) {
 }
 
 // inquest asks all loops for a message: first which of theirs have the ID, under which receivers
-// may know it on another loop than its own, then what became of these.
+// may know it on another loop than its own, then what became of these. Both are asked when there
+// are none, too: who may not see a message is not to learn by the time that there is one.
 type inquest struct {
 	id    codec.UUID
 	since int64 // Unix ms
@@ -103,10 +104,7 @@ func (k *caller) Fates(
 			q.marks = append(q.marks, marks...)
 		}
 		slices.Sort(q.marks)
-		if q.marks = slices.Compact(q.marks); len(q.marks) == 0 {
-			end()
-			return
-		}
+		q.marks = slices.Compact(q.marks)
 		b.onAll(q.tell, end)
 	})
 	return nil

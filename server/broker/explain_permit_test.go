@@ -222,3 +222,38 @@ func TestExplainNeedsWords(t *testing.T) {
 		t.Errorf("of its own subscriptions %d are told, of others' %d without a name", own, others)
 	}
 }
+
+// Turns that a question takes do not tell whether there is a message that the asker may not see.
+func TestExplainTakesAsLongForWhatIsHidden(t *testing.T) {
+	x := newExplainCast(t, 2, map[string]permit.Role{
+		"root": asking("#"), "asks": {System: []string{"explain"}},
+	})
+	n, root, asks := x.n, x.connect("root", 0), x.connect("asks", 1)
+	if e := root.explain(`{"armMs":600000,"topic":"#"}`); e.Error != nil {
+		t.Fatal(e.Error)
+	}
+	const hidden, unknown = "5e0c0000-0000-4000-8000-000000000001",
+		"5e0c0000-0000-4000-8000-000000000002"
+	root.send("publish:a.x:1.0.0:" + hidden + "\nx")
+	n.settle()
+	turns := func(id string) (count int) {
+		asks.send("request:system.explain:1.0.0:" + explainID + "\n" + `{"requestId":"` + id + `"}`)
+		for busy := true; busy; {
+			busy = n.backgroundJob()
+			for i, d := range n.drivers {
+				if d.scheduled {
+					busy = true
+					count++
+					n.run(i)
+				}
+			}
+		}
+		if got := len(asks.messages()); got != 1 {
+			t.Fatalf("%d answers", got)
+		}
+		return count
+	}
+	if of, none := turns(hidden), turns(unknown); of != none {
+		t.Errorf("what may not be seen takes %d turns, what is not there %d", of, none)
+	}
+}

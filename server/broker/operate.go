@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"mbserver/codec"
+	"mbserver/server/event"
 	"mbserver/server/permit"
 	"mbserver/server/system"
 	"mbserver/topic"
@@ -168,12 +169,12 @@ func (c *Conn) unsubscribeFor(o *system.Order, done func(l *Loop, ended, message
 	for _, k := range o.Kinds {
 		if c.subs.find(o.Pattern, k) >= 0 {
 			c.unsubscribe(o.Pattern, k)
-			c.tellRevoked(k, o.Pattern.String())
+			c.tellRevoked(k, o.Pattern.String(), event.Operator)
 			ended++
 		}
 	}
 	if o.Pattern.String() == system.LogTopic && slices.Contains(o.Kinds, topic.Publish) &&
-		c.dropFilter() {
+		c.dropFilter(event.Operator) {
 		ended++
 	}
 	if ended == 0 || simfaultBuild && strikes(simLeftBehind) {

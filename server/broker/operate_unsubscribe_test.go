@@ -169,3 +169,21 @@ func TestWant(t *testing.T) {
 		t.Errorf("only %d were wanted", wanted)
 	}
 }
+
+// What an operator has ended is remembered as that, and not as a permission that was lost.
+func TestUnsubscribeIsRemembered(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	k := n.connect(0, TransportTCP)
+	k.subscribe("publish", "a.#")
+	n.settle()
+	k.send("request:system.log.subscribe:1.0.0\n" + `{"level":"error"}`)
+	n.settle()
+	n.operate(k, unsubscribeOrder(t, "a.#", topic.Publish))
+	n.operate(k, unsubscribeOrder(t, "system.log", topic.Publish))
+	const ended = "an operator has ended its subscription to publishes on "
+	life := n.lifeOf(k)
+	if last := life[max(0, len(life)-2):]; len(last) != 2 || last[0] != ended+"a.#" ||
+		last[1] != ended+"system.log" {
+		t.Errorf("remembered is %q", life)
+	}
+}

@@ -39,15 +39,29 @@ func show(v any) string {
 		if strings.Contains(v, "-----BEGIN") {
 			return "(PEM text)"
 		}
-		return shorten(fmt.Sprintf("%q", v))
+		return shorten(fmt.Sprintf("%q", withoutUser(v)))
 	case map[string]int:
 		return shorten(ratesText(v))
 	case []string:
-		return shorten(listText(v))
+		return shorten(withoutUser(listText(v)))
 	case ProxyProtocol:
 		return shorten(eachText(v))
 	}
 	return shorten(fmt.Sprint(v))
+}
+
+// withoutUser hides what stands before the @ of URLs: a password, where it does not belong. The
+// text may be of several, and wrong in any way.
+func withoutUser(text string) string {
+	end := strings.LastIndexByte(text, '@')
+	if end < 0 {
+		return text
+	}
+	scheme, _, found := strings.Cut(text[:end], "://")
+	if !found {
+		return "(not shown)" + text[end:]
+	}
+	return scheme + "://(not shown)" + text[end:]
 }
 
 // showOf is show for the text of a key.

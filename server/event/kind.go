@@ -17,7 +17,7 @@ const (
 	Registered
 	Subscribed   // Detail: to what
 	Unsubscribed // likewise
-	Revoked      // likewise
+	Revoked      // likewise; Number: Permission or Operator
 	Closed       // Text: why
 
 	Told      // of losses, by system.dropped
@@ -46,6 +46,12 @@ func (k Kind) String() string {
 const (
 	Publishes uint8 = iota
 	Requests
+)
+
+// Who has ended a subscription of a connection.
+const (
+	Permission uint32 = iota // its roles do not allow it any more
+	Operator
 )
 
 // Why a connection is not read.
@@ -93,6 +99,9 @@ func (e *Event) String() string {
 	case Unsubscribed:
 		return "ended its subscription to " + e.what()
 	case Revoked:
+		if e.Number == Operator {
+			return "an operator has ended its subscription to " + e.what()
+		}
 		return "lost the permission to be subscribed to " + e.what()
 	case Told:
 		return "was told of losses (system.dropped)" + e.times()

@@ -216,21 +216,19 @@ func (b *Book) Find(id codec.UUID, since int64, most int, dst []Mark) []Mark {
 }
 
 // Tell returns what the book knows of some messages, of those of which it knows anything. It looks
-// through its entries once, however many are asked for.
+// through its entries once, however many are asked for, and none too: how long it takes is not to
+// say whether there is something that the asker may not see.
 func (b *Book) Tell(marks ...Mark) (all []Account) {
-	at := make(map[Mark]int, len(marks))
+	at := map[Mark]int{0: -1} // no message has that
 	for _, mark := range marks {
 		if place, ok := b.index[mark]; ok {
 			at[mark] = len(all)
 			all = append(all, Account{Message: b.messages[place%uint64(len(b.messages))].Message})
 		}
 	}
-	if len(all) == 0 {
-		return nil
-	}
 	for place := b.first(b.next, len(b.entries)); place < b.next; place++ {
 		e := &b.entries[place%uint64(len(b.entries))]
-		if i, ok := at[e.Mark]; ok {
+		if i, ok := at[e.Mark]; ok && i >= 0 {
 			all[i].Entries = append(all[i].Entries, *e)
 		}
 	}
