@@ -234,7 +234,8 @@ func TestHole_ReconnectFlood(t *testing.T) {
 	const workers, each = 16, 60
 	n := startNode(t, append(patient[:2:2], "logging.level=error")...)
 	there := n.dial(t, overWS)
-	descriptors, memory := n.descriptors(), n.counter(t, "mb_memory_charged_bytes")
+	memory := n.counter(t, "mb_memory_charged_bytes")
+	descriptors := n.descriptors() // with the one of whoever asks for counters, which is kept
 	leave := []func(c *net.TCPConn){
 		func(c *net.TCPConn) { _ = c.SetLinger(0) }, // a reset, at once
 		func(c *net.TCPConn) { _, _ = io.WriteString(c, upgradeHead[:50]) },
