@@ -86,7 +86,8 @@ func (b *Broker) AwaitNotice(ctx context.Context, delay time.Duration) {
 	if time.Since(time.UnixMilli(b.asked.Load())) > balancerTime {
 		return
 	}
-	ctx, cancel := context.WithDeadline(ctx, time.UnixMilli(b.unreadyAt.Load()).Add(delay))
+	since := time.UnixMilli(b.unreadyAt.Load() + 1) // it was cut to milliseconds
+	ctx, cancel := context.WithDeadline(ctx, since.Add(delay))
 	defer cancel()
 	b.awaitEmpty(ctx)
 }
