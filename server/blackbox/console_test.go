@@ -105,7 +105,6 @@ func TestConsole(t *testing.T) {
 	service.ok("system.service.register", `{"name":"clock","description":"tells the time"}`)
 	service.subscribe("request", "time.now")
 	reader.subscribe("publish", "orders.#")
-	id := service.ok("system.service.list", "{}")["services"].([]any)[0].(map[string]any)["id"]
 	b := openBrowser(t)
 
 	b.view(n, "overview", "Nothing is wrong.", "Messages", "connections")
@@ -135,7 +134,7 @@ func TestConsole(t *testing.T) {
 	service.send("response:time.now:1.0.0:"+asked.ID, `{"hour":12}`)
 	b.shows(`"hour": 12`)
 
-	b.view(n, "connections/"+fmt.Sprint(id), "clock", "What it went through", "time.now")
+	b.view(n, "connections/"+service.id, "clock", "What it went through", "time.now")
 	b.do(chromedp.Click(`.action:nth-of-type(2) > button`), // Mute
 		chromedp.Click(`dialog[open] button[type=submit]`))
 	b.do(chromedp.WaitNotPresent(`dialog[open]`))
