@@ -107,3 +107,18 @@ func (sh *shard[S]) remove(p Pattern, k Kind, s S, stamp uint64) bool {
 	sh.version.Add(1)
 	return true
 }
+
+// subscribers are those of exactly this pattern and kind. They are the group's own: valid, and not
+// to be changed, while mu is held.
+func (sh *shard[S]) subscribers(p Pattern, k Kind) []Match[S] {
+	st := sh.stores[k]
+	if st == nil {
+		return nil
+	}
+	_, key := analyse(p.text)
+	leaf := st.table.leaf(key)
+	if i := leaf.find(key, p.text); i >= 0 {
+		return leaf.groups[i].subscribers()
+	}
+	return nil
+}

@@ -62,34 +62,16 @@ func (sh *shard[S]) patterns(k Kind, from key, dst []string) (texts []string, ne
 // SubscriberCount is how many subscribers a pattern has for a kind.
 func (t *Trie[S]) SubscriberCount(p Pattern, k Kind) int {
 	sh := t.home(p)
-	_, key := analyse(p.text)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	st := sh.stores[k]
-	if st == nil {
-		return 0
-	}
-	leaf := st.table.leaf(key)
-	if i := leaf.find(key, p.text); i >= 0 {
-		return len(leaf.groups[i].subscribers())
-	}
-	return 0
+	return len(sh.subscribers(p, k))
 }
 
 // Subscribers appends to dst the subscribers of a pattern for a kind. It holds the shard's lock
 // while it copies them.
 func (t *Trie[S]) Subscribers(p Pattern, k Kind, dst []Match[S]) []Match[S] {
 	sh := t.home(p)
-	_, key := analyse(p.text)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	st := sh.stores[k]
-	if st == nil {
-		return dst
-	}
-	leaf := st.table.leaf(key)
-	if i := leaf.find(key, p.text); i >= 0 {
-		dst = append(dst, leaf.groups[i].subscribers()...)
-	}
-	return dst
+	return append(dst, sh.subscribers(p, k)...)
 }
