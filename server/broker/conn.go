@@ -207,9 +207,7 @@ func (c *Conn) flush(writable bool) {
 	messages, bytes := c.beginWrite()
 	full, err := c.out.Flush(l.turn, l.pieceOf(c), writable)
 	c.endWrite(messages, bytes)
-	if len(l.turn.Told) > 0 {
-		l.heed(c)
-	}
+	l.heed(c)
 	switch {
 	case err != nil:
 		c.goes("writing to it failed: " + err.Error())

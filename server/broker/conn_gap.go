@@ -57,9 +57,7 @@ func (c *Conn) noteReplaced() {
 	if n := c.out.Replaced(); n > 0 {
 		c.loop.conflated(n)
 		c.gapOf().conflated += n
-		if len(c.loop.turn.Told) > 0 {
-			c.loop.heed(c)
-		}
+		c.loop.heed(c)
 	}
 }
 

@@ -3,7 +3,6 @@ package broker
 import (
 	"mbserver/codec"
 	"mbserver/server/metrics"
-	"mbserver/server/trace"
 	"mbserver/server/wheel"
 )
 
@@ -74,10 +73,7 @@ func (l *Loop) maySpeak(c *Conn, h *codec.Header, name []byte) bool {
 		return true
 	}
 	l.counts[metrics.Forbidden]++
-	if l.trace.looks != nil {
-		l.observe(c, h.RequestID, name)
-		l.noteHand(trace.Forbidden, "muted")
-	}
+	l.noteUnheard(c, h, name, "muted")
 	l.fail(c, h, codec.Forbidden, "an operator has muted this connection",
 		codec.TextDetail("reason", "muted"), codec.NumberDetail("retryAfterMs", int(left)))
 	return false

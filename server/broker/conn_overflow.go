@@ -145,9 +145,7 @@ func (c *Conn) closeGap(size int, policy delivery) bool {
 func (c *Conn) releaseRing() {
 	l := c.loop
 	l.dropped(c.out.Release(l.turn))
-	if len(l.turn.Told) > 0 {
-		l.heed(c)
-	}
+	l.heed(c)
 	c.recharge()
 }
 
@@ -156,7 +154,5 @@ func (c *Conn) dropOldest(size int) {
 	for !c.out.Room(size, c.loop.broker.droppable) && c.out.DropOldest() {
 		c.noteOldest()
 	}
-	if l := c.loop; len(l.turn.Told) > 0 {
-		l.heed(c)
-	}
+	c.loop.heed(c)
 }

@@ -188,9 +188,7 @@ func (c *Conn) takeOut(goes func(begin []byte) bool) (count int) {
 		}
 		return goes(begin)
 	})
-	if len(c.loop.turn.Told) > 0 {
-		c.loop.heed(c)
-	}
+	c.loop.heed(c)
 	if c.parked != nil {
 		var gone []*parkedTarget
 		for w := range c.parked.list.All() {

@@ -98,9 +98,7 @@ func (l *Loop) sent(c *Conn, m *outgoing) {
 // shown is sent for those who look: the audit, and what records fates, to which c's ring tells what
 // becomes of m there.
 func (l *Loop) shown(c *Conn, m *outgoing) {
-	if len(l.turn.Told) > 0 {
-		l.heed(c)
-	}
+	l.heed(c)
 	if m.audit {
 		l.auditSent(c, m)
 	}

@@ -198,6 +198,15 @@ func (l *Loop) noteHand(stop trace.Stop, reason string) {
 	}
 }
 
+// noteUnheard notes that a message on a canonical topic is refused before it is looked at, for who
+// its sender is.
+func (l *Loop) noteUnheard(c *Conn, h *codec.Header, name []byte, reason string) {
+	if l.trace.looks != nil {
+		l.observe(c, h.RequestID, name)
+		l.noteHand(trace.Forbidden, reason)
+	}
+}
+
 // noteMasked notes under which ID receivers know the message in hand, which ends its header line.
 func (l *Loop) noteMasked(header []byte) {
 	line := bytes.TrimSuffix(header, []byte{'\n'})
@@ -324,8 +333,15 @@ var outcomes = [...]struct {
 	ringbuf.Lost:     {trace.Dropped, "disconnected"},
 }
 
-// heed notes what c's ring has told.
+// heed notes what c's ring has told, if it has: of most messages nobody wants to know.
 func (l *Loop) heed(c *Conn) {
+	if len(l.turn.Told) > 0 {
+		l.hear(c)
+	}
+}
+
+// hear is heed of a ring that has.
+func (l *Loop) hear(c *Conn) {
 	for _, one := range l.turn.Told {
 		if one.Outcome == ringbuf.Cancelled || l.trace.book == nil {
 			continue // why, is noted where it was

@@ -69,9 +69,7 @@ func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...c
 	}
 	if e.target != nil && e.target.out.Cancel(e.key()) { // an expired request is never delivered
 		e.target.recharge()
-		if len(l.turn.Told) > 0 {
-			l.heed(e.target)
-		}
+		l.heed(e.target)
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	if e.hasID {

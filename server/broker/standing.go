@@ -140,10 +140,7 @@ func (l *Loop) mayAsk(c *Conn, h *codec.Header, name []byte) bool {
 	if !c.standing.demanded {
 		return l.maySpeak(c, h, name)
 	}
-	if l.trace.looks != nil {
-		l.observe(c, h.RequestID, name)
-		l.noteHand(trace.Forbidden, "required")
-	}
+	l.noteUnheard(c, h, name, "required")
 	l.fail(c, h, codec.Unauthorized, "say who you are first: system.auth",
 		codec.TextDetail("reason", "required"))
 	return false
