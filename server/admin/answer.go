@@ -20,6 +20,14 @@ const (
 	conflict     = "CONFLICT"  // of this listener alone
 )
 
+// readObject reads one JSON object, and says whether there is that and nothing else, with no
+// members that are not known.
+func readObject(r io.Reader, into any) bool {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	return d.Decode(into) == nil && d.Decode(&struct{}{}) == io.EOF
+}
+
 // private says of an answer that nobody else is to have it.
 func private(w http.ResponseWriter) {
 	h := w.Header()
@@ -38,6 +46,13 @@ func answerJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n'))
+}
+
+// answerBytes answers with JSON that has been written already, its newline included.
+func answerBytes(w http.ResponseWriter, b []byte) {
+	private(w)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = w.Write(b)
 }
 
 // failure is the body of an error.

@@ -222,7 +222,7 @@ func answerList(w http.ResponseWriter, about listed, name string, rows any) {
 		panic("admin: " + err.Error())
 	}
 	all := append(head[:len(head)-1], `,"`+name+`":`...)
-	answerJSON(w, http.StatusOK, json.RawMessage(append(append(all, body...), '}')))
+	answerBytes(w, append(append(all, body...), "}\n"...))
 }
 
 // serveConnection answers with one connection.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -55,11 +54,8 @@ type drainWish struct {
 }
 
 func readDrain(r io.Reader) (wish drainWish, err error) {
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	err = d.Decode(&wish)
 	switch {
-	case err != nil || d.Decode(&struct{}{}) != io.EOF:
+	case !readObject(r, &wish):
 		return wish, errors.New(`send one object such as {}, {"rate":100} or {"cancel":true}`)
 	case wish.Rate < 0 || wish.Rate > 0 && wish.Cancel:
 		return wish, errors.New("rate is at least 1, and goes with no cancel")

@@ -165,13 +165,6 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request, _ *viewer)
 	answerBytes(w, append(b, "}}\n"...))
 }
 
-// answerBytes answers with JSON.
-func answerBytes(w http.ResponseWriter, b []byte) {
-	private(w)
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_, _ = w.Write(b)
-}
-
 // appendLimits appends the bounds of the levels, as a member of a JSON object.
 func appendLimits(b []byte, s *metrics.Sample) []byte {
 	b = append(b, `"limits":{"connections":`...)

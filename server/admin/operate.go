@@ -32,9 +32,7 @@ func (s *Server) serveOrder(d system.Deed) handler {
 		ended, refused := s.operator.Operate(ctx, by, o)
 		switch {
 		case refused == nil:
-			w.Header().Set("Content-Type", "application/json; charset=utf-8")
-			private(w)
-			_, _ = w.Write(append(system.AppendDone(nil, o, ended), '\n'))
+			answerBytes(w, append(system.AppendDone(nil, o, ended), '\n'))
 		case ctx.Err() != nil:
 			answerError(w, http.StatusServiceUnavailable, string(refused.Code), refused.Message)
 		default:

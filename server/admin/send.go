@@ -73,9 +73,7 @@ func (s *Server) send(
 	do func(context.Context, *client.Client, *wish) (any, error),
 ) {
 	o := wish{}
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
+	if !readObject(r.Body, &o) {
 		answerError(w, http.StatusBadRequest, invalid,
 			`send one object such as {"topic":"a.b","payload":"{}"}`)
 		return
