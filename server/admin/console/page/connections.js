@@ -10,6 +10,11 @@ const age = (at, from) => span(Math.max(0, Date.parse(from) - Date.parse(at)));
 const states = (c) => (c.states || []).map((s) => html`<${Badge} kind=${s === 'draining' ? '' : 'warn'} key=${s}>${s}<//>`);
 const nameOf = (c) => c.name || c.identity || short(c.id);
 
+// orders are the tool's words for what both it and the node sort by.
+const orders = {
+  dropped: 'dropped', backlogBytes: 'backlog', queued: 'queued', outstanding: 'outstanding', age: 'age', idle: 'idle', name: 'name', transport: 'transport',
+};
+
 const columns = (at) => [
   { name: 'connection', sort: 'name', cell: (c) => html`<a href=${href('connections', c.id)}>${nameOf(c)}</a> ${states(c)}`, title: (c) => c.id },
   { name: 'identity', sort: 'identity', cell: (c) => c.identity || html`<span class="dim">none</span>` },
@@ -39,7 +44,7 @@ export function Connections({ route, me }) {
     ${data && html`<${Table} label="connections" columns=${columns(data.at)} rows=${data.connections} sort=${sort} keyOf=${(c) => c.id}
       onSort=${(by) => set({ sort: by })} empty="No connection is like this." />
       <${Pages} offset=${Number(offset)} limit=${limit} total=${data.matched} onMove=${(to) => change(route, { offset: to || '' })} />`}
-    <${Command} words=${['mb', 'connections', '--sort', sort, ...me.flags]} />`;
+    <${Command} words=${['mb', 'connections', ...(orders[sort] ? ['--sort', orders[sort]] : []), ...(search ? ['--filter', search] : []), ...me.flags]} />`;
 }
 
 function Events({ id }) {
@@ -112,5 +117,5 @@ export function Connection({ route, me }) {
   ]} /></section>
     <${Subscriptions} c=${c} me=${me} again=${again} />`}
     <${Events} id=${route.id} />
-    <${Command} words=${['mb', 'subscriptions', route.id, ...me.flags]} />`;
+    <${Command} words=${['mb', 'subscriptions', '--service', route.id, ...me.flags]} />`;
 }

@@ -1,11 +1,13 @@
 // The lines of the node's log as they are written.
-import { useEffect, useRef, useState } from './vendor/hooks.js';
+import { useRef, useState } from './vendor/hooks.js';
 import { query, useStream } from './api.js';
-import { Command, Problem, Search } from './parts.js';
+import { Command, Problem, Search, useBottom } from './parts.js';
 import { change } from './route.js';
 import { html } from './view.js';
 
 const kept = 1000; // lines on the page
+
+const levels = ['debug', 'info', 'warn', 'error'];
 
 const kinds = { error: 'bad', warn: 'warn' };
 
@@ -25,16 +27,12 @@ export function Logs({ route, me }) {
   const [paused, setPaused] = useState(false);
   const [list, setList] = useState([]);
   const [missed, setMissed] = useState(0);
-  const box = useRef(null);
+  const box = useBottom(list);
   const serial = useRef(0);
   const error = useStream(paused ? null : query('/stream/logs', { level, module }), (name, data) => {
     if (name === 'log') setList((old) => [...old, { ...data, key: serial.current++ }].slice(-kept));
     else if (name === 'count') setMissed(data.missed);
   });
-  useEffect(() => {
-    const b = box.current;
-    if (b && b.scrollHeight - b.scrollTop - b.clientHeight < b.clientHeight) b.scrollTop = b.scrollHeight;
-  }, [list]);
   const set = (values) => change(route, values);
   const wanted = q.toLowerCase();
   const shown = list.filter((l) => !wanted || JSON.stringify(l).toLowerCase().includes(wanted));
@@ -42,7 +40,7 @@ export function Logs({ route, me }) {
     <div class="bar">
       <${Search} label="search these lines" value=${q} onChange=${(v) => set({ q: v })} />
       <label class="inline">from level <select value=${level} onChange=${(e) => set({ level: e.target.value })}>
-        ${['debug', 'info', 'warn', 'error'].map((l) => html`<option>${l}</option>`)}</select></label>
+        ${levels.map((l) => html`<option>${l}</option>`)}</select></label>
       <label class="inline">module <input value=${module} placeholder="all" onChange=${(e) => set({ module: e.target.value.trim() })} /></label>
       <button type="button" onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button>
       <button type="button" onClick=${() => setList([])}>Clear</button>
@@ -53,5 +51,5 @@ export function Logs({ route, me }) {
       ${shown.map((l) => html`<${Line} key=${l.key} line=${l} />`)}
       ${shown.length === 0 && html`<p class="dim">Nothing has been logged since this page looks.</p>`}
     </div>
-    <${Command} words=${['mb', 'log', '--level', level, ...me.flags]} />`;
+    <${Command} words=${['mb', 'log', '--level', levels.slice(levels.indexOf(level)).join(), ...me.flags]} />`;
 }

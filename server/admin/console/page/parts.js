@@ -80,6 +80,16 @@ export function Pages({ offset, limit, total, onMove }) {
   </nav>`;
 }
 
+// useBottom keeps what shows a list at its end, for who has not scrolled away from there.
+export function useBottom(list) {
+  const box = useRef(null);
+  useEffect(() => {
+    const b = box.current;
+    if (b && b.scrollHeight - b.scrollTop - b.clientHeight < b.clientHeight) b.scrollTop = b.scrollHeight;
+  }, [list]);
+  return box;
+}
+
 // Action is a button for what changes the node: it asks whether that is meant, then tells what came
 // of it. fields are asked for with it: {name, label, value, type}.
 export function Action({ name, path, body, what, fields = [], danger, onDone }) {

@@ -1,7 +1,7 @@
 // Messages of a pattern as they pass, as many a second as the node shows.
 import { useEffect, useRef, useState } from './vendor/hooks.js';
 import { query, useStream } from './api.js';
-import { Badge, Command, Problem, Search } from './parts.js';
+import { Badge, Command, Problem, Search, useBottom } from './parts.js';
 import { change, href } from './route.js';
 import { clock, count, html, short } from './view.js';
 
@@ -38,7 +38,7 @@ export function Tail({ route, me }) {
   const [counts, setCounts] = useState({ shown: 0, passed: 0, missed: 0 });
   const [ended, setEnded] = useState('');
   const path = paused ? null : query('/stream/messages', { topic, action, rate });
-  const box = useRef(null);
+  const box = useBottom(list);
   const waiting = useRef([]);
   useEffect(() => {
     setList([]);
@@ -59,10 +59,6 @@ export function Tail({ route, me }) {
     else if (name === 'count') setCounts(data);
     else if (name === 'end') setEnded(data.reason);
   });
-  useEffect(() => {
-    const b = box.current;
-    if (b && b.scrollHeight - b.scrollTop - b.clientHeight < b.clientHeight) b.scrollTop = b.scrollHeight;
-  }, [list]);
   const set = (values) => change(route, values);
   return html`<h1>Live tail</h1>
     <div class="bar">

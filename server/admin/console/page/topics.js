@@ -53,5 +53,5 @@ export function Topics({ route, me }) {
       <div>${pattern && html`<${Subscribers} key=${pattern + action} pattern=${pattern} action=${action} me=${me} />`}
         ${me.sends && html`<${Try} key=${'try' + pattern} action="publish" topic=${/[*#]/.test(pattern) ? '' : pattern} />`}</div>
     </div>
-    <${Command} words=${['mb', 'subscriptions', ...me.flags]} />`;
+    <${Command} words=${['mb', 'subscriptions', ...(search ? ['--filter', search] : []), ...me.flags]} />`;
 }
