@@ -87,13 +87,13 @@ func (b *browser) view(n *node, view string, texts ...string) {
 	b.shows(texts...)
 }
 
-// fine fails the test for what the browser has complained of, but for what has a text in it.
-func (b *browser) fine(but string) {
+// fine fails the test for what the browser has complained of, but for a status that was meant.
+func (b *browser) fine(status int) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, wrong := range b.wrong {
-		if !strings.Contains(wrong, but) {
+		if !strings.Contains(wrong, fmt.Sprintf("status of %d", status)) {
 			b.t.Error("the browser: " + wrong)
 		}
 	}
@@ -149,7 +149,7 @@ func TestConsole(t *testing.T) {
 		return strings.Contains(string(m.Payload), `"kicked"`)
 	})
 	b.shows("It is not connected any more.")
-	b.fine("404") // who is not there any more is asked for once more, and Chromium says so
+	b.fine(404) // who is not there any more is asked for once more, and Chromium says so
 }
 
 // Where the node asks who somebody is, so does the page; whoever may not act is shown no way to.
