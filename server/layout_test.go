@@ -29,15 +29,17 @@ var arrows = map[string]string{
 		"server/metrics server/origin server/permit server/system server/trouble " +
 		"server/watch topic",
 	"server/reactor": "ringbuf server/broker server/secure",
-	"server/broker": "codec ringbuf server/auth server/census server/config server/event " +
+	"server/broker": "codec ringbuf server/abroad server/auth server/census server/config " +
+		"server/event " +
 		"server/fair server/limit server/logging server/metrics server/origin server/permit " +
 		"server/secure server/system server/trace server/trouble server/watch server/wheel topic",
 	"server/system": "codec ringbuf server/logging server/metrics server/permit server/trace " +
 		"topic",
 	"server/admin/console": "",
 	"server/census":        "codec",
+	"server/abroad":        "codec",
 	"server/trace":         "codec",
-	"server/backplane":     "server/metrics topic",
+	"server/backplane":     "codec server/abroad server/metrics topic",
 	"server/auth":          "server/fair server/origin",
 	"server/permit":        "topic",
 	"server/watch":         "codec server/permit topic",

@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"mbserver/codec"
+	"mbserver/server/abroad"
 	"mbserver/topic"
 )
 
@@ -186,6 +188,16 @@ func (b *fakeBroker) Deliver(m []byte, slot uint32, receipt uint64) {
 func (b *fakeBroker) Receipt(of uint64, slot uint32, subscribers, dropped int) {
 	b.with(func() { b.receipts[of] = [2]int{subscribers, dropped} })
 }
+
+func (b *fakeBroker) Serve(uint32, *abroad.Service)                {}
+func (b *fakeBroker) Unserve(uint32, codec.UUID)                   {}
+func (b *fakeBroker) Offer(uint32, abroad.Offer, topic.Pattern)    {}
+func (b *fakeBroker) Withdraw(uint32, abroad.Offer, topic.Pattern) {}
+func (b *fakeBroker) Asked(uint32, *abroad.Request)                {}
+func (b *fakeBroker) Cancelled(uint32, codec.UUID)                 {}
+func (b *fakeBroker) Answered(uint32, *abroad.Answer)              {}
+func (b *fakeBroker) Loaded(uint32, abroad.Load)                   {}
+func (b *fakeBroker) Called()                                      {}
 
 func (b *fakeBroker) Standing() (int, bool) {
 	b.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mbserver/codec"
+	"mbserver/server/abroad"
 	"mbserver/topic"
 )
 
@@ -32,6 +34,21 @@ type Broker interface {
 	Lost(publishes uint64)
 	// Receipt says what became of a publish on another node.
 	Receipt(of uint64, slot uint32, subscribers, dropped int)
+	// Serve says that a service of that node takes requests, or is another than was said; Unserve
+	// that it does not any more. Offer and Withdraw say what it takes requests of: it was said
+	// before. They end with Part, too.
+	Serve(slot uint32, s *abroad.Service)
+	Unserve(slot uint32, id codec.UUID)
+	Offer(slot uint32, o abroad.Offer, p topic.Pattern)
+	Withdraw(slot uint32, o abroad.Offer, p topic.Pattern)
+	// Asked takes a request of that node for a service here, Cancelled takes it back, Answered
+	// takes its word of one of this node's, and Loaded of a service; Called ends a run of these.
+	// What they are given is read while they run, and not kept. One goroutine at a time.
+	Asked(slot uint32, q *abroad.Request)
+	Cancelled(slot uint32, ref codec.UUID)
+	Answered(slot uint32, a *abroad.Answer)
+	Loaded(slot uint32, l abroad.Load)
+	Called()
 	// Standing is how many connections there are, and whether they are sent elsewhere.
 	Standing() (connections int, draining bool)
 }

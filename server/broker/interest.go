@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mbserver/codec"
+	"mbserver/server/abroad"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
 	"mbserver/topic"
@@ -35,6 +36,22 @@ type Cluster interface {
 	Flush(loop int)
 	// Receipt tells another node what became of a publish of its.
 	Receipt(slot uint32, of uint64, subscribers, dropped int)
+	// Serve tells other nodes of a service that takes requests here: it has come, or is another
+	// than was told. Unserve ends that. Offer and Withdraw note what it takes requests of; a
+	// version is for Await, as those of Subscribed. Any goroutine.
+	Serve(s *abroad.Service)
+	Unserve(id codec.UUID)
+	Offer(o abroad.Offer) (version uint64)
+	Withdraw(o abroad.Offer)
+	// Ask sends a request to a service of another node, at the end of the turn; false: that is not
+	// to be had, and nothing was sent. Cancel ends one: it is not delivered if it was not yet, and
+	// no answer is waited for. Loop only, and so that of one request the same loop.
+	Ask(loop int, node uint32, q *abroad.Request) bool
+	Cancel(loop int, node uint32, ref codec.UUID)
+	// Answer sends a request's origin word of it, and Load word of a service, at the end of the
+	// turn; false: not sent. Loop only.
+	Answer(loop int, node uint32, a *abroad.Answer) bool
+	Load(loop int, node uint32, l abroad.Load) bool
 	// Sample tells how the cluster is. It may wait: no loop calls it.
 	Sample(now time.Time) metrics.Cluster
 	// Isolated says that fewer other nodes are there than there should be.
