@@ -12,8 +12,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"mbserver/codec"
-	"mbserver/server/abroad"
 	"mbserver/topic"
 )
 
@@ -148,12 +146,14 @@ type fakeBroker struct {
 	receipts map[uint64][2]int
 	drains   bool
 	answer   func(slot uint32, receipt uint64)
+
+	theCalls // calls_test.go
 }
 
 func newFake() *fakeBroker {
 	return &fakeBroker{
 		wants: make(map[uint32]map[string]bool), parted: make(map[uint32]bool),
-		receipts: make(map[uint64][2]int),
+		receipts: make(map[uint64][2]int), theCalls: newTheCalls(),
 	}
 }
 
@@ -188,16 +188,6 @@ func (b *fakeBroker) Deliver(m []byte, slot uint32, receipt uint64) {
 func (b *fakeBroker) Receipt(of uint64, slot uint32, subscribers, dropped int) {
 	b.with(func() { b.receipts[of] = [2]int{subscribers, dropped} })
 }
-
-func (b *fakeBroker) Serve(uint32, *abroad.Service)                {}
-func (b *fakeBroker) Unserve(uint32, codec.UUID)                   {}
-func (b *fakeBroker) Offer(uint32, abroad.Offer, topic.Pattern)    {}
-func (b *fakeBroker) Withdraw(uint32, abroad.Offer, topic.Pattern) {}
-func (b *fakeBroker) Asked(uint32, *abroad.Request)                {}
-func (b *fakeBroker) Cancelled(uint32, codec.UUID)                 {}
-func (b *fakeBroker) Answered(uint32, *abroad.Answer)              {}
-func (b *fakeBroker) Loaded(uint32, abroad.Load)                   {}
-func (b *fakeBroker) Called()                                      {}
 
 func (b *fakeBroker) Standing() (int, bool) {
 	b.mu.Lock()

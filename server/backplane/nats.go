@@ -43,6 +43,9 @@ const (
 	publishPending = 1 << 20
 )
 
+// firstLane is the place of the first lane among the connections.
+const firstLane = 3
+
 // overhead is more than a frame takes beside the payload of the one message in it.
 const overhead = 1024
 
@@ -50,7 +53,7 @@ const overhead = 1024
 // lane that is flooded delays no other.
 type natsBus struct {
 	// Immutable after Dial.
-	conns []*nats.Conn // control, what comes in, then the lanes
+	conns []*nats.Conn // control, publishes that come in, requests that do, then the lanes
 	log   *slog.Logger
 
 	done  chan struct{} // closed by Close
@@ -67,7 +70,7 @@ func Dial(o NATS) (Bus, error) {
 		return nil, err
 	}
 	b := &natsBus{done: make(chan struct{}), log: o.Log.With("module", "cluster")}
-	b.conns = make([]*nats.Conn, o.Lanes+2)
+	b.conns = make([]*nats.Conn, firstLane+2*o.Lanes)
 	failures := make([]error, len(b.conns))
 	var all sync.WaitGroup
 	for i := range b.conns { // each may wait for servers that do not answer
@@ -101,9 +104,14 @@ func (b *natsBus) own(o *NATS, i int) []nats.Option {
 			}),
 		}
 	case 1:
-		return []nats.Option{nats.Name(o.Name + " in")}
+		return []nats.Option{nats.Name(o.Name + " publishes in")}
+	case 2:
+		return []nats.Option{nats.Name(o.Name + " requests in")}
 	}
-	return []nats.Option{nats.Name(fmt.Sprintf("%s out %d", o.Name, i-2))}
+	if i -= firstLane; i < o.Lanes {
+		return []nats.Option{nats.Name(fmt.Sprintf("%s publishes out %d", o.Name, i))}
+	}
+	return []nats.Option{nats.Name(fmt.Sprintf("%s requests out %d", o.Name, i-o.Lanes))}
 }
 
 // options are those of every connection.
@@ -193,15 +201,19 @@ func (b *natsBus) Send(lane int, subject string, frame []byte) error {
 	}
 	c := b.conns[0]
 	if lane != control {
-		c = b.conns[2+lane]
+		c = b.conns[firstLane+lane]
 	}
 	return c.Publish(subject, frame)
 }
 
 // Listen implements Bus.
 func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)) error {
-	if len(subjects) == 1 { // publishes
-		s, err := b.conns[1].Subscribe(subjects[0], func(m *nats.Msg) { f(m.Subject, m.Data) })
+	if len(subjects) == 1 { // publishes or requests
+		c := b.conns[1]
+		if strings.Contains(subjects[0], ".req.") {
+			c = b.conns[2]
+		}
+		s, err := c.Subscribe(subjects[0], func(m *nats.Msg) { f(m.Subject, m.Data) })
 		if err != nil {
 			return err
 		}

@@ -15,8 +15,8 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	c := metrics.Cluster{
 		Joined: true, Island: p.alone.Load(), Lost: p.lost.Load(), Interest: p.told.version,
 	}
-	for _, l := range p.lanes {
-		c.Waiting += int64(l.queue.waiting())
+	for _, q := range p.queues() {
+		c.Waiting += int64(q.waiting())
 	}
 	newest := make(map[string]*node)
 	for _, n := range p.nodes {
@@ -31,7 +31,9 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 			Draining: n.draining, Since: now.Add(n.since - clock),
 			Connections: int64(n.connections), RoundTrip: n.roundTrip,
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
-			Patterns: len(n.patterns), Interest: n.version, Confirmed: n.confirmed,
+			Asked: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),
+			Patterns: len(n.patterns), Services: len(n.services),
+			Interest: n.version, Confirmed: n.confirmed,
 		}
 		peer.Received, peer.Lost = p.inward.counts(n.nodeKey)
 		c.Peers = append(c.Peers, peer)

@@ -83,6 +83,7 @@ type Plane struct {
 	lanes    []*lane
 	interest interest
 	inward   inward
+	calls    calls
 	waits    waits
 	receipts receipts
 
@@ -124,15 +125,16 @@ func New(o Options, broker Broker, bus Bus) (*Plane, error) {
 	}
 	p := &Plane{
 		o: o, log: o.Log.With("module", "cluster"), broker: broker, bus: bus,
-		from:     from(o.Cluster, o.Node, o.Incarnation),
-		interest: interest{most: o.InterestMax, wanted: make(map[string]*want)},
-		wake:     make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		from: from(o.Cluster, o.Node, o.Incarnation),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		nodes: make(map[nodeKey]*node), rivals: make(map[uint64]time.Duration),
 		epoch: o.Incarnation,
 	}
 	p.alone.Store(true)
 	p.lonely.Store(o.MinPeers > 0)
+	p.interest.init(o.InterestMax)
 	p.inward.init(p)
+	p.calls.init(p)
 	p.ctl = newQueue(bus, control, o.OutboundBytes)
 	for i := range o.Lanes {
 		p.lanes = append(p.lanes, &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)})
@@ -148,6 +150,9 @@ func (p *Plane) Start() error {
 		return err
 	}
 	if err = p.bus.Listen([]string{base + me + ".pub.*"}, p.inward.receive); err != nil {
+		return err
+	}
+	if err = p.bus.Listen([]string{base + me + ".req.*"}, p.calls.receive); err != nil {
 		return err
 	}
 	p.started.Store(true)
@@ -260,16 +265,15 @@ func (p *Plane) Close() {
 			<-p.stopped
 			p.leave()
 		}
-		p.ctl.close()
-		for _, l := range p.lanes {
-			l.queue.close()
+		queues := p.queues()
+		for _, q := range queues {
+			q.close()
 		}
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			<-p.ctl.done
-			for _, l := range p.lanes {
-				<-l.queue.done
+			for _, q := range queues {
+				<-q.done
 			}
 		}()
 		select {
@@ -279,6 +283,15 @@ func (p *Plane) Close() {
 		p.bus.Close()
 		<-sent
 	})
+}
+
+// queues are all that the plane has for the bus.
+func (p *Plane) queues() []*queue {
+	all := []*queue{p.ctl}
+	for i, l := range p.lanes {
+		all = append(all, l.queue, p.calls.lanes[i].queue)
+	}
+	return all
 }
 
 // leave tells the others that the node goes away.

@@ -69,6 +69,16 @@ func (q *queue) call() {
 // full says that n more bytes are too many. mu is held.
 func (q *queue) full(n int) bool { return q.bytes > 0 && q.bytes+n > q.most }
 
+// crowded says that n more bytes are too many; early, that they are of half as many. Any goroutine.
+func (q *queue) crowded(n int, early bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if early {
+		return q.bytes > 0 && 2*(q.bytes+n) > q.most
+	}
+	return q.full(n)
+}
+
 // run sends until the queue is closed and empty.
 func (q *queue) run() {
 	defer close(q.done)
