@@ -11,7 +11,8 @@
 //	waits.go           who waits for others to confirm; receipts of publishes
 //	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)
 //	inward.go          what other nodes have published: losses are seen by its numbers
-//	plane.go           all of it, put together; peers.go tells of it
+//	plane.go           all of it, put together; peers.go tells of it, stepped.go drives it in a
+//	                   simulation
 //
 // Invariants. Every link (from one incarnation of a node, to one of another, of one lane) numbers
 // its publishes; what was numbered and did not arrive is lost, counted once by who misses it, and

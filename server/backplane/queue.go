@@ -17,6 +17,10 @@ type queue struct {
 
 	failed atomic.Uint64 // frames that the bus did not take
 
+	// Of the goroutine only.
+	taken []outgoing
+	at    int // those before are sent
+
 	// Guarded by mu.
 	mu     sync.Mutex
 	frames []outgoing
@@ -36,12 +40,10 @@ type outgoing struct {
 }
 
 func newQueue(bus Bus, lane, most int) *queue {
-	q := &queue{
+	return &queue{
 		bus: bus, lane: lane, most: most,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	go q.run()
-	return q
 }
 
 // push puts a frame at the end, whether there is room or not. mu is held.
@@ -72,35 +74,42 @@ func (q *queue) full(n int) bool { return q.bytes > 0 && q.bytes+n > q.most }
 // run sends until the queue is closed and empty.
 func (q *queue) run() {
 	defer close(q.done)
-	var frames []outgoing
 	for {
-		q.mu.Lock()
-		frames, q.frames = q.frames, frames[:0]
-		q.busy = len(frames) > 0
-		closed := q.closed
-		q.mu.Unlock()
-		if len(frames) == 0 {
-			if closed {
-				return
-			}
+		switch sent, closed := q.step(); {
+		case sent:
+		case closed:
+			return
+		default:
 			<-q.wake
-			continue
-		}
-		for i := range frames {
-			f := &frames[i]
-			if q.bus.Send(q.lane, f.subject, f.frame) != nil {
-				q.failed.Add(1)
-			}
-			q.mu.Lock()
-			q.bytes -= len(f.frame)
-			if f.of != nil {
-				f.of.lanes[q.lane].written = f.upto
-			}
-			q.mu.Unlock()
-			f.buffer.free()
-			*f = outgoing{}
 		}
 	}
+}
+
+// step sends a frame, or says that there is none, and whether the queue is closed.
+func (q *queue) step() (sent, closed bool) {
+	if q.at == len(q.taken) {
+		q.mu.Lock()
+		q.taken, q.frames, q.at = q.frames, q.taken[:0], 0
+		q.busy, closed = len(q.taken) > 0, q.closed
+		q.mu.Unlock()
+		if len(q.taken) == 0 {
+			return false, closed
+		}
+	}
+	f := &q.taken[q.at]
+	q.at++
+	if q.bus.Send(q.lane, f.subject, f.frame) != nil {
+		q.failed.Add(1)
+	}
+	q.mu.Lock()
+	q.bytes -= len(f.frame)
+	if f.of != nil {
+		f.of.lanes[q.lane].written = f.upto
+	}
+	q.mu.Unlock()
+	f.buffer.free()
+	*f = outgoing{}
+	return true, false
 }
 
 // reached is the number up to which publishes for a link were handed to the bus, or given up.
