@@ -43,6 +43,7 @@ type Options struct {
 	Heartbeat     time.Duration // between two heartbeats
 	AckTimeout    time.Duration // for others to confirm a subscription
 	OutboundBytes int           // of what one lane has for the bus
+	RepairBytes   int           // of what it keeps of what it has sent; 0: no repair
 	InterestMax   int           // patterns
 	MinPeers      int           // with fewer the node is isolated
 	Server, ID    string        // said to others
@@ -133,7 +134,9 @@ func newPlane(o Options, broker Broker, bus Bus) (*Plane, error) {
 	p.inward.init(p)
 	p.ctl = newQueue(bus, control, o.OutboundBytes)
 	for i := range o.Lanes {
-		p.lanes = append(p.lanes, &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)})
+		l := &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)}
+		l.queue.kept.most = o.RepairBytes
+		p.lanes = append(p.lanes, l)
 	}
 	return p, nil
 }
@@ -248,7 +251,11 @@ func (p *Plane) keepTime() (next time.Duration) {
 		p.tick()
 	}
 	p.waits.expire(now)
+	p.inward.expire(now)
 	next = p.beatAt
+	if at, any := p.inward.next(); any {
+		next = min(next, at)
+	}
 	if at, any := p.waits.next(); any {
 		next = min(next, at)
 	}

@@ -16,6 +16,7 @@ type queue struct {
 	done chan struct{} // closed when the goroutine has ended
 
 	failed atomic.Uint64 // frames that the bus did not take
+	kept   kept
 
 	// Of the goroutine only.
 	taken []outgoing
@@ -29,13 +30,14 @@ type queue struct {
 	closed bool
 }
 
-// outgoing is one frame on its way. of and upto are a batch's: its link, and the number after that
-// of its last publish.
+// outgoing is one frame on its way. of, first and upto are a batch's: its link, the number of its
+// first publish and that after its last one's.
 type outgoing struct {
 	subject string
 	frame   []byte
 	buffer  *buffer // the frame's, given back when it is sent; nil: it has none
 	of      *link
+	first   uint64
 	upto    uint64
 }
 
@@ -85,19 +87,24 @@ func (q *queue) run() {
 	}
 }
 
-// step sends a frame, or says that there is none, and whether the queue is closed.
+// step sends a frame, and one that is asked for again, or says that there is none, and whether the
+// queue is closed.
 func (q *queue) step() (sent, closed bool) {
+	again := q.kept.step(q)
 	if q.at == len(q.taken) {
 		q.mu.Lock()
 		q.taken, q.frames, q.at = q.frames, q.taken[:0], 0
 		q.busy, closed = len(q.taken) > 0, q.closed
 		q.mu.Unlock()
 		if len(q.taken) == 0 {
-			return false, closed
+			return again, closed
 		}
 	}
 	f := &q.taken[q.at]
 	q.at++
+	if f.of != nil {
+		q.kept.keep(f)
+	}
 	if q.bus.Send(q.lane, f.subject, f.frame) != nil {
 		q.failed.Add(1)
 	}
