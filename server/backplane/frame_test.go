@@ -32,6 +32,9 @@ func frames() map[string][]byte {
 		"batch":    (&batch{to: 5, epoch: 8, first: 1000, publishes: publishes}).append(nil),
 		"receipts": receipts,
 		"calls":    theFrameOfCalls(),
+		"keeps":    (&beat{formLeast: 1, formMost: 1, keeps: 8 << 20}).append(nil),
+		"repair":   theSpans().append(nil, kindRepair),
+		"gone":     theSpans().append(nil, kindGone),
 	}
 }
 
@@ -116,6 +119,10 @@ func TestFramesRoundTrip(t *testing.T) {
 	if read(all["snapshot"], kindSnapshot, s.parse); !reflect.DeepEqual(&s, theSnapshot()) {
 		t.Errorf("snapshot %+v", s)
 	}
+	var a spans
+	if read(all["repair"], kindRepair, a.parse); !reflect.DeepEqual(&a, theSpans()) {
+		t.Errorf("spans %+v", a)
+	}
 	var w word
 	if read(all["confirm"], kindConfirm, w.parse); w != (word{5, 6}) {
 		t.Errorf("word %+v", w)
@@ -164,9 +171,10 @@ func FuzzFrames(f *testing.F) {
 			w word
 			m batch
 			r receipt
+			a spans
 		)
 		for _, parse := range []func([]byte) error{
-			b.parse, d.parse, s.parse, w.parse, m.parse, r.parse,
+			b.parse, d.parse, s.parse, w.parse, m.parse, r.parse, a.parse,
 		} {
 			_ = parse(fields) // it must end
 		}
@@ -193,6 +201,11 @@ func FuzzFrames(f *testing.F) {
 		for _, c := range d.changes {
 			if p, err := entry([]byte(c.entry)); err == nil && p != c.entry {
 				t.Errorf("entry %q", c.entry)
+			}
+		}
+		for i, s := range a.list {
+			if s.first >= s.upto || i > 0 && s.first < a.list[i-1].upto || i >= spansMost {
+				t.Errorf("spans %v", a.list)
 			}
 		}
 		_ = each(m.publishes, func(_ uint64, value []byte) error {

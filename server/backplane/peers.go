@@ -31,11 +31,11 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 			Draining: n.draining, Since: now.Add(n.since - clock),
 			Connections: int64(n.connections), RoundTrip: n.roundTrip,
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
-			Asked: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),
+			Requests: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),
 			Patterns: len(n.patterns), Services: len(n.services),
 			Interest: n.version, Confirmed: n.confirmed,
 		}
-		peer.Received, peer.Lost = p.inward.counts(n.nodeKey)
+		p.inward.count(n.nodeKey, &peer)
 		c.Peers = append(c.Peers, peer)
 	}
 	slices.SortFunc(c.Peers, func(a, b metrics.Peer) int { return strings.Compare(a.Name, b.Name) })

@@ -16,7 +16,9 @@ type Peer struct {
 	Dropped   uint64        // that were not: the queue was full, or the bus away
 	Received  uint64        // publishes of it that arrived
 	Lost      uint64        // that did not
-	Asked     uint64        // requests for services of it that were handed to the bus's queue
+	Asked     uint64        // that did not and were asked for
+	Repaired  uint64        // that arrived after that
+	Requests  uint64        // requests for services of it that were handed to the bus's queue
 	// CallsDropped: requests, answers and loads that found no room there. Requests went elsewhere.
 	CallsDropped uint64
 	Patterns     int    // of its interest, here, with what its services take requests of
@@ -75,7 +77,7 @@ var ClusterTable = []Labelled{
 		perPeer(func(p *Peer) float64 { return float64(p.Lost) })},
 	{Family{"mb_cluster_requests_sent_total", "counter",
 		"requests that were sent to services of that node"}, "node",
-		perPeer(func(p *Peer) float64 { return float64(p.Asked) })},
+		perPeer(func(p *Peer) float64 { return float64(p.Requests) })},
 	{Family{"mb_cluster_calls_dropped_total", "counter",
 		"requests, answers and words with them that were not sent to that node: too many waited " +
 			"(cluster.outbound.bytes)"}, "node",
@@ -83,6 +85,12 @@ var ClusterTable = []Labelled{
 	{Family{"mb_cluster_services", "gauge",
 		"services of that node that take requests"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Services) })},
+	{Family{"mb_cluster_publishes_asked_total", "counter",
+		"publishes of that node that did not arrive and were asked for again"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Asked) })},
+	{Family{"mb_cluster_publishes_repaired_total", "counter",
+		"those of them that arrived after that; the others are lost"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Repaired) })},
 	{Family{"mb_cluster_patterns", "gauge",
 		"patterns that that node has subscribers for"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Patterns) })},
