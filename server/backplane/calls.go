@@ -28,3 +28,6 @@ func (p *Plane) Answer(int, uint32, *abroad.Answer) bool { return false }
 
 // Load sends word of a service.
 func (p *Plane) Load(int, uint32, abroad.Load) bool { return false }
+
+// Wait sends word that requests wait for a service.
+func (p *Plane) Wait(int, uint32, abroad.Wait) bool { return false }

@@ -197,6 +197,7 @@ func (b *fakeBroker) Asked(uint32, *abroad.Request)                {}
 func (b *fakeBroker) Cancelled(uint32, codec.UUID)                 {}
 func (b *fakeBroker) Answered(uint32, *abroad.Answer)              {}
 func (b *fakeBroker) Loaded(uint32, abroad.Load)                   {}
+func (b *fakeBroker) Waited(uint32, abroad.Wait)                   {}
 func (b *fakeBroker) Called()                                      {}
 
 func (b *fakeBroker) Standing() (int, bool) {
