@@ -37,6 +37,15 @@ type Load struct {
 	Last    bool // others are chosen first: it, or its node, is being drained
 }
 
+// Wait says whether requests wait at the node that says it for a service of the node that it is
+// said to, which then keeps room for it in its turn, and tells it of that with a Load. It is said
+// again and again while they do, each time answered with a Load, so that none that was lost is
+// missed for long.
+type Wait struct {
+	Service codec.UUID
+	Waits   bool
+}
+
 // Request is a request on its way to its target. Its slices are the sender's: who keeps them
 // copies.
 type Request struct {
@@ -66,5 +75,7 @@ type Answer struct {
 	Outcome Outcome
 	Text    bool       // of an answer: it is known to be UTF-8
 	Code    codec.Code // of a failure
-	Payload []byte     // the answer; of a failure the error as codec.AppendError writes it
+	// Payload is the answer; of a failure the error as codec.AppendError writes it; of Busy the
+	// request's own, so that its origin need not keep it.
+	Payload []byte
 }

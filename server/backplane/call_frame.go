@@ -18,6 +18,7 @@ const (
 	tagAnswer  = 33
 	tagCancel  = 34 // the request's name
 	tagGiven   = 35 // how much of its capacity a service has given away
+	tagWait    = 36 // requests wait for a service of the receiver
 )
 
 // Flags of a request, an answer, and a load.
@@ -26,6 +27,7 @@ const (
 	callOwed
 	callStalled
 	callLast
+	callWaits
 )
 
 func flagOf(is bool, f byte) byte {
@@ -156,4 +158,19 @@ func readLoad(value []byte) (l abroad.Load, err error) {
 	}
 	l.Others = int32(n)
 	return l, err
+}
+
+// appendWait appends the field that says whether requests wait for a service.
+func appendWait(b []byte, w abroad.Wait) []byte {
+	b = append(binary.AppendUvarint(binary.AppendUvarint(b, tagWait), 1+uuidSize),
+		flagOf(w.Waits, callWaits))
+	return appendUUID(b, w.Service)
+}
+
+// readWait is the inverse.
+func readWait(value []byte) (w abroad.Wait, err error) {
+	if len(value) != 1+uuidSize {
+		return w, errValue
+	}
+	return abroad.Wait{Service: uuidOf(value[1:]), Waits: value[0]&callWaits != 0}, nil
 }

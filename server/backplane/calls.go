@@ -80,6 +80,16 @@ func (p *Plane) Load(loop int, node uint32, load abroad.Load) bool {
 	return o != nil
 }
 
+// Wait sends word that requests wait here for a service there, or that none does any more; false:
+// not sent. The loop of that number only.
+func (p *Plane) Wait(loop int, node uint32, w abroad.Wait) bool {
+	o := p.callFor(loop, node, requestMost, true)
+	if o != nil {
+		o.buffer.b = appendWait(o.buffer.b, w)
+	}
+	return o != nil
+}
+
 // callFor returns the parcel of a node with room for n more bytes, nil when it is not to be had.
 // early says that it is not, either, when the lane is half full: the other half is for what answers
 // what was begun before.

@@ -94,6 +94,12 @@ func (c *calls) take(slot uint32, fields []byte) error {
 				return err
 			}
 			b.Loaded(slot, load)
+		case tagWait:
+			wait, err := readWait(value)
+			if err != nil {
+				return err
+			}
+			b.Waited(slot, wait)
 		}
 		return nil
 	})

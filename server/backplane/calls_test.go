@@ -81,6 +81,10 @@ func (b *fakeBroker) Loaded(slot uint32, l abroad.Load) {
 	b.with(func() { b.words = append(b.words, fmt.Sprintf("%d load %+v", slot, l)) })
 }
 
+func (b *fakeBroker) Waited(slot uint32, w abroad.Wait) {
+	b.with(func() { b.words = append(b.words, fmt.Sprintf("%d wait %+v", slot, w)) })
+}
+
 func (b *fakeBroker) Called() {}
 
 // serving is what is known of services, in the only slot that has any.
@@ -233,11 +237,13 @@ func TestCalls(t *testing.T) {
 	}
 	load := abroad.Load{Service: oneID, Others: 70000, Stalled: true}
 	a.Load(1, slot, load)
+	wait := abroad.Wait{Service: otherID, Waits: true}
+	a.Wait(1, slot, wait)
 	a.Flush(1)
 	var words []string
 	eventually(t, "all has come", func() bool {
 		b.broker.with(func() { words = slices.Clone(b.broker.words) })
-		return len(words) == 2+len(answers)
+		return len(words) == 3+len(answers)
 	})
 	if !slices.Equal(b.broker.asked, asked) {
 		t.Errorf("asked %d: %q", len(b.broker.asked), b.broker.asked[:3])
@@ -247,7 +253,7 @@ func TestCalls(t *testing.T) {
 		fmt.Sprintf("0 answer %x 1 false TIMEOUT e", q.Ref),
 		fmt.Sprintf("0 answer %x 1 false SERVICE_UNAVAILABLE e", q.Ref),
 		fmt.Sprintf("0 answer %x 2 false  ", q.Ref),
-		fmt.Sprintf("0 load %+v", load),
+		fmt.Sprintf("0 load %+v", load), fmt.Sprintf("0 wait %+v", wait),
 	}
 	if !slices.Equal(words, want) {
 		t.Errorf("%q, not %q", words, want)

@@ -45,7 +45,8 @@ func theFrameOfCalls() []byte {
 	b = appendAnswer(b, &abroad.Answer{
 		Ref: oneID, Outcome: abroad.Failed, Code: codec.ServiceUnavailable, Payload: []byte("{}"),
 	})
-	return appendLoad(b, abroad.Load{Service: oneID, Others: 300, Last: true})
+	b = appendLoad(b, abroad.Load{Service: oneID, Others: 300, Last: true})
+	return appendWait(b, abroad.Wait{Service: oneID, Waits: true})
 }
 
 func theBeat() *beat {
@@ -191,6 +192,7 @@ func FuzzFrames(f *testing.F) {
 			var a abroad.Answer
 			_ = readAnswer(&a, value)
 			_, _ = readLoad(value)
+			_, _ = readWait(value)
 			if s, err := readService(value); err == nil {
 				if _, err := readService([]byte(serviceEntry(s))); err != nil {
 					t.Errorf("service %+v", s)

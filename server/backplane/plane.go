@@ -42,12 +42,14 @@ type Broker interface {
 	Offer(slot uint32, o abroad.Offer, p topic.Pattern)
 	Withdraw(slot uint32, o abroad.Offer, p topic.Pattern)
 	// Asked takes a request of that node for a service here, Cancelled takes it back, Answered
-	// takes its word of one of this node's, and Loaded of a service; Called ends a run of these.
-	// What they are given is read while they run, and not kept. One goroutine at a time.
+	// takes its word of one of this node's, and Loaded of a service; Waited says that requests wait
+	// there for a service here, or none does any more; Called ends a run of these. What they are
+	// given is read while they run, and not kept. One goroutine at a time.
 	Asked(slot uint32, q *abroad.Request)
 	Cancelled(slot uint32, ref codec.UUID)
 	Answered(slot uint32, a *abroad.Answer)
 	Loaded(slot uint32, l abroad.Load)
+	Waited(slot uint32, w abroad.Wait)
 	Called()
 	// Standing is how many connections there are, and whether they are sent elsewhere.
 	Standing() (connections int, draining bool)

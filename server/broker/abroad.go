@@ -30,5 +30,8 @@ func (n *ClusterNode) Answered(uint32, *abroad.Answer) {}
 // Loaded implements backplane.Broker.
 func (n *ClusterNode) Loaded(uint32, abroad.Load) {}
 
+// Waited implements backplane.Broker.
+func (n *ClusterNode) Waited(uint32, abroad.Wait) {}
+
 // Called implements backplane.Broker.
 func (n *ClusterNode) Called() {}

@@ -52,6 +52,9 @@ type Cluster interface {
 	// turn; false: not sent. Loop only.
 	Answer(loop int, node uint32, a *abroad.Answer) bool
 	Load(loop int, node uint32, l abroad.Load) bool
+	// Wait tells another node that requests wait here for a service of it, or that none does any
+	// more, at the end of the turn; false: not sent. Loop only.
+	Wait(loop int, node uint32, w abroad.Wait) bool
 	// Sample tells how the cluster is. It may wait: no loop calls it.
 	Sample(now time.Time) metrics.Cluster
 	// Isolated says that fewer other nodes are there than there should be.

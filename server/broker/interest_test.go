@@ -55,6 +55,7 @@ func (c *fakeCluster) Ask(int, uint32, *abroad.Request) bool   { return false }
 func (c *fakeCluster) Cancel(int, uint32, codec.UUID)          {}
 func (c *fakeCluster) Answer(int, uint32, *abroad.Answer) bool { return false }
 func (c *fakeCluster) Load(int, uint32, abroad.Load) bool      { return false }
+func (c *fakeCluster) Wait(int, uint32, abroad.Wait) bool      { return false }
 
 func (c *fakeCluster) Sample(time.Time) metrics.Cluster { return metrics.Cluster{Joined: true} }
 
