@@ -18,6 +18,12 @@ type Bus interface {
 	Close()
 }
 
+// Holder is a bus that keeps what it has brought until it is taken.
+type Holder interface {
+	// Pending is how many bytes that are. Any goroutine.
+	Pending() int64
+}
+
 // control is the lane of what all hear. Those of publishes are numbered as the loops are; a loop's
 // lane for requests and answers has the number of all loops more, on the bus. In subjects, whose
 // sender may have more loops than this node, it is callLanes more.

@@ -268,11 +268,7 @@ func TestCallsWithoutRoom(t *testing.T) {
 	a.knows(t, 1)
 	b.knows(t, 1)
 	q := a.calls.lanes[0].queue
-	fill := func(n int) {
-		q.mu.Lock()
-		q.bytes = n
-		q.mu.Unlock()
-	}
+	fill := func(n int) { q.held.Store(int64(n)) }
 	answer := &abroad.Answer{Ref: oneID}
 	fill(q.most/2 + 1)
 	if a.Ask(0, 0, theRequest()) || a.Load(0, 0, abroad.Load{}) {
@@ -282,7 +278,7 @@ func TestCallsWithoutRoom(t *testing.T) {
 		t.Error("a half full lane takes no answer")
 	}
 	a.Flush(0)
-	eventually(t, "it is sent", func() bool { return q.waiting() == q.most/2+1 })
+	eventually(t, "it is sent", func() bool { return q.held.Load() == int64(q.most/2+1) })
 	fill(q.most)
 	if a.Answer(0, 0, answer) {
 		t.Error("a full lane takes an answer")

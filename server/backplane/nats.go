@@ -27,6 +27,9 @@ type NATS struct {
 
 	Lanes   int
 	Payload int // bytes of the largest message: what the servers let through must hold it
+	// Pending is how many bytes of publishes may wait to be received, as of requests: not more
+	// than pendingBytes.
+	Pending int
 	Log     *slog.Logger
 }
 
@@ -53,8 +56,11 @@ const overhead = 1024
 // lane that is flooded delays no other.
 type natsBus struct {
 	// Immutable after Dial.
-	conns []*nats.Conn // control, publishes that come in, requests that do, then the lanes
-	log   *slog.Logger
+	conns   []*nats.Conn // control, publishes that come in, requests that do, then the lanes
+	log     *slog.Logger
+	pending int // bytes
+
+	publishes, requests atomic.Pointer[nats.Subscription] // that come in
 
 	done  chan struct{} // closed by Close
 	small atomic.Bool   // the servers let too little through: nothing is sent
@@ -69,7 +75,10 @@ func Dial(o NATS) (Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &natsBus{done: make(chan struct{}), log: o.Log.With("module", "cluster")}
+	b := &natsBus{
+		done: make(chan struct{}), log: o.Log.With("module", "cluster"),
+		pending: min(o.Pending, pendingBytes),
+	}
 	b.conns = make([]*nats.Conn, firstLane+2*o.Lanes)
 	failures := make([]error, len(b.conns))
 	var all sync.WaitGroup
@@ -209,15 +218,16 @@ func (b *natsBus) Send(lane int, subject string, frame []byte) error {
 // Listen implements Bus.
 func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)) error {
 	if len(subjects) == 1 { // publishes or requests
-		c := b.conns[1]
+		c, in := b.conns[1], &b.publishes
 		if strings.Contains(subjects[0], ".req.") {
-			c = b.conns[2]
+			c, in = b.conns[2], &b.requests
 		}
 		s, err := c.Subscribe(subjects[0], func(m *nats.Msg) { f(m.Subject, m.Data) })
 		if err != nil {
 			return err
 		}
-		return s.SetPendingLimits(publishPending, pendingBytes)
+		in.Store(s)
+		return s.SetPendingLimits(publishPending, b.pending)
 	}
 	frames := make(chan *nats.Msg, controlPending)
 	for _, subject := range subjects {
@@ -238,8 +248,22 @@ func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)
 	return nil
 }
 
-// pendingBytes is how many bytes of publishes may wait to be received.
+// pendingBytes is how many bytes of publishes, and of requests, may wait to be received.
 const pendingBytes = 64 << 20
+
+// Pending implements Holder.
+func (b *natsBus) Pending() (all int64) {
+	for _, in := range []*atomic.Pointer[nats.Subscription]{&b.publishes, &b.requests} {
+		s := in.Load()
+		if s == nil {
+			continue
+		}
+		if _, bytes, err := s.Pending(); err == nil { // else it is closed
+			all += int64(bytes)
+		}
+	}
+	return all
+}
 
 // Close implements Bus.
 func (b *natsBus) Close() {

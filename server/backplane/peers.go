@@ -8,6 +8,16 @@ import (
 	"mbserver/server/metrics"
 )
 
+// Held is how many bytes wait for the bus, are kept of what was sent, or were brought and wait. Any
+// goroutine.
+func (p *Plane) Held() int64 {
+	n := p.inward.held.Load() + p.brings.Load()
+	for _, q := range p.queues {
+		n += q.held.Load() + q.kept.bytes.Load()
+	}
+	return n
+}
+
 // Sample tells how the cluster is. It may wait for what the plane does: no loop calls it.
 func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	p.mu.Lock()
@@ -15,8 +25,8 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	c := metrics.Cluster{
 		Joined: true, Island: p.alone.Load(), Lost: p.lost.Load(), Interest: p.told.version,
 	}
-	for _, q := range p.queues() {
-		c.Waiting += int64(q.waiting())
+	for _, q := range p.queues {
+		c.Waiting += q.held.Load()
 	}
 	newest := make(map[string]*node)
 	for _, n := range p.nodes {

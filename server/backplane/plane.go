@@ -84,6 +84,7 @@ type Plane struct {
 	from     string // what this node's subjects begin with
 	ctl      *queue
 	lanes    []*lane
+	queues   []*queue // all that there is for the bus
 	interest interest
 	inward   inward
 	calls    calls
@@ -95,6 +96,7 @@ type Plane struct {
 	alone  atomic.Bool                     // its own heartbeats do not come back: it is an island
 	lonely atomic.Bool                     // it has fewer peers than it should
 	lost   atomic.Uint64                   // publishes of others that did not arrive
+	brings atomic.Int64                    // bytes that the bus has brought and that wait
 
 	wake    chan struct{} // there are changes or receipts to send
 	stop    chan struct{} // closed by Close
@@ -125,7 +127,7 @@ func New(o Options, broker Broker, bus Bus) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range p.queues() {
+	for _, q := range p.queues {
 		go q.run()
 	}
 	return p, nil
@@ -153,10 +155,12 @@ func newPlane(o Options, broker Broker, bus Bus) (*Plane, error) {
 	p.inward.init(p)
 	p.calls.init(p)
 	p.ctl = newQueue(bus, control, o.OutboundBytes)
+	p.queues = append(p.queues, p.ctl)
 	for i := range o.Lanes {
 		l := &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)}
 		l.queue.kept.most = o.RepairBytes
 		p.lanes = append(p.lanes, l)
+		p.queues = append(p.queues, l.queue, p.calls.lanes[i].queue)
 	}
 	return p, nil
 }
@@ -302,14 +306,13 @@ func (p *Plane) Close() {
 			<-p.stopped
 			p.leave()
 		}
-		queues := p.queues()
-		for _, q := range queues {
+		for _, q := range p.queues {
 			q.close()
 		}
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			for _, q := range queues {
+			for _, q := range p.queues {
 				<-q.done
 			}
 		}()
@@ -320,15 +323,6 @@ func (p *Plane) Close() {
 		p.bus.Close()
 		<-sent
 	})
-}
-
-// queues are all that the plane has for the bus.
-func (p *Plane) queues() []*queue {
-	all := []*queue{p.ctl}
-	for i, l := range p.lanes {
-		all = append(all, l.queue, p.calls.lanes[i].queue)
-	}
-	return all
 }
 
 // leave tells the others that the node goes away.

@@ -55,6 +55,8 @@ type Cluster interface {
 	// Wait tells another node that requests wait here for a service of it, or that none does any
 	// more, at the end of the turn; false: not sent. Loop only.
 	Wait(loop int, node uint32, w abroad.Wait) bool
+	// Held is how many bytes it holds of what goes to other nodes and comes from them.
+	Held() int64
 	// Sample tells how the cluster is. It may wait: no loop calls it.
 	Sample(now time.Time) metrics.Cluster
 	// Isolated says that fewer other nodes are there than there should be.
