@@ -155,11 +155,15 @@ const changesLogged = 20
 func (k *caller) logRegistration(was, is *system.Profile) {
 	const message = "registered"
 	log := k.c.loop.broker.modules.registry
+	same := was != nil && was.Equal(is)
+	if same && !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
 	attrs := []any{"serviceId", k.c.id.String(), "name", is.Name}
 	switch {
 	case was == nil:
 		log.Info(message+": "+is.Name, attrs...)
-	case was.Equal(is):
+	case same:
 		log.Debug(message+": "+is.Name, attrs...)
 	default:
 		k.c.loop.broker.Throttle.LogFew(
