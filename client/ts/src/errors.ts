@@ -79,17 +79,48 @@ export const malformed = (message: string, topic?: string, cause?: unknown): MBE
   new MBError("MALFORMED_MESSAGE", message, { topic, cause });
 
 /** What was thrown, in words. */
-export const textOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
+export const textOf = (thrown: unknown): string => String((thrown as Error)?.message ?? thrown);
 
 /** The error that an answer says (protocol §7), or undefined when it is something else. */
 export function parseError(text: string, topic?: string, requestId?: string): MBError | undefined {
   if (!/^\s*\{\s*"error"/.test(text)) return undefined;
   try {
     const { code, message, details } = JSON.parse(text).error;
-    return code && new MBError(code, message, { details, topic, requestId });
+    return code && new MBError(code, message, { details: Object(details), topic, requestId });
   } catch {
     return undefined;
   }
+}
+
+/** What HTTP answers to a handshake, as Node shows it. */
+export interface Answer extends AsyncIterable<unknown> {
+  statusCode: number;
+  headers: Record<string, string | undefined>;
+}
+
+/** What a status means where the body says nothing better. */
+const meanings: Record<number, Code> = { 401: "UNAUTHORIZED", 403: "FORBIDDEN", 429: "RATE_LIMIT_EXCEEDED", 503: "SERVICE_UNAVAILABLE" };
+
+/** How much of the body is read, in characters. */
+const maxRefusal = 65_536;
+
+/**
+ * Why a handshake was refused (protocol §4): the error in the body, or what the status means. Who stands before the broker
+ * may say when to come again, too: in seconds, or at a time (RFC 9110 §10.2.3).
+ */
+export async function refusal(url: string, answer: Answer): Promise<MBError> {
+  const { statusCode, headers } = answer;
+  let body = "";
+  try {
+    for await (const part of answer) if (body.length < maxRefusal) body += part;
+  } catch {
+    // What has come may do.
+  }
+  const error =
+    parseError(body) ?? new MBError(meanings[statusCode] ?? "INTERNAL_ERROR", `${url}: refused with status ${statusCode}`);
+  const after = headers["retry-after"];
+  if (after) error.details.retryAfterMs ??= /^\d+$/.test(after) ? Number(after) * 1000 : Math.max(Date.parse(after) - Date.now(), 0);
+  return error;
 }
 
 /** The answer to a request whose handler has thrown. */

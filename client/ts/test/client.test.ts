@@ -259,3 +259,19 @@ test("retryAfter", () => {
   assert.equal(after("NO_ROUTE_FOUND"), undefined);
   assert.equal(retryAfter(new Error("x")), undefined);
 });
+
+test("errors whose details are none", async () => {
+  const [client, peer] = await pair();
+  for (const details of [null, "words", 5]) {
+    const error = { code: "OUT_OF_PAPER", message: "", details };
+    peer.answer = () => ({ error });
+    const failed = await client.request("print").then(() => undefined, (e: MBError) => e);
+    assert.equal(failed?.code, "OUT_OF_PAPER");
+    assert.equal(failed.details.reason, undefined);
+    assert.equal(retryAfter(failed), undefined);
+    const told = new Promise<MBError>((done) => client.on("error", done));
+    peer.says("response:print:1.0.0", { error });
+    assert.equal((await told).code, "OUT_OF_PAPER");
+  }
+  await client.close();
+});
