@@ -62,11 +62,10 @@ export class MBError extends Error {
  */
 export function retryAfter(error: unknown): number | undefined {
   if (!(error instanceof MBError) || error.cause !== undefined) return undefined;
-  const { code, details } = error;
   const told = toldRetry(error);
   if (told) return Math.min(told, 60_000);
-  const busy = code === "SERVICE_UNAVAILABLE" && details.reason !== "subscription_limit";
-  return busy || code === "RATE_LIMIT_EXCEEDED" || code === "TIMEOUT" ? 1000 : undefined;
+  const busy = /^(SERVICE_UNAVAILABLE|RATE_LIMIT_EXCEEDED|TIMEOUT)$/.test(error.code);
+  return busy && error.details.reason !== "subscription_limit" ? 1000 : undefined;
 }
 
 /** When the broker said that it wants to be asked again, in ms; 0: it did not. */
@@ -119,13 +118,13 @@ export async function refusal(url: string, answer: Answer): Promise<MBError> {
   const error =
     parseError(body) ?? new MBError(meanings[statusCode] ?? "INTERNAL_ERROR", `${url}: refused with status ${statusCode}`);
   const after = headers["retry-after"];
-  if (after) error.details.retryAfterMs ??= /^\d+$/.test(after) ? Number(after) * 1000 : Math.max(Date.parse(after) - Date.now(), 0);
+  if (after) error.details.retryAfterMs ??= Number(after) * 1000 || Math.max(Date.parse(after) - Date.now() || 0, 0);
   return error;
 }
 
 /** The answer to a request whose handler has thrown. */
 export function errorPayload(error: unknown): string {
-  const { code, details } = error instanceof MBError ? error : { code: "HANDLER_ERROR", details: undefined };
+  const { code = "HANDLER_ERROR", details = undefined } = error instanceof MBError ? error : {};
   const text = textOf(error);
   const message = details ? text.slice(code.length + 2) : text;
   return JSON.stringify({ error: { code, message, timestamp: new Date(), details } });

@@ -138,8 +138,7 @@ export class Link {
     const ws = this._ws;
     ws.onmessage = ws.onclose = null;
     // The package ws need not wait for the other side.
-    if (ws.terminate) ws.terminate();
-    else ws.close();
+    (ws.terminate ?? ws.close).call(ws);
     this._failCalls(cause);
     this._greet?.(cause);
     this._abort.abort(cause);
@@ -183,7 +182,6 @@ export class Link {
 
   /** Sends what is answered, and waits for the answer. */
   async _call(action: string, topic: string, version: string, payload: Payload, way: CallWay = {}): Promise<Payload> {
-    way.signal?.throwIfAborted();
     if (this._cause) throw this._cause;
     const id = idHead + (++idTail).toString(16).padStart(12, "0");
     const { parentId = "", deadlineMs = "" } = way;

@@ -45,6 +45,7 @@ test("a refused handshake says why, and when to come again", async (t) => {
     ["SERVICE_UNAVAILABLE", 2000, 503, ["Retry-After: 2"], "the proxy is busy"],
     ["RATE_LIMIT_EXCEEDED", 0, 429, ["Retry-After: 0"], ""],
     ["SERVICE_UNAVAILABLE", 0, 503, ["Retry-After: Thu, 01 Jan 1970 00:00:00 GMT"], ""],
+    ["SERVICE_UNAVAILABLE", 0, 503, ["Retry-After: soon"], ""],
     ["SERVICE_UNAVAILABLE", undefined, 503, [], ""],
     ["UNAUTHORIZED", undefined, 401, [], "{"],
     ["FORBIDDEN", undefined, 403, [], '{"error":{}}'],
