@@ -64,6 +64,7 @@ var arrows = map[string]string{
 	"bench/roll":        "bench/proc client",
 	"bench/soak":        "bench/proc",
 	"bench/wsecho":      "server server/config",
+	"docs/demo/cluster": "bench/proc client",
 	"cmd/mb-server": "cmd/internal/build cmd/internal/manual cmd/mb/terminal server " +
 		"server/config server/logging",
 	"cmd/mb": "bench bench/raw client cmd/internal/build cmd/internal/manual cmd/mb/contexts " +
@@ -102,9 +103,9 @@ var onlyImporters = map[string]string{
 	"github.com/spf13/cobra/doc":                  "cmd/internal/manual",
 	"pgregory.net/rapid":                          "",
 	"go.uber.org/goleak":                          "",
-	"charm.land/bubbletea/v2":                     "cmd/mb/top",
+	"charm.land/bubbletea/v2":                     "cmd/mb/top docs/demo/cluster",
 	"github.com/guptarohit/asciigraph":            "cmd/mb/top",
-	"net/http": "bench client cmd/mb/observe server/admin " +
+	"net/http": "bench client cmd/mb/observe docs/demo/cluster server/admin " +
 		"server/admin/console",
 	"net/http/pprof": "server/admin",
 	"log":            "",
