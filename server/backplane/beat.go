@@ -11,6 +11,7 @@ type beat struct {
 
 	version, hash, count uint64 // of its interest: all deltas up to here were sent before
 	time                 uint64 // ns of its clock
+	keeps                uint64 // bytes of what each lane has sent, for repair
 	nodes                []beatNode
 }
 
@@ -44,6 +45,9 @@ func (m *beat) append(b []byte) []byte {
 	b = appendNumber(b, tagHash, m.hash)
 	b = appendNumber(b, tagCount, m.count)
 	b = appendNumber(b, tagTime, m.time)
+	if m.keeps > 0 {
+		b = appendNumber(b, tagKeeps, m.keeps)
+	}
 	var node []byte
 	for i := range m.nodes {
 		node = m.nodes[i].append(node[:0])
@@ -94,6 +98,8 @@ func (m *beat) parse(b []byte) error {
 			err = numberInto(&m.count, value)
 		case tagTime:
 			err = numberInto(&m.time, value)
+		case tagKeeps:
+			err = numberInto(&m.keeps, value)
 		case tagNode:
 			if len(m.nodes) >= knownMost {
 				return errValue

@@ -13,7 +13,10 @@ func (p *Plane) tick() {
 	p.confirm()
 	p.receipts.flush(p)
 	p.judge(now, late)
-	p.inward.late(now, late)
+	p.inward.forget(now, late)
+	for _, l := range p.lanes {
+		l.queue.kept.tick(now)
+	}
 	if !p.displaced {
 		p.ctl.send(p.from+all+".ctl", p.beat(now).append(nil))
 	}
@@ -81,6 +84,7 @@ func (p *Plane) beat(now time.Duration) *beat {
 	m := &beat{
 		formLeast: form, formMost: form, server: p.o.Server, id: p.o.ID,
 		version: p.told.version, hash: p.told.hash, count: p.told.count, time: uint64(max(now, 1)),
+		keeps: uint64(p.o.RepairBytes),
 	}
 	connections, draining := p.broker.Standing()
 	m.connections, m.draining = uint64(connections), draining
@@ -205,6 +209,8 @@ func (p *Plane) hear(n *node, k kind, fields []byte) (err error) {
 		}
 	case kindReceipts:
 		err = p.hearReceipts(n, fields)
+	case kindRepair, kindGone:
+		err = p.hearSpans(n, k, fields)
 	case kindLeave:
 		p.lose(n, hasLeft)
 	}
@@ -258,7 +264,7 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 		if spent := uint64(now) - about.echo - about.held; about.echo != 0 && spent < 1<<40 {
 			n.roundTrip = time.Duration(spent)
 		}
-		p.inward.reached(k, about.epoch, about.reached, now)
+		p.inward.reached(k, about.epoch, about.reached, m.keeps, now)
 	}
 	n.holds = holds
 	p.settle()

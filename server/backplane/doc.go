@@ -10,12 +10,14 @@
 //	control.go         heartbeats, and what is heard of others (node.go)
 //	waits.go           who waits for others to confirm; receipts of publishes
 //	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)
-//	inward.go          what other nodes have published: losses are seen by its numbers
-//	plane.go           all of it, put together; peers.go tells of it
+//	inward.go          what other nodes have published: what misses is seen by its numbers
+//	repair.go          asking for it (holes.go), and what a lane keeps for that (kept.go)
+//	plane.go           all of it, put together; peers.go tells of it, stepped.go drives it in a
+//	                   simulation
 //
 // Invariants. Every link (from one incarnation of a node, to one of another, of one lane) numbers
-// its publishes; what was numbered and did not arrive is lost, counted once by who misses it, and
-// told there; it is not delivered when it comes after that. Every change of interest has its node's
+// its publishes; what was numbered and neither arrived nor was repaired is lost, counted once by who
+// misses it, and told there; it is not delivered when it comes after that. Every change of interest has its node's
 // next version; who holds a version holds all changes up to it.
 //
 // Cost. A node alone has none of this. A publish with interest elsewhere costs its loop a copy for

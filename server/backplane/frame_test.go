@@ -28,6 +28,9 @@ func frames() map[string][]byte {
 		"leave":    (&word{}).append(nil, kindLeave),
 		"batch":    (&batch{to: 5, epoch: 8, first: 1000, publishes: publishes}).append(nil),
 		"receipts": receipts,
+		"keeps":    (&beat{formLeast: 1, formMost: 1, keeps: 8 << 20}).append(nil),
+		"repair":   theSpans().append(nil, kindRepair),
+		"gone":     theSpans().append(nil, kindGone),
 	}
 }
 
@@ -97,6 +100,10 @@ func TestFramesRoundTrip(t *testing.T) {
 	if read(all["snapshot"], kindSnapshot, s.parse); !reflect.DeepEqual(&s, theSnapshot()) {
 		t.Errorf("snapshot %+v", s)
 	}
+	var a spans
+	if read(all["repair"], kindRepair, a.parse); !reflect.DeepEqual(&a, theSpans()) {
+		t.Errorf("spans %+v", a)
+	}
 	var w word
 	if read(all["confirm"], kindConfirm, w.parse); w != (word{5, 6}) {
 		t.Errorf("word %+v", w)
@@ -145,15 +152,21 @@ func FuzzFrames(f *testing.F) {
 			w word
 			m batch
 			r receipt
+			a spans
 		)
 		for _, parse := range []func([]byte) error{
-			b.parse, d.parse, s.parse, w.parse, m.parse, r.parse,
+			b.parse, d.parse, s.parse, w.parse, m.parse, r.parse, a.parse,
 		} {
 			_ = parse(fields) // it must end
 		}
 		for _, c := range d.changes {
 			if p, err := pattern([]byte(c.pattern)); err == nil && p != c.pattern {
 				t.Errorf("pattern %q", c.pattern)
+			}
+		}
+		for i, s := range a.list {
+			if s.first >= s.upto || i > 0 && s.first < a.list[i-1].upto || i >= spansMost {
+				t.Errorf("spans %v", a.list)
 			}
 		}
 		_ = each(m.publishes, func(_ uint64, value []byte) error {

@@ -2,17 +2,23 @@ package backplane
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"mbserver/server/metrics"
 )
 
 // inward is what other nodes have published, as it comes in: by the numbers of each link it is seen
-// what did not.
+// what did not (holes.go).
 type inward struct {
 	plane *Plane // immutable
+
+	held atomic.Int64 // bytes that wait for what misses before them
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	links map[nodeKey]*inLink
+	open  []*inLane // of which something misses
 }
 
 // inLink is the way from one run of another node to this one.
@@ -20,21 +26,27 @@ type inLink struct {
 	nodeKey
 	slot  uint32
 	known bool          // slot is its
+	keeps bool          // what misses can be asked for
 	used  time.Duration // when something was last heard
 	epoch uint64
-	lanes []inLane
+	lanes []*inLane
 
-	received, lost uint64 // publishes
+	received, lost  uint64 // publishes
+	asked, repaired uint64 // those that were asked for, and that came after that
 }
 
 // inLane is one of its lanes.
 type inLane struct {
-	next uint64 // the number of the next publish
+	link   *inLink // immutable
+	number int     // immutable
+	next   uint64  // the number of the next publish
 
-	// What the sender says was sent, and when it was first heard: what has not come some time after
-	// that is lost.
+	// What the sender says was sent, and when something was heard of that last: what has not come
+	// some time after that is lost.
 	reached uint64
-	since   time.Duration // 0: all has come
+	since   time.Duration // 0: all has come, but for holes
+
+	holes holes
 }
 
 func (i *inward) init(p *Plane) { i.plane, i.links = p, make(map[nodeKey]*inLink) }
@@ -62,17 +74,18 @@ func (i *inward) place(k nodeKey, slot uint32, is bool) {
 }
 
 // in returns the lane of a link in an epoch; nil: that is over. mu is held.
-func (l *inLink) in(epoch uint64, number int) *inLane {
+func (i *inward) in(l *inLink, epoch uint64, number int) *inLane {
 	if epoch < l.epoch {
 		return nil
 	}
 	if epoch > l.epoch {
-		l.epoch, l.lanes = epoch, nil
+		i.end(l)
+		l.epoch = epoch
 	}
-	for len(l.lanes) <= number {
-		l.lanes = append(l.lanes, inLane{})
+	for n := len(l.lanes); n <= number; n++ {
+		l.lanes = append(l.lanes, &inLane{link: l, number: n})
 	}
-	return &l.lanes[number]
+	return l.lanes[number]
 }
 
 // receive takes a frame of publishes.
@@ -97,28 +110,40 @@ func (i *inward) receive(subject string, frame []byte) {
 	if l == nil {
 		return
 	}
-	in := l.in(m.epoch, number)
-	if in == nil {
-		return
-	}
-	if m.first > in.next {
-		i.miss(l, m.first-in.next)
-		in.next = m.first
-	}
-	err = i.deliver(l, in, &m)
-	if in.next >= in.reached {
-		in.since = 0
-	}
-	p.broker.Delivered()
-	if err != nil {
-		p.bad(name, err)
+	if in := i.in(l, m.epoch, number); in != nil {
+		i.take(in, &m)
+		p.broker.Delivered()
 	}
 }
 
-// deliver delivers those publishes of a batch that were not given up before. mu is held.
-func (i *inward) deliver(l *inLink, in *inLane, m *batch) error {
-	at := m.first
-	return each(m.publishes, func(tag uint64, value []byte) error {
+// take takes publishes of a lane. mu is held.
+func (i *inward) take(in *inLane, m *batch) {
+	repaired := m.first < in.holes.asked
+	if repaired {
+		in.holes.askedAt = in.link.used
+	}
+	switch {
+	case m.first <= in.next:
+		i.deliver(in, m.first, m.publishes, repaired)
+		i.advance(in, 0)
+	case in.link.keeps:
+		i.hold(in, m, repaired)
+	default:
+		i.advance(in, m.first)
+		i.deliver(in, m.first, m.publishes, false)
+	}
+	if in.top() >= in.reached {
+		in.since = 0
+	} else if in.since != 0 {
+		in.since = in.link.used
+	}
+}
+
+// deliver delivers those publishes of a batch that neither came nor were given up before. mu is
+// held.
+func (i *inward) deliver(in *inLane, first uint64, publishes []byte, repaired bool) {
+	l, at := in.link, first
+	err := each(publishes, func(tag uint64, value []byte) error {
 		if tag != tagPublish {
 			return nil
 		}
@@ -128,6 +153,9 @@ func (i *inward) deliver(l *inLink, in *inLane, m *batch) error {
 		}
 		in.next = at
 		l.received++
+		if repaired {
+			l.repaired++
+		}
 		var one publish
 		if err := one.parse(value); err != nil {
 			return err
@@ -138,66 +166,58 @@ func (i *inward) deliver(l *inLink, in *inLane, m *batch) error {
 		i.plane.broker.Deliver(one.message, l.slot, one.receipt)
 		return nil
 	})
+	if err != nil {
+		i.plane.bad(l.name, err)
+	}
 }
 
-// miss counts publishes that did not arrive, and has that told. mu is held.
-func (i *inward) miss(l *inLink, count uint64) {
-	l.lost += count
-	i.plane.lost.Add(count)
-	i.plane.broker.Lost(count)
-}
-
-// reached notes up to which numbers a node says to have sent.
-func (i *inward) reached(k nodeKey, epoch uint64, numbers []uint64, now time.Duration) {
+// reached notes up to which numbers a node says to have sent, and how much it keeps of it.
+func (i *inward) reached(
+	k nodeKey, epoch uint64, numbers []uint64, keeps uint64, now time.Duration,
+) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	l := i.of(k)
 	if l == nil {
 		return
 	}
+	l.keeps = keeps > 0 && i.plane.o.RepairBytes > 0
 	for number, reached := range numbers {
-		in := l.in(epoch, number)
+		in := i.in(l, epoch, number)
 		if in == nil {
 			return
 		}
-		if in.since == 0 && in.next < reached {
+		if in.since == 0 && in.top() < reached {
 			in.reached, in.since = reached, max(now, 1)
+			i.opens(in)
 		}
 	}
 }
 
-// late gives up what was sent some time ago and has not come. paused says that this process stood
-// still meanwhile: the time counts from now.
-func (i *inward) late(now time.Duration, paused bool) {
+// forget forgets links that are gone for long. paused says that this process stood still: what it
+// waits for it waits for from now on.
+func (i *inward) forget(now time.Duration, paused bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for k, l := range i.links {
 		// Later than the sender forgets: who has forgotten numbers from 0 again, in another epoch.
 		if !l.known && now-l.used > 2*forgetAfter {
+			i.end(l)
 			delete(i.links, k)
 		}
-		for n := range l.lanes {
-			in := &l.lanes[n]
-			if paused && in.since != 0 {
-				in.since = now
-			}
-			if in.since == 0 || now-in.since < missed*i.plane.o.Heartbeat {
-				continue
-			}
-			if in.since = 0; in.next < in.reached {
-				i.miss(l, in.reached-in.next)
-				in.next = in.reached
-			}
+	}
+	for _, in := range i.open {
+		if paused {
+			in.later(now)
 		}
 	}
 }
 
-// counts are how many publishes of a node arrived, and how many did not.
-func (i *inward) counts(k nodeKey) (received, lost uint64) {
+// count adds what was counted of a node's publishes.
+func (i *inward) count(k nodeKey, p *metrics.Peer) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if l := i.links[k]; l != nil {
-		return l.received, l.lost
+		p.Received, p.Lost, p.Asked, p.Repaired = l.received, l.lost, l.asked, l.repaired
 	}
-	return 0, 0
 }

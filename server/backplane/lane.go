@@ -143,7 +143,8 @@ func (l *lane) handOver(slot uint32) {
 	at := headRoom - len(h)
 	copy(buffer.b[at:], h)
 	q.push(outgoing{
-		subject: n.subject, frame: buffer.b[at:], buffer: buffer, of: of, upto: n.next,
+		subject: n.subject, frame: buffer.b[at:], buffer: buffer,
+		of: of, first: first, upto: n.next,
 	})
 }
 

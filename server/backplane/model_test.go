@@ -25,6 +25,7 @@ type hub struct {
 	random  *rand.Rand
 	lose    func(subject string) bool // nil: nothing is lost
 	latency time.Duration             // of each frame, up to it
+	twice   bool                      // all comes twice
 }
 
 // busEnd is one node's Bus.
@@ -74,14 +75,21 @@ func (e *busEnd) Send(_ int, subject string, frame []byte) error {
 		}
 		for _, a := range other.list {
 			if slices.ContainsFunc(a.subjects, func(p string) bool { return fits(p, subject) }) {
-				select {
-				case a.frames <- heardFrame{subject, slices.Clone(frame), at}:
-				default: // a reader that is too slow
+				a.hear(heardFrame{subject, slices.Clone(frame), at})
+				if h.twice {
+					a.hear(heardFrame{subject, slices.Clone(frame), at})
 				}
 			}
 		}
 	}
 	return nil
+}
+
+func (a *ear) hear(f heardFrame) {
+	select {
+	case a.frames <- f:
+	default: // a reader that is too slow
+	}
 }
 
 // fits says whether a subject matches a pattern of NATS' with * alone.

@@ -33,7 +33,7 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
 			Patterns: len(n.patterns), Interest: n.version, Confirmed: n.confirmed,
 		}
-		peer.Received, peer.Lost = p.inward.counts(n.nodeKey)
+		p.inward.count(n.nodeKey, &peer)
 		c.Peers = append(c.Peers, peer)
 	}
 	slices.SortFunc(c.Peers, func(a, b metrics.Peer) int { return strings.Compare(a.Name, b.Name) })

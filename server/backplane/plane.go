@@ -43,6 +43,7 @@ type Options struct {
 	Heartbeat     time.Duration // between two heartbeats
 	AckTimeout    time.Duration // for others to confirm a subscription
 	OutboundBytes int           // of what one lane has for the bus
+	RepairBytes   int           // of what it keeps of what it has sent; 0: no repair
 	InterestMax   int           // patterns
 	MinPeers      int           // with fewer the node is isolated
 	Server, ID    string        // said to others
@@ -81,6 +82,8 @@ type Plane struct {
 	closing sync.Once
 	started atomic.Bool // run runs
 
+	beatAt time.Duration // when the next heartbeat is due; of the goroutine only
+
 	// Guarded by mu.
 	mu        sync.Mutex
 	nodes     map[nodeKey]*node
@@ -98,6 +101,19 @@ type Plane struct {
 
 // New makes a plane over a bus, which is the plane's from then on. Nothing is sent before Start.
 func New(o Options, broker Broker, bus Bus) (*Plane, error) {
+	p, err := newPlane(o, broker, bus)
+	if err != nil {
+		return nil, err
+	}
+	go p.ctl.run()
+	for _, l := range p.lanes {
+		go l.queue.run()
+	}
+	return p, nil
+}
+
+// newPlane makes a plane without goroutines.
+func newPlane(o Options, broker Broker, bus Bus) (*Plane, error) {
 	if !ValidName(o.Cluster) || !ValidName(o.Node) {
 		return nil, fmt.Errorf("cluster %q, node %q: no valid names", o.Cluster, o.Node)
 	}
@@ -118,24 +134,31 @@ func New(o Options, broker Broker, bus Bus) (*Plane, error) {
 	p.inward.init(p)
 	p.ctl = newQueue(bus, control, o.OutboundBytes)
 	for i := range o.Lanes {
-		p.lanes = append(p.lanes, &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)})
+		l := &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)}
+		l.queue.kept.most = o.RepairBytes
+		p.lanes = append(p.lanes, l)
 	}
 	return p, nil
 }
 
 // Start begins to listen and to speak.
 func (p *Plane) Start() error {
-	base, me := prefix(p.o.Cluster)+"*.*.", p.o.Node
-	err := p.bus.Listen([]string{base + me + ".ctl", base + all + ".ctl"}, p.receive)
-	if err != nil {
-		return err
-	}
-	if err = p.bus.Listen([]string{base + me + ".pub.*"}, p.inward.receive); err != nil {
+	if err := p.listen(); err != nil {
 		return err
 	}
 	p.started.Store(true)
 	go p.run()
 	return nil
+}
+
+// listen has the bus bring what is for this node.
+func (p *Plane) listen() error {
+	base, me := prefix(p.o.Cluster)+"*.*.", p.o.Node
+	err := p.bus.Listen([]string{base + me + ".ctl", base + all + ".ctl"}, p.receive)
+	if err != nil {
+		return err
+	}
+	return p.bus.Listen([]string{base + me + ".pub.*"}, p.inward.receive)
 }
 
 // Joined waits until the interest of every node that is heard stands here: the time of three
@@ -204,26 +227,39 @@ func (p *Plane) call() {
 // run tells others what changes, and sends heartbeats.
 func (p *Plane) run() {
 	defer close(p.stopped)
-	beats := time.NewTicker(p.o.Heartbeat)
-	defer beats.Stop()
-	due := time.NewTimer(time.Hour)
-	defer due.Stop()
-	p.tick()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-p.wake:
 			p.flush()
-		case <-beats.C:
-			p.tick()
-		case <-due.C:
-			p.waits.expire(p.o.Now())
+		case <-timer.C:
 		case <-p.stop:
 			return
 		}
-		if at, any := p.waits.next(); any {
-			due.Reset(max(at-p.o.Now(), 0))
-		}
+		timer.Reset(max(p.keepTime()-p.o.Now(), 0))
 	}
+}
+
+// keepTime does what the clock asks for, and says when it does so again.
+func (p *Plane) keepTime() (next time.Duration) {
+	now := p.o.Now()
+	if now >= p.beatAt {
+		if p.beatAt += p.o.Heartbeat; p.beatAt <= now {
+			p.beatAt = now + p.o.Heartbeat
+		}
+		p.tick()
+	}
+	p.waits.expire(now)
+	p.inward.expire(now)
+	next = p.beatAt
+	if at, any := p.inward.next(); any {
+		next = min(next, at)
+	}
+	if at, any := p.waits.next(); any {
+		next = min(next, at)
+	}
+	return next
 }
 
 // flush tells others what has changed, and gives them receipts.

@@ -16,6 +16,11 @@ type queue struct {
 	done chan struct{} // closed when the goroutine has ended
 
 	failed atomic.Uint64 // frames that the bus did not take
+	kept   kept
+
+	// Of the goroutine only.
+	taken []outgoing
+	at    int // those before are sent
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -25,23 +30,22 @@ type queue struct {
 	closed bool
 }
 
-// outgoing is one frame on its way. of and upto are a batch's: its link, and the number after that
-// of its last publish.
+// outgoing is one frame on its way. of, first and upto are a batch's: its link, the number of its
+// first publish and that after its last one's.
 type outgoing struct {
 	subject string
 	frame   []byte
 	buffer  *buffer // the frame's, given back when it is sent; nil: it has none
 	of      *link
+	first   uint64
 	upto    uint64
 }
 
 func newQueue(bus Bus, lane, most int) *queue {
-	q := &queue{
+	return &queue{
 		bus: bus, lane: lane, most: most,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	go q.run()
-	return q
 }
 
 // push puts a frame at the end, whether there is room or not. mu is held.
@@ -72,35 +76,47 @@ func (q *queue) full(n int) bool { return q.bytes > 0 && q.bytes+n > q.most }
 // run sends until the queue is closed and empty.
 func (q *queue) run() {
 	defer close(q.done)
-	var frames []outgoing
 	for {
-		q.mu.Lock()
-		frames, q.frames = q.frames, frames[:0]
-		q.busy = len(frames) > 0
-		closed := q.closed
-		q.mu.Unlock()
-		if len(frames) == 0 {
-			if closed {
-				return
-			}
+		switch sent, closed := q.step(); {
+		case sent:
+		case closed:
+			return
+		default:
 			<-q.wake
-			continue
-		}
-		for i := range frames {
-			f := &frames[i]
-			if q.bus.Send(q.lane, f.subject, f.frame) != nil {
-				q.failed.Add(1)
-			}
-			q.mu.Lock()
-			q.bytes -= len(f.frame)
-			if f.of != nil {
-				f.of.lanes[q.lane].written = f.upto
-			}
-			q.mu.Unlock()
-			f.buffer.free()
-			*f = outgoing{}
 		}
 	}
+}
+
+// step sends a frame, and one that is asked for again, or says that there is none, and whether the
+// queue is closed.
+func (q *queue) step() (sent, closed bool) {
+	again := q.kept.step(q)
+	if q.at == len(q.taken) {
+		q.mu.Lock()
+		q.taken, q.frames, q.at = q.frames, q.taken[:0], 0
+		q.busy, closed = len(q.taken) > 0, q.closed
+		q.mu.Unlock()
+		if len(q.taken) == 0 {
+			return again, closed
+		}
+	}
+	f := &q.taken[q.at]
+	q.at++
+	if f.of != nil {
+		q.kept.keep(f)
+	}
+	if q.bus.Send(q.lane, f.subject, f.frame) != nil {
+		q.failed.Add(1)
+	}
+	q.mu.Lock()
+	q.bytes -= len(f.frame)
+	if f.of != nil {
+		f.of.lanes[q.lane].written = f.upto
+	}
+	q.mu.Unlock()
+	f.buffer.free()
+	*f = outgoing{}
+	return true, false
 }
 
 // reached is the number up to which publishes for a link were handed to the bus, or given up.

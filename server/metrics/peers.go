@@ -16,6 +16,8 @@ type Peer struct {
 	Dropped   uint64        // that were not: the queue was full, or the bus away
 	Received  uint64        // publishes of it that arrived
 	Lost      uint64        // that did not
+	Asked     uint64        // that did not and were asked for
+	Repaired  uint64        // that arrived after that
 	Patterns  int           // of its interest, here
 	Interest  uint64        // version of that
 	Confirmed uint64        // version of the own interest that it has confirmed
@@ -69,6 +71,12 @@ var ClusterTable = []Labelled{
 	{Family{"mb_cluster_publishes_lost_total", "counter",
 		"publishes of that node for this one that did not arrive"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Lost) })},
+	{Family{"mb_cluster_publishes_asked_total", "counter",
+		"publishes of that node that did not arrive and were asked for again"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Asked) })},
+	{Family{"mb_cluster_publishes_repaired_total", "counter",
+		"those of them that arrived after that; the others are lost"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Repaired) })},
 	{Family{"mb_cluster_patterns", "gauge",
 		"patterns that that node has subscribers for"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Patterns) })},

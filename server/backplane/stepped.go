@@ -1,0 +1,44 @@
+package backplane
+
+import "time"
+
+// Stepped is a plane without goroutines: what they do is done by calls, one at a time, so that a
+// simulation in which time is not the process's goes the same way each time. What the bus brings,
+// it hands over itself.
+type Stepped struct{ *Plane }
+
+// NewStepped is New for a plane that is stepped.
+func NewStepped(o Options, broker Broker, bus Bus) (Stepped, error) {
+	p, err := newPlane(o, broker, bus)
+	return Stepped{p}, err
+}
+
+// Listen begins to listen, as Start does.
+func (s Stepped) Listen() error { return s.listen() }
+
+// Called says that there is something to be done before the time that Step has returned.
+func (s Stepped) Called() bool { return len(s.wake) > 0 }
+
+// Step does what is to be done now, and says when there is something next.
+func (s Stepped) Step() (next time.Duration) {
+	select {
+	case <-s.wake:
+		s.flush()
+	default:
+	}
+	return s.keepTime()
+}
+
+// Send hands the bus a frame of the lane of a loop, or of the control lane for -1, and says whether
+// there was one.
+func (s Stepped) Send(lane int) bool {
+	q := s.ctl
+	if lane != control {
+		q = s.lanes[lane].queue
+	}
+	sent, _ := q.step()
+	return sent
+}
+
+// Leave tells the others that the node goes away; it is sent by Send. Nothing is stepped after it.
+func (s Stepped) Leave() { s.leave() }
