@@ -107,6 +107,8 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	if len(q.id) > 0 {
 		c.owe()
 	}
+	l.candidatesOf(name)
+	l.routes.requests.Count()
 	l.asking = c
 	l.assign(&q, name)
 	l.asking = nil
