@@ -102,6 +102,12 @@ soak: build ## well-behaved clients beside each attack, 30 s a cell drawn by SEE
 ts: build ## the TypeScript client: size, types, scenarios in Node and in Chromium, what would be published; needs npm
 	@MB_SERVER="$(abspath $(BIN))/mb-server" bash client/ts/ci.sh
 
+# Pictures go into bin/console; CONSOLEFLAGS=--docs makes those of docs/images anew, after 45 s of traffic.
+CONSOLEFLAGS ?=
+.PHONY: console
+console: build ## every view of the console in Chromium, with axe-core: wide and narrow, light and dark; needs npm
+	@MB_SERVER="$(abspath $(BIN))/mb-server" OUT="$(abspath $(BIN))/console" bash server/admin/console/test/ci.sh $(CONSOLEFLAGS)
+
 .PHONY: man deb release
 man: ## manual pages and completions of both programs, into bin/manual
 	for p in mb-server mb; do $(GO) run -tags manual ./cmd/$$p manual $(BIN)/manual || exit 1; done

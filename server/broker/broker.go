@@ -79,6 +79,7 @@ type Broker struct {
 	spares      spares
 	background  background
 	census      takings
+	topics      topicTakings
 	Desk        Desk
 	authority   atomic.Pointer[Authority]
 	identities  places[string] // connections of each identity, when their number is bounded

@@ -339,6 +339,7 @@ func (b *Broker) Stop(ctx context.Context) {
 	b.background.stop(ctx)
 	b.logStream.Stop()
 	b.census.stop()
+	b.topics.stop()
 	b.state.Store(int32(stopped))
 }
 

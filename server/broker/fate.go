@@ -124,8 +124,9 @@ func (l *Loop) answered(e *entry, payload []byte, text bool) {
 			l.note(e.mark, trace.Dropped, e.requester, "the requester has left")
 		}
 	}
+	times := e.target.answerTimes()
 	l.outstanding.drop(e) // e stays readable until the next take
-	l.noteAnswer(e)
+	l.noteAnswer(e, times)
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
 		return
 	}
@@ -156,6 +157,9 @@ func (l *Loop) expired(e *entry) {
 	if e.target == nil {
 		l.failEntry(e, codec.Timeout, expiredWaiting, l.waited(e.arrived))
 		return
+	}
+	if times := e.target.answerTimes(); times != nil { // it took so long at least
+		times.Add(l.time.Unix/1000, l.time.Ns-e.since())
 	}
 	l.failEntry(e, codec.Timeout, "no answer within the request's timeout",
 		codec.TextDetail("targetServiceId", e.target.id.String()))

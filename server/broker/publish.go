@@ -22,6 +22,7 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 	}
 	l.counts[metrics.Publishes]++
 	r := l.routeAt(e, name)
+	l.routes.publishes.Count()
 	if l.broker.watched() {
 		l.show(c, h, name, payload, r.total)
 	}

@@ -107,8 +107,10 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	if len(q.id) > 0 {
 		c.owe()
 	}
+	cs := l.candidatesOf(name)
+	l.routes.requests.Count()
 	l.asking = c
-	l.assign(&q, name)
+	l.assignTo(cs, &q, name)
 	l.asking = nil
 }
 
@@ -133,8 +135,10 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 
 // assign finds q a service, or a place to wait for one: on the topic's own loop. Room that others
 // wait for is not for it, so that it overtakes nobody.
-func (l *Loop) assign(q *request, name []byte) {
-	cs := l.candidatesOf(name)
+func (l *Loop) assign(q *request, name []byte) { l.assignTo(l.candidatesOf(name), q, name) }
+
+// assignTo is assign for a topic of which cs are the services.
+func (l *Loop) assignTo(cs *candidates, q *request, name []byte) {
 	switch {
 	case cs == nil:
 		l.unroutedRequest(q)

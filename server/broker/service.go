@@ -45,6 +45,7 @@ type particulars struct {
 	identity        atomic.Pointer[string]         // who it is; nil: not known
 	rules           atomic.Pointer[permit.Rules]   // what it may do; nil: everything
 	spells          atomic.Pointer[spell]          // what is wrong with it, or was; nil: nothing
+	answers         atomic.Pointer[metrics.Recent] // how long it takes for them; nil: it gave none
 	story           *story                         // its loop's alone; nil: nothing is remembered
 }
 
