@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"slices"
-	"sync"
 	"time"
 
 	"mbserver/codec"
@@ -63,21 +61,11 @@ type Cluster interface {
 	Isolated() bool
 }
 
-// others are the other nodes, as subscriptions and routes know them: each is one subscriber of its
-// patterns, a service without a loop whose slot says which node it is. Any goroutine.
-type others struct {
-	ackTimeout int64 // ms; immutable
-
-	// Guarded by mu.
-	mu    sync.Mutex
-	nodes map[uint32]*service
-	count int // of their subscriptions
-}
-
 // ClusterNode is the broker, as the cluster needs it: it implements backplane.Broker.
 type ClusterNode struct {
 	*Broker
 	inward inward
+	calls  calls
 }
 
 // JoinCluster makes c what reaches other nodes of a cluster, in which this node has a name;
@@ -107,18 +95,11 @@ func (b *Broker) Nodes(now time.Time) []metrics.Peer {
 
 // ClusterNode returns what a Cluster calls. Before JoinCluster.
 func (b *Broker) ClusterNode() *ClusterNode {
-	b.others = &others{nodes: make(map[uint32]*service)}
+	b.others = &others{nodes: make(map[uint32]*farNode)}
 	n := &ClusterNode{Broker: b}
 	n.inward.init(b)
+	n.calls.init(b)
 	return n
-}
-
-// Join makes a slot stand for another node, which is subscribed to nothing yet.
-func (n *ClusterNode) Join(slot uint32) {
-	o := n.others
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.nodes[slot] = &service{slot: slot}
 }
 
 // node returns who stands for a node among the subscribers.
@@ -126,7 +107,7 @@ func (o *others) node(slot uint32, change int) *service {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.count += change
-	return o.nodes[slot]
+	return &o.nodes[slot].service
 }
 
 // Want adds a subscription of another node.
@@ -137,12 +118,6 @@ func (n *ClusterNode) Want(slot uint32, p topic.Pattern) {
 // Forget takes one away.
 func (n *ClusterNode) Forget(slot uint32, p topic.Pattern) {
 	n.trie.Unsubscribe(p, topic.Publish, n.others.node(slot, -1))
-}
-
-// Part begins the end of another node: nothing is routed to it from here on.
-func (n *ClusterNode) Part(slot uint32) {
-	n.others.node(slot, 0).mark(markLeft, true)
-	n.trie.Outdate()
 }
 
 // Standing is how many connections there are, and whether they are sent elsewhere.
@@ -172,9 +147,10 @@ func (b *Broker) tellOthers(p topic.Pattern, by int32) (version uint64) {
 	return 0
 }
 
-// interestOf is the version of the node's interest by which others know of a subscription.
-func (b *Broker) interestOf(p topic.Pattern, k topic.Kind) uint64 {
-	if b.cluster == nil || k != topic.Publish || p.System() {
+// interestOf is the version of the node's interest by which others know of a subscription for
+// publishes.
+func (b *Broker) interestOf(p topic.Pattern) uint64 {
+	if b.cluster == nil || p.System() {
 		return 0
 	}
 	return b.cluster.Version(p.String())
@@ -182,7 +158,7 @@ func (b *Broker) interestOf(p topic.Pattern, k topic.Kind) uint64 {
 
 // subscribe adds subscriptions, unless other nodes may not be told of them.
 func (k *caller) subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) *system.Error {
-	if err := k.c.loop.broker.roomFor(p, kinds); err != nil {
+	if err := k.c.loop.broker.roomFor(p); err != nil {
 		return err
 	}
 	k.version = 0
@@ -193,9 +169,8 @@ func (k *caller) subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options)
 }
 
 // roomFor says why a subscription may not be there.
-func (b *Broker) roomFor(p topic.Pattern, kinds []topic.Kind) *system.Error {
-	if b.cluster == nil || p.System() || !slices.Contains(kinds, topic.Publish) ||
-		b.cluster.Room(p.String()) {
+func (b *Broker) roomFor(p topic.Pattern) *system.Error {
+	if b.cluster == nil || p.System() || b.cluster.Room(p.String()) {
 		return nil
 	}
 	return &system.Error{Code: codec.ServiceUnavailable,
