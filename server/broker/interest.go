@@ -13,7 +13,7 @@ import (
 // Cluster is what a broker needs of those who reach other nodes (server/backplane). A node alone
 // has none, and pays a nil check. Any goroutine, unless a method says otherwise.
 type Cluster interface {
-	// Room says whether one more subscription to a pattern may be there.
+	// Room says whether one more subscription to a pattern may be there; "": one more offer.
 	Room(pattern string) bool
 	// Subscribed and Unsubscribed note that a subscription has come, or gone. Version is the one of
 	// the node's interest that has added a pattern.
@@ -158,7 +158,7 @@ func (b *Broker) interestOf(p topic.Pattern) uint64 {
 
 // subscribe adds subscriptions, unless other nodes may not be told of them.
 func (k *caller) subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) *system.Error {
-	if err := k.c.loop.broker.roomFor(p); err != nil {
+	if err := k.c.roomFor(p, kinds); err != nil {
 		return err
 	}
 	k.version = 0
@@ -168,15 +168,31 @@ func (k *caller) subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options)
 	return nil
 }
 
-// roomFor says why a subscription may not be there.
-func (b *Broker) roomFor(p topic.Pattern) *system.Error {
-	if b.cluster == nil || p.System() || b.cluster.Room(p.String()) {
+// roomFor says why a subscription may not be there: other nodes are told of as many as they may be.
+func (c *Conn) roomFor(p topic.Pattern, kinds []topic.Kind) *system.Error {
+	cluster := c.loop.broker.cluster
+	if cluster == nil || p.System() {
 		return nil
 	}
-	return &system.Error{Code: codec.ServiceUnavailable,
-		Message: "this node has told the others of as many patterns as it may",
-		Details: []codec.Detail{codec.TextDetail("reason", "interest_limit")}}
+	for _, k := range kinds {
+		about := p.String()
+		if k == topic.Request {
+			if c.subs.find(p, k) >= 0 {
+				continue
+			}
+			about = "" // it shares what is told with nobody
+		}
+		if !cluster.Room(about) {
+			return interestLimit
+		}
+	}
+	return nil
 }
+
+// interestLimit is the answer to a subscription that other nodes cannot be told of.
+var interestLimit = &system.Error{Code: codec.ServiceUnavailable,
+	Message: "this node has told the others of as many patterns as it may",
+	Details: []codec.Detail{codec.TextDetail("reason", "interest_limit")}}
 
 // Known implements system.Caller.
 func (k *caller) Known() bool { return k.version == 0 || k.c.loop.broker.cluster.Known(k.version) }
