@@ -49,6 +49,7 @@ type farNode struct {
 	self particulars
 
 	services map[codec.UUID]*service // guarded by others.mu
+	loads    uint64                  // words of loads that have come; written by who calls Loaded
 
 	// By loop, each its loop's only.
 	asked  []fair.List[*entry] // this node's requests that it has
@@ -66,6 +67,7 @@ type far struct {
 	node   *farNode
 	about  atomic.Pointer[abroad.Service] // what was said of it; nil: it is the node
 	others atomic.Int32                   // requests that it was said to have of others
+	loaded atomic.Uint64                  // farNode.loads when that was said
 	offers map[string]float64             // priority by pattern; guarded by others.mu
 
 	// Its home's only.
@@ -277,6 +279,8 @@ func (n *ClusterNode) Loaded(slot uint32, load abroad.Load) {
 		return
 	}
 	f := s.far()
+	f.node.loads++
+	f.loaded.Store(f.node.loads)
 	s.outstanding.Add(load.Others - f.others.Swap(load.Others))
 	s.mark(markStalled, load.Stalled)
 	s.mark(markDue, load.Last)

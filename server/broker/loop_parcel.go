@@ -82,8 +82,9 @@ type item struct {
 	group *remoteGroup    // publish: its targets; immutable, shared with the sender's routes
 	body  *ringbuf.Shared // the message when it is large; nil: it is in the parcel's bytes
 
-	number uint64 // publish: the route's key; taken: how many deliveries were dropped
-	rare   *rare  // nil for most
+	// publish: the route's key; taken: deliveries that were dropped; word: loads that came before
+	number uint64
+	rare   *rare // nil for most
 }
 
 // rare is what few items have.

@@ -10,7 +10,6 @@ import (
 	"mbserver/codec"
 	"mbserver/server/abroad"
 	"mbserver/server/config"
-	"mbserver/server/metrics"
 	"mbserver/topic"
 )
 
@@ -293,5 +292,3 @@ func (m *mesh) empty() {
 		n.others.mu.Unlock()
 	}
 }
-
-var _ = metrics.Requests

@@ -150,7 +150,7 @@ func (n *ClusterNode) Answered(slot uint32, a *abroad.Answer) {
 	}
 	p := n.calls.parcelFor(n.loops[loop])
 	it := p.add(itemWord)
-	it.from, it.hops = &node.service, uint8(a.Outcome)
+	it.from, it.hops, it.number = &node.service, uint8(a.Outcome), node.loads
 	it.idLen = uint8(min(len(a.Code), codeMost))
 	p.name(it, a.Ref)
 	p.append(it, []byte(a.Code[:it.idLen]))
@@ -201,7 +201,7 @@ func (l *Loop) receiveWord(p *parcel, it *item) {
 	case abroad.Failed:
 		l.failedAbroad(e, codec.Code(code), payload)
 	default:
-		l.bounced(e, payload)
+		l.bounced(e, payload, it.number)
 	}
 }
 
@@ -217,10 +217,12 @@ func (l *Loop) failedAbroad(e *entry, code codec.Code, payload []byte) {
 }
 
 // bounced assigns a request again that has come back with its payload: its service had no room, or
-// has left.
-func (l *Loop) bounced(e *entry, payload []byte) {
+// has left. loads is which words of loads had come before.
+func (l *Loop) bounced(e *entry, payload []byte, loads uint64) {
 	l.counts[metrics.RequestsBounced]++
-	l.rest(e.far)
+	if e.far.far().loaded.Load() <= loads { // else it has said since how much room it has
+		l.rest(e.far)
+	}
 	if e.requester.marked(markLeft) {
 		l.discard(e)
 		return

@@ -219,7 +219,9 @@ func wellFormed(name, version []byte) bool {
 // for it, or of what nobody waits for.
 func (l *Loop) takeFor(s *service, node *farNode) bool {
 	if t := s.toldOf(node); t.held > 0 {
-		t.held--
+		if t.held--; t.held == 0 {
+			l.offer(s) // there may be more, and it may be its turn again
+		}
 		return true
 	}
 	return !(s.marked(markWaited) && l.broker.othersWait()) && s.take()

@@ -116,7 +116,7 @@ func (l *Loop) awaitedOf(s *service) *awaited {
 func (l *Loop) freed(s *service) {
 	s.outstanding.Add(-1)
 	switch {
-	case !s.marked(markWaited | markDue):
+	case !s.marked(markWaited) && !(s.marked(markDue) && !s.marked(markFar)):
 	case s.loop == l:
 		l.offer(s)
 		l.settled(s)
