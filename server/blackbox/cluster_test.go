@@ -325,8 +325,12 @@ func TestS12_InterestLimit(t *testing.T) {
 		t.Errorf("details %v", e.Details)
 	}
 	n.dial(t, "tcp").subscribe("publish", "b")
-	c.subscribe("request", "c")
+	c.refused("system.topic.subscribe", `{"action":"request","topic":"b"}`, "SERVICE_UNAVAILABLE")
 	c.ok("system.topic.unsubscribe", `{"topic":"a"}`)
+	c.subscribe("request", "c")
+	c.subscribe("request", "c")
+	c.refused("system.topic.subscribe", `{"action":"publish","topic":"c"}`, "SERVICE_UNAVAILABLE")
+	c.ok("system.topic.unsubscribe", `{"topic":"c"}`)
 	c.subscribe("publish", "c")
 }
 

@@ -74,6 +74,7 @@ func (b *Broker) Unready() bool {
 		return false
 	}
 	b.unreadyAt.Store(time.Now().UnixMilli())
+	b.tellDraining()
 	b.modules.node.Info("draining", "connections", b.connections.Load(),
 		"outstanding", b.outstanding.Load())
 	return true
@@ -113,6 +114,7 @@ func (b *Broker) Refuse() error {
 			b.cutBefore.Store(b.cut.Load())
 			if from == accepting {
 				b.unreadyAt.Store(time.Now().UnixMilli())
+				b.tellDraining()
 				b.modules.node.Info("draining", "connections", b.connections.Load(),
 					"outstanding", b.outstanding.Load())
 			}
@@ -141,6 +143,7 @@ func (b *Broker) ReadyAgain() bool {
 	for _, l := range b.loops {
 		l.call((*Loop).stay)
 	}
+	b.tellDraining()
 	b.modules.node.Info("ready again", "connections", b.connections.Load())
 	return true
 }
@@ -281,7 +284,7 @@ func (l *Loop) failWhere(holds func(e *entry) bool) {
 	l.inPieces(func() (done bool) {
 		for ; slot < len(o.slots); slot++ {
 			e := o.slots[slot]
-			fails := e != nil && (e.target != nil || e.queue != nil) && holds(e)
+			fails := e != nil && (e.target != nil || e.queue != nil || e.far != nil) && holds(e)
 			if (fails || slot%looks == looks-1) && !l.mayEnd() {
 				return false
 			}
@@ -407,12 +410,3 @@ func (b *Broker) LoopFor() *Loop {
 func (b *Broker) LimitPlaces(most int64) {
 	b.places.Store(max(min(b.places.Load(), most), 1))
 }
-
-// Load is how many connections the loop has, or are on their way to it. Any goroutine.
-func (l *Loop) Load() int64 { return l.load.Load() }
-
-// Expect counts a connection on its way to the loop, as LoopFor does. Any goroutine.
-func (l *Loop) Expect() { l.load.Add(1) }
-
-// GiveBack says that a connection of LoopFor or Expect does not come. Any goroutine.
-func (l *Loop) GiveBack() { l.load.Add(-1) }

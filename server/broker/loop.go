@@ -79,6 +79,8 @@ type requesting struct {
 	outstanding outstanding
 	queues      queues
 	granting
+	loads        loads
+	crossing     crossing
 	parting      parting
 	systemTopics *system.Server
 }
@@ -141,7 +143,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 	l.turn = ringbuf.NewTurn()
 	l.published.Works = b.works
 	l.goesOn = l.mayFire
-	l.drain.loop = l
+	l.drain.loop, l.loads.loop, l.loads.again.loop = l, l, l
 	l.parcels = make([]outbox, count)
 	l.routes.init(l)
 	l.outstanding.init(l)
@@ -173,3 +175,12 @@ func (l *Loop) Attach(d Driver, canPause bool) {
 		l.broker.canPause, l.broker.pause = false, false
 	}
 }
+
+// Load is how many connections the loop has, or are on their way to it. Any goroutine.
+func (l *Loop) Load() int64 { return l.load.Load() }
+
+// Expect counts a connection on its way to the loop, as LoopFor does. Any goroutine.
+func (l *Loop) Expect() { l.load.Add(1) }
+
+// GiveBack says that a connection of LoopFor or Expect does not come. Any goroutine.
+func (l *Loop) GiveBack() { l.load.Add(-1) }

@@ -82,6 +82,7 @@ func (w *awaitedReceipts) close() {
 // publishAcross hands a publish to the cluster. With ref its publisher waits for the nodes.
 func (l *Loop) publishAcross(nodes []uint32, header, payload []byte, ref ackRef) {
 	c := l.broker.cluster
+	l.crossing.some = true
 	if ref.from == nil {
 		c.Publish(l.index, nodes, header, payload, 0)
 		return

@@ -8,7 +8,6 @@ import (
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
-	"mbserver/server/system"
 	"mbserver/server/trace"
 	"mbserver/topic"
 )
@@ -18,6 +17,7 @@ type trip struct {
 	requester *service
 	text      bool   // its payload came as, or is, UTF-8 text
 	hops      uint8  // services it was offered to that had left when it arrived
+	tries     uint8  // and those of other nodes that had no room
 	arrivedNs uint32 // of the ms in which it arrived
 	mark      trace.Mark
 	arrived   int64 // loop ms
@@ -86,7 +86,7 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	}
 	l.counts[metrics.Requests]++
 	if l.broker.watched() {
-		l.show(c, h, name, payload, 0)
+		l.show(&c.service, h, name, payload, 0)
 	}
 	if l.parting != partNone && l.refusesTo(c) {
 		l.noteHand(trace.Dropped, "draining")
@@ -123,8 +123,7 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 	if l.mayRequest(&c.service, string(l.lower)) {
 		l.assign(&q, l.lower)
 	} else { // it lost that meanwhile
-		err := system.Forbidden(permit.Request.String(), string(q.topic))
-		l.failRequest(&q, err.Code, err.Message, err.Details...)
+		l.forbidRequest(&q)
 	}
 	l.asking = nil
 	if l.crowded != nil {
@@ -148,7 +147,7 @@ func (l *Loop) assignTo(cs *candidates, q *request, name []byte) {
 			codec.TextDetail("reason", "busy"))
 		return
 	}
-	if s := l.reserve(cs); s != nil {
+	if s := l.reserveFor(q, cs); s != nil {
 		l.dispatchTo(s, q)
 		return
 	}
@@ -172,15 +171,28 @@ func (l *Loop) assignOrQueue(q *request, name []byte) {
 		l.unroutedRequest(q)
 		return
 	}
-	if s := l.reserve(cs); s != nil {
+	if s := l.reserveFor(q, cs); s != nil {
 		l.dispatchTo(s, q)
 		return
 	}
 	l.enqueue(q, name, cs)
 }
 
-// dispatchTo hands q to the loop of s, which has been reserved for it.
+// reserveFor is reserve for a request; nil, too, when it has been to services of other nodes often
+// enough that had no room.
+func (l *Loop) reserveFor(q *request, cs *candidates) *service {
+	if q.tries > busyTries {
+		return nil
+	}
+	return l.reserve(cs)
+}
+
+// dispatchTo hands q to the loop of s, which has been reserved for it, or to its node.
 func (l *Loop) dispatchTo(s *service, q *request) {
+	if s.marked(markFar) {
+		l.deliverAbroad(q, s)
+		return
+	}
 	if s.loop == l {
 		l.deliverRequest(q, s)
 		return

@@ -141,6 +141,7 @@ func (k *caller) Register(p *system.Profile) *system.Error {
 	if c.capacity.Swap(limit) != limit {
 		l.offer(&c.service)
 	}
+	c.describeAbroad()
 	l.counts[metrics.Registrations]++
 	c.noteProfile(was, p)
 	k.logRegistration(was, p)
@@ -372,7 +373,7 @@ func (b *Broker) Subscribers(
 	p topic.Pattern, k topic.Kind, dst []system.Subscriber,
 ) []system.Subscriber {
 	for _, m := range b.trie.Subscribers(p, k, nil) {
-		if m.Sub.loop != nil && !m.Sub.marked(markLeft) {
+		if m.Sub.loop != nil && !m.Sub.marked(markLeft|markFar) {
 			dst = append(dst, system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority})
 		}
 	}

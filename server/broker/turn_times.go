@@ -75,6 +75,21 @@ func (c *Conn) answerTimes() *metrics.Recent {
 	return of
 }
 
+// answerTimes is where the service of this node that has e counts its answers' times; nil: nowhere.
+func (e *entry) answerTimes() *metrics.Recent {
+	if e.target == nil {
+		return nil
+	}
+	return e.target.answerTimes()
+}
+
+// countTime counts how long a service had e until now, if it counts that.
+func (l *Loop) countTime(e *entry, of *metrics.Recent) {
+	if of != nil {
+		of.Add(l.time.Unix/1000, l.time.Ns-e.since())
+	}
+}
+
 // noteFanOut notes that a publish was given to connections of this loop. since is when the turn
 // began in which it came in; 0: it came from no loop.
 func (l *Loop) noteFanOut(since int64) {
