@@ -95,6 +95,7 @@ func (c *chaos) step() {
 		for _, n := range c.nodes {
 			n.advance(int64(c.random.IntN(60)))
 		}
+		c.doubt()
 	case 6, 7, 8, 9, 10, 11, 12, 13:
 		if len(c.requesters) > 0 {
 			k := c.requesters[c.random.IntN(len(c.requesters))]
@@ -115,6 +116,20 @@ func (c *chaos) step() {
 		if !n.gone && c.random.IntN(2) == 0 {
 			n.testNode.settle()
 		}
+	}
+}
+
+// doubt has nodes that live take one another for gone, now and then, or come together again.
+func (c *chaos) doubt() {
+	a, b := c.someNode(), c.someNode()
+	switch c.random.IntN(12) {
+	case 0:
+		if c.part(a, b); c.random.IntN(2) == 0 {
+			c.part(b, a)
+		}
+	case 1, 2, 3, 4, 5, 6:
+		c.meet(a, b)
+		c.meet(b, a)
 	}
 }
 
@@ -237,6 +252,13 @@ func TestChaosAcross(t *testing.T) {
 			}
 		}
 		c.lose = nil
+		for _, a := range c.nodes {
+			for _, b := range c.nodes {
+				if !a.gone && !b.gone {
+					c.meet(a, b)
+				}
+			}
+		}
 		c.mesh.settle()
 		for range 30 { // services answer what they have, requests run out of time
 			for _, s := range c.services {

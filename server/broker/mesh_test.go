@@ -110,6 +110,20 @@ func (m *mesh) notice(n *meshNode) {
 	}
 }
 
+// part has n take another for gone, which lives; what was on its way to n from there is lost.
+func (m *mesh) part(n, other *meshNode) {
+	if !n.knows[other.index] {
+		return
+	}
+	n.knows[other.index] = false
+	for _, l := range m.lanes {
+		if l.from == other.index && l.to == n.index {
+			l.words = nil
+		}
+	}
+	n.in.Part(uint32(other.index))
+}
+
 // say keeps a word for others.
 func (n *meshNode) say(lane int, to uint32, kind string, word func(in *ClusterNode)) bool {
 	m := n.mesh

@@ -442,7 +442,7 @@ func TestAskRefused(t *testing.T) {
 func TestHostileNode(t *testing.T) {
 	m := newMesh(t, 1, 2, 2, nil)
 	n := m.nodes[1]
-	s := n.worker(1, 1, "r.x", "system.log")
+	s := n.worker(1, 2, "r.x", "system.log")
 	other := n.connect(0, TransportTCP)
 	m.settle()
 	s.messages()

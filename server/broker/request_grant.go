@@ -191,9 +191,7 @@ func (l *Loop) grant(a *awaited) {
 	if to == nil {
 		l.keepFor(a, a.takers[len(a.takers)-1].node, n)
 	}
-	if !a.service.marked(markFar) && l.broker.cluster != nil {
-		l.tellLoad(a.service, true)
-	}
+	l.tellTakers(a)
 	if to == nil {
 		l.offer(a.service) // there may be more, and others
 		return

@@ -124,6 +124,15 @@ func (l *Loop) keepFor(a *awaited, node *farNode, n int) {
 	}
 }
 
+// tellTakers tells the nodes that wait for a service of this one how much it has to do now.
+func (l *Loop) tellTakers(a *awaited) {
+	for _, t := range a.takers {
+		if t.node != nil {
+			l.tellLoadTo(a.service, t.node, false)
+		}
+	}
+}
+
 // holds says whether room is kept for a node.
 func (a *awaited) holds(node *farNode) bool { return a.service.toldOf(node).held > 0 }
 

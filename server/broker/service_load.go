@@ -238,7 +238,7 @@ func (g *again) Expire(*wheel.Timer, int64) {
 			}
 			s := g.list.pop()
 			s.offeredOf().again = false
-			l.tellAgain(s)
+			l.tellLoad(s, true)
 		}
 		if g.list.len() > 0 && !g.timer.Armed() {
 			l.wheel.Add(&g.timer, l.time.Ms+againTime)
@@ -247,38 +247,14 @@ func (g *again) Expire(*wheel.Timer, int64) {
 	})
 }
 
-// tellAgain tells all nodes what s has to do. Of what they were not told yet it is told again, too.
-func (l *Loop) tellAgain(s *service) {
+// tellLoad tells all nodes what s has to do, anyhow or as far as that is other than they were told.
+func (l *Loop) tellLoad(s *service, anyhow bool) {
 	live := l.broker.others.live.Load()
 	if of := s.offeredOf(); live == nil || of.count == 0 || s.marked(markLeft) {
 		return
 	}
 	for _, node := range *live {
-		l.tellLoadTo(s, node, true)
-	}
-}
-
-// tellLoad tells all nodes, or those that wait for it, what s has to do, as far as that is other
-// than they were told.
-func (l *Loop) tellLoad(s *service, waiting bool) {
-	of := s.offeredOf()
-	if of == nil || of.count == 0 || s.marked(markLeft) {
-		return
-	}
-	if waiting {
-		if a := l.awaited[s]; a != nil {
-			for _, t := range a.takers {
-				if t.node != nil {
-					l.tellLoadTo(s, t.node, false)
-				}
-			}
-		}
-		return
-	}
-	if live := l.broker.others.live.Load(); live != nil {
-		for _, node := range *live {
-			l.tellLoadTo(s, node, false)
-		}
+		l.tellLoadTo(s, node, anyhow)
 	}
 }
 
