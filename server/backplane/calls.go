@@ -91,15 +91,16 @@ func (p *Plane) Wait(loop int, node uint32, w abroad.Wait) bool {
 }
 
 // callFor returns the parcel of a node with room for n more bytes, nil when it is not to be had.
-// early says that it is not, either, when the lane is half full: the other half is for what answers
-// what was begun before.
+// early says that it is not, either, when the lane is half full, or the bus does not answer: the
+// other half is for what answers what was begun before, and another node may have known sooner that
+// the bus answers again, and asked.
 func (p *Plane) callFor(loop int, node uint32, n int, early bool) *callParcel {
 	l := p.calls.lanes[loop]
 	of, o := p.links[node].Load(), &l.open[node]
 	if o.buffer != nil && (o.to != of || len(o.buffer.b)+n > headRoom+frameMost) {
 		l.handOver(node)
 	}
-	if of == nil || p.alone.Load() {
+	if of == nil || early && p.alone.Load() {
 		return nil
 	}
 	if o.buffer == nil {

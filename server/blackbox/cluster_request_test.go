@@ -240,3 +240,38 @@ func TestS12_OneAtATime(t *testing.T) {
 	}
 	t.Logf("between %d and %d times", least, most)
 }
+
+// With NATS gone services of the same node serve on; a request that only another node's could serve
+// waits, and is served when NATS is back in its time.
+func TestS12_RequestsWithoutBus(t *testing.T) {
+	t.Parallel()
+	bus := startNATS(t)
+	nodes := startCluster(t, bus, "a", "b")
+	var did executions
+	did.serve(t, nodes[0], overTCP, "near.x", 1, 0)
+	did.serve(t, nodes[1], overWS, "far.x", 1, 0)
+	c := nodes[0].dial(t, overTCP)
+	ask := func(topic string, timeout int) (id string) {
+		id = uuid.NewString()
+		c.send(fmt.Sprintf("request:%s:1.0.0:%s::%d", topic, id, timeout), id)
+		return id
+	}
+	done := func(topic, id string) {
+		t.Helper()
+		c.expectPayload("response:"+topic+":1.0.0:"+id, "done")
+	}
+	done("far.x", ask("far.x", 20000))
+	bus.kill()
+	eventually(t, "it is an island", func() bool { return nodes[0].cluster().Island })
+	late := ask("far.x", 300)
+	c.expectFault("response:far.x:1.0.0:"+late, "TIMEOUT")
+	waits := ask("far.x", 60000)
+	for range 5 {
+		done("near.x", ask("near.x", 20000))
+	}
+	bus.start()
+	done("far.x", waits)
+	if len(did.twice) > 0 || did.count[late] > 0 {
+		t.Errorf("done twice: %v, too late: %d times", did.twice, did.count[late])
+	}
+}
