@@ -13,7 +13,9 @@ func (p *Plane) tick() {
 	p.confirm()
 	p.receipts.flush(p)
 	p.judge(now, late)
-	p.inward.forget(now, late)
+	if late {
+		p.inward.later(now)
+	}
 	for _, l := range p.lanes {
 		l.queue.kept.tick(now)
 	}
@@ -34,13 +36,9 @@ func (p *Plane) judge(now time.Duration, late bool) {
 		p.alone.Store(true)
 		p.log.Warn(goesOnAlone)
 	}
-	for k, n := range p.nodes {
+	for _, n := range p.nodes {
 		switch {
-		case n.state == nodeGone:
-			if now-n.since > forgetAfter {
-				delete(p.nodes, k)
-			}
-		case island || late:
+		case n.state == nodeGone || island || late:
 		case now-max(n.heard, p.back) > limit:
 			p.lose(n, "silent")
 		}

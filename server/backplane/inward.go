@@ -51,26 +51,42 @@ type inLane struct {
 
 func (i *inward) init(p *Plane) { i.plane, i.links = p, make(map[nodeKey]*inLink) }
 
-// of returns the link from a node; nil when there are too many. mu is held.
+// of returns the link from a node. mu is held.
 func (i *inward) of(k nodeKey) *inLink {
 	l := i.links[k]
-	if l == nil && len(i.links) < knownMost {
+	if l == nil {
+		i.makeRoom()
 		l = &inLink{nodeKey: k}
 		i.links[k] = l
 	}
-	if l != nil {
-		l.used = i.plane.o.Now()
-	}
+	l.used = i.plane.o.Now()
 	return l
+}
+
+// makeRoom forgets the link that was not used for the longest time, when one more would be too
+// many. Not earlier: its sender may number on, and nobody knew what of that has come. mu is held.
+func (i *inward) makeRoom() {
+	if len(i.links) < knownMost {
+		return
+	}
+	var oldest *inLink
+	for _, l := range i.links {
+		if !l.known && (oldest == nil || l.used < oldest.used) {
+			oldest = l
+		}
+	}
+	if oldest != nil {
+		i.end(oldest)
+		delete(i.links, oldest.nodeKey)
+	}
 }
 
 // place notes which slot a node has, or that it has none any more.
 func (i *inward) place(k nodeKey, slot uint32, is bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if l := i.of(k); l != nil {
-		l.slot, l.known = slot, is
-	}
+	l := i.of(k)
+	l.slot, l.known = slot, is
 }
 
 // in returns the lane of a link in an epoch; nil: that is over. mu is held.
@@ -107,9 +123,6 @@ func (i *inward) receive(subject string, frame []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	l := i.of(nodeKey{name, inc})
-	if l == nil {
-		return
-	}
 	if in := i.in(l, m.epoch, number); in != nil {
 		i.take(in, &m)
 		p.broker.Delivered()
@@ -178,9 +191,6 @@ func (i *inward) reached(
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	l := i.of(k)
-	if l == nil {
-		return
-	}
 	l.keeps = keeps > 0 && i.plane.o.RepairBytes > 0
 	for number, reached := range numbers {
 		in := i.in(l, epoch, number)
@@ -194,22 +204,12 @@ func (i *inward) reached(
 	}
 }
 
-// forget forgets links that are gone for long. paused says that this process stood still: what it
-// waits for it waits for from now on.
-func (i *inward) forget(now time.Duration, paused bool) {
+// later has all that is waited for counted from now on: this process stood still.
+func (i *inward) later(now time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for k, l := range i.links {
-		// Later than the sender forgets: who has forgotten numbers from 0 again, in another epoch.
-		if !l.known && now-l.used > 2*forgetAfter {
-			i.end(l)
-			delete(i.links, k)
-		}
-	}
 	for _, in := range i.open {
-		if paused {
-			in.later(now)
-		}
+		in.later(now)
 	}
 }
 

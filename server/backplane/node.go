@@ -64,12 +64,13 @@ type gathering struct {
 	patterns map[string]struct{}
 }
 
-// forgetAfter is how long the numbers of a node are kept that is gone: should it come back, what
-// was lost meanwhile is known.
-const forgetAfter = 10 * time.Minute
-
-// knownMost is how many nodes are known, with those that are gone.
+// knownMost is how many nodes are known, with those that are gone: should one come back, however
+// late, the numbers of both ways go on, and what was lost meanwhile is known. Of one node there are
+// as many as it has had runs.
 const knownMost = 512
+
+// forgetAfter is how long it is told that a node is gone.
+const forgetAfter = 10 * time.Minute
 
 // find returns a node that was heard, which is there from now on; nil when there are too many. mu
 // is held.
@@ -86,7 +87,7 @@ func (p *Plane) find(k nodeKey) *node {
 			break
 		}
 	}
-	if slot == nodesMost || n == nil && len(p.nodes) >= knownMost {
+	if slot == nodesMost {
 		if !p.crowded {
 			p.crowded = true
 			p.log.Error("there are more nodes than a cluster may have", "node", k.name,
@@ -95,6 +96,7 @@ func (p *Plane) find(k nodeKey) *node {
 		return nil
 	}
 	if n == nil {
+		p.makeRoom()
 		p.epoch++
 		n = &node{
 			nodeKey: k, link: newLink(p.from, k.name, k.inc, p.epoch, len(p.lanes)),
@@ -113,6 +115,19 @@ func (p *Plane) find(k nodeKey) *node {
 	return n
 }
 
+// makeRoom forgets the node that is gone for longest, when one more would be too many. mu is held.
+func (p *Plane) makeRoom() {
+	var oldest *node
+	for _, n := range p.nodes {
+		if n.state == nodeGone && (oldest == nil || n.since < oldest.since) {
+			oldest = n
+		}
+	}
+	if len(p.nodes) >= knownMost && oldest != nil {
+		delete(p.nodes, oldest.nodeKey)
+	}
+}
+
 // lose ends what a node is here. mu is held.
 func (p *Plane) lose(n *node, why string) {
 	if n.state == nodeGone {
@@ -127,8 +142,7 @@ func (p *Plane) lose(n *node, why string) {
 			p.broker.Forget(n.slot, pattern)
 		}
 	}
-	clear(n.patterns)
-	clear(n.services)
+	n.patterns, n.services = make(map[string]topic.Pattern), make(map[codec.UUID]string)
 	p.slots &^= 1 << n.slot
 	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
 	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0

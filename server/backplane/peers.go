@@ -28,13 +28,16 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	for _, q := range p.queues {
 		c.Waiting += q.held.Load()
 	}
+	clock := p.o.Now()
 	newest := make(map[string]*node)
 	for _, n := range p.nodes {
+		if n.state == nodeGone && clock-n.since > forgetAfter {
+			continue
+		}
 		if other := newest[n.name]; other == nil || other.inc < n.inc {
 			newest[n.name] = n
 		}
 	}
-	clock := p.o.Now()
 	for _, n := range newest {
 		peer := metrics.Peer{
 			Name: n.name, ID: n.id, Version: n.server, State: stateNames[n.state],

@@ -1,0 +1,74 @@
+package backplane
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A node that was cut off, however long, comes back with what was lost meanwhile, on both ways, and
+// with nothing that was not.
+func TestBackAfterLong(t *testing.T) {
+	h := newHub(t)
+	var ahead atomic.Int64
+	began := time.Now()
+	clock := func(o *Options) {
+		o.RepairBytes = 1 << 20
+		o.Now = func() time.Duration { return time.Since(began) + time.Duration(ahead.Load()) }
+	}
+	a, b := h.join(t, "a", clock), h.join(t, "b", clock)
+	a.knows(t, 1)
+	b.knows(t, 1)
+	a.subscribe(t, "t")
+	b.subscribe(t, "t")
+	a.publish("t", 0, 30)
+	b.publish("t", 0, 30)
+	for _, m := range []*member{a, b} {
+		m.accounted(t, 30)
+	}
+	h.setCut(a.bus, true)
+	b.publish("t", 30, 4) // before it is gone
+	eventually(t, "a is an island, and gone", func() bool {
+		return a.alone.Load() && len(b.broker.wanting("t")) == 0
+	})
+	a.publish("t", 30, 7)
+	for range 4 {
+		ahead.Add(int64(forgetAfter))
+		time.Sleep(2 * testBeat) // its goroutine sees that
+	}
+	h.setCut(a.bus, false)
+	a.knows(t, 1)
+	b.knows(t, 1)
+	for _, m := range []*member{a, b} {
+		m.publish("t", 40, 3)
+	}
+	for m, lost := range map[*member]int{a: 4, b: 7} {
+		if _, n := m.accounted(t, 33+lost); n != lost {
+			t.Errorf("%s is told that %d are lost, of %d", m.o.Node, n, lost)
+		}
+	}
+}
+
+// So many runs of nodes are known, and no more: those that are gone for longest are forgotten.
+func TestKnownIsBounded(t *testing.T) {
+	a := newHub(t).join(t, "a")
+	for run := range uint64(2 * knownMost) {
+		a.mu.Lock()
+		n := a.find(nodeKey{fmt.Sprint("n", run%3), 1 + run})
+		if n == nil {
+			a.mu.Unlock()
+			t.Fatalf("run %d has no place", run)
+		}
+		a.lose(n, hasLeft)
+		a.mu.Unlock()
+	}
+	if n := len(a.nodes); n > knownMost {
+		t.Errorf("%d are known", n)
+	}
+	a.inward.mu.Lock()
+	defer a.inward.mu.Unlock()
+	if n := len(a.inward.links); n > knownMost {
+		t.Errorf("%d links are known", n)
+	}
+}
