@@ -169,13 +169,7 @@ func (p *Plane) Joined(ctx context.Context) {
 	ticker := time.NewTicker(p.o.Heartbeat / 4)
 	defer ticker.Stop()
 	for began := p.o.Now(); ; {
-		p.mu.Lock()
-		missing := p.alone.Load()
-		for _, n := range p.nodes {
-			missing = missing || n.state == nodeHeard
-		}
-		p.mu.Unlock()
-		if !missing && p.o.Now()-began >= missed*p.o.Heartbeat {
+		if p.joined(began) {
 			return
 		}
 		select {
@@ -187,6 +181,18 @@ func (p *Plane) Joined(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// joined says whether the interest of every node that is heard stands here, at a plane that has
+// begun to listen at that time.
+func (p *Plane) joined(began time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	missing := p.alone.Load()
+	for _, n := range p.nodes {
+		missing = missing || n.state == nodeHeard
+	}
+	return !missing && p.o.Now()-began >= missed*p.o.Heartbeat
 }
 
 const goesOnAlone = "the bus does not answer: this node goes on alone"

@@ -29,15 +29,33 @@ func (s Stepped) Step() (next time.Duration) {
 	return s.keepTime()
 }
 
-// Send hands the bus a frame of the lane of a loop, or of the control lane for -1, and says whether
-// there was one.
-func (s Stepped) Send(lane int) bool {
-	q := s.ctl
-	if lane != control {
-		q = s.lanes[lane].queue
+// Waits says that there is something for Send to do.
+func (s Stepped) Waits(lane int) bool {
+	q := s.queueOf(lane)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.busy || len(q.frames) > 0
+}
+
+// Send hands the bus a frame of the lane of a loop, or of the control lane for -1, if there is one.
+func (s Stepped) Send(lane int) { s.queueOf(lane).step() }
+
+func (s Stepped) queueOf(lane int) *queue {
+	if lane == control {
+		return s.ctl
 	}
-	sent, _ := q.step()
-	return sent
+	return s.lanes[lane].queue
+}
+
+// Joined says whether a plane that began to listen at that time would have returned from Joined.
+func (s Stepped) Joined(began time.Duration) bool { return s.joined(began) }
+
+// At returns the incarnation of the node in a slot, 0 when there is none.
+func (s Stepped) At(slot uint32) (incarnation uint64) {
+	if l := s.links[slot].Load(); l != nil {
+		return l.inc
+	}
+	return 0
 }
 
 // Leave tells the others that the node goes away; it is sent by Send. Nothing is stepped after it.
