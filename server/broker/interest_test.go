@@ -88,6 +88,31 @@ func want(t *testing.T, in *ClusterNode, slot uint32, pattern string) topic.Patt
 	return p
 }
 
+// A node's word says what it says, whatever else waits for the loop.
+func TestReceiptBehindOthers(t *testing.T) {
+	n, c, in := newMember(t, 1, nil)
+	in.Join(3)
+	want(t, in, 3, "a")
+	n.subscribers(1, 0, TransportTCP, "publish", "b")
+	k := n.connect(0, TransportTCP)
+	k.send("publish:a:1.0.0:" + someID + "\nx")
+	deliver := func(times int) {
+		for range times {
+			in.Deliver([]byte("publish:b:1.0.0:"+someID+"\nxyz"), 3, 0)
+		}
+		in.Delivered()
+	}
+	deliver(5)
+	n.settle() // there is a parcel with room now
+	deliver(1)
+	in.Receipt(c.sent[0].receipt, 3, 5, 1)
+	n.settle()
+	const answer = `{"status":"success","subscribers":5,"dropped":1}`
+	if got := k.payloads("response:a"); len(got) != 1 || got[0] != answer {
+		t.Errorf("answered %q, want %q", got, answer)
+	}
+}
+
 // payloads are the payloads of the messages of k that begin so.
 func (k *testClient) payloads(start string) (all []string) {
 	for _, m := range k.messages() {

@@ -349,7 +349,7 @@ func (l *Loop) receive(p *parcel, it *item) {
 		}
 		it.body.Release()
 	case itemReceipt:
-		l.takeReceipt(it)
+		l.takeReceipt(p, it)
 	case itemCall:
 		it.rare.call(l)
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"mbserver/server/wheel"
@@ -126,14 +127,17 @@ func (n *ClusterNode) Receipt(of uint64, slot uint32, subscribers, dropped int) 
 	if loop >= uint64(len(n.loops)) || slot >= bits.UintSize {
 		return // it is not ours
 	}
-	n.loops[loop].post(itemReceipt, func(_ *parcel, it *item) {
+	n.loops[loop].post(itemReceipt, func(p *parcel, it *item) {
 		it.number, it.slot = of, slot
-		it.start, it.end = uint32(subscribers), uint32(dropped)
+		var counts [8]byte
+		binary.LittleEndian.PutUint32(counts[:], uint32(subscribers))
+		binary.LittleEndian.PutUint32(counts[4:], uint32(dropped))
+		p.copy(it, counts[:], nil)
 	})
 }
 
 // takeReceipt takes a node's word.
-func (l *Loop) takeReceipt(it *item) {
+func (l *Loop) takeReceipt(p *parcel, it *item) {
 	slot := it.number >> receiptSlotAt & receiptSlotMax
 	if slot >= uint64(len(l.across.slots)) {
 		return
@@ -146,6 +150,7 @@ func (l *Loop) takeReceipt(it *item) {
 	if w.left &^= node; w.left == 0 {
 		w.close()
 	}
-	l.acks.slots[ref.slot].subscribers += int(it.start)
-	l.acks.settle(l, ref, int(it.end))
+	counts := p.message(it)
+	l.acks.slots[ref.slot].subscribers += int(binary.LittleEndian.Uint32(counts))
+	l.acks.settle(l, ref, int(binary.LittleEndian.Uint32(counts[4:])))
 }
