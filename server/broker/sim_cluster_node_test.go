@@ -64,7 +64,7 @@ func (s *clusterSim) start(place int) {
 		Cluster: "sim", Node: n.name, Lanes: s.loops, Incarnation: inc,
 		Heartbeat:  clusterHeartbeat * time.Millisecond,
 		AckTimeout: clusterAckTimeout * time.Millisecond, OutboundBytes: s.outbound,
-		InterestMax: 1000, Server: "1", ID: n.id.String(), Log: slog.New(&simLog{n}),
+		RepairBytes: s.repair, InterestMax: 1000, Server: "1", ID: n.id.String(), Log: slog.New(&simLog{n}),
 		Now: func() time.Duration { return time.Duration(n.ms) * time.Millisecond },
 	}, in, n.end)
 	if err != nil {

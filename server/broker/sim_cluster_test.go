@@ -84,6 +84,7 @@ type clusterSim struct {
 	loops    int         // of each
 	outbound int         // bytes of a lane
 	tight    bool        // those are few: queues are full now and then
+	repair   int         // bytes that a lane keeps of what it has sent
 	events   []simEvent  // in order
 	ops      bool        // clients do something
 	faults   bool        // something goes wrong now and then
@@ -118,6 +119,7 @@ func newClusterSim(t *testing.T, seed uint64) *clusterSim {
 	if s.outbound, s.tight = 1<<20, s.chance(25); s.tight {
 		s.outbound = 300
 	}
+	s.repair = []int{0, 400, 4000, 1 << 20}[s.random.IntN(4)]
 	s.places = make([]*crossClient, 4+s.random.IntN(5))
 	return s
 }
@@ -151,7 +153,7 @@ const (
 	clusterHeartbeat  = 200
 	clusterAckTimeout = 250
 	healTime          = 1000
-	quietTime         = 1200 // until the last loss is noticed and told
+	quietTime         = 2200 // until the last loss is noticed and told
 )
 
 func (s *clusterSim) run() {
