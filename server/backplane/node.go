@@ -78,13 +78,8 @@ func (p *Plane) find(k nodeKey) *node {
 		n.heard = now
 		return n
 	}
-	slot := uint32(0)
-	for p.slots&(1<<slot) != 0 {
-		if slot++; slot == nodesMost {
-			break
-		}
-	}
-	if slot == nodesMost || n == nil && len(p.nodes) >= knownMost {
+	slot, free := p.freeSlot(n)
+	if !free || n == nil && len(p.nodes) >= knownMost {
 		if !p.crowded {
 			p.crowded = true
 			p.log.Error("there are more nodes than a cluster may have", "node", k.name,
@@ -108,6 +103,23 @@ func (p *Plane) find(k nodeKey) *node {
 	p.inward.place(k, slot, true)
 	p.log.Info("node heard: "+k.name, "node", k.name, "incarnation", k.inc)
 	return n
+}
+
+// freeSlot chooses a slot: that which the node had, so that its word of earlier publishes is known as
+// its, or the one that was not used for the longest time, so that nobody's word is taken for
+// another's. mu is held.
+func (p *Plane) freeSlot(n *node) (slot uint32, free bool) {
+	if n != nil && p.slots&(1<<n.slot) == 0 {
+		return n.slot, true
+	}
+	for range nodesMost {
+		slot = p.nextSlot
+		p.nextSlot = (p.nextSlot + 1) % nodesMost
+		if p.slots&(1<<slot) == 0 {
+			return slot, true
+		}
+	}
+	return 0, false
 }
 
 // lose ends what a node is here. mu is held.

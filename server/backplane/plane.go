@@ -88,6 +88,7 @@ type Plane struct {
 	mu        sync.Mutex
 	nodes     map[nodeKey]*node
 	slots     uint64        // of links: those that are taken
+	nextSlot  uint32        // the next to be taken
 	epoch     uint64        // given last
 	ticked    time.Duration // when the last tick was
 	echoed    time.Duration // when the node's own heartbeat was heard last
