@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"mbserver/server/backplane"
@@ -28,6 +29,7 @@ type simNode struct {
 	ended bool  // it was killed, or has left
 	left  bool  // it has said so
 
+	aloneAt int64 // when it took itself for alone last
 	touched int64 // when something was wrong with it last
 	wrongs  int   // that are wrong with it now
 
@@ -177,6 +179,9 @@ func (l *simLog) Enabled(_ context.Context, v slog.Level) bool { return v >= slo
 func (l *simLog) Handle(_ context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError {
 		l.n.s.fail("%s: %s", l.n.name, r.Message)
+	}
+	if strings.Contains(r.Message, "the bus ") { // it does not answer, or does again
+		l.n.aloneAt = l.n.s.now
 	}
 	l.n.s.say("%s: %s", l.n.name, r.Message)
 	return nil

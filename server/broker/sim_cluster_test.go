@@ -117,7 +117,7 @@ func newClusterSim(t *testing.T, seed uint64) *clusterSim {
 	s.bus = &simBus{s: s, delay: 1 + s.random.Int64N(5)}
 	s.loops = 1 + s.random.IntN(2)
 	if s.outbound, s.tight = 1<<20, s.chance(25); s.tight {
-		s.outbound = 300
+		s.outbound = 500
 	}
 	s.repair = []int{0, 400, 4000, 1 << 20}[s.random.IntN(4)]
 	s.places = make([]*crossClient, 4+s.random.IntN(5))
@@ -179,6 +179,7 @@ func (s *clusterSim) run() {
 	s.heal()
 	s.pass(healTime)
 	s.checkHealed()
+	s.pass(300)
 	s.ops = false
 	s.pass(quietTime)
 	s.checkAtRest()
