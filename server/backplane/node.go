@@ -105,8 +105,8 @@ func (p *Plane) find(k nodeKey) *node {
 	return n
 }
 
-// freeSlot chooses a slot: that which the node had, so that its word of earlier publishes is known as
-// its, or the one that was not used for the longest time, so that nobody's word is taken for
+// freeSlot chooses a slot: that which the node had, so that its word of earlier publishes is known
+// as its, or the one that was not used for the longest time, so that nobody's word is taken for
 // another's. mu is held.
 func (p *Plane) freeSlot(n *node) (slot uint32, free bool) {
 	if n != nil && p.slots&(1<<n.slot) == 0 {
@@ -187,6 +187,9 @@ func (p *Plane) add(n *node, text string) bool {
 	}
 	n.patterns[text] = pattern
 	n.hash ^= hashOf(text)
+	if simfaultBuild && strikes(simForgottenWant) {
+		return true
+	}
 	p.broker.Want(n.slot, pattern)
 	return true
 }
@@ -197,6 +200,9 @@ func (p *Plane) remove(n *node, text string) bool {
 	if is {
 		delete(n.patterns, text)
 		n.hash ^= hashOf(text)
+		if simfaultBuild && strikes(simKeptWant) {
+			return is
+		}
 		p.broker.Forget(n.slot, pattern)
 	}
 	return is

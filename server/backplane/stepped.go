@@ -9,6 +9,7 @@ type Stepped struct{ *Plane }
 
 // NewStepped is New for a plane that is stepped.
 func NewStepped(o Options, broker Broker, bus Bus) (Stepped, error) {
+	resetFault()
 	p, err := newPlane(o, broker, bus)
 	return Stepped{p}, err
 }

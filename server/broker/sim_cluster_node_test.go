@@ -15,27 +15,29 @@ import (
 // simNode is one run of a node of a cluster.
 type simNode struct {
 	*testNode
-	s     *clusterSim
-	place int
-	name  string
-	inc   uint64
-	born  int64
-	plane backplane.Stepped
-	end   *simEnd
-	next  int64 // its own ms, at which the plane is to be stepped
-	stuck int   // lane that the bus takes nothing of, stuckNone: none
-	still bool  // it stands still
-	open  bool  // clients come in
-	ended bool  // it was killed, or has left
-	left  bool  // it has said so
+	s       *clusterSim
+	place   int
+	name    string
+	inc     uint64
+	born    int64
+	plane   backplane.Stepped
+	end     *simEnd
+	next    int64 // its own ms, at which the plane is to be stepped
+	stuck   int   // lane that the bus takes nothing of, stuckNone: none
+	still   bool  // it stands still
+	open    bool  // clients come in
+	ended   bool  // it was killed, or has left,
+	endedAt int64 // then
+	left    bool  // it has said so
 
 	aloneAt int64 // when it took itself for alone last
 	touched int64 // when something was wrong with it last
 	wrongs  int   // that are wrong with it now
 
 	// What passes between it and its plane.
-	slots    [64]uint64 // incarnations of others
-	fresh    []uint32   // slots that have been taken since it was looked
+	slots    [64]uint64      // incarnations of others
+	fresh    []uint32        // slots that have been taken since it was looked
+	known    map[uint64]bool // those in slots
 	heard    map[uint64]int64
 	sent     map[uint64]int           // publishes that were numbered for others
 	came     map[uint64]int           // publishes that came from others
@@ -53,7 +55,8 @@ func (s *clusterSim) start(place int) {
 	n := &simNode{
 		s: s, place: place, name: string(rune('a' + place)), inc: inc, born: s.now,
 		stuck: stuckNone, touched: s.now,
-		heard: make(map[uint64]int64), sent: make(map[uint64]int), came: make(map[uint64]int),
+		known: make(map[uint64]bool), heard: make(map[uint64]int64),
+		sent: make(map[uint64]int), came: make(map[uint64]int),
 		last: make(map[[2]uint64]int), receipts: make(map[uint64]*crossPublish),
 	}
 	n.testNode = newTestNode(s.t, s.seed<<8|inc, s.loops, func(cfg *config.Config) {
@@ -66,7 +69,8 @@ func (s *clusterSim) start(place int) {
 		Cluster: "sim", Node: n.name, Lanes: s.loops, Incarnation: inc,
 		Heartbeat:  clusterHeartbeat * time.Millisecond,
 		AckTimeout: clusterAckTimeout * time.Millisecond, OutboundBytes: s.outbound,
-		RepairBytes: s.repair, InterestMax: 1000, Server: "1", ID: n.id.String(), Log: slog.New(&simLog{n}),
+		RepairBytes: s.repair, InterestMax: 1000, Server: "1", ID: n.id.String(),
+		Log: slog.New(&simLog{n}),
 		Now: func() time.Duration { return time.Duration(n.ms) * time.Millisecond },
 	}, in, n.end)
 	if err != nil {
@@ -128,7 +132,7 @@ func (n *simNode) prepare() (next int64) {
 // stop ends a run: its clients lose their connections, and it does nothing any more.
 func (n *simNode) stop() {
 	s := n.s
-	n.ended, n.end.closed = true, true
+	n.ended, n.endedAt, n.end.closed = true, s.now, true
 	s.nodes[n.place] = nil
 	for i, k := range s.places {
 		if k != nil && k.node == n {
@@ -143,6 +147,7 @@ func (n *simNode) stop() {
 func (n *simNode) noteSlots() {
 	for _, slot := range n.fresh {
 		n.slots[slot] = n.plane.At(slot)
+		n.known[n.slots[slot]] = true
 		if before := n.heard[n.slots[slot]]; before > 0 {
 			n.s.totals["node back"]++
 		}
@@ -159,6 +164,17 @@ func (s *clusterSim) runOf(inc uint64) *simNode {
 		s.fail("nobody has the incarnation %d", inc)
 	}
 	return s.runs[inc-1]
+}
+
+// checkKnown holds that who has ended is gone after four heartbeats.
+func (n *simNode) checkKnown() {
+	for inc := range n.known {
+		other := n.s.runOf(inc)
+		if silent := n.s.now - other.endedAt; other.ended && n.well() &&
+			silent > 4*clusterHeartbeat+50 {
+			n.s.fail("%s knows %d, which ended %d ms ago", n.name, inc, silent)
+		}
+	}
 }
 
 // well says that nothing is or was wrong with it for so long that nobody may notice any more.
@@ -243,6 +259,7 @@ func (in *simInward) Part(slot uint32) {
 	n.noteSlots()
 	other := n.other(slot)
 	s.totals["node gone"]++
+	delete(n.known, other.inc)
 	silent := s.now - n.heard[other.inc]
 	if !other.left && silent <= 3*clusterHeartbeat {
 		s.fail("%s takes %s (%d) for gone, of which it heard %d ms ago",

@@ -130,7 +130,7 @@ func (s *clusterSim) acknowledged(k *crossClient, p *crossPublish, m *testMessag
 	switch {
 	case code == string(codec.NoRouteFound):
 		if subscribers+silent > 0 {
-			s.fail("%s is told that there is no route; it came to %d, and to %d nodes who did not say",
+			s.fail("%s has no route, says its node; it came to %d, and to %d nodes who did not say",
 				p.key, subscribers, silent)
 		}
 		s.totals["unrouted"]++
@@ -194,7 +194,8 @@ func (s *clusterSim) subscribed(c *crossCall, payload []byte) {
 		theirs, ours := n.peerOf(other), other.peerOf(n)
 		knows := ours != nil && ours.State == "live" && ours.Interest >= sub.version
 		confirmed := theirs != nil && theirs.State != "gone" && theirs.Confirmed >= sub.version
-		if !knows && (n.well() && other.well() || confirmed && ours != nil && ours.State == "live") {
+		confirmed = confirmed && ours != nil && ours.State == "live"
+		if !knows && (n.well() && other.well() || confirmed) {
 			s.fail("%s is answered, and %s does not know of %s at version %d: %+v",
 				c.from.name, other.name, sub.pattern, sub.version, ours)
 		}
@@ -303,8 +304,9 @@ func (s *clusterSim) checkNode(n *simNode) {
 		s.fail("%s has %d subscriptions, %d of others; they are %d and %d", n.name,
 			n.trie.Count(), n.others.count, own, theirs)
 	}
-	if c := n.plane.Sample(time.Time{}); c.Waiting != 0 {
-		s.fail("%s has %d bytes for the bus", n.name, c.Waiting)
+	if c := n.plane.Sample(time.Time{}); c.Waiting != 0 || c.Lost != uint64(n.lost) {
+		s.fail("%s has %d bytes for the bus; it has lost %d publishes and told of %d",
+			n.name, c.Waiting, c.Lost, n.lost)
 	}
 	for _, l := range n.loops {
 		waits := len(l.acks.slots) - len(l.acks.free)
@@ -328,7 +330,7 @@ func (s *clusterSim) checkLink(n, other *simNode) {
 	sent, came := n.sent[other.inc], other.came[n.inc]
 	if to.Sent+to.Dropped != uint64(sent) || from.Received != uint64(came) ||
 		from.Lost != uint64(sent-came) {
-		s.fail("%d from %s for %s, of which %d came; they say %d sent, %d dropped, %d received, %d lost",
+		s.fail("%d from %s for %s, %d came; they say %d sent, %d dropped, %d received, %d lost",
 			sent, n.name, other.name, came, to.Sent, to.Dropped, from.Received, from.Lost)
 	}
 	if to.Dropped > 0 {

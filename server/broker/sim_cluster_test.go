@@ -18,7 +18,7 @@ import (
 // The simulation of a cluster runs three whole nodes in one goroutine, over a model of a bus that
 // delays, loses, doubles and stops; nodes are killed, stand still, leave and come back. Everything
 // follows from the seed.
-var clusterSeeds = flag.Int("sim.cluster.seeds", 200,
+var clusterSeeds = flag.Int("sim.cluster.seeds", 100,
 	"how many seeds the simulation of a cluster runs, from sim.cluster.from on")
 var clusterFrom = flag.Uint64("sim.cluster.from", 1, "the first seed of that")
 
@@ -273,6 +273,7 @@ func (a simAction) act() {
 		n.run(a.i)
 	case actPlane:
 		n.next = n.plane.Step().Milliseconds()
+		n.checkKnown()
 	case actSend:
 		n.plane.Send(a.i)
 	case actHear:
