@@ -4,11 +4,22 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"math"
 	"time"
 
 	"mbserver/server/backplane"
 	"mbserver/server/broker"
 	"mbserver/server/config"
+)
+
+// What waits for other nodes, or comes from them and waits, is charged to memory.limit, of which
+// each has a part at most: 1/outboundShare for what waits for the bus, 1/repairShare for what is
+// kept of what was sent, as much for what waits because something misses before it, and
+// 1/pendingShare for what the bus has brought.
+const (
+	outboundShare = 8
+	repairShare   = 16
+	pendingShare  = 8
 )
 
 // newPlane joins a broker to others over NATS, as the configuration says; nil: the node is alone.
@@ -19,11 +30,12 @@ func newPlane(cfg *config.Config, b *broker.Broker, o Options) (*backplane.Plane
 		return nil, nil
 	}
 	lanes := len(b.Loops())
+	share := func(of int) int { return int(min(int64(cfg.Memory.Limit)/int64(of), math.MaxInt)) }
 	bus, err := backplane.Dial(backplane.NATS{
 		URLs: c.URLs, Name: "mb-server " + c.NodeName(),
 		Credentials: c.Credentials, NKey: c.NKey, User: c.User, Password: c.Password,
 		Token: c.Token, CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key,
-		Lanes: lanes, Payload: cfg.MaxFrame(), Log: o.Logger,
+		Lanes: lanes, Payload: cfg.MaxFrame(), Pending: share(pendingShare), Log: o.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -31,8 +43,10 @@ func newPlane(cfg *config.Config, b *broker.Broker, o Options) (*backplane.Plane
 	node := b.ClusterNode()
 	p, err := backplane.New(backplane.Options{
 		Cluster: c.Name, Node: c.NodeName(), Incarnation: incarnation(), Lanes: lanes,
-		Heartbeat: c.Heartbeat, AckTimeout: c.AckTimeout, OutboundBytes: c.OutboundBytes,
-		InterestMax: c.InterestMax, MinPeers: c.MinPeers,
+		Heartbeat: c.Heartbeat, AckTimeout: c.AckTimeout,
+		OutboundBytes: min(c.OutboundBytes, share(outboundShare*lanes)),
+		RepairBytes:   min(c.RepairBytes, share(repairShare*lanes)),
+		InterestMax:   c.InterestMax, MinPeers: c.MinPeers,
 		Server: o.Version, ID: b.ID().String(), Log: o.Logger,
 	}, node, bus)
 	if err != nil {

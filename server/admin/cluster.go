@@ -29,6 +29,8 @@ type peerPage struct {
 	Dropped     uint64    `json:"dropped"`
 	Received    uint64    `json:"received"`
 	Lost        uint64    `json:"lost"`
+	Asked       uint64    `json:"asked"`
+	Repaired    uint64    `json:"repaired"`
 	Patterns    int       `json:"patterns"`
 	Interest    uint64    `json:"interest"`
 	Confirmed   uint64    `json:"confirmed"`
@@ -48,6 +50,7 @@ func (s *Server) serveCluster(w http.ResponseWriter, _ *http.Request, _ *viewer)
 			Since: p.Since.UTC().Truncate(time.Millisecond), Connections: p.Connections,
 			RoundTrip: float64(p.RoundTrip.Microseconds()) / 1000,
 			Sent:      p.Sent, Dropped: p.Dropped, Received: p.Received, Lost: p.Lost,
+			Asked: p.Asked, Repaired: p.Repaired,
 			Patterns: p.Patterns, Interest: p.Interest, Confirmed: p.Confirmed,
 		})
 	}

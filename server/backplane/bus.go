@@ -18,6 +18,12 @@ type Bus interface {
 	Close()
 }
 
+// Holder is a bus that keeps what it has brought until it is taken.
+type Holder interface {
+	// Pending is how many bytes that are. Any goroutine.
+	Pending() int64
+}
+
 // control is the lane of all that is no publish; the others are numbered as the loops are.
 const control = -1
 

@@ -17,6 +17,9 @@ func (p *Plane) tick() {
 	for _, l := range p.lanes {
 		l.queue.kept.tick(now)
 	}
+	if b, is := p.bus.(Holder); is {
+		p.brings.Store(b.Pending())
+	}
 	if !p.displaced {
 		p.ctl.send(p.from+all+".ctl", p.beat(now).append(nil))
 	}

@@ -16,9 +16,9 @@
 //	                   simulation
 //
 // Invariants. Every link (from one incarnation of a node, to one of another, of one lane) numbers
-// its publishes; what was numbered and neither arrived nor was repaired is lost, counted once by who
-// misses it, and told there; it is not delivered when it comes after that. Every change of interest has its node's
-// next version; who holds a version holds all changes up to it.
+// its publishes; what was numbered and neither arrived nor was repaired is lost, counted once by
+// who misses it, and told there; it is not delivered when it comes after that. Every change of
+// interest has its node's next version; who holds a version holds all changes up to it.
 //
 // Cost. A node alone has none of this. A publish with interest elsewhere costs its loop a copy for
 // each of those nodes; a turn's copies for a node leave as one frame.

@@ -256,6 +256,8 @@ func (h *hub) join(t *testing.T, name string, adjust ...func(*Options)) *member 
 	return m
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 func newHub() *hub { return &hub{random: rand.New(rand.NewPCG(1, 2))} }
 
 // eventually waits for something that must come.

@@ -27,6 +27,7 @@ type NATS struct {
 
 	Lanes   int
 	Payload int // bytes of the largest message: what the servers let through must hold it
+	Pending int // bytes of publishes that may wait to be received, and not more than pendingBytes
 	Log     *slog.Logger
 }
 
@@ -50,8 +51,11 @@ const overhead = 1024
 // lane that is flooded delays no other.
 type natsBus struct {
 	// Immutable after Dial.
-	conns []*nats.Conn // control, what comes in, then the lanes
-	log   *slog.Logger
+	conns   []*nats.Conn // control, what comes in, then the lanes
+	log     *slog.Logger
+	pending int // bytes
+
+	in atomic.Pointer[nats.Subscription] // of publishes
 
 	done  chan struct{} // closed by Close
 	small atomic.Bool   // the servers let too little through: nothing is sent
@@ -66,7 +70,10 @@ func Dial(o NATS) (Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &natsBus{done: make(chan struct{}), log: o.Log.With("module", "cluster")}
+	b := &natsBus{
+		done: make(chan struct{}), log: o.Log.With("module", "cluster"),
+		pending: min(o.Pending, pendingBytes),
+	}
 	b.conns = make([]*nats.Conn, o.Lanes+2)
 	failures := make([]error, len(b.conns))
 	var all sync.WaitGroup
@@ -205,7 +212,8 @@ func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)
 		if err != nil {
 			return err
 		}
-		return s.SetPendingLimits(publishPending, pendingBytes)
+		b.in.Store(s)
+		return s.SetPendingLimits(publishPending, b.pending)
 	}
 	frames := make(chan *nats.Msg, controlPending)
 	for _, subject := range subjects {
@@ -228,6 +236,19 @@ func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)
 
 // pendingBytes is how many bytes of publishes may wait to be received.
 const pendingBytes = 64 << 20
+
+// Pending implements Holder.
+func (b *natsBus) Pending() int64 {
+	s := b.in.Load()
+	if s == nil {
+		return 0
+	}
+	_, bytes, err := s.Pending()
+	if err != nil {
+		return 0 // it is closed
+	}
+	return int64(bytes)
+}
 
 // Close implements Bus.
 func (b *natsBus) Close() {

@@ -8,6 +8,16 @@ import (
 	"mbserver/server/metrics"
 )
 
+// Held is how many bytes wait for the bus, are kept of what was sent, or were brought and wait. Any
+// goroutine.
+func (p *Plane) Held() int64 {
+	n := p.ctl.held.Load() + p.inward.held.Load() + p.brings.Load()
+	for _, l := range p.lanes {
+		n += l.queue.held.Load() + l.queue.kept.bytes.Load()
+	}
+	return n
+}
+
 // Sample tells how the cluster is. It may wait for what the plane does: no loop calls it.
 func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	p.mu.Lock()
@@ -16,7 +26,7 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 		Joined: true, Island: p.alone.Load(), Lost: p.lost.Load(), Interest: p.told.version,
 	}
 	for _, l := range p.lanes {
-		c.Waiting += int64(l.queue.waiting())
+		c.Waiting += l.queue.held.Load()
 	}
 	newest := make(map[string]*node)
 	for _, n := range p.nodes {

@@ -75,6 +75,7 @@ type Plane struct {
 	alone  atomic.Bool                     // its own heartbeats do not come back: it is an island
 	lonely atomic.Bool                     // it has fewer peers than it should
 	lost   atomic.Uint64                   // publishes of others that did not arrive
+	brings atomic.Int64                    // bytes that the bus has brought and that wait
 
 	wake    chan struct{} // there are changes or receipts to send
 	stop    chan struct{} // closed by Close

@@ -240,13 +240,9 @@ func TestFullQueue(t *testing.T) {
 	b.knows(t, 1)
 	b.subscribe(t, "t")
 	q := a.lanes[0].queue
-	q.mu.Lock()
-	q.bytes = q.most // as if it were full
-	q.mu.Unlock()
+	q.held.Add(int64(q.most)) // as if it were full
 	a.publish("t", 0, 5)
-	q.mu.Lock()
-	q.bytes = 0
-	q.mu.Unlock()
+	q.held.Add(-int64(q.most))
 	a.publish("t", 5, 5)
 	eventually(t, "5 are lost, and 5 are not", func() bool {
 		got, lost := b.broker.received()

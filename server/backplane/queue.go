@@ -1,6 +1,7 @@
 package backplane
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 )
@@ -16,6 +17,7 @@ type queue struct {
 	done chan struct{} // closed when the goroutine has ended
 
 	failed atomic.Uint64 // frames that the bus did not take
+	held   atomic.Int64  // bytes, as they are charged; changed with mu held
 	kept   kept
 
 	// Of the goroutine only.
@@ -25,7 +27,6 @@ type queue struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	frames []outgoing
-	bytes  int
 	busy   bool // frames were taken and are not all sent
 	closed bool
 }
@@ -41,6 +42,25 @@ type outgoing struct {
 	upto    uint64
 }
 
+// outgoingCharge is what a frame takes beside its bytes.
+const outgoingCharge = 128
+
+func (f *outgoing) charge() int64 { return int64(len(f.frame) + outgoingCharge) }
+
+// roomyMost is how many frames may wait in buffers that have room for more: of others that are
+// small the bytes are kept alone.
+const roomyMost = 16
+
+// fit has f keep no more than its bytes. mu is held.
+func (q *queue) fit(f *outgoing) {
+	if len(q.frames) < roomyMost || f.buffer == nil || len(f.frame) > cap(f.buffer.b)/2 {
+		return
+	}
+	f.frame = bytes.Clone(f.frame)
+	f.buffer.free()
+	f.buffer = nil
+}
+
 func newQueue(bus Bus, lane, most int) *queue {
 	return &queue{
 		bus: bus, lane: lane, most: most,
@@ -50,8 +70,9 @@ func newQueue(bus Bus, lane, most int) *queue {
 
 // push puts a frame at the end, whether there is room or not. mu is held.
 func (q *queue) push(f outgoing) {
+	q.fit(&f)
 	q.frames = append(q.frames, f)
-	q.bytes += len(f.frame)
+	q.held.Add(f.charge())
 	q.call()
 }
 
@@ -71,7 +92,10 @@ func (q *queue) call() {
 }
 
 // full says that n more bytes are too many. mu is held.
-func (q *queue) full(n int) bool { return q.bytes > 0 && q.bytes+n > q.most }
+func (q *queue) full(n int) bool {
+	held := int(q.held.Load())
+	return held > 0 && held+n+outgoingCharge > q.most
+}
 
 // run sends until the queue is closed and empty.
 func (q *queue) run() {
@@ -109,7 +133,7 @@ func (q *queue) step() (sent, closed bool) {
 		q.failed.Add(1)
 	}
 	q.mu.Lock()
-	q.bytes -= len(f.frame)
+	q.held.Add(-f.charge())
 	if f.of != nil {
 		f.of.lanes[q.lane].written = f.upto
 	}
@@ -128,13 +152,6 @@ func (q *queue) reached(of *link) uint64 {
 		return n.next
 	}
 	return n.written
-}
-
-// waiting is how many bytes wait. Any goroutine.
-func (q *queue) waiting() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.bytes
 }
 
 // close ends the queue when all that is in it is sent.

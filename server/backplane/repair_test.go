@@ -195,7 +195,9 @@ func TestHeldIsBounded(t *testing.T) {
 	const keeps = 32 << 10
 	a, b := couple(t, h, keeps)
 	pubs := losing(func(n int) bool { return n == 5 })
-	h.setLose(func(subject string) bool { return strings.HasSuffix(subject, ".a.ctl") || pubs(subject) })
+	h.setLose(func(subject string) bool {
+		return strings.HasSuffix(subject, ".a.ctl") || pubs(subject)
+	})
 	most := int64(0)
 	for i := range 200 {
 		a.publish("t", i*30, 30)
@@ -316,7 +318,8 @@ func TestKept(t *testing.T) {
 			drain(q)
 			back := 0
 			for first, frame := range want[of] {
-				if slices.ContainsFunc(bus.frames, func(f []byte) bool { return bytes.Equal(f, frame) }) {
+				came := func(f []byte) bool { return bytes.Equal(f, frame) }
+				if slices.ContainsFunc(bus.frames, came) {
 					back++
 				} else if first >= from && !covered(gone, first) {
 					t.Fatalf("%d neither comes nor is gone", first)

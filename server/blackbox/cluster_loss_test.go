@@ -145,9 +145,11 @@ func (p clusterPage) publishesFor(name string) (n int) {
 	return n
 }
 
-// wire is a way to an address that can be cut.
+// wire is a way to an address that can be cut, or stand still in one direction.
 type wire struct {
 	listener net.Listener
+
+	still sync.RWMutex // held while nothing comes from the address
 
 	mu    sync.Mutex
 	isCut bool
@@ -176,7 +178,7 @@ func wireTo(t *testing.T, address string) *wire {
 				}
 			} else {
 				w.conns = append(w.conns, near, far)
-				go func() { _, _ = io.Copy(near, far) }()
+				go func() { _, _ = io.Copy(gated{near, &w.still}, far) }()
 				go func() { _, _ = io.Copy(far, near) }()
 			}
 			w.mu.Unlock()
@@ -187,6 +189,27 @@ func wireTo(t *testing.T, address string) *wire {
 		w.cut(true)
 	})
 	return w
+}
+
+// gated is a writer that waits while its gate is held.
+type gated struct {
+	io.Writer
+	gate *sync.RWMutex
+}
+
+func (g gated) Write(b []byte) (int, error) {
+	g.gate.RLock()
+	defer g.gate.RUnlock()
+	return g.Writer.Write(b)
+}
+
+// stall has nothing come from the address, or all again.
+func (w *wire) stall(is bool) {
+	if is {
+		w.still.Lock()
+	} else {
+		w.still.Unlock()
+	}
 }
 
 // cut ends all that goes over the wire, and lets nothing over it, or something again.

@@ -93,11 +93,13 @@ func startMember(t testing.TB, bus *natsServer, name string, more ...string) *no
 type clusterPage struct {
 	Alone, Island bool
 	Lost          uint64
+	Waiting       int64
 	Peers         []struct {
-		Name, State               string
-		Sent, Dropped, Received   uint64
-		Lost, Interest, Confirmed uint64
-		RttMs                     float64
+		Name, State             string
+		Sent, Dropped, Received uint64
+		Lost, Asked, Repaired   uint64
+		Interest, Confirmed     uint64
+		RttMs                   float64
 	}
 }
 

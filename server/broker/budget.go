@@ -18,7 +18,8 @@ import (
 // which is at most twice what waits in it and a little (ringbuf's Held), a partial frame, bytes
 // kept while it is not read (recharge); a loop, besides, the requests and publishes that wait on
 // it, and the routes that it remembers (loop_routes.go); an inbox all that waits in it; the node
-// what every connection costs, and what the door holds (base). A loop publishes its charge at the
+// what every connection costs, what the door holds (base), and what waits between this node and
+// others. A loop publishes its charge at the
 // end of each turn (settleMemory). When the sum passes high and this loop's part has grown, every
 // loop cuts its largest laggards (shed), and then smaller ones, until low is reached. The loop that
 // has the largest anywhere cuts first. Requests that would wait are refused meanwhile (overBudget),
@@ -73,12 +74,15 @@ func (b *Broker) base() int64 {
 	return b.connections.Load()*connectionCharge + b.Arriving.Load() + b.Sessions.Load()
 }
 
-// charged is, in bytes, what the loops hold as of their last turns, their inboxes and the snapshots
-// as of now, and base.
+// charged is, in bytes, what the loops hold as of their last turns, their inboxes, the snapshots
+// and the cluster as of now, and base.
 func (b *Broker) charged() int64 {
 	total := b.base() + b.background.held.Load() + b.watches.held.Load()
 	for _, l := range b.loops {
 		total += l.charged.Load() + l.inbox.held.Load()
+	}
+	if b.cluster != nil {
+		total += b.cluster.Held()
 	}
 	return total
 }

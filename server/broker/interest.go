@@ -35,6 +35,8 @@ type Cluster interface {
 	Flush(loop int)
 	// Receipt tells another node what became of a publish of its.
 	Receipt(slot uint32, of uint64, subscribers, dropped int)
+	// Held is how many bytes it holds of what goes to other nodes and comes from them.
+	Held() int64
 	// Sample tells how the cluster is. It may wait: no loop calls it.
 	Sample(now time.Time) metrics.Cluster
 	// Isolated says that fewer other nodes are there than there should be.

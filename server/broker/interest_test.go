@@ -22,6 +22,7 @@ type fakeCluster struct {
 	refuses   uint64
 	flushes   int
 	keep      bool // what is sent
+	held      int64
 	receipts  []string
 	room      func(pattern string) bool
 }
@@ -38,6 +39,7 @@ func (c *fakeCluster) Version(string) uint64 { return c.version }
 func (c *fakeCluster) Known(uint64) bool     { return c.confirmed }
 func (c *fakeCluster) Flush(int)             { c.flushes++ }
 func (c *fakeCluster) Isolated() bool        { return false }
+func (c *fakeCluster) Held() int64           { return c.held }
 func (c *fakeCluster) Unsubscribed(p string) { c.counts[p]-- }
 func (c *fakeCluster) Subscribed(p string) uint64 {
 	c.counts[p]++
@@ -406,4 +408,17 @@ func TestAcrossAllocations(t *testing.T) {
 		in.Delivered()
 		n.settle()
 	})
+}
+
+// What waits between nodes is charged: newcomers are refused for it.
+func TestClusterIsCharged(t *testing.T) {
+	n, c, _ := newMember(t, 1, nil)
+	before := n.charged()
+	c.held = n.budget.full
+	if n.charged()-before != c.held || n.crowded() {
+		t.Errorf("%d bytes are charged for %d", n.charged()-before, c.held)
+	}
+	if c.held++; !n.crowded() {
+		t.Error("nobody is refused")
+	}
 }

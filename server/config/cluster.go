@@ -22,6 +22,7 @@ type Cluster struct {
 	TLS           ClusterTLS
 	Heartbeat     time.Duration // between two
 	OutboundBytes int           // that one loop may have for the bus
+	RepairBytes   int           // of what it has sent that it keeps; 0: no repair
 	MinPeers      int           // with fewer the node is not ready
 	AckTimeout    time.Duration // for others to confirm a subscription, and a publish
 	InterestMax   int           // patterns that others are told of
@@ -77,6 +78,11 @@ var clusterKeys = []Key{
 		at: func(c *Config) any { return &c.Cluster.OutboundBytes },
 		Doc: "publishes of one loop that may wait for NATS: more are lost to other nodes, " +
 			"counted and told"},
+	{Name: "cluster.repair.bytes", Env: "CLUSTER_REPAIR_BYTES", Unit: "bytes",
+		Default: "8388608", kind: kindBytes, max: maxBytes,
+		at: func(c *Config) any { return &c.Cluster.RepairBytes },
+		Doc: "of what one loop has sent to other nodes last that is kept for those that miss " +
+			"some of it; 0: what NATS loses is lost"},
 	{Name: "cluster.minPeers", Env: "CLUSTER_MIN_PEERS", Unit: "nodes", Default: "0", max: 63,
 		at:  func(c *Config) any { return &c.Cluster.MinPeers },
 		Doc: "with fewer other nodes this one is not ready (/readyz: isolated)"},

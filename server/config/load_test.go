@@ -74,7 +74,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 		Admin:     Admin{Address: "127.0.0.1:3002"},
 		Cluster: Cluster{
 			Name: "mb", Heartbeat: 200 * time.Millisecond, OutboundBytes: 16 << 20,
-			AckTimeout: 250 * time.Millisecond, InterestMax: 200_000,
+			RepairBytes: 8 << 20, AckTimeout: 250 * time.Millisecond, InterestMax: 200_000,
 		},
 		Monitoring: Monitoring{Interval: time.Minute},
 		Shutdown: Shutdown{
