@@ -37,6 +37,16 @@ run: build ## build and run a node; ARGS="--log-format text" passes flags
 demo: build ## watch a node at work for 20 seconds; DEMO_COUNT and DEMO_RATE change how much
 	@BIN="$(BIN)" bash docs/demo/demo.sh
 
+# Flags of docs/demo/cluster: DEMOFLAGS="-rate 1000 -look 10s".
+DEMOFLAGS ?=
+.PHONY: demo-cluster
+demo-cluster: build ## watch three nodes behind HAProxy for 20 seconds, one killed and back, then NATS; DEMOFLAGS="-rate 1000"
+	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || { echo "make demo-cluster: needs HAProxy: apt-get install --no-install-recommends haproxy" >&2; exit 1; }
+	@mkdir -p $(BIN)/peers
+	cd bench/peers && $(GO) build -trimpath -o $(abspath $(BIN))/peers/ ./nats
+	$(GO) build -o $(BIN)/demo-cluster ./docs/demo/cluster
+	@$(BIN)/demo-cluster -bin $(BIN) $(DEMOFLAGS)
+
 test: ## go vet, then all tests, under the race detector where that means something; PKG=./topic/... narrows it
 	@command -v $${CC:-gcc} >/dev/null || { echo "make test: the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
 	$(if $(OUTSIDE),@for p in haproxy nginx caddy prometheus promtool; do PATH="$$PATH:/usr/sbin" command -v $$p >/dev/null || { echo "make test: docs/deploy is tried with $$p: apt-get install --no-install-recommends haproxy nginx-light libnginx-mod-stream caddy prometheus" >&2; exit 1; }; done)
@@ -95,6 +105,12 @@ soak: build ## well-behaved clients beside each attack, 30 s a cell drawn by SEE
 .PHONY: ts
 ts: build ## the TypeScript client: size, types, scenarios in Node and in Chromium, what would be published; needs npm
 	@MB_SERVER="$(abspath $(BIN))/mb-server" bash client/ts/ci.sh
+
+# Pictures go into bin/console; CONSOLEFLAGS=--docs makes those of docs/images anew, after 45 s of traffic.
+CONSOLEFLAGS ?=
+.PHONY: console
+console: build ## every view of the console in Chromium, with axe-core: wide and narrow, light and dark; needs npm
+	@MB_SERVER="$(abspath $(BIN))/mb-server" OUT="$(abspath $(BIN))/console" bash server/admin/console/test/ci.sh $(CONSOLEFLAGS)
 
 .PHONY: man deb release
 man: ## manual pages and completions of both programs, into bin/manual

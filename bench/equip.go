@@ -36,6 +36,14 @@ func (r *runner) equip(scenarios []Scenario) error {
 			missing = append(missing, err.Error())
 			continue
 		}
+		if slices.ContainsFunc(scenarios, func(s Scenario) bool { return s.across }) {
+			bus, err := r.findBus(target)
+			if err != nil {
+				missing = append(missing, err.Error())
+				continue
+			}
+			about += bus
+		}
 		r.results.Settings.Servers[target] = about
 	}
 	if slices.ContainsFunc(scenarios, func(s Scenario) bool { return s.kind == kindTraffic }) &&
@@ -55,7 +63,7 @@ func (r *runner) anyFits(scenarios []Scenario, target string) bool {
 	for _, transport := range r.Transports {
 		w := wireFor(target, transport)
 		if w != nil && slices.ContainsFunc(scenarios, func(s Scenario) bool {
-			return fits(s, target, transport, w)
+			return r.fits(s, target, transport, w)
 		}) {
 			return true
 		}

@@ -24,7 +24,7 @@ func (t *try) fan() error {
 	if err != nil {
 		return err
 	}
-	if err := t.crossing(links(streams...)); err != nil {
+	if err := t.settled(links(streams...)); err != nil {
 		return err
 	}
 	for _, s := range streams {
@@ -134,7 +134,7 @@ func (t *try) publisher(s *stream, topic string, burst []byte) error {
 func (t *try) dial(r role, patterns []string) (*conn, error) {
 	slot := len(t.loop.conns)
 	frame := t.wire.delivered(patterns[0], t.payload)
-	c, err := dial(t.at, t.wire, r, patterns[0], slot, frame)
+	c, err := dial(t.placeOf(r), t.wire, r, patterns[0], slot, frame)
 	if err != nil {
 		return nil, err
 	}

@@ -36,18 +36,16 @@ func (t *try) latency() error {
 		return err
 	}
 	unit(s, t.wire.delivered("bench.fan", t.payload))
-	if err := t.crossing(links(s)); err != nil {
+	if err := t.settled(links(s)); err != nil {
 		return err
 	}
-	cpu := t.server.cpu()
+	before := t.server.used()
 	times, p, err := t.open(s, latencyRate, t.Duration)
 	if err != nil {
 		return err
 	}
 	t.percentiles(times)
-	if t.server.pid != 0 {
-		t.figure(metricCPU, "ns", false, float64(t.server.cpu()-cpu)/float64(p.total*n))
-	}
+	t.spent(before, p.total*n)
 	t.memory()
 	return nil
 }
@@ -69,7 +67,7 @@ func (t *try) slow() error {
 		return err
 	}
 	unit(s, t.wire.delivered("bench.fan", t.payload))
-	if err := t.crossing(links(s)); err != nil {
+	if err := t.settled(links(s)); err != nil {
 		return err
 	}
 	before, _, err := t.open(s, slowRate, slowTimes*t.Duration)

@@ -31,6 +31,8 @@ type process struct {
 	said    *tail
 	started time.Time     // just before cmd was
 	up      time.Duration // from then to the first welcome
+
+	far, bus *process // of several nodes the other one, and what is between both; else nil
 }
 
 // tail keeps the end of what a server says, for the error message when it fails.
@@ -141,6 +143,11 @@ func (p *process) name() string {
 
 // stop ends a server that was started here.
 func (p *process) stop() {
+	for _, part := range []*process{p.far, p.bus} {
+		if part != nil {
+			defer part.stop()
+		}
+	}
 	if p.cmd == nil {
 		return
 	}
@@ -164,9 +171,11 @@ func (p *process) cpu() int64 {
 }
 
 // resident is the server's resident memory in bytes; 0 when the process is not known.
-func (p *process) resident() int64 {
-	if p.pid == 0 {
-		return 0
+func (p *process) resident() (n int64) {
+	for _, part := range []*process{p, p.far, p.bus} {
+		if part != nil && part.pid != 0 {
+			n += proc.Resident(part.pid)
+		}
 	}
-	return proc.Resident(p.pid)
+	return n
 }

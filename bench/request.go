@@ -44,7 +44,7 @@ func (t *try) requests() error {
 			return err
 		}
 	}
-	if err := t.crossing(asked); err != nil {
+	if err := t.settled(asked); err != nil {
 		return err
 	}
 	if err := t.loop.converse(t.Warmup); err != nil {

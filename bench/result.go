@@ -69,6 +69,9 @@ const (
 	metricAccept  = "accepted"       // connections per second
 	metricStart   = "start"          // to the first accepted connection
 	metricGrowth  = "growth"         // of resident memory
+	metricNear    = "near node CPU"  // the part of server CPU of the publishers' node
+	metricFar     = "far node CPU"   // of the subscribers'
+	metricBus     = "bus CPU"        // of what is between both
 	metricCrosses = "crossing"       // share of senders and receivers on different loops
 
 	metricShare     = " share" // after the name of a CPU time: how much of a core that was

@@ -125,7 +125,7 @@ func TestTableTLS(t *testing.T) {
 
 func TestSelected(t *testing.T) {
 	all, err := selected(nil)
-	if err != nil || len(all) != len(Scenarios()) {
+	if err != nil || len(all) != len(nodeScenarios()) {
 		t.Fatalf("all: %d, %v", len(all), err)
 	}
 	for _, c := range []struct {
@@ -133,7 +133,7 @@ func TestSelected(t *testing.T) {
 		want  int
 	}{
 		{[]string{"fan-out"}, 5}, {[]string{"fan-out/100"}, 1},
-		{[]string{"start", "request", "request/1x1"}, 4},
+		{[]string{"start", "request", "request/1x1"}, 4}, {[]string{"cluster"}, 6},
 	} {
 		got, err := selected(c.names)
 		if err != nil || len(got) != c.want {

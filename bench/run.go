@@ -123,7 +123,7 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	for _, target := range r.Targets {
 		for _, transport := range r.Transports {
 			w := wireFor(target, transport)
-			if w != nil && fits(s, target, transport, w) {
+			if w != nil && r.fits(s, target, transport, w) {
 				turns = append(turns, turn{target: target, transport: transport})
 			}
 		}
@@ -136,7 +136,11 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 			}
 			r.say("%s: %s %s, %d bytes, %d of %d",
 				s.Name, t.target, t.transport, payload, repetition+1, r.Repeat)
-			server, err := r.start(ctx, t.target, t.transport)
+			start := r.start
+			if s.across {
+				start = r.startNodes
+			}
+			server, err := start(ctx, t.target, t.transport)
 			if err != nil {
 				return fmt.Errorf("%s, %s over %s: %w", s.Name, t.target, t.transport, err)
 			}
@@ -160,7 +164,10 @@ func (r *runner) scenario(ctx context.Context, s Scenario, payload int) error {
 	return nil
 }
 
-func fits(s Scenario, target, transport string, w wire) bool {
+func (r *runner) fits(s Scenario, target, transport string, w wire) bool {
+	if _, several := busOf(target); s.across && (!several || r.Address != nil) {
+		return false
+	}
 	if s.kind == kindHandshake && !overTLS(transport) || s.kind == kindStorm && overTLS(transport) {
 		return false // Each is for the connections that the other is not for.
 	}
@@ -249,25 +256,22 @@ func (t *try) figure(metric, unit string, higher bool, value float64) {
 type meter struct {
 	t      *try
 	began  time.Time
-	server int64
+	server used
 	load   int64
 }
 
 func (t *try) meter() meter {
-	return meter{t: t, server: t.server.cpu(), load: threadCPU(), began: time.Now()}
+	return meter{t: t, server: t.server.used(), load: threadCPU(), began: time.Now()}
 }
 
 // stop keeps the figures of count messages.
 func (m meter) stop(count int) error {
 	took := time.Since(m.began)
 	load := threadCPU() - m.load
-	server := m.t.server.cpu() - m.server
 	if count == 0 {
 		return errors.New("nothing was delivered in the whole measurement: it is too short")
 	}
-	if m.t.server.pid != 0 {
-		m.t.figure(metricCPU, "ns", false, float64(server)/float64(count))
-	}
+	m.t.spent(m.server, count)
 	m.t.figure(metricRate, "/s", true, float64(count)/took.Seconds())
 	m.t.figure(metricLoad, "ns", false, float64(load)/float64(count))
 	m.t.memory()

@@ -37,10 +37,15 @@ type Scenario struct {
 	batch       int  // messages a publisher writes at once; 0: as suits the number of subscribers
 	oneSize     bool // the payload plays no part: only the first one is measured
 	mbOnly      bool // what no other target has
+	across      bool // senders are at one node, receivers at another
 }
 
 // Scenarios returns all of them in the order they are run in.
-func Scenarios() []Scenario {
+func Scenarios() []Scenario { return append(nodeScenarios(), clusterScenarios()...) }
+
+// nodeScenarios are those of one node: they need nothing beside it, and are what is measured when
+// nothing is named.
+func nodeScenarios() []Scenario {
 	var all []Scenario
 	for _, n := range []int{1, 10, 100, 1000, 5000} {
 		about := fmt.Sprintf("1 publisher to %d subscribers, saturated", n)
@@ -95,11 +100,33 @@ func Scenarios() []Scenario {
 	}...)
 }
 
-// selected returns the scenarios whose names are in names or begin with one of them; all when names
-// is empty.
+// clusterScenarios are those of several nodes.
+func clusterScenarios() []Scenario {
+	all := []Scenario{
+		{Name: "cluster/1", kind: kindFan, subscribers: 1,
+			About: "1 publisher to 1 subscriber at another node, saturated"},
+		{Name: "cluster/100", kind: kindFan, subscribers: 100,
+			About: "1 publisher to 100 subscribers at another node, saturated"},
+		{Name: "cluster/1000", kind: kindFan, subscribers: 1000,
+			About: "1 publisher to 1000 subscribers at another node, saturated"},
+		{Name: "cluster/latency", kind: kindLatency, subscribers: 1,
+			About: "20,000 messages a second to 1 subscriber at another node, open loop"},
+		{Name: "cluster/1x256", kind: kindRequest, subscribers: 1, clients: 1, flight: 256,
+			About: "1 client, 256 requests in flight, 1 service at another node"},
+		{Name: "cluster/64x1", kind: kindRequest, subscribers: 1, clients: 64, flight: 1,
+			About: "64 clients, 1 request each in flight, 1 service at another node"},
+	}
+	for i := range all {
+		all[i].across = true
+	}
+	return all
+}
+
+// selected returns the scenarios whose names are in names or begin with one of them; all of one
+// node when names is empty.
 func selected(names []string) ([]Scenario, error) {
 	if len(names) == 0 {
-		return Scenarios(), nil
+		return nodeScenarios(), nil
 	}
 	var out []Scenario
 	used := make([]bool, len(names))

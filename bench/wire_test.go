@@ -169,14 +169,15 @@ func TestTransports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := &runner{}
 	for _, transport := range Transports() {
 		w := wireFor("mb", transport)
 		if w == nil || wireFor("raw", transport) != nil && transport != "tcp" {
 			t.Errorf("%s: node %v, raw %v", transport, w, wireFor("raw", transport))
 		}
 		secure := transport == "tls" || transport == "wss"
-		if fits(storm[0], "mb", transport, w) == secure ||
-			fits(shake[0], "mb", transport, w) != secure {
+		if r.fits(storm[0], "mb", transport, w) == secure ||
+			r.fits(shake[0], "mb", transport, w) != secure {
 			t.Errorf("%s: storm and handshake do not fit", transport)
 		}
 	}

@@ -76,7 +76,7 @@ func (sc *scene) connect(ctx context.Context, st *step) outcome {
 	options := []client.Option{
 		client.WithReconnect(20*time.Millisecond, 200*time.Millisecond, 0),
 		client.OnError(func(e *client.Error) { note("error")(e.Code) }),
-		client.OnDisconnect(func(error) { note("disconnect")("") }),
+		client.OnDisconnect(func(err error) { note("disconnect")(client.Code(failure(err))) }),
 		client.OnReconnect(func(client.Renewal) { note("reconnect")("") }),
 		client.OnMove(func(client.Renewal) { note("move")("") }),
 		client.OnRevoked(func(*client.Subscription) { note("revoked")("") }),

@@ -23,7 +23,7 @@ import (
 // step is one step of testdata/scenarios.json, which says what they mean.
 type step struct {
 	Node, End, Signal, Configure                string
-	Connect, Close, Drain, Ping, Register       string
+	Connect, Close, Drain, Ping, Register, Kick string
 	Subscribe, Unsubscribe, Handle, Release     string
 	Publish, PublishAck, Request, Finished      string
 	Receives, Accounts, Stands, Lists, Identity string
@@ -177,6 +177,10 @@ func (sc *scene) step(ctx context.Context, st *step) error {
 		return sc.clients[st.Ping].c.Ping(ctx)
 	case st.Close != "":
 		return sc.clients[st.Close].c.Close()
+	case st.Kick != "":
+		_, err := sc.clients[st.Client].c.System(ctx, "system.connection.kick",
+			map[string]any{"serviceId": sc.clients[st.Kick].c.ServiceID()})
+		return err
 	case st.Stands != "" || st.Lists != "":
 		return sc.look(ctx, st)
 	default:

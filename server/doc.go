@@ -84,6 +84,10 @@
 //     exactly once (broker/request_table.go drop), and only its freeing answers; a queued entry
 //     that finds a service, or whose requester has left, is freed without an answer. So each
 //     request has one.
+//  7. A service of another node (broker/abroad.go) is a candidate like any other, until step 2
+//     hands it the request: broker/request_abroad.go deliverAbroad keeps the entry here and sends
+//     it to that node, where broker/request_foreign.go receiveAsked does step 4. Its answer comes
+//     to receiveWord, which goes on as step 5 does.
 //
 // # The rest
 //

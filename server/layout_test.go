@@ -29,15 +29,17 @@ var arrows = map[string]string{
 		"server/metrics server/origin server/permit server/system server/trouble " +
 		"server/watch topic",
 	"server/reactor": "ringbuf server/broker server/secure",
-	"server/broker": "codec ringbuf server/auth server/census server/config server/event " +
+	"server/broker": "codec ringbuf server/abroad server/auth server/census server/config " +
+		"server/event " +
 		"server/fair server/limit server/logging server/metrics server/origin server/permit " +
 		"server/secure server/system server/trace server/trouble server/watch server/wheel topic",
 	"server/system": "codec ringbuf server/logging server/metrics server/permit server/trace " +
 		"topic",
 	"server/admin/console": "",
 	"server/census":        "codec",
+	"server/abroad":        "codec",
 	"server/trace":         "codec",
-	"server/backplane":     "server/metrics topic",
+	"server/backplane":     "codec server/abroad server/metrics topic",
 	"server/auth":          "server/fair server/origin",
 	"server/permit":        "topic",
 	"server/watch":         "codec server/permit topic",
@@ -62,6 +64,7 @@ var arrows = map[string]string{
 	"bench/roll":        "bench/proc client",
 	"bench/soak":        "bench/proc",
 	"bench/wsecho":      "server server/config",
+	"docs/demo/cluster": "bench/proc client",
 	"cmd/mb-server": "cmd/internal/build cmd/internal/manual cmd/mb/terminal server " +
 		"server/config server/logging",
 	"cmd/mb": "bench bench/raw client cmd/internal/build cmd/internal/manual cmd/mb/contexts " +
@@ -100,9 +103,9 @@ var onlyImporters = map[string]string{
 	"github.com/spf13/cobra/doc":                  "cmd/internal/manual",
 	"pgregory.net/rapid":                          "",
 	"go.uber.org/goleak":                          "",
-	"charm.land/bubbletea/v2":                     "cmd/mb/top",
+	"charm.land/bubbletea/v2":                     "cmd/mb/top docs/demo/cluster",
 	"github.com/guptarohit/asciigraph":            "cmd/mb/top",
-	"net/http": "bench client cmd/mb/observe server/admin " +
+	"net/http": "bench client cmd/mb/observe docs/demo/cluster server/admin " +
 		"server/admin/console",
 	"net/http/pprof": "server/admin",
 	"log":            "",

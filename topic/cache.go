@@ -25,6 +25,8 @@ type Cache[S comparable, R any] struct {
 	scratch []Match[S]
 	shares[S, R]
 
+	forgotten uint64 // messages on names that gave way before they were taken
+
 	moved bool   // something was filled since the last Sweep
 	left  int    // entries[:left] are still to be swept in this round
 	aging bool   // it is a round in which names go that were not looked up since the last such one
@@ -39,6 +41,7 @@ type Entry[S comparable, R any] struct {
 	version       Version
 	value         R
 	key           uint64
+	count         uint64 // messages on it that were not taken (counted.go)
 
 	Memo
 	used bool         // looked up again since the hand passed, or a round of aging
@@ -225,6 +228,7 @@ func (c *Cache[S, R]) trim() {
 func (c *Cache[S, R]) remove(i int) {
 	e, last := &c.entries[i], len(c.entries)-1
 	c.drop(e)
+	c.forgotten += e.count
 	c.held -= len(e.name)
 	delete(c.index, e.name)
 	if i != last {

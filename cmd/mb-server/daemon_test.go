@@ -148,7 +148,8 @@ func TestStopsOnASignal(t *testing.T) {
 	}
 	lines := b.lines(t)
 	if l := find(lines, "ready"); len(l) != 1 || l[0]["ws"] != "127.0.0.1:3000" ||
-		l[0]["admin"] != "127.0.0.1:3002" || l[0]["tcp"] != nil {
+		l[0]["admin"] != "127.0.0.1:3002" || l[0]["tcp"] != nil ||
+		l[0]["console"] != "http://127.0.0.1:3002/" {
 		t.Errorf("ready: %v", l)
 	}
 	if l := find(lines, "asked to stop, a second signal ends it at once"); len(l) != 1 ||

@@ -86,6 +86,9 @@ func (d *daemon) serve(cfg config.Config, origins config.Origins) int {
 			serving = append(serving, transport+" "+address)
 		}
 	}
+	if address := n.Addr("admin"); address != "" {
+		ready = append(ready, "console", "http://"+address+"/")
+	}
 	tuneCollector(d.environ)
 	defer d.watchFiles(log, n)()
 	// The node itself logs a line for each address that a listener is bound to.

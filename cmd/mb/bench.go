@@ -32,7 +32,8 @@ func (a *app) bench() *cobra.Command {
 			"another. With --server it\n" +
 			"measures a node that runs already; its CPU time and memory need --pid. SCENARIO is " +
 			"a name or its beginning\n" +
-			"(see mb bench list); without one everything is measured, which takes minutes.",
+			"(see mb bench list); without one every scenario of one node is measured, which " +
+			"takes minutes. Those of\ncluster need what make bench-peers builds.",
 		Example: "  mb bench fan-out request/1x1 --repeat 3\n" +
 			"  mb bench --targets mb --transports tcp --payload 16,1024,65536 " +
 			"--out results.json\n" +

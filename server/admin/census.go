@@ -18,7 +18,7 @@ type Census interface {
 	// LoopsNow shows the loops, by their index.
 	LoopsNow(now time.Time) []census.Loop
 	// Topics looks at patterns. The error is census.ErrBusy, when ctx has ended.
-	Topics(ctx context.Context, q *census.Topics) (*census.Branches, error)
+	Topics(ctx context.Context, q *census.Topics, now time.Time) (*census.Branches, error)
 	// SubscribersOf shows f who is subscribed to a pattern for an action, in no order. The error
 	// says that it is none.
 	SubscribersOf(pattern, action string, f func(*census.Subscriber)) error

@@ -49,6 +49,9 @@ type connectionPrivate struct {
 	Dropped           uint64   `json:"dropped"`
 	BacklogBytes      int64    `json:"backlogBytes"`
 	BacklogMessages   int64    `json:"backlogMessages"`
+	Answers           uint64   `json:"answers"`
+	AnswerP50Ms       float64  `json:"answerP50Ms"`
+	AnswerP99Ms       float64  `json:"answerP99Ms"`
 }
 
 // States of a connection.
@@ -88,10 +91,13 @@ func rowOf(c *census.Connection, full bool) connectionRow {
 			Sent: c.Sent, SentBytes: c.SentBytes,
 			SentRate: rounded(c.SentRate), SentBytesRate: rounded(c.SentBytesRate),
 			Dropped: c.Dropped, BacklogBytes: c.BacklogBytes, BacklogMessages: c.BacklogMessages,
+			Answers: c.Answers, AnswerP50Ms: inMs(c.AnswerP50), AnswerP99Ms: inMs(c.AnswerP99),
 		}
 	}
 	return row
 }
+
+func inMs(d time.Duration) float64 { return rounded(d.Seconds() * 1e3) }
 
 // rounded leaves a thousandth of a rate.
 func rounded(rate float64) float64 { return math.Round(1e3*rate) / 1e3 }
@@ -125,6 +131,9 @@ var (
 		number("dropped", func(c *connection) uint64 { return c.Dropped }),
 		number("backlogBytes", func(c *connection) int64 { return c.BacklogBytes }),
 		number("backlogMessages", func(c *connection) int64 { return c.BacklogMessages }),
+		number("answers", func(c *connection) uint64 { return c.Answers }),
+		number("answerP50Ms", func(c *connection) time.Duration { return c.AnswerP50 }),
+		number("answerP99Ms", func(c *connection) time.Duration { return c.AnswerP99 }),
 	}
 	allColumns = append(openColumns[:len(openColumns):len(openColumns)], privateColumns...)
 )

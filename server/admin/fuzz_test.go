@@ -67,7 +67,9 @@ func (fakeCensus) Connection(
 
 func (fakeCensus) LoopsNow(time.Time) []census.Loop { return make([]census.Loop, 2) }
 
-func (fakeCensus) Topics(_ context.Context, q *census.Topics) (*census.Branches, error) {
+func (fakeCensus) Topics(
+	_ context.Context, q *census.Topics, _ time.Time,
+) (*census.Branches, error) {
 	b := census.NewBranches(q)
 	b.Add("a.b.#")
 	b.End(func(string) (int, int) { return 1, 2 })

@@ -16,6 +16,9 @@ type branchRow struct {
 	Patterns int    `json:"patterns"`
 	Publish  int    `json:"publish"`
 	Request  int    `json:"request"`
+
+	PublishRate float64 `json:"publishRate"`
+	RequestRate float64 `json:"requestRate"`
 }
 
 // topicsAnswer is a part of the tree of patterns.
@@ -27,6 +30,9 @@ type topicsAnswer struct {
 	More     bool        `json:"more"`
 	Next     string      `json:"next,omitempty"` // for after
 	Topics   []branchRow `json:"topics"`
+
+	RateSeconds   float64 `json:"rateSeconds"`
+	ForgottenRate float64 `json:"forgottenRate"`
 }
 
 // serveTopics lists the patterns that somebody is subscribed to, a level at a time; or, with
@@ -54,7 +60,7 @@ func (s *Server) serveTopics(w http.ResponseWriter, r *http.Request, v *viewer) 
 	now := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), walkWait+walkTime)
 	defer cancel()
-	if !s.walks.do(w, r, func() { found, err = s.census.Topics(ctx, look) }) {
+	if !s.walks.do(w, r, func() { found, err = s.census.Topics(ctx, look, now) }) {
 		return
 	}
 	if err != nil {
@@ -64,10 +70,13 @@ func (s *Server) serveTopics(w http.ResponseWriter, r *http.Request, v *viewer) 
 	answer := topicsAnswer{
 		At: instant(now.UnixMilli()), Prefix: look.Prefix, Patterns: found.Patterns,
 		Limit: q.limit, More: found.More, Topics: []branchRow{},
+		RateSeconds: rounded(found.Seconds), ForgottenRate: rounded(found.Forgotten),
 	}
 	for _, b := range found.List {
-		answer.Topics = append(answer.Topics,
-			branchRow{Topic: b.Topic, Patterns: b.Patterns, Publish: b.Publish, Request: b.Request})
+		answer.Topics = append(answer.Topics, branchRow{
+			Topic: b.Topic, Patterns: b.Patterns, Publish: b.Publish, Request: b.Request,
+			PublishRate: rounded(b.PublishRate), RequestRate: rounded(b.RequestRate),
+		})
 		if found.More {
 			answer.Next = b.Topic
 		}

@@ -24,14 +24,19 @@ type Holder interface {
 	Pending() int64
 }
 
-// control is the lane of all that is no publish; the others are numbered as the loops are.
-const control = -1
+// control is the lane of what all hear. Those of publishes are numbered as the loops are; a loop's
+// lane for requests and answers has the number of all loops more, on the bus. In subjects, whose
+// sender may have more loops than this node, it is callLanes more.
+const (
+	control   = -1
+	callLanes = lanesMost
+)
 
 // all stands for the name of a node in the subject of what every node is to hear.
 const all = "all"
 
-// Subjects: mb.v1.<cluster>.<from>.<incarnation>.<to>.ctl, or .pub.<lane> at the end. Each part is
-// a token of its own, so that a NATS account may say who may be whom.
+// Subjects: mb.v1.<cluster>.<from>.<incarnation>.<to>.ctl, or .pub.<lane> or .req.<lane> at the
+// end. Each part is a token of its own, so that a NATS account may say who may be whom.
 
 // prefix is what subjects of a cluster begin with.
 func prefix(cluster string) string { return "mb.v1." + cluster + "." }
@@ -41,7 +46,8 @@ func from(cluster, node string, inc uint64) string {
 	return prefix(cluster) + node + "." + strconv.FormatUint(inc, 16) + "."
 }
 
-// sender reads who has sent to a subject. lane is control or a publish lane.
+// sender reads who has sent to a subject. lane is control, a publish lane, or callLanes and one for
+// requests.
 func sender(subject, prefix string) (node string, inc uint64, lane int, ok bool) {
 	rest, ok := strings.CutPrefix(subject, prefix)
 	if !ok {
@@ -58,8 +64,13 @@ func sender(subject, prefix string) (node string, inc uint64, lane int, ok bool)
 		return node, inc, control, true
 	}
 	number, ok := strings.CutPrefix(rest, "pub.")
+	base := 0
+	if !ok {
+		number, ok = strings.CutPrefix(rest, "req.")
+		base = callLanes
+	}
 	lane, err = strconv.Atoi(number)
-	return node, inc, lane, ok && err == nil && lane >= 0 && lane < lanesMost
+	return node, inc, base + lane, ok && err == nil && lane >= 0 && lane < lanesMost
 }
 
 // ValidName says whether a cluster or a node may have that name: 1 to 63 letters, digits, _ and -.

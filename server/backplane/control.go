@@ -119,7 +119,7 @@ func (p *Plane) tellChanges(s state) {
 	for len(s.changes) > 0 {
 		n, size := 0, frameMost/2
 		for ; n < len(s.changes) && size > 0; n++ {
-			size -= fieldSize + len(s.changes[n].pattern)
+			size -= fieldSize + len(s.changes[n].entry)
 		}
 		d := delta{first, s.changes[:n]}
 		if !simfaultBuild || !strikes(simLostDelta) {
@@ -141,11 +141,11 @@ func (p *Plane) tellAll(n *node) {
 	part := snapshot{to: n.inc, version: s.version, hash: s.hash}
 	for {
 		k, size := 0, frameMost-1024
-		for ; k < len(s.patterns) && size > 0; k++ {
-			size -= fieldSize + len(s.patterns[k])
+		for ; k < len(s.entries) && size > 0; k++ {
+			size -= fieldSize + len(s.entries[k])
 		}
-		part.patterns, s.patterns = s.patterns[:k], s.patterns[k:]
-		part.last = len(s.patterns) == 0
+		part.entries, s.entries = s.entries[:k], s.entries[k:]
+		part.last = len(s.entries) == 0
 		p.ctl.send(p.from+n.name+".ctl", part.append(nil))
 		if part.part++; part.last {
 			return
@@ -277,9 +277,7 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 	p.settle()
 	switch {
 	case n.state == nodeHeard && m.count == 0:
-		for text := range n.patterns {
-			p.remove(n, text)
-		}
+		p.prune(n, nil)
 		p.held(n, m.version)
 	case n.state == nodeHeard:
 		p.ask(n, "it is new")

@@ -1,17 +1,22 @@
 // Package backplane joins nodes to one broker over a bus (NATS): it tells the others which patterns
-// somebody here is subscribed to, keeps theirs, and carries publishes to nodes that want them. The
-// bus carries frames from node to node and decides nothing.
+// somebody here is subscribed to and which services take which requests, keeps theirs, and carries
+// publishes, requests and answers to the nodes that they are for. The bus carries frames from node
+// to node and decides nothing.
 //
 // Outline.
 //
-//	frame.go, beat.go  what travels: frames of fields, read as hostile input (fields.go)
+//	frame.go, beat.go, call_frame.go
+//	                   what travels: frames of fields, read as hostile input (fields.go)
 //	bus.go, nats.go    what carries them
-//	interest.go        what this node wants: counted patterns, each change with the next version
+//	entry.go           what a node tells of itself: patterns, services, their offers
+//	interest.go        what this node tells, counted; each change has the next version
 //	control.go         heartbeats, and what is heard of others (node.go)
 //	waits.go           who waits for others to confirm; receipts of publishes
 //	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)
 //	inward.go          what other nodes have published: what misses is seen by its numbers
 //	repair.go          asking for it (holes.go), and what a lane keeps for that (kept.go)
+//	calls.go, calls_in.go
+//	                   requests, answers and loads of services: out, by lanes of their own, and in
 //	plane.go           all of it, put together; peers.go tells of it, stepped.go drives it in a
 //	                   simulation
 //

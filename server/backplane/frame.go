@@ -1,10 +1,6 @@
 package backplane
 
-import (
-	"encoding/binary"
-
-	"mbserver/topic"
-)
+import "encoding/binary"
 
 // kind says what a frame is. It is its first field.
 type kind uint64
@@ -29,7 +25,7 @@ const (
 	tagTo       = 2 // the receiver's incarnation
 	tagVersion  = 3 // of interest: of a delta, that of its first change
 	tagHash     = 4
-	tagAdd      = 5 // a pattern
+	tagAdd      = 5 // an entry (entry.go)
 	tagRemove   = 6
 	tagPart     = 7 // of a snapshot, from 0
 	tagLast     = 8 // it is the last part
@@ -37,7 +33,7 @@ const (
 	tagFirst    = 10
 	tagPublish  = 11
 	tagReceipt  = 12
-	tagCount    = 13 // of patterns
+	tagCount    = 13 // of entries
 	tagName     = 14 // of a node
 	tagNode     = 15 // nested: what a heartbeat says of another node
 	tagReached  = 16 // nested: lane and number
@@ -74,10 +70,10 @@ func open(b []byte) (k kind, fields []byte, err error) {
 	return kind(v), rest, err
 }
 
-// change is one change of interest.
+// change is one change of interest: an entry has come, or gone.
 type change struct {
-	pattern string
-	gone    bool
+	entry string
+	gone  bool
 }
 
 // delta is changes of interest in order, of which the first made the version first.
@@ -94,7 +90,7 @@ func (d *delta) append(b []byte) []byte {
 		if c.gone {
 			tag = tagRemove
 		}
-		b = appendBytes(b, tag, c.pattern)
+		b = appendBytes(b, tag, c.entry)
 	}
 	return b
 }
@@ -106,21 +102,12 @@ func (d *delta) parse(b []byte) error {
 		case tagVersion:
 			return numberInto(&d.first, value)
 		case tagAdd, tagRemove:
-			p, err := pattern(value)
+			p, err := entry(value)
 			d.changes = append(d.changes, change{p, tag == tagRemove})
 			return err
 		}
 		return nil
 	})
-}
-
-// pattern reads a pattern, which is in its canonical form, and of user topics.
-func pattern(value []byte) (string, error) {
-	p, err := topic.ParsePattern(string(value))
-	if err != nil || p.System() || p.String() != string(value) {
-		return "", errValue
-	}
-	return p.String(), nil
 }
 
 // snapshot is a part of all interest at one version.
@@ -129,7 +116,7 @@ type snapshot struct {
 	version, hash uint64
 	part          uint64
 	last          bool
-	patterns      []string
+	entries       []string
 }
 
 func (s *snapshot) append(b []byte) []byte {
@@ -140,7 +127,7 @@ func (s *snapshot) append(b []byte) []byte {
 	if s.last {
 		b = appendNumber(b, tagLast, 1)
 	}
-	for _, p := range s.patterns {
+	for _, p := range s.entries {
 		b = appendBytes(b, tagAdd, p)
 	}
 	return b
@@ -160,8 +147,8 @@ func (s *snapshot) parse(b []byte) error {
 		case tagLast:
 			s.last = true
 		case tagAdd:
-			p, err := pattern(value)
-			s.patterns = append(s.patterns, p)
+			p, err := entry(value)
+			s.entries = append(s.entries, p)
 			return err
 		}
 		return nil

@@ -9,6 +9,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"mbserver/codec"
+	"mbserver/server/abroad"
 )
 
 var update = flag.Bool("update", false, "write testdata/*.hex anew: only for a form not released")
@@ -28,10 +31,22 @@ func frames() map[string][]byte {
 		"leave":    (&word{}).append(nil, kindLeave),
 		"batch":    (&batch{to: 5, epoch: 8, first: 1000, publishes: publishes}).append(nil),
 		"receipts": receipts,
+		"calls":    theFrameOfCalls(),
 		"keeps":    (&beat{formLeast: 1, formMost: 1, keeps: 8 << 20}).append(nil),
 		"repair":   theSpans().append(nil, kindRepair),
 		"gone":     theSpans().append(nil, kindGone),
 	}
+}
+
+// theFrameOfCalls has one of each.
+func theFrameOfCalls() []byte {
+	b := appendRequest(beginCalls(nil, 5), theRequest())
+	b = appendCancel(b, oneID)
+	b = appendAnswer(b, &abroad.Answer{
+		Ref: oneID, Outcome: abroad.Failed, Code: codec.ServiceUnavailable, Payload: []byte("{}"),
+	})
+	b = appendLoad(b, abroad.Load{Service: oneID, Others: 300, Last: true})
+	return appendWait(b, abroad.Wait{Service: oneID, Waits: true})
 }
 
 func theBeat() *beat {
@@ -45,11 +60,16 @@ func theBeat() *beat {
 	}
 }
 
-func theDelta() *delta { return &delta{7, []change{{"a.#", false}, {"b", true}}} }
+func theDelta() *delta {
+	return &delta{7, []change{
+		{"a.#", false}, {"b", true}, {serviceEntry(theService()), false},
+		{offerEntry(abroad.Offer{Service: oneID, Pattern: "a.+", Priority: 2.5}), false},
+	}}
+}
 
 func theSnapshot() *snapshot {
 	return &snapshot{
-		to: 5, version: 6, hash: 7, part: 1, last: true, patterns: []string{"a.+", "#"},
+		to: 5, version: 6, hash: 7, part: 1, last: true, entries: []string{"a.+", "#"},
 	}
 }
 
@@ -159,9 +179,30 @@ func FuzzFrames(f *testing.F) {
 		} {
 			_ = parse(fields) // it must end
 		}
+		_ = each(fields, func(_ uint64, value []byte) error {
+			var q abroad.Request
+			if readRequest(&q, value) == nil {
+				again := appendRequest(nil, &q)
+				_, field, _, err := next(again)
+				var same abroad.Request
+				if err != nil || readRequest(&same, field) != nil || !reflect.DeepEqual(q, same) {
+					t.Errorf("request %+v", q)
+				}
+			}
+			var a abroad.Answer
+			_ = readAnswer(&a, value)
+			_, _ = readLoad(value)
+			_, _ = readWait(value)
+			if s, err := readService(value); err == nil {
+				if _, err := readService([]byte(serviceEntry(s))); err != nil {
+					t.Errorf("service %+v", s)
+				}
+			}
+			return nil
+		})
 		for _, c := range d.changes {
-			if p, err := pattern([]byte(c.pattern)); err == nil && p != c.pattern {
-				t.Errorf("pattern %q", c.pattern)
+			if p, err := entry([]byte(c.entry)); err == nil && p != c.entry {
+				t.Errorf("entry %q", c.entry)
 			}
 		}
 		for i, s := range a.list {
@@ -181,7 +222,8 @@ func TestSubjects(t *testing.T) {
 	base := from("c", "n_1", 0xabc)
 	for subject, want := range map[string]int{
 		base + "all.ctl": control, base + "x.pub.0": 0, base + "x.pub.1023": 1023,
-		base + "x.pub.1024": -2, base + "x.pub.-1": -2, base + "x.pub.x": -2, base + "x": -2,
+		base + "x.pub.1024": -2, base + "x.pub.-1": -2, base + "x.pub.x": -2,
+		base + "x.req.0": callLanes, base + "x.req.1024": -2, base + "x": -2,
 		"mb.v1.d.n.1.all.ctl": -2, "mb.v1.c..1.all.ctl": -2, "mb.v1.c.all.1.x.ctl": -2,
 		"mb.v1.c.n.zz.all.ctl": -2, "": -2,
 	} {

@@ -1,31 +1,42 @@
 package backplane
 
-import "sync"
+import (
+	"sync"
 
-// interest is what somebody on this node is subscribed to: patterns, counted. Each change has the
-// next version. Any goroutine.
+	"mbserver/codec"
+)
+
+// interest is what others are told of this node: entries (entry.go). Patterns that somebody is
+// subscribed to and offers of services are counted. Each change has the next version. Any
+// goroutine.
 type interest struct {
-	most int // patterns; immutable
+	most int // entries; immutable
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	wanted  map[string]*want
-	pending []change // those after what was taken last
-	version uint64
-	hash    uint64 // of all patterns
+	mu       sync.Mutex
+	wanted   map[string]*want
+	services map[codec.UUID]string // their entries
+	pending  []change              // those after what was taken last
+	version  uint64
+	hash     uint64 // of all entries
 }
 
-// want is one pattern that somebody is subscribed to.
+func (i *interest) init(most int) {
+	i.most, i.wanted = most, make(map[string]*want)
+	i.services = make(map[codec.UUID]string)
+}
+
+// want is one pattern that somebody is subscribed to, or one offer.
 type want struct {
 	count   int
 	version uint64 // that has added it
 }
 
-// hashOf is a pattern's part of the hash of a set, in which each is once: FNV-1a, spread.
-func hashOf(pattern string) uint64 {
+// hashOf is an entry's part of the hash of a set, in which each is once: FNV-1a, spread.
+func hashOf(entry string) uint64 {
 	h := uint64(14695981039346656037)
-	for i := range len(pattern) {
-		h = (h ^ uint64(pattern[i])) * 1099511628211
+	for i := range len(entry) {
+		h = (h ^ uint64(entry[i])) * 1099511628211
 	}
 	h ^= h >> 32
 	h *= 0x9E3779B97F4A7C15
@@ -36,10 +47,10 @@ func hashOf(pattern string) uint64 {
 func (i *interest) room(pattern string) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.wanted[pattern] != nil || len(i.wanted) < i.most
+	return i.wanted[pattern] != nil || len(i.wanted)+len(i.services) < i.most
 }
 
-// versionOf is the version that has added a pattern, 0 for one that nobody wants.
+// versionOf is the version that has added an entry, 0 for one that is not there.
 func (i *interest) versionOf(pattern string) uint64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -74,7 +85,7 @@ func (i *interest) change(pattern string, by int) (version uint64, begun bool) {
 
 func (i *interest) note(c change) {
 	i.version++
-	i.hash ^= hashOf(c.pattern)
+	i.hash ^= hashOf(c.entry)
 	i.pending = append(i.pending, c)
 }
 
@@ -82,19 +93,51 @@ func (i *interest) note(c change) {
 type state struct {
 	version, hash, count uint64
 	changes              []change // that have led there since it was taken last
-	patterns             []string // all of them, where asked for
+	entries              []string // all of them, services first, where asked for
 }
 
-// take takes the changes since it was called last. whole asks for all patterns too.
+// serve adds a service, or has it be another than it was, which is told in this order: that it is
+// there, and then that the old entry is not.
+func (i *interest) serve(id codec.UUID, text string) (changed bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	old, known := i.services[id]
+	if known && old == text {
+		return false
+	}
+	i.services[id] = text
+	i.note(change{text, false})
+	if known {
+		i.note(change{old, true})
+	}
+	return true
+}
+
+// unserve takes a service away.
+func (i *interest) unserve(id codec.UUID) (changed bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	old, known := i.services[id]
+	if known {
+		delete(i.services, id)
+		i.note(change{old, true})
+	}
+	return known
+}
+
+// take takes the changes since it was called last. whole asks for all entries too.
 func (i *interest) take(whole bool) (s state) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s.version, s.hash, s.count = i.version, i.hash, uint64(len(i.wanted))
+	s.version, s.hash, s.count = i.version, i.hash, uint64(len(i.wanted)+len(i.services))
 	s.changes, i.pending = i.pending, nil
 	if whole {
-		s.patterns = make([]string, 0, len(i.wanted))
-		for p := range i.wanted {
-			s.patterns = append(s.patterns, p)
+		s.entries = make([]string, 0, s.count)
+		for _, text := range i.services {
+			s.entries = append(s.entries, text)
+		}
+		for text := range i.wanted {
+			s.entries = append(s.entries, text)
 		}
 	}
 	return s

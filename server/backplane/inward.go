@@ -97,7 +97,7 @@ func (i *inward) receive(subject string, frame []byte) {
 	if err == nil && k == kindBatch {
 		err = m.parse(fields)
 	}
-	if !ok || number == control || k != kindBatch || err != nil {
+	if !ok || number == control || number >= callLanes || k != kindBatch || err != nil {
 		p.bad(name, err)
 		return
 	}

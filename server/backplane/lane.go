@@ -17,9 +17,12 @@ type link struct {
 	inc   uint64 // of the receiver
 	name  string
 	lanes []numbers
+	calls []string // subjects of requests and answers, by lane
 
 	// Atomic.
 	sent, dropped atomic.Uint64 // publishes: handed to the bus's queue; given up before
+	asked         atomic.Uint64 // requests handed to the bus's queue
+	callsDropped  atomic.Uint64 // requests, answers and words with them that had no room there
 }
 
 // numbers are one lane's of a link. Guarded by the lane's queue's mu.
@@ -31,9 +34,13 @@ type numbers struct {
 
 // newLink makes the link of the node whose subjects begin with from to another.
 func newLink(from, name string, inc, epoch uint64, lanes int) *link {
-	l := &link{epoch: epoch, inc: inc, name: name, lanes: make([]numbers, lanes)}
+	l := &link{
+		epoch: epoch, inc: inc, name: name, lanes: make([]numbers, lanes),
+		calls: make([]string, lanes),
+	}
 	for i := range l.lanes {
 		l.lanes[i].subject = from + name + ".pub." + strconv.Itoa(i)
+		l.calls[i] = from + name + ".req." + strconv.Itoa(i)
 	}
 	return l
 }
@@ -108,6 +115,7 @@ func (p *Plane) Publish(
 
 // Flush sends what was gathered. The loop of that number only.
 func (p *Plane) Flush(loop int) {
+	p.calls.lanes[loop].flush()
 	l := p.lanes[loop]
 	for slot := uint32(0); l.touch != 0; slot++ {
 		if l.touch&(1<<slot) != 0 {

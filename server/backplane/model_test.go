@@ -154,12 +154,14 @@ type fakeBroker struct {
 	receipts map[uint64][2]int
 	drains   bool
 	answer   func(slot uint32, receipt uint64)
+
+	theCalls // calls_test.go
 }
 
 func newFake() *fakeBroker {
 	return &fakeBroker{
 		wants: make(map[uint32]map[string]bool), parted: make(map[uint32]bool),
-		receipts: make(map[uint64][2]int),
+		receipts: make(map[uint64][2]int), theCalls: newTheCalls(),
 	}
 }
 

@@ -27,7 +27,9 @@ type NATS struct {
 
 	Lanes   int
 	Payload int // bytes of the largest message: what the servers let through must hold it
-	Pending int // bytes of publishes that may wait to be received, and not more than pendingBytes
+	// Pending is how many bytes of publishes may wait to be received, as of requests: not more
+	// than pendingBytes.
+	Pending int
 	Log     *slog.Logger
 }
 
@@ -44,6 +46,9 @@ const (
 	publishPending = 1 << 20
 )
 
+// firstLane is the place of the first lane among the connections.
+const firstLane = 3
+
 // overhead is more than a frame takes beside the payload of the one message in it.
 const overhead = 1024
 
@@ -51,11 +56,11 @@ const overhead = 1024
 // lane that is flooded delays no other.
 type natsBus struct {
 	// Immutable after Dial.
-	conns   []*nats.Conn // control, what comes in, then the lanes
+	conns   []*nats.Conn // control, publishes that come in, requests that do, then the lanes
 	log     *slog.Logger
 	pending int // bytes
 
-	in atomic.Pointer[nats.Subscription] // of publishes
+	publishes, requests atomic.Pointer[nats.Subscription] // that come in
 
 	done  chan struct{} // closed by Close
 	small atomic.Bool   // the servers let too little through: nothing is sent
@@ -74,7 +79,7 @@ func Dial(o NATS) (Bus, error) {
 		done: make(chan struct{}), log: o.Log.With("module", "cluster"),
 		pending: min(o.Pending, pendingBytes),
 	}
-	b.conns = make([]*nats.Conn, o.Lanes+2)
+	b.conns = make([]*nats.Conn, firstLane+2*o.Lanes)
 	failures := make([]error, len(b.conns))
 	var all sync.WaitGroup
 	for i := range b.conns { // each may wait for servers that do not answer
@@ -108,9 +113,14 @@ func (b *natsBus) own(o *NATS, i int) []nats.Option {
 			}),
 		}
 	case 1:
-		return []nats.Option{nats.Name(o.Name + " in")}
+		return []nats.Option{nats.Name(o.Name + " publishes in")}
+	case 2:
+		return []nats.Option{nats.Name(o.Name + " requests in")}
 	}
-	return []nats.Option{nats.Name(fmt.Sprintf("%s out %d", o.Name, i-2))}
+	if i -= firstLane; i < o.Lanes {
+		return []nats.Option{nats.Name(fmt.Sprintf("%s publishes out %d", o.Name, i))}
+	}
+	return []nats.Option{nats.Name(fmt.Sprintf("%s requests out %d", o.Name, i-o.Lanes))}
 }
 
 // options are those of every connection.
@@ -200,19 +210,23 @@ func (b *natsBus) Send(lane int, subject string, frame []byte) error {
 	}
 	c := b.conns[0]
 	if lane != control {
-		c = b.conns[2+lane]
+		c = b.conns[firstLane+lane]
 	}
 	return c.Publish(subject, frame)
 }
 
 // Listen implements Bus.
 func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)) error {
-	if len(subjects) == 1 { // publishes
-		s, err := b.conns[1].Subscribe(subjects[0], func(m *nats.Msg) { f(m.Subject, m.Data) })
+	if len(subjects) == 1 { // publishes or requests
+		c, in := b.conns[1], &b.publishes
+		if strings.Contains(subjects[0], ".req.") {
+			c, in = b.conns[2], &b.requests
+		}
+		s, err := c.Subscribe(subjects[0], func(m *nats.Msg) { f(m.Subject, m.Data) })
 		if err != nil {
 			return err
 		}
-		b.in.Store(s)
+		in.Store(s)
 		return s.SetPendingLimits(publishPending, b.pending)
 	}
 	frames := make(chan *nats.Msg, controlPending)
@@ -234,20 +248,21 @@ func (b *natsBus) Listen(subjects []string, f func(subject string, frame []byte)
 	return nil
 }
 
-// pendingBytes is how many bytes of publishes may wait to be received.
+// pendingBytes is how many bytes of publishes, and of requests, may wait to be received.
 const pendingBytes = 64 << 20
 
 // Pending implements Holder.
-func (b *natsBus) Pending() int64 {
-	s := b.in.Load()
-	if s == nil {
-		return 0
+func (b *natsBus) Pending() (all int64) {
+	for _, in := range []*atomic.Pointer[nats.Subscription]{&b.publishes, &b.requests} {
+		s := in.Load()
+		if s == nil {
+			continue
+		}
+		if _, bytes, err := s.Pending(); err == nil { // else it is closed
+			all += int64(bytes)
+		}
 	}
-	_, bytes, err := s.Pending()
-	if err != nil {
-		return 0 // it is closed
-	}
-	return int64(bytes)
+	return all
 }
 
 // Close implements Bus.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"mbserver/codec"
 	"mbserver/topic"
 )
 
@@ -45,9 +46,10 @@ type node struct {
 
 	// Its interest.
 	version, hash uint64
-	patterns      map[string]topic.Pattern
-	due           bool       // the version is to be confirmed
-	gathering     *gathering // of a snapshot; nil: none is on its way
+	patterns      map[string]topic.Pattern // by their entries; those of offers, too
+	services      map[codec.UUID]string    // their entries
+	due           bool                     // the version is to be confirmed
+	gathering     *gathering               // of a snapshot; nil: none is on its way
 
 	// This node's interest, there.
 	holds     bool
@@ -91,7 +93,7 @@ func (p *Plane) find(k nodeKey) *node {
 		p.epoch++
 		n = &node{
 			nodeKey: k, link: newLink(p.from, k.name, k.inc, p.epoch, len(p.lanes)),
-			patterns: make(map[string]topic.Pattern),
+			patterns: make(map[string]topic.Pattern), services: make(map[codec.UUID]string),
 		}
 		p.nodes[k] = n
 	}
@@ -101,6 +103,7 @@ func (p *Plane) find(k nodeKey) *node {
 	p.broker.Join(slot)
 	p.links[slot].Store(n.link)
 	p.inward.place(k, slot, true)
+	p.calls.place(k, slot, true)
 	p.log.Info("node heard: "+k.name, "node", k.name, "incarnation", k.inc)
 	return n
 }
@@ -129,11 +132,15 @@ func (p *Plane) lose(n *node, why string) {
 	}
 	p.links[n.slot].Store(nil)
 	p.inward.place(n.nodeKey, n.slot, false)
+	p.calls.place(n.nodeKey, n.slot, false)
 	p.broker.Part(n.slot)
 	for text, pattern := range n.patterns {
-		p.broker.Forget(n.slot, pattern)
-		delete(n.patterns, text)
+		if !isOffer(text) && !isService(text) { // those end with Part
+			p.broker.Forget(n.slot, pattern)
+		}
 	}
+	clear(n.patterns)
+	clear(n.services)
 	p.slots &^= 1 << n.slot
 	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
 	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0
@@ -176,36 +183,76 @@ func (p *Plane) confirm() {
 	p.due = p.due[:0]
 }
 
-// add adds one pattern of a node's, and says whether it was none. mu is held.
+// add adds one entry of a node's, and says whether it fits. mu is held.
 func (p *Plane) add(n *node, text string) bool {
 	if _, is := n.patterns[text]; is {
 		return false
 	}
-	pattern, err := topic.ParsePattern(text)
-	if err != nil {
-		return false
+	var pattern topic.Pattern
+	switch {
+	case isService(text):
+		s, err := readService([]byte(text))
+		if err != nil {
+			return false
+		}
+		n.services[s.ID] = text // a former entry is taken away afterwards
+		p.broker.Serve(n.slot, s)
+	case isOffer(text):
+		o, of, err := readOffer([]byte(text))
+		if _, served := n.services[o.Service]; err != nil || !served {
+			return false
+		}
+		pattern = of
+		p.broker.Offer(n.slot, o, of)
+	default:
+		of, err := readPattern([]byte(text))
+		if err != nil {
+			return false
+		}
+		pattern = of
+		if !simfaultBuild || !strikes(simForgottenWant) {
+			p.broker.Want(n.slot, of)
+		}
 	}
 	n.patterns[text] = pattern
 	n.hash ^= hashOf(text)
-	if simfaultBuild && strikes(simForgottenWant) {
-		return true
-	}
-	p.broker.Want(n.slot, pattern)
 	return true
 }
 
 // remove takes one away, and says whether it was one. mu is held.
 func (p *Plane) remove(n *node, text string) bool {
 	pattern, is := n.patterns[text]
-	if is {
-		delete(n.patterns, text)
-		n.hash ^= hashOf(text)
-		if simfaultBuild && strikes(simKeptWant) {
-			return is
+	if !is {
+		return false
+	}
+	delete(n.patterns, text)
+	n.hash ^= hashOf(text)
+	switch {
+	case isService(text):
+		if s, err := readService([]byte(text)); err == nil && n.services[s.ID] == text {
+			delete(n.services, s.ID)
+			p.broker.Unserve(n.slot, s.ID)
 		}
+	case isOffer(text):
+		if o, _, err := readOffer([]byte(text)); err == nil {
+			p.broker.Withdraw(n.slot, o, pattern)
+		}
+	case simfaultBuild && strikes(simKeptWant):
+	default:
 		p.broker.Forget(n.slot, pattern)
 	}
-	return is
+	return true
+}
+
+// prune takes away what is not among those to keep: services last, after their offers. mu is held.
+func (p *Plane) prune(n *node, keep map[string]struct{}) {
+	for _, services := range []bool{false, true} {
+		for text := range n.patterns {
+			if _, is := keep[text]; !is && isService(text) == services {
+				p.remove(n, text)
+			}
+		}
+	}
 }
 
 // ask asks a node for all of its interest, if that was not done just now. mu is held.
@@ -238,9 +285,9 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 		}
 		good := false
 		if c.gone {
-			good = p.remove(n, c.pattern)
+			good = p.remove(n, c.entry)
 		} else {
-			good = p.add(n, c.pattern)
+			good = p.add(n, c.entry)
 		}
 		if !good {
 			p.ask(n, "a change does not fit")
@@ -263,7 +310,7 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 		return // the next heartbeat asks again
 	}
 	g.parts++
-	for _, text := range s.patterns {
+	for _, text := range s.entries {
 		g.patterns[text] = struct{}{}
 		p.add(n, text)
 	}
@@ -271,11 +318,7 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 		return
 	}
 	n.gathering = nil
-	for text := range n.patterns {
-		if _, is := g.patterns[text]; !is {
-			p.remove(n, text)
-		}
-	}
+	p.prune(n, g.patterns)
 	if n.hash == s.hash {
 		p.held(n, s.version)
 	}

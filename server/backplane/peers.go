@@ -11,9 +11,9 @@ import (
 // Held is how many bytes wait for the bus, are kept of what was sent, or were brought and wait. Any
 // goroutine.
 func (p *Plane) Held() int64 {
-	n := p.ctl.held.Load() + p.inward.held.Load() + p.brings.Load()
-	for _, l := range p.lanes {
-		n += l.queue.held.Load() + l.queue.kept.bytes.Load()
+	n := p.inward.held.Load() + p.brings.Load()
+	for _, q := range p.queues {
+		n += q.held.Load() + q.kept.bytes.Load()
 	}
 	return n
 }
@@ -25,8 +25,8 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	c := metrics.Cluster{
 		Joined: true, Island: p.alone.Load(), Lost: p.lost.Load(), Interest: p.told.version,
 	}
-	for _, l := range p.lanes {
-		c.Waiting += l.queue.held.Load()
+	for _, q := range p.queues {
+		c.Waiting += q.held.Load()
 	}
 	newest := make(map[string]*node)
 	for _, n := range p.nodes {
@@ -41,7 +41,9 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 			Draining: n.draining, Since: now.Add(n.since - clock),
 			Connections: int64(n.connections), RoundTrip: n.roundTrip,
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
-			Patterns: len(n.patterns), Interest: n.version, Confirmed: n.confirmed,
+			Requests: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),
+			Patterns: len(n.patterns), Services: len(n.services),
+			Interest: n.version, Confirmed: n.confirmed,
 		}
 		p.inward.count(n.nodeKey, &peer)
 		c.Peers = append(c.Peers, peer)

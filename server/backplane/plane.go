@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mbserver/codec"
+	"mbserver/server/abroad"
 	"mbserver/topic"
 )
 
@@ -32,6 +34,23 @@ type Broker interface {
 	Lost(publishes uint64)
 	// Receipt says what became of a publish on another node.
 	Receipt(of uint64, slot uint32, subscribers, dropped int)
+	// Serve says that a service of that node takes requests, or is another than was said; Unserve
+	// that it does not any more. Offer and Withdraw say what it takes requests of: it was said
+	// before. They end with Part, too.
+	Serve(slot uint32, s *abroad.Service)
+	Unserve(slot uint32, id codec.UUID)
+	Offer(slot uint32, o abroad.Offer, p topic.Pattern)
+	Withdraw(slot uint32, o abroad.Offer, p topic.Pattern)
+	// Asked takes a request of that node for a service here, Cancelled takes it back, Answered
+	// takes its word of one of this node's, and Loaded of a service; Waited says that requests wait
+	// there for a service here, or none does any more; Called ends a run of these. What they are
+	// given is read while they run, and not kept. One goroutine at a time.
+	Asked(slot uint32, q *abroad.Request)
+	Cancelled(slot uint32, ref codec.UUID)
+	Answered(slot uint32, a *abroad.Answer)
+	Loaded(slot uint32, l abroad.Load)
+	Waited(slot uint32, w abroad.Wait)
+	Called()
 	// Standing is how many connections there are, and whether they are sent elsewhere.
 	Standing() (connections int, draining bool)
 }
@@ -65,8 +84,10 @@ type Plane struct {
 	from     string // what this node's subjects begin with
 	ctl      *queue
 	lanes    []*lane
+	queues   []*queue // all that there is for the bus
 	interest interest
 	inward   inward
+	calls    calls
 	waits    waits
 	receipts receipts
 
@@ -107,9 +128,8 @@ func New(o Options, broker Broker, bus Bus) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	go p.ctl.run()
-	for _, l := range p.lanes {
-		go l.queue.run()
+	for _, q := range p.queues {
+		go q.run()
 	}
 	return p, nil
 }
@@ -125,20 +145,23 @@ func newPlane(o Options, broker Broker, bus Bus) (*Plane, error) {
 	}
 	p := &Plane{
 		o: o, log: o.Log.With("module", "cluster"), broker: broker, bus: bus,
-		from:     from(o.Cluster, o.Node, o.Incarnation),
-		interest: interest{most: o.InterestMax, wanted: make(map[string]*want)},
-		wake:     make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		from: from(o.Cluster, o.Node, o.Incarnation),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		nodes: make(map[nodeKey]*node), rivals: make(map[uint64]time.Duration),
 		epoch: o.Incarnation,
 	}
 	p.alone.Store(true)
 	p.lonely.Store(o.MinPeers > 0)
+	p.interest.init(o.InterestMax)
 	p.inward.init(p)
+	p.calls.init(p)
 	p.ctl = newQueue(bus, control, o.OutboundBytes)
+	p.queues = append(p.queues, p.ctl)
 	for i := range o.Lanes {
 		l := &lane{index: i, queue: newQueue(bus, i, o.OutboundBytes)}
 		l.queue.kept.most = o.RepairBytes
 		p.lanes = append(p.lanes, l)
+		p.queues = append(p.queues, l.queue, p.calls.lanes[i].queue)
 	}
 	return p, nil
 }
@@ -157,10 +180,13 @@ func (p *Plane) Start() error {
 func (p *Plane) listen() error {
 	base, me := prefix(p.o.Cluster)+"*.*.", p.o.Node
 	err := p.bus.Listen([]string{base + me + ".ctl", base + all + ".ctl"}, p.receive)
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.bus.Listen([]string{base + me + ".pub.*"}, p.inward.receive)
 	}
-	return p.bus.Listen([]string{base + me + ".pub.*"}, p.inward.receive)
+	if err == nil {
+		err = p.bus.Listen([]string{base + me + ".req.*"}, p.calls.receive)
+	}
+	return err
 }
 
 // Joined waits until the interest of every node that is heard stands here: the time of three
@@ -287,16 +313,14 @@ func (p *Plane) Close() {
 			<-p.stopped
 			p.leave()
 		}
-		p.ctl.close()
-		for _, l := range p.lanes {
-			l.queue.close()
+		for _, q := range p.queues {
+			q.close()
 		}
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			<-p.ctl.done
-			for _, l := range p.lanes {
-				<-l.queue.done
+			for _, q := range p.queues {
+				<-q.done
 			}
 		}()
 		select {

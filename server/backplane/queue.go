@@ -97,6 +97,16 @@ func (q *queue) full(n int) bool {
 	return held > 0 && held+n+outgoingCharge > q.most
 }
 
+// crowded says that n more bytes are too many; early, that they are of half as many. Any goroutine.
+func (q *queue) crowded(n int, early bool) bool {
+	held := int(q.held.Load())
+	if early {
+		held *= 2
+		n *= 2
+	}
+	return held > 0 && held+n+outgoingCharge > q.most
+}
+
 // run sends until the queue is closed and empty.
 func (q *queue) run() {
 	defer close(q.done)

@@ -38,14 +38,18 @@ func (s Stepped) Waits(lane int) bool {
 	return q.busy || len(q.frames) > 0
 }
 
-// Send hands the bus a frame of the lane of a loop, or of the control lane for -1, if there is one.
+// Send hands the bus a frame of a lane, if there is one: of the control lane for -1, of the lane of
+// a loop, or of its lane for requests, which has the number of all loops more.
 func (s Stepped) Send(lane int) { s.queueOf(lane).step() }
 
 func (s Stepped) queueOf(lane int) *queue {
-	if lane == control {
-		return s.ctl
+	switch loops := len(s.lanes); {
+	case lane >= loops:
+		return s.calls.lanes[lane-loops].queue
+	case lane != control:
+		return s.lanes[lane].queue
 	}
-	return s.lanes[lane].queue
+	return s.ctl
 }
 
 // Joined says whether a plane that began to listen at that time would have returned from Joined.

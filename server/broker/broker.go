@@ -79,6 +79,7 @@ type Broker struct {
 	spares      spares
 	background  background
 	census      takings
+	topics      topicTakings
 	Desk        Desk
 	authority   atomic.Pointer[Authority]
 	identities  places[string] // connections of each identity, when their number is bounded
@@ -92,6 +93,7 @@ type Broker struct {
 	budget      budget
 	paused      atomic.Int64 // publishers that back pressure holds
 	unread      unread
+	unmatched   atomic.Uint64 // what other nodes sent of requests that no loop takes
 	queued      atomic.Int64  // requests that wait for a service with room
 	queuedBytes atomic.Int64  // what these are charged
 	remembered  atomic.Int64  // bytes: subscriptions, profiles, log filters

@@ -171,6 +171,9 @@ func (s *service) describeTo(c *census.Connection, now time.Time) {
 	if who := p.identity.Load(); who != nil {
 		c.Identity = *who
 	}
+	if of := p.answers.Load(); of != nil {
+		c.Answers, c.AnswerP50, c.AnswerP99 = of.Read(now.Unix())
+	}
 	if known := p.profile.Load(); known != nil {
 		c.Registered, c.Name, c.Description = true, known.Name, known.Description
 		c.Metadata = known.Metadata

@@ -51,7 +51,9 @@ func (l *Loop) census(now time.Time) census.Loop {
 
 // Topics looks at the patterns that somebody is subscribed to. It takes a while, and ends with ctx:
 // the error is census.ErrBusy then. Any goroutine but a loop's.
-func (b *Broker) Topics(ctx context.Context, q *census.Topics) (*census.Branches, error) {
+func (b *Broker) Topics(
+	ctx context.Context, q *census.Topics, now time.Time,
+) (*census.Branches, error) {
 	found := census.NewBranches(q)
 	seen := 0
 	b.trie.Walk(func(p topic.Pattern, _ topic.Kind) bool {
@@ -71,6 +73,9 @@ func (b *Broker) Topics(ctx context.Context, q *census.Topics) (*census.Branches
 		}
 		return b.trie.SubscriberCount(p, topic.Publish), b.trie.SubscriberCount(p, topic.Request)
 	})
+	if err := b.rateTopics(ctx, found, now); err != nil {
+		return nil, census.ErrBusy
+	}
 	return found, nil
 }
 

@@ -272,6 +272,7 @@ func (c *Conn) setBlocked(blocked bool) {
 // muted, and once its close was decided.
 func (c *Conn) settleStalled() {
 	c.mark(markStalled, c.blocked || c.muted() || c.state != stateOpen)
+	c.loop.loadChanged(&c.service)
 }
 
 // resume goes on after the socket reported room. That its peer takes bytes is a sign of life, too:

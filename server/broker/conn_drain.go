@@ -2,6 +2,7 @@ package broker
 
 import (
 	"mbserver/codec"
+	"mbserver/topic"
 )
 
 // A connection's part of a drain (loop_drain.go): what keeps it, and how it goes.
@@ -39,13 +40,24 @@ func (c *Conn) slotCame() {
 		return
 	}
 	c.mark(markDue, true)
+	c.loop.loadChanged(&c.service)
 	c.settleDeparture()
+}
+
+// replaced says whether every pattern that c takes requests of has a service on another node.
+func (c *Conn) replaced() bool {
+	for _, s := range c.subs.all() {
+		if s.kind == topic.Request && !c.loop.broker.servedElsewhere(s.pattern) {
+			return false
+		}
+	}
+	return true
 }
 
 // settleDeparture closes c, whose slot has come, if nothing keeps it.
 func (c *Conn) settleDeparture() {
 	d := &c.loop.drain
-	held := c.serves() && c.loop.broker.clients.Load() > 0 && !c.marked(markCut)
+	held := c.serves() && c.loop.broker.clients.Load() > 0 && !c.marked(markCut) && !c.replaced()
 	if was := c.marked(markHeld); held != was {
 		c.mark(markHeld, held)
 	} else if held {

@@ -156,7 +156,6 @@ func (l *Loop) resumePublishers() {
 		c.paused = &pauseState{
 			silent: was.silent, rest: was.rest, at: was.at, charged: was.charged,
 		}
-		c.hear()
 		if was.request.body != nil {
 			l.guard(c, func() { l.askAgain(c, &was.request) })
 		}
@@ -171,8 +170,9 @@ func (l *Loop) resumePublishers() {
 	}
 }
 
-// readOn ends a pause: nothing is left of it.
+// readOn ends a pause: nothing is left of it. Until now nobody listened to c.
 func (c *Conn) readOn() {
+	c.hear()
 	silent := c.paused.silent
 	c.paused = nil
 	if silent {

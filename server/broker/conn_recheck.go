@@ -298,6 +298,13 @@ func (l *Loop) mayRequest(s *service, name string) bool {
 	return r == nil || l.verdictOf(r, []byte(name)).allows(permit.Request)
 }
 
+// forbidRequest answers a request that was held back, or has come back, and that its requester may
+// not make any more.
+func (l *Loop) forbidRequest(q *request) {
+	err := system.Forbidden(permit.Request.String(), string(q.topic))
+	l.failRequest(q, err.Code, err.Message, err.Details...)
+}
+
 // forbidEntry answers a request that waits.
 func (l *Loop) forbidEntry(e *entry) {
 	err := system.Forbidden(permit.Request.String(), e.queue.topic)

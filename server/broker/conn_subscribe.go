@@ -102,44 +102,44 @@ func (s *subscriptions) writable() {
 	}
 }
 
-// want says whether any is for publishes on a canonical topic.
-func (s *subscriptions) want(name []byte) bool {
+// want says whether any is for that kind of message on a canonical topic.
+func (s *subscriptions) want(name []byte, k topic.Kind) bool {
 	switch {
 	case s == nil:
 		return false
 	case s.index == nil:
 		return slices.ContainsFunc(s.list, func(s subscription) bool {
-			return s.kind == topic.Publish && s.pattern.Matches(name)
+			return s.kind == k && s.pattern.Matches(name)
 		})
 	case topic.IsSystem(name): // no wildcard matches it
-		return s.hasPublish(name)
+		return s.has(name, k)
 	}
 	var room [topic.MaxLength + len(".#")]byte
-	return s.wantFrom(room[:0], name)
+	return s.wantFrom(room[:0], name, k)
 }
 
 // wantFrom looks for the patterns that begin as prefix does, whole levels with their dots, and
 // match rest behind it: of a topic at most 95. prefix has room for the longest.
-func (s *subscriptions) wantFrom(prefix, rest []byte) bool {
-	if s.hasPublish(append(prefix, '#')) {
+func (s *subscriptions) wantFrom(prefix, rest []byte, k topic.Kind) bool {
+	if s.has(append(prefix, '#'), k) {
 		return true
 	}
 	level, rest, more := bytes.Cut(rest, []byte{'.'})
 	for _, as := range [][]byte{level, {'+'}} {
 		text := append(prefix, as...)
-		if more && s.wantFrom(append(text, '.'), rest) {
+		if more && s.wantFrom(append(text, '.'), rest, k) {
 			return true
 		}
-		if !more && (s.hasPublish(text) || s.hasPublish(append(text, ".#"...))) {
+		if !more && (s.has(text, k) || s.has(append(text, ".#"...), k)) {
 			return true
 		}
 	}
 	return false
 }
 
-// hasPublish says whether the index has a pattern, for publishes.
-func (s *subscriptions) hasPublish(pattern []byte) bool {
-	_, ok := s.index[subscriptionKey{string(pattern), topic.Publish}]
+// has says whether the index has a pattern, for that kind.
+func (s *subscriptions) has(pattern []byte, k topic.Kind) bool {
+	_, ok := s.index[subscriptionKey{string(pattern), k}]
 	return ok
 }
 
@@ -200,8 +200,12 @@ func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) (versio
 	if i := c.subs.find(p, k); i >= 0 {
 		c.subs.changes++
 		c.subs.writable()
+		was := c.subs.list[i].options.Priority
 		c.subs.list[i].options = o
-		return b.interestOf(p, k)
+		if k == topic.Request {
+			return b.offersAgain(&c.service, p, was, o.Priority)
+		}
+		return b.interestOf(p)
 	}
 	sub := subscription{pattern: p, kind: k, options: o}
 	served := c.serves()
@@ -209,7 +213,7 @@ func (c *Conn) subscribe(p topic.Pattern, k topic.Kind, o topic.Options) (versio
 	c.noteServing(served)
 	c.keep(sub.charge())
 	c.note(event.Subscribed, eventKind(k), 0, p.String())
-	return b.interestChanged(&c.service, p, k, 1)
+	return b.interestChanged(&c.service, &sub, 1)
 }
 
 // endSubscription is unsubscribe for who has asked for it.
@@ -235,11 +239,12 @@ func (c *Conn) unsubscribe(p topic.Pattern, k topic.Kind) (was bool) {
 	}
 	b := c.loop.broker
 	b.trie.Unsubscribe(p, k, &c.service)
-	c.keep(-c.subs.list[i].charge())
+	sub := c.subs.list[i]
+	c.keep(-sub.charge())
 	served := c.serves()
 	c.subs.remove(i)
 	c.noteServing(served)
-	b.interestChanged(&c.service, p, k, -1)
+	b.interestChanged(&c.service, &sub, -1)
 	return true
 }
 
@@ -282,7 +287,7 @@ func (l *Loop) endSubscriptions() {
 		last := len(of.subs) - 1
 		s := &of.subs[last]
 		b.trie.Unsubscribe(s.pattern, s.kind, of.service)
-		b.interestChanged(of.service, s.pattern, s.kind, -1)
+		b.interestChanged(of.service, s, -1)
 		l.remember(-int64(s.charge()))
 		l.ends.subscriptions++
 		if of.subs = of.subs[:last]; last == 0 {
@@ -294,11 +299,14 @@ func (l *Loop) endSubscriptions() {
 
 // interestChanged is the one place that sees a subscription of s come (by +1) or go (by -1). The
 // version is of one that has come, as subscribe returns it.
-func (b *Broker) interestChanged(
-	s *service, p topic.Pattern, k topic.Kind, by int32,
-) (version uint64) {
-	if k == topic.Request {
+func (b *Broker) interestChanged(s *service, sub *subscription, by int32) (version uint64) {
+	p := sub.pattern
+	if sub.kind == topic.Request {
 		b.wakeQueues() // somebody more may serve what waits, or nobody any more
+		if by > 0 {
+			return b.offerAbroad(s, p, sub.options.Priority)
+		}
+		b.withdrawAbroad(s, p, sub.options.Priority)
 		return 0
 	}
 	if !p.System() {

@@ -74,6 +74,7 @@ func (b *Broker) Unready() bool {
 		return false
 	}
 	b.unreadyAt.Store(time.Now().UnixMilli())
+	b.tellDraining()
 	b.modules.node.Info("draining", "connections", b.connections.Load(),
 		"outstanding", b.outstanding.Load())
 	return true
@@ -113,6 +114,7 @@ func (b *Broker) Refuse() error {
 			b.cutBefore.Store(b.cut.Load())
 			if from == accepting {
 				b.unreadyAt.Store(time.Now().UnixMilli())
+				b.tellDraining()
 				b.modules.node.Info("draining", "connections", b.connections.Load(),
 					"outstanding", b.outstanding.Load())
 			}
@@ -141,6 +143,7 @@ func (b *Broker) ReadyAgain() bool {
 	for _, l := range b.loops {
 		l.call((*Loop).stay)
 	}
+	b.tellDraining()
 	b.modules.node.Info("ready again", "connections", b.connections.Load())
 	return true
 }
@@ -281,7 +284,7 @@ func (l *Loop) failWhere(holds func(e *entry) bool) {
 	l.inPieces(func() (done bool) {
 		for ; slot < len(o.slots); slot++ {
 			e := o.slots[slot]
-			fails := e != nil && (e.target != nil || e.queue != nil) && holds(e)
+			fails := e != nil && (e.target != nil || e.queue != nil || e.far != nil) && holds(e)
 			if (fails || slot%looks == looks-1) && !l.mayEnd() {
 				return false
 			}
@@ -339,6 +342,7 @@ func (b *Broker) Stop(ctx context.Context) {
 	b.background.stop(ctx)
 	b.logStream.Stop()
 	b.census.stop()
+	b.topics.stop()
 	b.state.Store(int32(stopped))
 }
 

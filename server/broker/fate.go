@@ -119,13 +119,19 @@ func (l *Loop) conflated(n int) { l.counts[metrics.Conflated] += uint64(n) }
 // but for one that says error.
 func (l *Loop) answered(e *entry, payload []byte, text bool) {
 	if e.mark != 0 {
-		l.note(e.mark, trace.Answered, &e.target.service, "")
-		if e.requester.marked(markGone) {
+		l.note(e.mark, trace.Answered, e.targetService(), "")
+		if e.origin == nil && e.requester.marked(markGone) {
 			l.note(e.mark, trace.Dropped, e.requester, "the requester has left")
 		}
 	}
+	origin, times := e.origin, e.answerTimes()
 	l.outstanding.drop(e) // e stays readable until the next take
-	l.noteAnswer(e)
+	if origin != nil {
+		l.countTime(e, times)
+		l.answerOrigin(e, origin, payload)
+		return
+	}
+	l.noteAnswer(e, times)
 	if !e.hasID && !bytes.HasPrefix(payload, errorPrefix) {
 		return
 	}
@@ -149,16 +155,22 @@ func (l *Loop) expired(e *entry) {
 		l.orphaned(e) // its turn to be told so had not come
 		return
 	}
+	if e.origin != nil {
+		l.lapsed(e)
+		return
+	}
 	if e.hasID {
 		l.counts[metrics.RequestTimeouts]++
 		l.ill(trouble.RequestsTimedOut)
 	}
-	if e.target == nil {
+	s := e.targetService()
+	if s == nil {
 		l.failEntry(e, codec.Timeout, expiredWaiting, l.waited(e.arrived))
 		return
 	}
+	l.countTime(e, e.answerTimes()) // it took so long at least
 	l.failEntry(e, codec.Timeout, "no answer within the request's timeout",
-		codec.TextDetail("targetServiceId", e.target.id.String()))
+		codec.TextDetail("targetServiceId", s.id.String()))
 }
 
 // expiredRequest is expired for a request that was never delivered and has no entry.
@@ -181,8 +193,8 @@ func (l *Loop) evicted(e *entry) {
 	l.counts[metrics.RequestsEvicted]++
 	l.ill(trouble.RequestsEvicted)
 	details := []codec.Detail{codec.TextDetail("reason", "evicted")}
-	if e.target != nil {
-		details = append(details, codec.TextDetail("targetServiceId", e.target.id.String()))
+	if s := e.targetService(); s != nil {
+		details = append(details, codec.TextDetail("targetServiceId", s.id.String()))
 	}
 	l.failEntry(e, codec.ServiceUnavailable,
 		"too many requests are outstanding in this node: the oldest gave way", details...)

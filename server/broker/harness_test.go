@@ -251,6 +251,7 @@ type testSocket struct {
 	owner       *service
 	unacked     int
 	waiting     bool // it asked for word of room
+	room        bool // word of room was given, and the loop has not gone on yet
 	paused      bool // the node does not read it
 	writeClosed bool
 	closed      bool
@@ -407,7 +408,7 @@ func (k *testClient) unblock(n int, unlimited bool) {
 	k.sock.budget += n
 	k.sock.unlimited = unlimited
 	if s := k.sock.owner; k.sock.waiting && (n > 0 || unlimited) {
-		k.sock.waiting = false
+		k.sock.waiting, k.sock.room = false, true
 		s.loop.Writable(s.Handle())
 	}
 }

@@ -1,11 +1,10 @@
 package broker
 
 import (
-	"slices"
-	"sync"
 	"time"
 
 	"mbserver/codec"
+	"mbserver/server/abroad"
 	"mbserver/server/metrics"
 	"mbserver/server/system"
 	"mbserver/topic"
@@ -14,7 +13,7 @@ import (
 // Cluster is what a broker needs of those who reach other nodes (server/backplane). A node alone
 // has none, and pays a nil check. Any goroutine, unless a method says otherwise.
 type Cluster interface {
-	// Room says whether one more subscription to a pattern may be there.
+	// Room says whether one more subscription to a pattern may be there; "": one more offer.
 	Room(pattern string) bool
 	// Subscribed and Unsubscribed note that a subscription has come, or gone. Version is the one of
 	// the node's interest that has added a pattern.
@@ -35,6 +34,25 @@ type Cluster interface {
 	Flush(loop int)
 	// Receipt tells another node what became of a publish of its.
 	Receipt(slot uint32, of uint64, subscribers, dropped int)
+	// Serve tells other nodes of a service that takes requests here: it has come, or is another
+	// than was told. Unserve ends that. Offer and Withdraw note what it takes requests of; a
+	// version is for Await, as those of Subscribed. Any goroutine.
+	Serve(s *abroad.Service)
+	Unserve(id codec.UUID)
+	Offer(o abroad.Offer) (version uint64)
+	Withdraw(o abroad.Offer)
+	// Ask sends a request to a service of another node, at the end of the turn; false: that is not
+	// to be had, and nothing was sent. Cancel ends one: it is not delivered if it was not yet, and
+	// no answer is waited for. Loop only, and so that of one request the same loop.
+	Ask(loop int, node uint32, q *abroad.Request) bool
+	Cancel(loop int, node uint32, ref codec.UUID)
+	// Answer sends a request's origin word of it, and Load word of a service, at the end of the
+	// turn; false: not sent. Loop only.
+	Answer(loop int, node uint32, a *abroad.Answer) bool
+	Load(loop int, node uint32, l abroad.Load) bool
+	// Wait tells another node that requests wait here for a service of it, or that none does any
+	// more, at the end of the turn; false: not sent. Loop only.
+	Wait(loop int, node uint32, w abroad.Wait) bool
 	// Held is how many bytes it holds of what goes to other nodes and comes from them.
 	Held() int64
 	// Sample tells how the cluster is. It may wait: no loop calls it.
@@ -43,21 +61,11 @@ type Cluster interface {
 	Isolated() bool
 }
 
-// others are the other nodes, as subscriptions and routes know them: each is one subscriber of its
-// patterns, a service without a loop whose slot says which node it is. Any goroutine.
-type others struct {
-	ackTimeout int64 // ms; immutable
-
-	// Guarded by mu.
-	mu    sync.Mutex
-	nodes map[uint32]*service
-	count int // of their subscriptions
-}
-
 // ClusterNode is the broker, as the cluster needs it: it implements backplane.Broker.
 type ClusterNode struct {
 	*Broker
 	inward inward
+	calls  calls
 }
 
 // JoinCluster makes c what reaches other nodes of a cluster, in which this node has a name;
@@ -87,18 +95,11 @@ func (b *Broker) Nodes(now time.Time) []metrics.Peer {
 
 // ClusterNode returns what a Cluster calls. Before JoinCluster.
 func (b *Broker) ClusterNode() *ClusterNode {
-	b.others = &others{nodes: make(map[uint32]*service)}
+	b.others = &others{nodes: make(map[uint32]*farNode)}
 	n := &ClusterNode{Broker: b}
 	n.inward.init(b)
+	n.calls.init(b)
 	return n
-}
-
-// Join makes a slot stand for another node, which is subscribed to nothing yet.
-func (n *ClusterNode) Join(slot uint32) {
-	o := n.others
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.nodes[slot] = &service{slot: slot}
 }
 
 // node returns who stands for a node among the subscribers.
@@ -106,7 +107,7 @@ func (o *others) node(slot uint32, change int) *service {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.count += change
-	return o.nodes[slot]
+	return &o.nodes[slot].service
 }
 
 // Want adds a subscription of another node.
@@ -117,12 +118,6 @@ func (n *ClusterNode) Want(slot uint32, p topic.Pattern) {
 // Forget takes one away.
 func (n *ClusterNode) Forget(slot uint32, p topic.Pattern) {
 	n.trie.Unsubscribe(p, topic.Publish, n.others.node(slot, -1))
-}
-
-// Part begins the end of another node: nothing is routed to it from here on.
-func (n *ClusterNode) Part(slot uint32) {
-	n.others.node(slot, 0).mark(markLeft, true)
-	n.trie.Outdate()
 }
 
 // Standing is how many connections there are, and whether they are sent elsewhere.
@@ -152,9 +147,10 @@ func (b *Broker) tellOthers(p topic.Pattern, by int32) (version uint64) {
 	return 0
 }
 
-// interestOf is the version of the node's interest by which others know of a subscription.
-func (b *Broker) interestOf(p topic.Pattern, k topic.Kind) uint64 {
-	if b.cluster == nil || k != topic.Publish || p.System() {
+// interestOf is the version of the node's interest by which others know of a subscription for
+// publishes.
+func (b *Broker) interestOf(p topic.Pattern) uint64 {
+	if b.cluster == nil || p.System() {
 		return 0
 	}
 	return b.cluster.Version(p.String())
@@ -162,7 +158,7 @@ func (b *Broker) interestOf(p topic.Pattern, k topic.Kind) uint64 {
 
 // subscribe adds subscriptions, unless other nodes may not be told of them.
 func (k *caller) subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options) *system.Error {
-	if err := k.c.loop.broker.roomFor(p, kinds); err != nil {
+	if err := k.c.roomFor(p, kinds); err != nil {
 		return err
 	}
 	k.version = 0
@@ -172,16 +168,31 @@ func (k *caller) subscribe(p topic.Pattern, kinds []topic.Kind, o topic.Options)
 	return nil
 }
 
-// roomFor says why a subscription may not be there.
-func (b *Broker) roomFor(p topic.Pattern, kinds []topic.Kind) *system.Error {
-	if b.cluster == nil || p.System() || !slices.Contains(kinds, topic.Publish) ||
-		b.cluster.Room(p.String()) {
+// roomFor says why a subscription may not be there: other nodes are told of as many as they may be.
+func (c *Conn) roomFor(p topic.Pattern, kinds []topic.Kind) *system.Error {
+	cluster := c.loop.broker.cluster
+	if cluster == nil || p.System() {
 		return nil
 	}
-	return &system.Error{Code: codec.ServiceUnavailable,
-		Message: "this node has told the others of as many patterns as it may",
-		Details: []codec.Detail{codec.TextDetail("reason", "interest_limit")}}
+	for _, k := range kinds {
+		about := p.String()
+		if k == topic.Request {
+			if c.subs.find(p, k) >= 0 {
+				continue
+			}
+			about = "" // it shares what is told with nobody
+		}
+		if !cluster.Room(about) {
+			return interestLimit
+		}
+	}
+	return nil
 }
+
+// interestLimit is the answer to a subscription that other nodes cannot be told of.
+var interestLimit = &system.Error{Code: codec.ServiceUnavailable,
+	Message: "this node has told the others of as many patterns as it may",
+	Details: []codec.Detail{codec.TextDetail("reason", "interest_limit")}}
 
 // Known implements system.Caller.
 func (k *caller) Known() bool { return k.version == 0 || k.c.loop.broker.cluster.Known(k.version) }

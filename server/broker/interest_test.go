@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"mbserver/codec"
+	"mbserver/server/abroad"
 	"mbserver/server/config"
 	"mbserver/server/metrics"
 	"mbserver/topic"
@@ -46,6 +48,16 @@ func (c *fakeCluster) Subscribed(p string) uint64 {
 	c.version++
 	return c.version
 }
+
+func (c *fakeCluster) Serve(*abroad.Service)                   {}
+func (c *fakeCluster) Unserve(codec.UUID)                      {}
+func (c *fakeCluster) Offer(abroad.Offer) uint64               { return 0 }
+func (c *fakeCluster) Withdraw(abroad.Offer)                   {}
+func (c *fakeCluster) Ask(int, uint32, *abroad.Request) bool   { return false }
+func (c *fakeCluster) Cancel(int, uint32, codec.UUID)          {}
+func (c *fakeCluster) Answer(int, uint32, *abroad.Answer) bool { return false }
+func (c *fakeCluster) Load(int, uint32, abroad.Load) bool      { return false }
+func (c *fakeCluster) Wait(int, uint32, abroad.Wait) bool      { return false }
 
 func (c *fakeCluster) Sample(time.Time) metrics.Cluster { return metrics.Cluster{Joined: true} }
 

@@ -79,6 +79,8 @@ type requesting struct {
 	outstanding outstanding
 	queues      queues
 	granting
+	loads        loads
+	crossing     crossing
 	parting      parting
 	systemTopics *system.Server
 }
@@ -141,7 +143,7 @@ func newLoop(b *Broker, index, count int, seed [32]byte) *Loop {
 	l.turn = ringbuf.NewTurn()
 	l.published.Works = b.works
 	l.goesOn = l.mayFire
-	l.drain.loop = l
+	l.drain.loop, l.loads.loop, l.loads.again.loop = l, l, l
 	l.parcels = make([]outbox, count)
 	l.routes.init(l)
 	l.outstanding.init(l)

@@ -313,6 +313,24 @@ func (l *Loop) clientsGone() {
 	})
 }
 
+// lookAtHeld lets those go that were held and whose services others give, too, now.
+func (l *Loop) lookAtHeld() {
+	left := l.drain.held.len()
+	l.inPieces(func() (done bool) {
+		for d := &l.drain; left > 0 && d.held.len() > 0; left-- {
+			if !l.mayEnd() {
+				return false
+			}
+			if c := l.at(d.held.pop()); c != nil && c.marked(markHeld) {
+				if c.settleDeparture(); c.marked(markHeld) {
+					d.held.push(handle{c.slot, c.gen})
+				}
+			}
+		}
+		return true
+	})
+}
+
 // departSome closes those that have nothing outstanding any more, as many as the turn may.
 func (l *Loop) departSome() {
 	for d := &l.drain; l.departsMore(); {
@@ -338,6 +356,7 @@ func (l *Loop) failCut() {
 		return true
 	})
 	l.failWhere(func(e *entry) bool {
-		return e.requester.marked(markCut) || e.target != nil && e.target.marked(markCut)
+		return e.origin == nil && e.requester.marked(markCut) ||
+			e.target != nil && e.target.marked(markCut)
 	})
 }

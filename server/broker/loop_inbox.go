@@ -337,7 +337,7 @@ func (l *Loop) receive(p *parcel, it *item) {
 		l.acks.taken(l, it)
 	case itemRequest, itemQueue:
 		l.receiveRequest(p, it)
-	case itemWaits, itemGrant, itemReturn:
+	case itemWaits, itemGrant, itemRoom, itemReturn:
 		l.receiveRoom(it)
 	case itemDirect:
 		if c := l.askerOf(it.to); c != nil {
@@ -348,6 +348,14 @@ func (l *Loop) receive(p *parcel, it *item) {
 			l.sendAnswer(c, p.bytes[it.start:it.end], it.body)
 		}
 		it.body.Release()
+	case itemAsked:
+		l.receiveAsked(p, it)
+	case itemCancel:
+		l.receiveCancel(p, it)
+	case itemWord:
+		l.receiveWord(p, it)
+	case itemWait:
+		l.receiveWait(it)
 	case itemReceipt:
 		l.takeReceipt(p, it)
 	case itemCall:

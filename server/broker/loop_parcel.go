@@ -49,10 +49,15 @@ const (
 	itemQueue                   // let a request wait on this loop for a service with room
 	itemWaits                   // requests wait on loop slot for service `to`
 	itemGrant                   // number requests that wait for service `to` may go there
+	itemRoom                    // there may be room at service `to`
 	itemReturn                  // number of them did not; failure: nothing waits on loop slot
 	itemDirect                  // deliver a message to service `to`
 	itemAnswer                  // the same; the message ends with body, which is a snapshot
 	itemReceipt                 // what became of a publish on another node (publish_across.go)
+	itemAsked                   // a request of another node, for service `to` (request_foreign.go)
+	itemCancel                  // it is not to be answered any more
+	itemWord                    // another node's word of a request (request_abroad.go)
+	itemWait                    // requests wait at another node for service `to`
 	itemCall                    // run call on the loop: rare operations only
 )
 
@@ -62,22 +67,24 @@ type item struct {
 	text      bool // the message came as, or is, UTF-8 text
 	unaudited bool
 	answer    answerKind // direct
-	hops      uint8      // request: trip.hops; return: 1 when nothing waits there any more
-	idLen     uint8      // request: bytes of its ID
-	topicLen  uint16     // request: bytes of its topic
+	hops      uint8      // request: trip.hops; return: 1 when nothing waits there any more;
+	//                        asked: 1 when somebody waits; word: what it is; wait: 1 when they do
+	idLen    uint8  // request: bytes of its ID; asked: of its version; word: of its code
+	topicLen uint16 // request: bytes of its topic
 
 	start, end uint32 // the message's place in the parcel's bytes, unless body has it
 
 	// ackRef: of a publish, who waits for the acknowledgement, if anybody; taken: whose it is;
-	// request: from is the requester.
+	// request: from is the requester; of what another node has sent: from is that node.
 	ackRef
 
 	to    *service        // request: the chosen service; direct: the receiver
 	group *remoteGroup    // publish: its targets; immutable, shared with the sender's routes
 	body  *ringbuf.Shared // the message when it is large; nil: it is in the parcel's bytes
 
-	number uint64 // publish: the route's key; taken: how many deliveries were dropped
-	rare   *rare  // nil for most
+	// publish: the route's key; taken: deliveries that were dropped; word: loads that came before
+	number uint64
+	rare   *rare // nil for most
 }
 
 // rare is what few items have.
@@ -224,7 +231,7 @@ func (p *parcel) packRequest(it *item, q *request) {
 	it.start = uint32(len(p.bytes))
 	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.arrived))
 	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, uint64(q.deadline))
-	p.bytes = binary.LittleEndian.AppendUint32(p.bytes, q.arrivedNs)
+	p.bytes = append(binary.LittleEndian.AppendUint32(p.bytes, q.arrivedNs), q.tries)
 	p.bytes = appendPacked(p.bytes, q)
 	it.end = uint32(len(p.bytes))
 	p.size += int(it.end - it.start)
@@ -237,8 +244,8 @@ func (p *parcel) request(it *item) request {
 	b := p.bytes[it.start:it.end]
 	q.arrived = int64(binary.LittleEndian.Uint64(b))
 	q.deadline = int64(binary.LittleEndian.Uint64(b[8:]))
-	q.arrivedNs = binary.LittleEndian.Uint32(b[16:])
-	q.unpack(b[20:], it.idLen, it.topicLen)
+	q.arrivedNs, q.tries = binary.LittleEndian.Uint32(b[16:]), b[20]
+	q.unpack(b[21:], it.idLen, it.topicLen)
 	return q
 }
 
@@ -347,6 +354,7 @@ func (l *Loop) handOver(index int) {
 // handOverAll ends what the turn has gathered for other loops.
 func (l *Loop) handOverAll() {
 	if c := l.broker.cluster; c != nil {
+		l.crossing.some = false
 		c.Flush(l.index)
 	}
 	for i := range l.parcels {

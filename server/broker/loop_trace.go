@@ -70,10 +70,10 @@ func armOf(p topic.Pattern, until int64) arm {
 	return arm{pattern: p, begin: begin, until: until}
 }
 
-// wants says whether a message of c on a canonical topic is one of those.
-func (a *arm) wants(c *Conn, name []byte) bool {
+// wants says whether a message of a service on a canonical topic is one of those.
+func (a *arm) wants(sender codec.UUID, name []byte) bool {
 	if a.pattern.String() == "" {
-		return c.id == a.service
+		return sender == a.service
 	}
 	n := len(a.begin)
 	return len(name) >= n && string(name[:n]) == a.begin && a.pattern.Matches(name)
@@ -149,6 +149,19 @@ func (l *Loop) settleTrace() {
 	t.charged = held
 }
 
+// want says whether one more message, of a service on a canonical topic, is looked at.
+func (k *looks) want(sender codec.UUID, name []byte) (wanted bool) {
+	if k.every > 0 {
+		if k.left--; k.left == 0 {
+			k.left, wanted = k.every, true
+		}
+	}
+	for i := 0; i < len(k.arms) && !wanted; i++ {
+		wanted = k.arms[i].wants(sender, name)
+	}
+	return wanted
+}
+
 // observe decides whether the message in hand is looked at; id is its sender's as text, name its
 // canonical topic; nil: there is none, or it is not known. Only while there are looks.
 func (l *Loop) observe(c *Conn, id, name []byte) {
@@ -158,16 +171,7 @@ func (l *Loop) observe(c *Conn, id, name []byte) {
 	if topic.IsSystem(name) || !t.book.Open(l.time.Ms) {
 		return
 	}
-	wanted := false
-	if k.every > 0 {
-		if k.left--; k.left == 0 {
-			k.left, wanted = k.every, true
-		}
-	}
-	for i := 0; i < len(k.arms) && !wanted; i++ {
-		wanted = k.arms[i].wants(c, name)
-	}
-	if !wanted {
+	if !k.want(c.id, name) {
 		return
 	}
 	m := trace.Message{At: l.time.Unix, Sender: c.id, Topic: string(name)}
@@ -177,6 +181,20 @@ func (l *Loop) observe(c *Conn, id, name []byte) {
 	}
 	t.mark = t.book.Begin(m, l.time.Ms)
 	l.note(t.mark, trace.Accepted, &c.service, "")
+}
+
+// observeForeign is observe for a request of another node on a canonical topic, which is known by
+// its name there.
+func (l *Loop) observeForeign(ref, requester codec.UUID, name []byte) trace.Mark {
+	t := &l.trace
+	if !t.book.Open(l.time.Ms) || !t.looks.want(requester, name) {
+		return 0
+	}
+	mark := t.book.Begin(trace.Message{
+		At: l.time.Unix, Sender: requester, Topic: string(name), ID: ref,
+	}, l.time.Ms)
+	l.note(mark, trace.Accepted, nil, "of another node")
+	return mark
 }
 
 // note notes what became of a message with a mark: at a service, if that is not nil.

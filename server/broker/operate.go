@@ -203,7 +203,7 @@ func (c *Conn) unsubscribeFor(o *system.Order, done func(l *Loop, ended, message
 func (c *Conn) takeBack(p topic.Pattern) (count int) {
 	return c.takeOut(func(begin []byte) bool {
 		name, _ := topicOf(begin)
-		return p.Matches(name) && !c.subs.want(name)
+		return p.Matches(name) && !c.subs.want(name, topic.Publish)
 	})
 }
 

@@ -160,7 +160,7 @@ func TestWant(t *testing.T) {
 			if want {
 				wanted++
 			}
-			if s.want(name) != want {
+			if s.want(name, topic.Publish) != want {
 				t.Fatalf("%s: %v, of %v", name, !want, s.list)
 			}
 		}

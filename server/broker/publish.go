@@ -22,8 +22,9 @@ func (l *Loop) publish(c *Conn, h *codec.Header, name, payload []byte, text bool
 	}
 	l.counts[metrics.Publishes]++
 	r := l.routeAt(e, name)
+	l.routes.publishes.Count()
 	if l.broker.watched() {
-		l.show(c, h, name, payload, r.total)
+		l.show(&c.service, h, name, payload, r.total)
 	}
 	if r.total == 0 && r.nodes == nil {
 		l.unroutedPublish(c, h)

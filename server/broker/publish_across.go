@@ -24,12 +24,12 @@ import (
 // across are the acknowledged publishes of this loop of which other nodes are to give word. Loop
 // only.
 type across struct {
-	slots []*abroad
+	slots []*awaitedReceipts
 	free  []uint32
 }
 
 // abroad is one of them.
-type abroad struct {
+type awaitedReceipts struct {
 	timer wheel.Timer
 	loop  *Loop
 	ref   ackRef
@@ -45,18 +45,18 @@ const (
 	receiptSlotMax = 1<<(receiptLoopAt-receiptSlotAt) - 1
 )
 
-func (w *abroad) number() uint64 {
+func (w *awaitedReceipts) number() uint64 {
 	return uint64(w.loop.index)<<receiptLoopAt | uint64(w.slot)<<receiptSlotAt | uint64(w.gen)
 }
 
 // open begins to wait for nodes.
-func (a *across) open(l *Loop, ref ackRef, nodes []uint32) *abroad {
-	var w *abroad
+func (a *across) open(l *Loop, ref ackRef, nodes []uint32) *awaitedReceipts {
+	var w *awaitedReceipts
 	if n := len(a.free); n > 0 {
 		w = a.slots[a.free[n-1]]
 		a.free = a.free[:n-1]
 	} else {
-		w = &abroad{loop: l, slot: uint32(len(a.slots)), gen: 1}
+		w = &awaitedReceipts{loop: l, slot: uint32(len(a.slots)), gen: 1}
 		w.timer.Owner = w
 		a.slots = append(a.slots, w)
 	}
@@ -69,7 +69,7 @@ func (a *across) open(l *Loop, ref ackRef, nodes []uint32) *abroad {
 }
 
 // close ends it: all have given word, or none is waited for any more.
-func (w *abroad) close() {
+func (w *awaitedReceipts) close() {
 	a := &w.loop.across
 	w.loop.wheel.Cancel(&w.timer)
 	w.ref = ackRef{}
@@ -82,6 +82,7 @@ func (w *abroad) close() {
 // publishAcross hands a publish to the cluster. With ref its publisher waits for the nodes.
 func (l *Loop) publishAcross(nodes []uint32, header, payload []byte, ref ackRef) {
 	c := l.broker.cluster
+	l.crossing.some = true
 	if ref.from == nil {
 		c.Publish(l.index, nodes, header, payload, 0)
 		return
@@ -98,7 +99,7 @@ func (l *Loop) publishAcross(nodes []uint32, header, payload []byte, ref ackRef)
 }
 
 // giveUp ends the wait for some nodes.
-func (w *abroad) giveUp(nodes uint64) {
+func (w *awaitedReceipts) giveUp(nodes uint64) {
 	nodes &= w.left
 	w.left &^= nodes
 	ref := w.ref
@@ -117,7 +118,7 @@ func (l *Loop) unconfirmed(ref ackRef) {
 }
 
 // Expire implements wheel.Expirer: who has given no word is not waited for any more.
-func (w *abroad) Expire(*wheel.Timer, int64) {
+func (w *awaitedReceipts) Expire(*wheel.Timer, int64) {
 	w.loop.guard(nil, func() { w.giveUp(w.left) })
 }
 

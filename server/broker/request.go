@@ -8,7 +8,6 @@ import (
 	"mbserver/ringbuf"
 	"mbserver/server/metrics"
 	"mbserver/server/permit"
-	"mbserver/server/system"
 	"mbserver/server/trace"
 	"mbserver/topic"
 )
@@ -18,6 +17,7 @@ type trip struct {
 	requester *service
 	text      bool   // its payload came as, or is, UTF-8 text
 	hops      uint8  // services it was offered to that had left when it arrived
+	tries     uint8  // and those of other nodes that had no room
 	arrivedNs uint32 // of the ms in which it arrived
 	mark      trace.Mark
 	arrived   int64 // loop ms
@@ -86,7 +86,7 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	}
 	l.counts[metrics.Requests]++
 	if l.broker.watched() {
-		l.show(c, h, name, payload, 0)
+		l.show(&c.service, h, name, payload, 0)
 	}
 	if l.parting != partNone && l.refusesTo(c) {
 		l.noteHand(trace.Dropped, "draining")
@@ -107,8 +107,10 @@ func (l *Loop) request(c *Conn, h *codec.Header, name, payload []byte, text bool
 	if len(q.id) > 0 {
 		c.owe()
 	}
+	cs := l.candidatesOf(name)
+	l.routes.requests.Count()
 	l.asking = c
-	l.assign(&q, name)
+	l.assignTo(cs, &q, name)
 	l.asking = nil
 }
 
@@ -121,8 +123,7 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 	if l.mayRequest(&c.service, string(l.lower)) {
 		l.assign(&q, l.lower)
 	} else { // it lost that meanwhile
-		err := system.Forbidden(permit.Request.String(), string(q.topic))
-		l.failRequest(&q, err.Code, err.Message, err.Details...)
+		l.forbidRequest(&q)
 	}
 	l.asking = nil
 	if l.crowded != nil {
@@ -133,8 +134,10 @@ func (l *Loop) askAgain(c *Conn, p *packed) {
 
 // assign finds q a service, or a place to wait for one: on the topic's own loop. Room that others
 // wait for is not for it, so that it overtakes nobody.
-func (l *Loop) assign(q *request, name []byte) {
-	cs := l.candidatesOf(name)
+func (l *Loop) assign(q *request, name []byte) { l.assignTo(l.candidatesOf(name), q, name) }
+
+// assignTo is assign for a topic of which cs are the services.
+func (l *Loop) assignTo(cs *candidates, q *request, name []byte) {
 	switch {
 	case cs == nil:
 		l.unroutedRequest(q)
@@ -144,7 +147,7 @@ func (l *Loop) assign(q *request, name []byte) {
 			codec.TextDetail("reason", "busy"))
 		return
 	}
-	if s := l.reserve(cs); s != nil {
+	if s := l.reserveFor(q, cs); s != nil {
 		l.dispatchTo(s, q)
 		return
 	}
@@ -168,15 +171,28 @@ func (l *Loop) assignOrQueue(q *request, name []byte) {
 		l.unroutedRequest(q)
 		return
 	}
-	if s := l.reserve(cs); s != nil {
+	if s := l.reserveFor(q, cs); s != nil {
 		l.dispatchTo(s, q)
 		return
 	}
 	l.enqueue(q, name, cs)
 }
 
-// dispatchTo hands q to the loop of s, which has been reserved for it.
+// reserveFor is reserve for a request; nil, too, when it has been to services of other nodes often
+// enough that had no room.
+func (l *Loop) reserveFor(q *request, cs *candidates) *service {
+	if q.tries > busyTries {
+		return nil
+	}
+	return l.reserve(cs)
+}
+
+// dispatchTo hands q to the loop of s, which has been reserved for it, or to its node.
 func (l *Loop) dispatchTo(s *service, q *request) {
+	if s.marked(markFar) {
+		l.deliverAbroad(q, s)
+		return
+	}
 	if s.loop == l {
 		l.deliverRequest(q, s)
 		return

@@ -67,20 +67,32 @@ func (l *Loop) failEntry(e *entry, code codec.Code, message string, details ...c
 	if e.mark != 0 {
 		l.noteFailure(e.mark, e.targetService(), code, details)
 	}
+	l.takeOut(e)
+	if e.far != nil {
+		l.cancelAbroad(e)
+	}
+	origin := e.origin
+	l.outstanding.drop(e) // e stays readable until the next take
+	switch {
+	case origin != nil:
+		l.failOrigin(e, origin, code, message, details)
+	case e.hasID:
+		l.failTo(e.requester, answerOwed, l.entryHeader(e), code, message, details)
+	}
+}
+
+// takeOut sees to it that e is not delivered if it was not yet.
+func (l *Loop) takeOut(e *entry) {
 	if e.target != nil && e.target.out.Cancel(e.key()) { // an expired request is never delivered
 		e.target.recharge()
 		l.heed(e.target)
-	}
-	l.outstanding.drop(e) // e stays readable until the next take
-	if e.hasID {
-		l.failTo(e.requester, answerOwed, l.entryHeader(e), code, message, details)
 	}
 }
 
 // targetService is that which e was sent to, nil while it waits.
 func (e *entry) targetService() *service {
 	if e.target == nil {
-		return nil
+		return e.far
 	}
 	return &e.target.service
 }

@@ -11,7 +11,8 @@ import (
 // candidates are the services that may get a request on one topic. Immutable.
 type candidates struct {
 	all    []*service      // highest priority first
-	groups []priorityGroup // parts of all
+	groups []priorityGroup // parts of all: the services of this node
+	far    []priorityGroup // and those of others, by group; nil: there are none
 }
 
 type priorityGroup []*service
@@ -31,25 +32,45 @@ func buildCandidates(matches []topic.Match[*service]) (cs *candidates, bytes int
 	if !slices.IsSortedFunc(matches, priority) {
 		slices.SortStableFunc(matches, priority)
 	}
-	groups := 1
+	groups, far := 1, matches[0].Sub.marked(markFar)
 	for i := range matches[1:] {
 		if matches[i].Options.Priority != matches[i+1].Options.Priority {
 			groups++
 		}
+		far = far || matches[i+1].Sub.marked(markFar)
 	}
 	cs = &candidates{
 		all: make([]*service, len(matches)), groups: make([]priorityGroup, 0, groups),
+	}
+	if far {
+		cs.far = make([]priorityGroup, 0, groups)
 	}
 	from := 0
 	for i := range matches {
 		cs.all[i] = matches[i].Sub
 		if i+1 == len(matches) || matches[i].Options.Priority != matches[i+1].Options.Priority {
-			cs.groups = append(cs.groups, cs.all[from:i+1])
+			cs.group(cs.all[from : i+1])
 			from = i + 1
 		}
 	}
 	return cs, int(unsafe.Sizeof(*cs)) + int(unsafe.Sizeof(cs))*len(cs.all) +
-		int(unsafe.Sizeof(priorityGroup{}))*len(cs.groups)
+		int(unsafe.Sizeof(priorityGroup{}))*(len(cs.groups)+cap(cs.far))
+}
+
+// group appends services of one priority: first those of this node, then those of others.
+func (cs *candidates) group(services []*service) {
+	if cs.far == nil {
+		cs.groups = append(cs.groups, services)
+		return
+	}
+	slices.SortStableFunc(services, func(a, b *service) int {
+		return cmp.Compare(a.marks.Load()&markFar, b.marks.Load()&markFar)
+	})
+	at := slices.IndexFunc(services, func(s *service) bool { return s.marked(markFar) })
+	if at < 0 {
+		at = len(services)
+	}
+	cs.groups, cs.far = append(cs.groups, services[:at]), append(cs.far, services[at:])
 }
 
 // same says that two are the same services, in the same order of priority.
@@ -65,27 +86,69 @@ func (l *Loop) candidatesOf(name []byte) *candidates {
 
 // reserve returns a service that has room for one more request and counts that request as
 // outstanding there: of the highest priority that has room the one with the fewest outstanding, a
-// random one of those that tie (protocol §6). Who has to go gets none while anybody else may have
-// it (§11). nil means that none has room that nobody waits for.
+// random one of those that tie (protocol §6). Across nodes it is nearly that: one of this node
+// unless it has more than a few more than the better of two others. Who has to go gets none while
+// anybody else may have it (§11). nil means that none has room that nobody waits for.
 func (l *Loop) reserve(cs *candidates) *service {
-	but := markStalled | markDue
-	if l.broker.queued.Load() > 0 {
+	but := markStalled | markDue | markBusy
+	if l.broker.othersWait() {
 		but |= markWaited // room that others wait for is theirs (request_grant.go)
 	}
 	for {
-		for _, services := range cs.groups {
+		for i, services := range cs.groups {
 			l.spend(len(services) / 4) // looking at four is a delivery's work
-			for s := l.choose(services, but); s != nil; s = l.choose(services, but) {
+			for {
+				s := l.choose(services, but)
+				if cs.far != nil {
+					s = l.orFar(s, cs.far[i], but)
+				}
+				if s == nil {
+					break
+				}
 				if s.take() {
 					return s
 				} // another loop was faster
 			}
 		}
-		if but&markDue == 0 || !l.broker.departing.Load() {
+		if but&markDue == 0 || cs.far == nil && !l.broker.departing.Load() {
 			return nil
 		}
 		but &^= markDue
 	}
+}
+
+// nearMost is how many requests more a service of this node may have than one of another that would
+// get the next one.
+const nearMost = 2
+
+// orFar returns s, which is the best of this node or nil, or a better one of other nodes: of two of
+// those, at random, with room the one with fewer requests. More are not compared, so that not all
+// nodes choose the same one of which they have heard that it has nothing to do.
+func (l *Loop) orFar(s *service, services []*service, but uint32) *service {
+	l.spend(len(services) / 4)
+	var two [2]*service
+	seen := uint64(0)
+	for _, f := range services {
+		if f.marked(but) || !f.fits(f.outstanding.Load()) {
+			continue
+		}
+		if seen++; seen <= 2 {
+			two[seen-1] = f
+		} else if k := l.random.Uint64() % seen; k < 2 {
+			two[k] = f
+		}
+	}
+	best := two[0]
+	if seen > 1 {
+		a, b := two[0].outstanding.Load(), two[1].outstanding.Load()
+		if b < a || a == b && l.random.Uint64()&1 == 0 {
+			best = two[1]
+		}
+	}
+	if best == nil || s != nil && s.outstanding.Load() <= best.outstanding.Load()+nearMost {
+		return s
+	}
+	return best
 }
 
 // choose returns the service with room that has the fewest outstanding requests, and none of the

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"slices"
-
 	"mbserver/server/event"
 	"mbserver/server/fair"
 )
@@ -41,14 +39,6 @@ type granting struct {
 	awaited map[*service]*awaited // services of this loop
 	offers  line[*awaited]        // of which there may be room
 	steps   int                   // of serving in this turn
-}
-
-// awaited is a service of this loop that requests wait for.
-type awaited struct {
-	service  *service
-	loops    []*Loop // on which they wait, whose turn is next first
-	granting bool    // a grant is on its way
-	offered  bool    // it is among the offers
 }
 
 // enlist has t, which is in no list, wait for its services.
@@ -95,39 +85,43 @@ func (l *Loop) waitFor(s *service) {
 
 // waitedFor notes that requests wait on a loop for s.
 func (l *Loop) waitedFor(s *service, from *Loop) {
-	c := l.connOf(s)
-	if c == nil {
+	if s.marked(markLeft) || !s.marked(markFar) && l.connOf(s) == nil {
 		return // it leaves, and so do its subscriptions
 	}
-	a := l.awaited[s]
-	if a == nil {
-		if l.awaited == nil {
-			l.awaited = make(map[*service]*awaited)
-		}
-		a = &awaited{service: s}
-		l.awaited[s] = a
-		c.begins(event.Saturated, 0, "")
-	}
-	if !slices.Contains(a.loops, from) {
-		a.loops = append(a.loops, from)
-	}
+	l.awaitedOf(s).add(taker{loop: from})
 	s.mark(markWaited, true) // it may have been given up meanwhile
 	l.offer(s)
+}
+
+// awaitedOf returns what is known of s, a service of this loop, as one that is waited for.
+func (l *Loop) awaitedOf(s *service) *awaited {
+	a := l.awaited[s]
+	if a != nil {
+		return a
+	}
+	if l.awaited == nil {
+		l.awaited = make(map[*service]*awaited)
+	}
+	a = &awaited{service: s}
+	l.awaited[s] = a
+	if s.marked(markFar) {
+		l.tellWaits(a, true)
+	} else {
+		l.connOf(s).begins(event.Saturated, 0, "")
+	}
+	return a
 }
 
 // freed gives back room at s that a request has not used.
 func (l *Loop) freed(s *service) {
 	s.outstanding.Add(-1)
 	switch {
-	case !s.marked(markWaited | markDue):
+	case !s.marked(markWaited) && !(s.marked(markDue) && !s.marked(markFar)):
 	case s.loop == l:
 		l.offer(s)
 		l.settled(s)
 	default:
-		l.sendCall(s.loop, func(l *Loop) {
-			l.offer(s)
-			l.settled(s)
-		})
+		l.sendRoom(s, itemRoom, 0, false)
 	}
 }
 
@@ -135,7 +129,7 @@ func (l *Loop) freed(s *service) {
 // it (conn_drain.go).
 func (l *Loop) settled(s *service) {
 	switch {
-	case !s.marked(markDue):
+	case !s.marked(markDue) || s.marked(markFar):
 	case s.loop != l:
 		l.sendCall(s.loop, func(l *Loop) { l.settled(s) })
 	default:
@@ -182,18 +176,28 @@ func (l *Loop) serving() bool {
 // endServing ends the turn's part; what is left over is for the next (GivesWay).
 func (l *Loop) endServing() { l.steps = 0 }
 
-// grant takes room at a service for the loop whose turn it is.
+// grant takes room at a service for the loop, or the node, whose turn it is.
 func (l *Loop) grant(a *awaited) {
-	if a.granting || len(a.loops) == 0 {
+	i := a.next()
+	if i < 0 {
 		return
 	}
 	n := a.service.takeSome(grantMost)
 	if n == 0 {
 		return
 	}
-	to := a.loops[0]
-	copy(a.loops, a.loops[1:])
-	a.loops[len(a.loops)-1] = to
+	to := a.takers[i].loop
+	copy(a.takers[i:], append(a.takers[i+1:], a.takers[i]))
+	if to == nil {
+		l.keepFor(a, a.takers[len(a.takers)-1].node, n)
+	}
+	if !a.service.marked(markFar) && l.broker.cluster != nil {
+		l.tellLoad(a.service, true)
+	}
+	if to == nil {
+		l.offer(a.service) // there may be more, and others
+		return
+	}
 	a.granting = true
 	if to == l {
 		left, done := l.useGrant(a.service, n)
@@ -217,21 +221,34 @@ func (l *Loop) granted(s *service, from *Loop, left int, done bool) {
 	}
 	a.granting = false
 	if done {
-		a.loops = slices.DeleteFunc(a.loops, func(l *Loop) bool { return l == from })
+		a.remove(taker{loop: from})
 	}
-	if len(a.loops) > 0 {
-		l.offer(s)
+	l.offerOrForget(a)
+}
+
+// offerOrForget goes on with a service that was waited for, if it still is.
+func (l *Loop) offerOrForget(a *awaited) {
+	if len(a.takers) > 0 {
+		l.offer(a.service)
 		return
 	}
-	l.forgetAwaited(s)
+	l.forgetAwaited(a.service)
 }
 
 // forgetAwaited ends what is known of s: nobody waits for it, or it leaves.
 func (l *Loop) forgetAwaited(s *service) {
 	if a := l.awaited[s]; a != nil {
-		a.loops = nil
+		for _, t := range a.takers {
+			if t.node != nil {
+				l.broker.others.waits.Add(-1)
+			}
+		}
+		a.takers = nil
 		delete(l.awaited, s)
-		if c := l.connOf(s); c != nil {
+		l.wheel.Cancel(&a.timer)
+		if s.marked(markFar) {
+			l.tellWaits(a, false)
+		} else if c := l.connOf(s); c != nil {
 			c.ends(event.Saturated, 0)
 		}
 	}
@@ -243,8 +260,8 @@ func (l *Loop) forgetAwaited(s *service) {
 func (l *Loop) useGrant(s *service, n int) (left int, done bool) {
 	for range 2 * grantMost { // some may have expired, or not be for s any more
 		list := l.queues.waits[s]
-		if n == 0 || list == nil || s.marked(markStalled) { // it may be so since it was reserved
-			break
+		if n == 0 || list == nil || s.marked(markStalled|markBusy) {
+			break // it may be so since it was reserved
 		}
 		place := list.First()
 		list.Remove(place)
@@ -285,7 +302,7 @@ func (l *Loop) serveOne(t *topicQueue, s *service) bool {
 	body := e.body
 	body.Retain(1)
 	q := e.unpacked()
-	q.hops = 0 // it starts afresh
+	q.hops, q.tries = 0, 0 // it starts afresh
 	l.outstanding.drop(e)
 	l.dispatchTo(s, &q)
 	body.Release()
@@ -359,6 +376,9 @@ func (l *Loop) receiveRoom(it *item) {
 	case itemGrant:
 		left, done := l.useGrant(s, int(it.number))
 		l.sendRoom(s, itemReturn, left, done)
+	case itemRoom:
+		l.offer(s)
+		l.settled(s)
 	case itemReturn:
 		l.granted(s, l.broker.loops[it.slot], int(it.number), it.hops != 0)
 	}

@@ -29,6 +29,10 @@ type entry struct {
 	link  fair.Link[*entry] // among its target's, or in its queue
 	own   fair.Link[*entry] // among its requester's that wait
 	queue *topicQueue       // nil unless it waits
+
+	far    *service   // the service of another node that has it; nil: none
+	origin *farNode   // of one of another node: that; in its list by age, then
+	ref    codec.UUID // and its name there
 }
 
 // key names the request in its target's ring.
@@ -61,14 +65,19 @@ func (o *outstanding) take(q *request) *entry {
 	if e == nil {
 		return nil
 	}
+	o.identify(e)
+	e.describe(q)
+	o.ages.add(e)
+	o.loop.charge += e.cost()
+	return e
+}
+
+// identify counts e, and gives it a masked ID that carries its address.
+func (o *outstanding) identify(e *entry) {
 	l := o.loop
 	address := uint64(e.slot)<<8 | uint64(l.index)
 	e.id = codec.NewUUID(l.random.Uint64(), l.random.Uint64()&^math.MaxUint32|address)
 	o.count++
-	e.describe(q)
-	o.ages.add(e)
-	l.charge += e.cost()
-	return e
 }
 
 // fresh returns an entry that is not in use, or nil when there are as many as there can be.
@@ -114,8 +123,24 @@ func (o *outstanding) release(e *entry) {
 	}
 }
 
-// find returns the entry that the masked ID names, if it is outstanding here.
+// find returns the entry that the masked ID names, if a service of this loop has it.
 func (o *outstanding) find(id codec.UUID) *entry {
+	if e := o.at(id); e != nil && e.target != nil {
+		return e
+	}
+	return nil
+}
+
+// findAbroad returns the entry that the masked ID names, if a service of another node has it.
+func (o *outstanding) findAbroad(id codec.UUID) *entry {
+	if e := o.at(id); e != nil && e.far != nil {
+		return e
+	}
+	return nil
+}
+
+// at returns the entry of that ID.
+func (o *outstanding) at(id codec.UUID) *entry {
 	if int(uint8(id.Lo)) != o.loop.index {
 		return nil
 	}
@@ -123,7 +148,7 @@ func (o *outstanding) find(id codec.UUID) *entry {
 	if slot >= uint64(len(o.slots)) {
 		return nil
 	}
-	if e := o.slots[slot]; e != nil && e.target != nil && e.id == id {
+	if e := o.slots[slot]; e != nil && e.id == id {
 		return e
 	}
 	return nil
@@ -133,6 +158,9 @@ func (o *outstanding) find(id codec.UUID) *entry {
 func (o *outstanding) bind(e *entry, c *Conn) {
 	e.target = c
 	c.requests.Push(&e.link)
+	if o.loop.broker.cluster != nil {
+		o.loop.beginsAt(&c.service, e)
+	}
 }
 
 // drop frees e and forgets its masked ID. take hands e out again, nobody else: until then, within
@@ -140,14 +168,21 @@ func (o *outstanding) bind(e *entry, c *Conn) {
 func (o *outstanding) drop(e *entry) {
 	l := o.loop
 	l.wheel.Cancel(&e.timer)
-	if e.queue != nil {
+	switch {
+	case e.queue != nil:
 		l.unqueue(e)
-	} else {
+	case e.far != nil:
+		l.unbindAbroad(e)
+	default:
 		o.unbind(e)
 	}
-	o.ages.remove(e)
-	if !e.claimed {
-		l.broker.outstanding.Add(-1)
+	if e.origin != nil {
+		o.dropForeign(e)
+	} else {
+		o.ages.remove(e)
+		if !e.claimed {
+			l.broker.outstanding.Add(-1)
+		}
 	}
 	e.claimed = false
 	l.charge -= e.cost()
@@ -159,6 +194,9 @@ func (o *outstanding) unbind(e *entry) {
 	e.target.requests.Remove(&e.link)
 	s := &e.target.service
 	s.outstanding.Add(-1)
+	if o.loop.broker.cluster != nil {
+		o.loop.endsAt(s, e)
+	}
 	if o.loop.drain.on {
 		e.target.reconsider()
 	}
@@ -180,7 +218,7 @@ func (e *entry) describe(q *request) {
 
 // entryCharge is what an outstanding request costs beside its header: the entry, and its places in
 // the table.
-const entryCharge = 280
+const entryCharge = 312
 
 // cost is, in bytes, what e is charged; the same from describe until it is dropped.
 func (e *entry) cost() int64 { return entryCharge + int64(cap(e.header)) }

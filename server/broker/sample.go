@@ -57,6 +57,7 @@ func (b *Broker) Glance(now time.Time) *metrics.Sample {
 		s.LogDropped, s.LogLost, s.LogUnread = b.logs.Dropped(), b.logs.Lost(), b.logs.TapDropped()
 	}
 	s.Totals[metrics.Panics] += b.background.faults.Load()
+	s.Totals[metrics.AnswersUnmatched] += b.unmatched.Load()
 	for _, l := range b.loops {
 		s.Active += l.load.Load()
 		s.RouteTargets += l.routes.targets.Load()

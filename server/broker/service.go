@@ -45,7 +45,10 @@ type particulars struct {
 	identity        atomic.Pointer[string]         // who it is; nil: not known
 	rules           atomic.Pointer[permit.Rules]   // what it may do; nil: everything
 	spells          atomic.Pointer[spell]          // what is wrong with it, or was; nil: nothing
+	answers         atomic.Pointer[metrics.Recent] // how long it takes for them; nil: it gave none
 	story           *story                         // its loop's alone; nil: nothing is remembered
+	offered         *offered                       // its loop's alone; nil: others know nothing
+	far             *far                           // immutable; nil: it is of this node
 }
 
 // profile returns what s registered, nil when it has not. Any goroutine.
@@ -94,6 +97,10 @@ const (
 	markReady   // it is among those that may have nothing outstanding any more
 
 	markProved // it came with its credentials
+
+	// Of a service of another node (abroad.go).
+	markFar  // it is one
+	markBusy // it had no room, and has not said since that it has
 )
 
 // marked says whether s has the mark. Any goroutine.
@@ -135,7 +142,7 @@ func (s *service) Handle() (slot, gen uint32) { return s.slot, s.gen }
 
 // hasRoom says whether one more request may go to s, of which it has n.
 func (s *service) hasRoom(n int32) bool {
-	return s.fits(n) && !s.marked(markStalled)
+	return s.fits(n) && !s.marked(markStalled|markBusy)
 }
 
 // fits says whether s, which has n requests, may have one more by its capacity.

@@ -301,7 +301,7 @@ func (s *clusterSim) leave(n *simNode, ms int64) {
 	s.totals["node left"]++
 	n.plane.Leave()
 	n.left = true
-	for lane := -1; lane < s.loops; lane++ {
+	for lane := -1; lane < 2*s.loops; lane++ {
 		for n.plane.Waits(lane) {
 			n.plane.Send(lane)
 		}
@@ -325,7 +325,7 @@ func (s *clusterSim) stand(n *simNode, ms int64) {
 }
 
 func (s *clusterSim) stick(n *simNode, ms int64) {
-	n.stuck = s.random.IntN(s.loops+1) - 1
+	n.stuck = s.random.IntN(2*s.loops+1) - 1
 	s.say("the bus takes nothing of lane %d of %s", n.stuck, n.name)
 	s.until(ms, func() { s.say("it takes it again"); n.stuck = stuckNone }, n)
 }

@@ -111,7 +111,7 @@ func (n *simNode) prepare() (next int64) {
 	} else {
 		next = min(next, n.born+n.next)
 	}
-	for lane := -1; lane < s.loops; lane++ {
+	for lane := -1; lane < 2*s.loops; lane++ {
 		if lane != n.stuck && n.plane.Waits(lane) {
 			s.ready = append(s.ready, simAction{n, actSend, lane})
 		}

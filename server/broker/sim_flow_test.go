@@ -85,6 +85,7 @@ func (s *simulation) runLoop(i int) {
 	ended, outs := s.beforeEnds(l), l.outs
 	s.n.run(i)
 	s.ranAt[i] = l.time.Ms
+	s.noteTaking(l)
 	s.checkWork(l, outs)
 	s.checkEnds(l, ended)
 	for _, k := range s.places {

@@ -1,5 +1,10 @@
 package broker
 
+import (
+	"slices"
+	"testing"
+)
+
 // simSilence is what is known of a client's silence.
 type simSilence struct {
 	mute    bool  // it answers no heartbeat
@@ -42,6 +47,23 @@ func (s *simulation) noteUnread(i int) {
 	}
 }
 
+// noteTaking notes who took bytes, as far as word of that had come to l before the turn that it has
+// just ended, and it went on with them: that is a sign of life, too.
+func (s *simulation) noteTaking(l *Loop) {
+	for _, k := range s.places {
+		if k != nil && k.loop == l && k.sock.room && !l.inbox.hasRoomFor(k.Handle()) {
+			k.sock.room = false
+			k.noteSign()
+		}
+	}
+}
+
+// hasRoomFor says that word of room for the connection waits in the inbox.
+func (in *inbox) hasRoomFor(slot, gen uint32) bool {
+	h := handle{slot, gen}
+	return slices.Contains(in.room, h) || slices.Contains(in.takenRoom[in.nextRoom:], h)
+}
+
 // checkSilence holds that who is silent for too long is closed, but nobody for the node's absence.
 func (s *simulation) checkSilence() {
 	for _, k := range s.places {
@@ -71,5 +93,35 @@ func (s *simulation) linger() {
 	for left := lingerTime.Milliseconds() + graceMax; left >= 0; left -= step {
 		s.n.advance(step)
 		s.settle()
+	}
+}
+
+// The simulation knows what the node takes for a sign of life: who takes bytes late is closed so
+// much later, neither before nor not at all.
+func TestSimulationHearsWhoTakesBytes(t *testing.T) {
+	var s *simulation
+	for seed := uint64(1); s == nil || !s.heartbeats; seed++ {
+		s = newSimulation(t, seed)
+	}
+	s.connect(0)
+	k := s.places[0]
+	k.mute = true
+	k.sock.unlimited, k.sock.budget = false, 0 // it does not even take its welcome
+	const step, late = absenceMin - 1, 8 * (absenceMin - 1)
+	took, most := int64(0), late+s.n.heartbeatDeregister
+	for ; k.alive() && took <= most; took += step {
+		s.settle()
+		if took == late {
+			k.unblock(0, true)
+			s.settle()
+		}
+		s.n.advance(step)
+	}
+	s.settle()
+	if k.alive() || took <= most-step {
+		t.Errorf("alive: %v, after %d ms; it took bytes after %d", k.alive(), took, late)
+	}
+	if s.totals["closed for silence"] != 1 {
+		t.Error("the simulation has not seen it closed for silence")
 	}
 }

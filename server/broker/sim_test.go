@@ -24,6 +24,7 @@ var (
 	simSeed = flag.Uint64("sim.seed", 0,
 		"run the simulation with this seed only, and print its steps")
 	simSeeds = flag.Int("sim.seeds", 500, "how many seeds the simulation runs")
+	simFirst = flag.Uint64("sim.first", 1, "the first of them")
 	simSteps = flag.Int("sim.steps", 800, "steps of one simulation")
 )
 
@@ -39,7 +40,7 @@ func TestSimulation(t *testing.T) {
 	}
 	total := make(simTotals)
 	for seed := range uint64(*simSeeds) {
-		s := newSimulation(t, seed+1)
+		s := newSimulation(t, *simFirst+seed)
 		s.run(*simSteps)
 		for what, n := range s.totals {
 			total[what] += n

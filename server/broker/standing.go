@@ -122,6 +122,7 @@ func (s *standing) show() {
 	if s.grant != nil {
 		p.identity.Store(&s.grant.Identity)
 	}
+	s.conn.describeAbroad()
 	s.conn.loop.broker.registry.changes.Add(1)
 }
 

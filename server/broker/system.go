@@ -141,6 +141,7 @@ func (k *caller) Register(p *system.Profile) *system.Error {
 	if c.capacity.Swap(limit) != limit {
 		l.offer(&c.service)
 	}
+	c.describeAbroad()
 	l.counts[metrics.Registrations]++
 	c.noteProfile(was, p)
 	k.logRegistration(was, p)
@@ -155,11 +156,15 @@ const changesLogged = 20
 func (k *caller) logRegistration(was, is *system.Profile) {
 	const message = "registered"
 	log := k.c.loop.broker.modules.registry
+	same := was != nil && was.Equal(is)
+	if same && !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
 	attrs := []any{"serviceId", k.c.id.String(), "name", is.Name}
 	switch {
 	case was == nil:
 		log.Info(message+": "+is.Name, attrs...)
-	case was.Equal(is):
+	case same:
 		log.Debug(message+": "+is.Name, attrs...)
 	default:
 		k.c.loop.broker.Throttle.LogFew(
@@ -368,7 +373,7 @@ func (b *Broker) Subscribers(
 	p topic.Pattern, k topic.Kind, dst []system.Subscriber,
 ) []system.Subscriber {
 	for _, m := range b.trie.Subscribers(p, k, nil) {
-		if m.Sub.loop != nil && !m.Sub.marked(markLeft) {
+		if m.Sub.loop != nil && !m.Sub.marked(markLeft|markFar) {
 			dst = append(dst, system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority})
 		}
 	}

@@ -128,7 +128,7 @@ func (l *Loop) answerEarly() {
 // unsettled says that the turn's end has made more to do.
 func (l *Loop) unsettled() bool {
 	return l.resumesMore() || l.closesMore() || l.departsMore() ||
-		len(l.prompt) > 0 || l.carried > 0 ||
+		len(l.prompt) > 0 || l.carried > 0 || l.crossing.some ||
 		len(l.dirty) > 0 && !l.writing && l.writesAll() || l.serving()
 }
 

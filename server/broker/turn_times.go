@@ -11,8 +11,10 @@ import "mbserver/server/metrics"
 // unless the loop gives way also what was fanned out (timed.fanned). What came from another loop
 // has the time of that loop's turn.
 //
-// Cost. A look at the clock for each turn; for a request an append and an addition to a bucket, for
-// a publish an addition.
+// The same time is counted for the service that has answered (particulars.answers).
+//
+// Cost. A look at the clock for each turn; for a request an append and an addition to two buckets,
+// for a publish an addition. A service that answers takes a kilobyte, which is remembered for it.
 
 const (
 	// answersMost and fannedMost are how many answers, and how many turns' publishes, are kept
@@ -25,8 +27,15 @@ const (
 // timed is what the times of the running turn are made of. Loop only.
 type timed struct {
 	times   metrics.Times
-	answers []int64  // ns of the clock at which the requests came that were answered
+	answers []answered
 	fanned  []fanned // publishes that have not been written
+}
+
+// answered is a request that was answered: when it came, in ns of the clock, and where its service
+// counts; nil: nowhere.
+type answered struct {
+	since int64
+	of    *metrics.Recent
 }
 
 // fanned is how many publishes of one turn there are.
@@ -35,13 +44,50 @@ type fanned struct {
 	count uint64
 }
 
-// noteAnswer notes that e's service has answered.
-func (l *Loop) noteAnswer(e *entry) {
+// noteAnswer notes that a service has answered e.
+func (l *Loop) noteAnswer(e *entry, of *metrics.Recent) {
+	a := answered{e.since(), of}
 	if len(l.answers) == answersMost {
-		l.times[metrics.AnswerTime].Add(l.time.Ns-e.since(), 1)
+		l.countAnswer(a, l.time.Ns)
 		return
 	}
-	l.answers = append(l.answers, e.since())
+	l.answers = append(l.answers, a)
+}
+
+// countAnswer counts one that was written at now, in ns of the clock.
+func (l *Loop) countAnswer(a answered, now int64) {
+	l.times[metrics.AnswerTime].Add(now-a.since, 1)
+	if a.of != nil {
+		a.of.Add(l.time.Unix/1000, now-a.since)
+	}
+}
+
+// answerTimes is where c counts how long its answers take; nil when the node has no memory to
+// remember that.
+func (c *Conn) answerTimes() *metrics.Recent {
+	p := c.describe()
+	of := p.answers.Load()
+	if of == nil && c.mayKeep(metrics.RecentBytes) {
+		of = new(metrics.Recent)
+		p.answers.Store(of)
+		c.keep(metrics.RecentBytes)
+	}
+	return of
+}
+
+// answerTimes is where the service of this node that has e counts its answers' times; nil: nowhere.
+func (e *entry) answerTimes() *metrics.Recent {
+	if e.target == nil {
+		return nil
+	}
+	return e.target.answerTimes()
+}
+
+// countTime counts how long a service had e until now, if it counts that.
+func (l *Loop) countTime(e *entry, of *metrics.Recent) {
+	if of != nil {
+		of.Add(l.time.Unix/1000, l.time.Ns-e.since())
+	}
 }
 
 // noteFanOut notes that a publish was given to connections of this loop. since is when the turn
@@ -62,9 +108,10 @@ func (l *Loop) noteFanOut(since int64) {
 func (l *Loop) noteTimes(now int64, gives bool) {
 	l.pulse.end(l.time.Ns, now, gives)
 	l.times[metrics.TurnTime].Add(now-l.time.Ns, 1)
-	for _, since := range l.answers {
-		l.times[metrics.AnswerTime].Add(now-since, 1)
+	for _, a := range l.answers {
+		l.countAnswer(a, now)
 	}
+	clear(l.answers) // do not keep services alive
 	l.answers = l.answers[:0]
 	if !l.writing && len(l.dirty) == 0 {
 		for _, f := range l.fanned {

@@ -83,7 +83,7 @@ func TestTimesAreBounded(t *testing.T) {
 	l.begin()
 	const many = 3 * answersMost
 	for i := range many {
-		l.noteAnswer(&entry{packed: packed{trip: trip{arrived: l.time.Ms}}})
+		l.noteAnswer(&entry{packed: packed{trip: trip{arrived: l.time.Ms}}}, nil)
 		l.noteFanOut(l.time.Ns - int64(i))
 	}
 	if len(l.answers) > answersMost || len(l.fanned) > fannedMost {

@@ -66,9 +66,9 @@ func (s *watches) change(f func([]*watch.Watch) []*watch.Watch) {
 // watched says whether somebody watches. Any goroutine.
 func (b *Broker) watched() bool { return b.watches.list.Load() != nil }
 
-// show offers a message of c on a canonical topic of the user to those who watch. Of a publish,
-// reached is to how many it goes.
-func (l *Loop) show(c *Conn, h *codec.Header, name, payload []byte, reached int) {
+// show offers a message of a service on a canonical topic of the user to those who watch. Of a
+// publish, reached is to how many it goes.
+func (l *Loop) show(from *service, h *codec.Header, name, payload []byte, reached int) {
 	list := l.broker.watches.list.Load()
 	if list == nil {
 		return
@@ -81,7 +81,7 @@ func (l *Loop) show(c *Conn, h *codec.Header, name, payload []byte, reached int)
 			continue
 		}
 		if w.Pass(l.index, l.time.Ns) {
-			w.Offer(watch.Message{At: l.time.Unix, From: c.id, Reached: reached}, h, payload)
+			w.Offer(watch.Message{At: l.time.Unix, From: from.id, Reached: reached}, h, payload)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (l *Loop) showAnswer(e *entry, payload []byte) {
 		h.RequestID = rest
 	}
 	l.lower = topic.Lower(l.lower[:0], h.Topic)
-	l.show(e.target, &h, l.lower, payload, 0)
+	l.show(e.targetService(), &h, l.lower, payload, 0)
 }
 
 // mayUse says whether anything is permitted by which its holder could see a topic's messages.

@@ -28,7 +28,12 @@ type Branch struct {
 	Topic    string // the prefix and this level, or the prefix itself
 	Patterns int    // that begin with it, itself included; those for publishes and requests apart
 
-	Publish, Request int // subscribers of the pattern Topic itself
+	Publish, Request int  // subscribers of the pattern Topic itself
+	Below            bool // there are patterns below Topic
+
+	// Messages a second on topics that Topic matches, with Below on those at or below it too,
+	// whether anybody got them or not.
+	PublishRate, RequestRate float64
 }
 
 // Branches are an answer to Topics: the first in the order of their topics, found in one walk with
@@ -37,6 +42,10 @@ type Branches struct {
 	List     []Branch // sorted
 	More     bool     // there are more behind the last
 	Patterns int      // below the prefix, that have the search, for publishes and requests apart
+
+	// Rates are of the last so many seconds; so many messages a second were on topics that are in
+	// no rate.
+	Seconds, Forgotten float64
 
 	of   *Topics
 	kept map[string]*Branch
@@ -105,6 +114,7 @@ func (b *Branches) branchOf(pattern string) (name string, ok bool) {
 func (b *Branches) End(count func(topic string) (publish, request int)) {
 	for _, of := range b.kept {
 		of.Publish, of.Request = count(of.Topic)
+		of.Below = of.Patterns > min(of.Publish, 1)+min(of.Request, 1)
 		b.List = append(b.List, *of)
 	}
 	slices.SortFunc(b.List, func(x, y Branch) int { return strings.Compare(x.Topic, y.Topic) })

@@ -65,9 +65,23 @@ func (b *backlog) push(e entry) {
 	select {
 	case b.queue <- e:
 	default:
-		b.dropped.Add(1)
-		b.total.Add(1)
+		b.drop()
 	}
+}
+
+// refuses says that there is no room for one more record, which it counts as dropped. Any
+// goroutine.
+func (b *backlog) refuses() bool {
+	full := len(b.queue) == cap(b.queue)
+	if full {
+		b.drop()
+	}
+	return full
+}
+
+func (b *backlog) drop() {
+	b.dropped.Add(1)
+	b.total.Add(1)
 }
 
 func (b *backlog) run(stop <-chan struct{}) {

@@ -19,13 +19,14 @@ type Handler struct {
 	groups int // open groups; "module" is lifted outside of groups only
 }
 
-// Enabled reports whether the output or the tap wants the level.
+// Enabled reports whether the output or the tap wants the level. A record that only the tap wants,
+// and which would find no room there, counts as dropped here: whoever asks first makes none.
 func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 	if level >= h.core.level {
 		return true
 	}
 	t := h.core.tapped.Load()
-	return t != nil && level >= t.min
+	return t != nil && level >= t.min && !t.to.refuses()
 }
 
 // Handle queues the record and returns at once; it never fails. Values that could change before

@@ -2,7 +2,9 @@ package logging
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -72,6 +74,45 @@ func TestStuckTapCostsTheOutputNothing(t *testing.T) {
 			string(l.Attrs) != fmt.Sprintf(`,"count":%d`, l.Lost) {
 			t.Errorf("told %+v, %s", l, l.Attrs)
 		}
+	}
+}
+
+// A record that only the tap wants is not even made while the tap has no room for it, and counts as
+// lost, once.
+func TestFullTapWantsNothing(t *testing.T) {
+	h := New(io.Discard, slog.LevelInfo, "json")
+	s := newStuck()
+	h.SetTap(slog.LevelDebug, s.see)
+	log := slog.New(h)
+	log.Debug("first")
+	<-s.entered // and now it is stuck
+	for range queueSize {
+		log.Debug("fills the queue")
+	}
+	if h.TapDropped() != 0 {
+		t.Fatalf("%d lines are lost before the queue is full", h.TapDropped())
+	}
+	ctx, made := context.Background(), 0
+	const more = 10
+	for range more {
+		if log.Enabled(ctx, slog.LevelDebug) {
+			log.Debug("made")
+			made++
+		}
+	}
+	if made != 0 || h.TapDropped() != more {
+		t.Errorf("%d records were made, %d of %d counted", made, h.TapDropped(), more)
+	}
+	if log.Debug("not asked first"); h.TapDropped() != more+1 {
+		t.Errorf("%d counted, want %d", h.TapDropped(), more+1)
+	}
+	if !log.Enabled(ctx, slog.LevelInfo) {
+		t.Error("the output's lines are not wanted")
+	}
+	close(s.release)
+	closeNow(t, h)
+	if s.seen != 1+queueSize || s.lost != more+1 {
+		t.Errorf("the tap saw %d and was told of %d", s.seen, s.lost)
 	}
 }
 

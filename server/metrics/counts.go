@@ -20,6 +20,13 @@ const (
 	RequestsEvicted
 	RequestErrors
 	RequestTimeouts
+	RequestsAcross   // to other nodes
+	RequestsForeign  // of other nodes
+	RequestsBounced  // came back from other nodes
+	RequestsReturned // to other nodes
+	RequestsNodeLost
+	AnswersUnmatched
+	AnswersUnsent
 	Responses
 	ResponseErrors
 	Sent

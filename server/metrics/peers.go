@@ -18,9 +18,13 @@ type Peer struct {
 	Lost      uint64        // that did not
 	Asked     uint64        // that did not and were asked for
 	Repaired  uint64        // that arrived after that
-	Patterns  int           // of its interest, here
-	Interest  uint64        // version of that
-	Confirmed uint64        // version of the own interest that it has confirmed
+	Requests  uint64        // requests for services of it that were handed to the bus's queue
+	// CallsDropped: requests, answers and loads that found no room there. Requests went elsewhere.
+	CallsDropped uint64
+	Patterns     int    // of its interest, here, with what its services take requests of
+	Services     int    // of its, that take requests
+	Interest     uint64 // version of that
+	Confirmed    uint64 // version of the own interest that it has confirmed
 }
 
 // Cluster is a node's part in it; the zero value is a node's that is alone.
@@ -71,6 +75,16 @@ var ClusterTable = []Labelled{
 	{Family{"mb_cluster_publishes_lost_total", "counter",
 		"publishes of that node for this one that did not arrive"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Lost) })},
+	{Family{"mb_cluster_requests_sent_total", "counter",
+		"requests that were sent to services of that node"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Requests) })},
+	{Family{"mb_cluster_calls_dropped_total", "counter",
+		"requests, answers and words with them that were not sent to that node: too many waited " +
+			"(cluster.outbound.bytes)"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.CallsDropped) })},
+	{Family{"mb_cluster_services", "gauge",
+		"services of that node that take requests"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.Services) })},
 	{Family{"mb_cluster_publishes_asked_total", "counter",
 		"publishes of that node that did not arrive and were asked for again"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Asked) })},

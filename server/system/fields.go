@@ -64,12 +64,21 @@ func unescape(dst, text []byte) []byte {
 }
 
 // nameOf returns what the name of a member spells.
-func nameOf(name []byte) (text string) {
-	text = string(name)
-	if bytes.IndexByte(name, '\\') >= 0 {
-		_ = json.Unmarshal(slices.Concat([]byte{'"'}, name, []byte{'"'}), &text) // it is valid
+func nameOf(name []byte) string {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return string(name) // most: encoding/json would take four times the memory
 	}
+	var text string
+	_ = json.Unmarshal(slices.Concat([]byte{'"'}, name, []byte{'"'}), &text) // it is valid
 	return text
+}
+
+// textOf returns what a JSON string spells; ok is false when valid is valid JSON but no string.
+func textOf(valid []byte) (text string, ok bool) {
+	if len(valid) == 0 || valid[0] != '"' {
+		return "", false
+	}
+	return nameOf(valid[1 : len(valid)-1]), true
 }
 
 // eachMember calls f for each member of a JSON object in order, and is false when valid is valid

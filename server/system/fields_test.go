@@ -43,6 +43,27 @@ func TestMembers(t *testing.T) {
 	})
 }
 
+// What textOf says is what encoding/json does, and plain strings cost no more than their bytes.
+func TestTextOf(t *testing.T) {
+	for _, valid := range []string{
+		`""`, `"a.b"`, `"ä\u00e4 \"\\\/\n"`, `"\ud83d\ude00"`, `"\ud83d"`, "\"\u2028\"",
+		`1`, `null`, `true`, `{}`, `["a"]`,
+	} {
+		var want string
+		is := valid[0] == '"'
+		if is && json.Unmarshal([]byte(valid), &want) != nil {
+			t.Fatalf("%s is not valid", valid)
+		}
+		if got, ok := textOf([]byte(valid)); got != want || ok != is {
+			t.Errorf("%s: %q, %v, want %q, %v", valid, got, ok, want, is)
+		}
+	}
+	plain := []byte(`"a topic that is somewhat longer than a few bytes"`)
+	if n := testing.AllocsPerRun(100, func() { textOf(plain) }); n > 1 {
+		t.Errorf("%v allocations for a plain string", n)
+	}
+}
+
 func TestFields(t *testing.T) {
 	for payload, want := range map[string][]string{
 		`{}`: {}, ` {"topic":"a"} `: {"topic"}, `{"t\u006fpic":1,"other":2}`: {"topic"},

@@ -226,7 +226,7 @@ func (c *call) text(key string) (value string, ok bool, err *Error) {
 	if !ok {
 		return "", false, nil
 	}
-	if !decode(raw, &value) {
+	if value, ok = textOf(raw); !ok {
 		return "", false, invalid(key, "must be a string")
 	}
 	return value, true, nil

@@ -1,6 +1,6 @@
 // Command centrifuge runs a server made with the Centrifuge library for the benchmark: JSON over
 // WebSocket, anybody may subscribe and publish, no pings, which the generator would have to tell
-// from messages.
+// from messages. With -redis it is one of several nodes over a Redis.
 package main
 
 import (
@@ -22,14 +22,15 @@ func main() {
 	cert := flag.String("cert", "", "certificate file, empty: no TLS")
 	key := flag.String("key", "", "key file")
 	deflate := flag.Bool("deflate", false, "permessage-deflate")
+	redis := flag.String("redis", "", "`HOST:PORT` of a Redis, empty: a node alone")
 	flag.Parse()
-	if err := run(*port, *cert, *key, *deflate); err != nil {
+	if err := run(*port, *cert, *key, *deflate, *redis); err != nil {
 		fmt.Fprintln(os.Stderr, "centrifuge:", err)
 		os.Exit(1)
 	}
 }
 
-func run(port int, cert, key string, deflate bool) error {
+func run(port int, cert, key string, deflate bool, redis string) error {
 	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: 64 << 20})
 	if err != nil {
 		return err
@@ -45,6 +46,11 @@ func run(port int, cert, key string, deflate bool) error {
 			cb(centrifuge.PublishReply{Result: &result}, err)
 		})
 	})
+	if redis != "" {
+		if err := over(node, redis); err != nil {
+			return err
+		}
+	}
 	if err := node.Run(); err != nil {
 		return err
 	}
@@ -67,6 +73,21 @@ func run(port int, cert, key string, deflate bool) error {
 	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	return nil
+}
+
+// over makes a node one of those that share a Redis.
+func over(node *centrifuge.Node, redis string) error {
+	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: redis})
+	if err != nil {
+		return err
+	}
+	shards := []*centrifuge.RedisShard{shard}
+	broker, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: shards})
+	if err != nil {
+		return err
+	}
+	node.SetBroker(broker)
 	return nil
 }
 

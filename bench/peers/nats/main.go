@@ -2,14 +2,17 @@
 // generator would have to tell from messages.
 //
 //	nats -port 4222 | nats -ws 8080 | nats -config nats.conf
+//	nats -port 4222 -cluster 6222 -routes 127.0.0.1:6223
 //
-// With -cert and -key it speaks TLS, over TCP from the first byte.
+// With -cert and -key it speaks TLS, over TCP from the first byte. With -cluster it is one of
+// several servers.
 package main
 
 import (
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,6 +26,8 @@ func main() {
 	ws := flag.Int("ws", 0, "WebSocket port, 0: none")
 	cert := flag.String("cert", "", "certificate file, empty: no TLS")
 	key := flag.String("key", "", "key file")
+	cluster := flag.Int("cluster", 0, "port for other servers, 0: there are none")
+	routes := flag.String("routes", "", "`HOST:PORT` of another server")
 	config := flag.String("config", "", "configuration file, in place of all else")
 	flag.Parse()
 	o := &server.Options{
@@ -43,6 +48,12 @@ func main() {
 	if *ws > 0 {
 		o.Websocket = server.WebsocketOpts{Host: "127.0.0.1", Port: *ws, NoTLS: secure == nil,
 			TLSConfig: secure}
+	}
+	if *cluster > 0 {
+		o.Cluster = server.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: *cluster}
+	}
+	if *routes != "" {
+		o.Routes = []*url.URL{{Scheme: "nats-route", Host: *routes}}
 	}
 	if *config != "" {
 		read, err := server.ProcessConfigFile(*config)

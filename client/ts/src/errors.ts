@@ -62,11 +62,10 @@ export class MBError extends Error {
  */
 export function retryAfter(error: unknown): number | undefined {
   if (!(error instanceof MBError) || error.cause !== undefined) return undefined;
-  const { code, details } = error;
   const told = toldRetry(error);
   if (told) return Math.min(told, 60_000);
-  const busy = code === "SERVICE_UNAVAILABLE" && details.reason !== "subscription_limit";
-  return busy || code === "RATE_LIMIT_EXCEEDED" || code === "TIMEOUT" ? 1000 : undefined;
+  const busy = /^(SERVICE_UNAVAILABLE|RATE_LIMIT_EXCEEDED|TIMEOUT)$/.test(error.code);
+  return busy && error.details.reason !== "subscription_limit" ? 1000 : undefined;
 }
 
 /** When the broker said that it wants to be asked again, in ms; 0: it did not. */
@@ -79,22 +78,53 @@ export const malformed = (message: string, topic?: string, cause?: unknown): MBE
   new MBError("MALFORMED_MESSAGE", message, { topic, cause });
 
 /** What was thrown, in words. */
-export const textOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
+export const textOf = (thrown: unknown): string => String((thrown as Error)?.message ?? thrown);
 
 /** The error that an answer says (protocol §7), or undefined when it is something else. */
 export function parseError(text: string, topic?: string, requestId?: string): MBError | undefined {
   if (!/^\s*\{\s*"error"/.test(text)) return undefined;
   try {
     const { code, message, details } = JSON.parse(text).error;
-    return code && new MBError(code, message, { details, topic, requestId });
+    return code && new MBError(code, message, { details: Object(details), topic, requestId });
   } catch {
     return undefined;
   }
 }
 
+/** What HTTP answers to a handshake, as Node shows it. */
+export interface Answer extends AsyncIterable<unknown> {
+  statusCode: number;
+  headers: Record<string, string | undefined>;
+}
+
+/** What a status means where the body says nothing better. */
+const meanings: Record<number, Code> = { 401: "UNAUTHORIZED", 403: "FORBIDDEN", 429: "RATE_LIMIT_EXCEEDED", 503: "SERVICE_UNAVAILABLE" };
+
+/** How much of the body is read, in characters. */
+const maxRefusal = 65_536;
+
+/**
+ * Why a handshake was refused (protocol §4): the error in the body, or what the status means. Who stands before the broker
+ * may say when to come again, too: in seconds, or at a time (RFC 9110 §10.2.3).
+ */
+export async function refusal(url: string, answer: Answer): Promise<MBError> {
+  const { statusCode, headers } = answer;
+  let body = "";
+  try {
+    for await (const part of answer) if (body.length < maxRefusal) body += part;
+  } catch {
+    // What has come may do.
+  }
+  const error =
+    parseError(body) ?? new MBError(meanings[statusCode] ?? "INTERNAL_ERROR", `${url}: refused with status ${statusCode}`);
+  const after = headers["retry-after"];
+  if (after) error.details.retryAfterMs ??= Number(after) * 1000 || Math.max(Date.parse(after) - Date.now() || 0, 0);
+  return error;
+}
+
 /** The answer to a request whose handler has thrown. */
 export function errorPayload(error: unknown): string {
-  const { code, details } = error instanceof MBError ? error : { code: "HANDLER_ERROR", details: undefined };
+  const { code = "HANDLER_ERROR", details = undefined } = error instanceof MBError ? error : {};
   const text = textOf(error);
   const message = details ? text.slice(code.length + 2) : text;
   return JSON.stringify({ error: { code, message, timestamp: new Date(), details } });

@@ -1,4 +1,4 @@
-import { lost, malformed, MBError, parseError } from "./errors.js";
+import { lost, malformed, MBError, parseError, refusal, type Answer } from "./errors.js";
 import type { CallOptions, Limits, WebSocketLike } from "./types.js";
 import { bounded, later, sleep } from "./wait.js";
 import { checkLength, checkTopic, decode, join, parse, textIn, type Header, type Payload } from "./wire.js";
@@ -42,8 +42,14 @@ export interface CallWay extends CallOptions {
   deadlineMs?: number | undefined;
 }
 
-const hex = Array.from(crypto.getRandomValues(new Uint8Array(10)), (b) => (b + 256).toString(16).slice(1)).join("");
-const idHead = hex.replace(/^(.{8})(.{4}).(.{3}).(.{3}).*/, "$1-$2-4$3-8$4-");
+/** What the package `ws` has beside what every WebSocket has. */
+interface Socket extends WebSocketLike {
+  terminate?(): void;
+  on?(event: "unexpected-response", listener: (request: unknown, answer: Answer) => void): void;
+}
+
+/** IDs tell the calls of a connection apart, and clients in a log: nobody need be unable to guess them. */
+const idHead = "xxxxxxxx-xxxx-4xxx-8xxx-".replace(/x/g, () => Math.floor(Math.random() * 16).toString(16));
 let idTail = 0;
 
 export class Link {
@@ -76,7 +82,7 @@ export class Link {
   _serving = 0;
 
   private readonly _owner: LinkOwner;
-  private readonly _ws: WebSocketLike & { terminate?(): void };
+  private readonly _ws: Socket;
   private readonly _calls = new Map<string, Call>();
   private _corkedBytes = 0;
   private _heard = Date.now();
@@ -84,7 +90,7 @@ export class Link {
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _greet: ((error?: MBError) => void) | undefined;
 
-  constructor(owner: LinkOwner, ws: WebSocketLike, url: string) {
+  constructor(owner: LinkOwner, ws: Socket, url: string) {
     this._owner = owner;
     this._ws = ws;
     this._greeted = new Promise((resolve, reject) => {
@@ -98,6 +104,8 @@ export class Link {
       this._fail(lost(`${url}: closed with code ${code} ${reason}`));
     };
     ws.onmessage = ({ data }) => this._take(data);
+    // Only the package ws shows who refuses, and why.
+    ws.on?.("unexpected-response", async (_, answer) => this._fail(await refusal(url, answer)));
   }
 
   /** Bytes that wait to be sent. */
@@ -130,8 +138,7 @@ export class Link {
     const ws = this._ws;
     ws.onmessage = ws.onclose = null;
     // The package ws need not wait for the other side.
-    if (ws.terminate) ws.terminate();
-    else ws.close();
+    (ws.terminate ?? ws.close).call(ws);
     this._failCalls(cause);
     this._greet?.(cause);
     this._abort.abort(cause);
@@ -175,7 +182,6 @@ export class Link {
 
   /** Sends what is answered, and waits for the answer. */
   async _call(action: string, topic: string, version: string, payload: Payload, way: CallWay = {}): Promise<Payload> {
-    way.signal?.throwIfAborted();
     if (this._cause) throw this._cause;
     const id = idHead + (++idTail).toString(16).padStart(12, "0");
     const { parentId = "", deadlineMs = "" } = way;

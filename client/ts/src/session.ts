@@ -73,6 +73,8 @@ export class Session implements LinkOwner {
   _link: Link | undefined;
   /** It, or the last there was. */
   _last!: Link;
+  /** How often it was an operator who had closed a connection that had not stood for long. */
+  private _kicks = 0;
   /** There will soon be another connection. */
   _moving = false;
 
@@ -186,7 +188,7 @@ export class Session implements LinkOwner {
       if (cause) {
         const why: MBError = notice ? lost(`the node went away: ${cause.message}`, cause) : cause;
         this._owner._emit("disconnect", why);
-        link = await this._redial(cause);
+        link = await this._redial(cause, link._born);
       } else if (notice && notice !== told) {
         told = notice;
         link = (await this._move(link, notice)) ?? link;
@@ -229,10 +231,14 @@ export class Session implements LinkOwner {
     throw failed ?? lost("too early to ask again");
   }
 
-  private async _redial(cause: MBError): Promise<Link | undefined> {
+  private async _redial(cause: MBError, born: number): Promise<Link | undefined> {
     const { reconnect, attempts } = this._settings;
-    for (let n = 0; reconnect && (!attempts || n < attempts); n++) {
-      if (await this._until(this._pauseBefore(n, cause), () => this._finished)) return undefined;
+    // An operator who has closed the connection wants it to stay away, for longer each time.
+    if (Date.now() - born > refusalMax) this._kicks = 0;
+    const kicked = cause.details.reason === "kicked";
+    let wait = kicked ? this._pauseBefore(this._kicks++, cause) : this._pauseBefore(0, lost(""));
+    for (let n = 1; reconnect && (!attempts || n <= attempts); n++) {
+      if (await this._until(wait, () => this._finished)) return undefined;
       let link: Link | undefined;
       try {
         link = await this._connect("");
@@ -243,6 +249,7 @@ export class Session implements LinkOwner {
       } catch (error) {
         cause = asError(error);
         link?._fail(cause);
+        wait = this._pauseBefore(n, cause);
         if (isRefusal(cause)) this._owner._emit("error", cause);
       }
     }
@@ -519,8 +526,7 @@ export class Session implements LinkOwner {
     const error = parseError(textIn(payload), topic, id);
     // A TIMEOUT nobody waits for is that of a call given up already.
     if (!error || error.code === "TIMEOUT") return;
-    const last = /^(expired|revoked|required)$/.test(String(error.details.reason));
-    if (error.code === "UNAUTHORIZED" && last) link._said = error;
+    if (isRefusal(error) && /^(expired|revoked|required|kicked)$/.test(error.details.reason as string)) link._said = error;
     else this._owner._emit("error", error);
   }
 

@@ -126,9 +126,10 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
     this._run();
   }
 
-  private _take(): Raw | undefined {
-    const m = this._queue[this._head++];
-    if (m) this._bytes -= m[1].length + itemCost;
+  /** Something waits. */
+  private _take(): Raw {
+    const m = this._queue[this._head++]!;
+    this._bytes -= m[1].length + itemCost;
     // What is taken goes when it is half of all.
     if (this._head * 2 > this._queue.length) {
       this._queue.splice(0, this._head);
@@ -140,7 +141,7 @@ export class Subscription<T = any> implements AsyncIterable<Message<T>> {
   /** Hands over what waits to who is ready for it, and lets those go who wait for the end. */
   private _run(): void {
     while (this._bytes && (this._callback ? !this._running : this._takers.length)) {
-      const [header, payload] = this._take()!;
+      const [header, payload] = this._take();
       const gap = this._gap;
       this._gap = undefined;
       if (gap) this._owner._emit("dropped", gap);

@@ -133,13 +133,19 @@ export interface Ack {
   subscribers: number;
   /** How many of them were over their limit and did not get it. */
   dropped: number;
+  /** How many of the broker's nodes have not said in time what they have: their subscribers are not counted. */
+  unconfirmed?: number;
 }
 
-/** Messages were dropped because this client is too slow. */
+/** Messages are missing: this client is too slow, or they were lost between the broker's nodes. */
 export interface Gap {
-  /** The subscription whose callback or loop is slow; undefined: the broker has dropped them. */
+  /** The subscription whose callback or loop is slow; undefined: the broker tells it. */
   subscription?: Subscription;
   count: number;
+  /** There may be fewer: the broker does not know which of them this client would have got. */
+  atMost?: boolean;
+  /** `cluster`: they were lost between nodes. */
+  reason?: string;
   /** Replaced by newer ones of the same topic. */
   conflated?: number;
   /** The first and the last of them: ISO 8601. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { connect, MBError, retryAfter, type Client, type Message } from "../src/index.js";
 import { network, welcome, type Peer } from "./fake.js";
 
@@ -250,6 +250,68 @@ test("refused credentials are not shown again at once", async () => {
   await client.close();
 });
 
+/** A clock on which waits of seconds take no time, and what they were, in ms. */
+function clock(t: TestContext) {
+  const pauses: number[] = [];
+  let ahead = 0;
+  const { setTimeout: real } = globalThis;
+  const { now } = Date;
+  const pass = (ms: number) => (ahead += ms);
+  t.mock.method(Date, "now", () => now() + ahead);
+  t.mock.method(globalThis, "setTimeout", (done: () => void, ms: number) => {
+    if (ms < 5000 || ms > 500_000) return real(done, ms);
+    pauses.push(ms);
+    return real(() => (pass(ms), done()), 0);
+  });
+  return { pauses, pass };
+}
+
+test("who was kicked comes back later, and later each time, until it stood for long", async (t) => {
+  const { peers, WebSocket } = network(welcome("a"));
+  const client = await connect("ws://a", { WebSocket, log: null, connectTimeoutMs: 1000, keepAliveMs: 1_000_000, backoffMinMs: 1 });
+  const told: string[] = [];
+  client.on("error", ({ code }) => told.push(`error ${code}`));
+  client.on("disconnect", ({ code, details }) => told.push(`disconnect ${code} ${details.reason}`));
+  const { pauses, pass } = clock(t);
+  const steps = [[15, 30], [30, 60], [60, 120], [120, 240], [150, 300], [150, 300], [15, 30]] as const;
+  for (const [n, [least, most]] of steps.entries()) {
+    // What stood for longer than the longest pause is forgotten.
+    if (n === steps.length - 1) pass(400_000);
+    const back = new Promise((done) => client.on("reconnect", done));
+    peers.at(-1)!.says("response:error:1.0.0", { error: { code: "FORBIDDEN", message: "out", details: { reason: "kicked" } } });
+    peers.at(-1)!.ends(1008);
+    await back;
+    const waited = pauses.splice(0);
+    assert.equal(waited.length, 1, `${waited}`);
+    assert(waited[0]! >= least * 1000 && waited[0]! <= most * 1000, `kick ${n + 1} waits ${waited[0]} ms`);
+  }
+  assert.deepEqual(told, steps.map(() => "disconnect FORBIDDEN kicked"));
+  await client.close();
+});
+
+test("without reconnecting a kick is the end, and says why", async () => {
+  const [client, peer] = await pair(undefined, { reconnect: false });
+  const end = new Promise<MBError>((done) => client.on("close", done));
+  peer.says("response:error:1.0.0", { error: { code: "FORBIDDEN", message: "out", details: { reason: "kicked" } } });
+  peer.ends(1008);
+  assert.equal((await end).details.reason, "kicked");
+  assert.equal(client.error?.code, "FORBIDDEN");
+});
+
+test("whose identity has ended comes back at once with the next token", async (t) => {
+  const tokens = ["first", "second"];
+  const { peers, WebSocket } = network(welcome("a", { auth: { required: true } }));
+  const client = await connect("ws://a", { WebSocket, log: null, token: () => tokens.shift()!, connectTimeoutMs: 1000, keepAliveMs: 1_000_000 });
+  const { pauses } = clock(t);
+  const back = new Promise((done) => client.on("reconnect", done));
+  peers[0]!.says("response:error:1.0.0", { error: { code: "UNAUTHORIZED", message: "over", details: { reason: "expired" } } });
+  peers[0]!.ends(1008);
+  await back;
+  assert.deepEqual(pauses, []);
+  assert.equal(peers[1]!.sent[0]!.payload, '{"token":"second"}');
+  await client.close();
+});
+
 test("retryAfter", () => {
   const after = (code: string, details = {}) => retryAfter(new MBError(code, "", { details }));
   assert.equal(after("RATE_LIMIT_EXCEEDED", { retryAfterMs: 5 }), 5);
@@ -258,4 +320,31 @@ test("retryAfter", () => {
   assert.equal(after("SERVICE_UNAVAILABLE", { reason: "subscription_limit" }), undefined);
   assert.equal(after("NO_ROUTE_FOUND"), undefined);
   assert.equal(retryAfter(new Error("x")), undefined);
+});
+
+test("what a broker of several nodes says is passed on", async () => {
+  const [client, peer] = await pair();
+  const told = new Promise((done) => client.on("dropped", done));
+  const gap = { count: 3, atMost: true, reason: "cluster", since: "s", until: "u" };
+  peer.says("publish:system.dropped:1.0.0", gap);
+  assert.deepEqual(await told, gap);
+  peer.answer = () => ({ status: "success", subscribers: 2, unconfirmed: 1 });
+  assert.equal((await client.publishAck("s")).unconfirmed, 1);
+  await client.close();
+});
+
+test("errors whose details are none", async () => {
+  const [client, peer] = await pair();
+  for (const details of [null, "words", 5]) {
+    const error = { code: "OUT_OF_PAPER", message: "", details };
+    peer.answer = () => ({ error });
+    const failed = await client.request("print").then(() => undefined, (e: MBError) => e);
+    assert.equal(failed?.code, "OUT_OF_PAPER");
+    assert.equal(failed.details.reason, undefined);
+    assert.equal(retryAfter(failed), undefined);
+    const told = new Promise<MBError>((done) => client.on("error", done));
+    peer.says("response:print:1.0.0", { error });
+    assert.equal((await told).code, "OUT_OF_PAPER");
+  }
+  await client.close();
 });

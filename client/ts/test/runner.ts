@@ -241,6 +241,10 @@ class Run {
       ping: () => this.client(step.ping).client.ping(),
       drain: () => this.outcome(step, () => this.client(step.drain).client.drain()),
       close: () => this.client(step.close).client.close(),
+      kick: () => {
+        const { serviceId } = this.client(step.kick).client.info;
+        return this.client(step.client).client.system("system.connection.kick", { serviceId });
+      },
       happens: () => this.events(step),
       quiet: () => this.events(step),
       stands: () => this.looks(step),

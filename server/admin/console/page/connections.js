@@ -80,7 +80,7 @@ function Subscriptions({ c, me, again }) {
     { name: 'for', cell: (s) => s.action },
     { name: 'priority', number: true, cell: (s) => s.priority ?? '' },
     { name: 'when full', cell: (s) => (s.overflow || '') + (s.conflate ? ' conflate' : '') },
-    me.operator && { name: '', cell: (s) => html`<${Action} name="Unsubscribe" path="/unsubscribe" onDone=${again}
+    me.operator && { name: 'action', cell: (s) => html`<${Action} name="Unsubscribe" path="/unsubscribe" onDone=${again}
       body=${() => ({ serviceId: c.id, topic: s.topic, action: s.action })} what=${html`Its subscription to <code>${s.topic}</code> ends, and it is told so.`} />` },
   ]} /></section>`;
 }

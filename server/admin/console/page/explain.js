@@ -10,22 +10,29 @@ const kinds = {
   limited: 'bad', forbidden: 'bad', unrouted: 'bad', dropped: 'bad', expired: 'bad', evicted: 'bad', revoked: 'bad',
 };
 
-function Stop({ s, from, me }) {
+// useNames is what services call themselves, by ID, for who may know.
+function useNames(me, wanted) {
+  const { data } = usePoll(wanted && me.words.includes('service.list') ? '/servicez?limit=1000' : null, 0);
+  return Object.fromEntries((data?.services || []).map((s) => [s.id, s.name]));
+}
+
+function Stop({ s, from, me, names }) {
   const at = Date.parse(s.at);
   const who = s.serviceId && (me.words.includes('connection')
-    ? html` <a href=${href('connections', s.serviceId)} title=${s.serviceId}>${short(s.serviceId)}</a>` : html` <code>${short(s.serviceId)}</code>`);
+    ? html` <a href=${href('connections', s.serviceId)} title=${s.serviceId}>${names[s.serviceId] || short(s.serviceId)}</a>` : html` <code title=${s.serviceId}>${names[s.serviceId] || short(s.serviceId)}</code>`);
   return html`<li class=${kinds[s.stop] || ''}><b>${s.stop}</b>${who}${s.reason && html` <${Badge} kind=${kinds[s.stop] || ''}>${s.reason}<//>`}
     ${s.pattern && html` by <code>${s.pattern}</code>`}${s.more > 0 && html` and ${s.more} more`}${s.nodeId && html` on <code>${short(s.nodeId)}</code>`}
     <span class="dim"> ${at === from ? clock(at) : `+${at - from} ms`}</span></li>`;
 }
 
 function Path({ data, dry, me }) {
+  const names = useNames(me, data.found);
   if (!data.found) {
     return html`<p>Nothing is known of this message. It was not looked at, is more than a minute old, or is not yours to see. Which messages are looked at: <code>docs/explain.md</code>.</p>`;
   }
   const from = data.stops.length ? Date.parse(data.stops[0].at) : 0;
   return html`<h2>${dry ? 'What would become of it' : 'What became of it'}</h2>
-    <ol class="path">${data.stops.map((s, i) => html`<${Stop} key=${i} s=${s} from=${from} me=${me} />`)}</ol>`;
+    <ol class="path">${data.stops.map((s, i) => html`<${Stop} key=${i} s=${s} from=${from} me=${me} names=${names} />`)}</ol>`;
 }
 
 export function Explain({ route, me }) {

@@ -3,19 +3,29 @@ import { useState } from './vendor/hooks.js';
 import { post, query, usePoll } from './api.js';
 import { Command, Pages, Problem, Search, Table } from './parts.js';
 import { change, href } from './route.js';
-import { count, html, short, span } from './view.js';
+import { count, exact, html, short, span } from './view.js';
 
 const limit = 50;
 
+const answered = (s) => `${exact(s.answers)} requests in the last half a minute to a minute, from their arrival to the answer`;
+
 const room = (s) => (s.maxConcurrent > 0 ? s.outstanding / s.maxConcurrent : undefined);
+
+// How long answers take; of requests that timed out, how long they were waited for.
+const times = [
+  { name: 'p50', sort: 'answerP50Ms', number: true, cell: (s) => (s.answers ? span(s.answerP50Ms) : '–'), title: answered },
+  { name: 'p99', sort: 'answerP99Ms', number: true, cell: (s) => (s.answers ? span(s.answerP99Ms) : '–'), title: answered },
+  { name: 'answers', sort: 'answers', number: true, cell: (s) => count(s.answers), title: answered },
+];
 
 const columns = (me) => [
   { name: 'service', sort: 'name', cell: (s) => (me.words.includes('connection') ? html`<a href=${href('connections', s.id)}>${s.name || short(s.id)}</a>` : s.name || short(s.id)), title: (s) => s.id },
   { name: 'what it does', cell: (s) => s.description || html`<span class="dim">–</span>` },
-  { name: 'answers', cell: (s) => (s.serves ? 'requests' : html`<span class="dim">nothing</span>`) },
+  { name: 'serves', cell: (s) => (s.serves ? 'requests' : html`<span class="dim">nothing</span>`) },
   { name: 'outstanding', sort: 'outstanding', number: true, cell: (s) => count(s.outstanding) },
   { name: 'of', number: true, cell: (s) => s.maxConcurrent || '∞' },
   { name: 'full', number: true, cell: (s) => (room(s) === undefined ? '' : html`<meter min="0" max="1" low=".7" high=".99" optimum="0" value=${room(s)} aria-label="part of what it takes"></meter>`) },
+  ...(me.words.includes('connection') ? times : []),
   { name: 'its own wait', sort: 'queued', number: true, cell: (s) => count(s.queued) },
   { name: 'errors /s', sort: 'errorRate', number: true, cell: (s) => html`<span class=${s.errorRate > 0 ? 'bad' : ''}>${count(s.errorRate)}</span>` },
   { name: 'out /s', sort: me.words.includes('connection') ? 'sentRate' : undefined, number: true, cell: (s) => count(s.sentRate) },

@@ -6,6 +6,13 @@ import { change, href } from './route.js';
 import { Try } from './services.js';
 import { count, html, short } from './view.js';
 
+// Rate is how many messages a second there are on what a row stands for.
+function Rate({ of, inside }) {
+  const parts = [[of.publishRate, 'published'], [of.requestRate, 'requested']].filter(([n]) => n > 0);
+  if (parts.length === 0) return null;
+  return html`<span class="rate" title=${'messages a second on topics that it matches' + (inside ? ', or that are below it' : '')}>${parts.map(([n, what]) => html`<b>${count(n)}</b>/s ${what} `)}</span>`;
+}
+
 function Row({ row, route }) {
   const [open, setOpen] = useState(false);
   const inside = row.patterns > row.publish + row.request || row.patterns > 2;
@@ -14,7 +21,8 @@ function Row({ row, route }) {
   const label = html`<b>${name}</b>
     ${row.publish > 0 && html` <a href=${link('publish')}><${Badge}>${count(row.publish)} listen<//></a>`}
     ${row.request > 0 && html` <a href=${link('request')}><${Badge}>${count(row.request)} answer<//></a>`}
-    ${inside && html` <span class="dim">${count(row.patterns)} ${row.patterns === 1 ? 'pattern' : 'patterns'}</span>`}`;
+    ${inside && html` <span class="dim">${count(row.patterns)} ${row.patterns === 1 ? 'pattern' : 'patterns'}</span>`}
+    <${Rate} of=${row} inside=${inside} />`;
   if (!inside) return html`<li>${label}</li>`;
   return html`<li><details onToggle=${(e) => e.target === e.currentTarget && setOpen(e.currentTarget.open)}><summary>${label}</summary>
     ${open && html`<${Level} prefix=${name} route=${route} />`}</details></li>`;
@@ -23,7 +31,7 @@ function Row({ row, route }) {
 function Level({ prefix, route }) {
   const { search = '' } = route.ask;
   const [after, setAfter] = useState('');
-  const { data, error } = usePoll(query('/topicz', { prefix, search, after, limit: 200 }), 5000);
+  const { data, error } = usePoll(query('/topicz', { prefix, search, after, limit: 200 }), 2000);
   if (!data) return html`<${Problem} error=${error} />`;
   const rows = data.topics.filter((row) => row.topic !== prefix);
   return html`<${Problem} error=${error} /><ul>${rows.map((row) => html`<${Row} key=${row.topic} row=${row} route=${route} />`)}</ul>

@@ -8,7 +8,7 @@ const kinds = { critical: 'bad', warning: 'warn', notice: '' };
 
 function Trouble({ t }) {
   return html`<article class=${'trouble ' + (t.severity === 'critical' ? 'bad' : '')}>
-    <h3>${t.kind.replaceAll('_', ' ')}${t.cause && html` <span class="dim">(${t.cause})</span>`} <${Badge} kind=${kinds[t.severity]}>${t.severity}<//></h3>
+    <h2>${t.kind.replaceAll('_', ' ')}${t.cause && html` <span class="dim">(${t.cause})</span>`} <${Badge} kind=${kinds[t.severity]}>${t.severity}<//></h2>
     <p>${t.why}${t.id && html` <a href=${href('connections', t.id)} title=${t.id}>${t.name || t.identity || short(t.id)}</a>`}${t.remote && html` <span class="dim">${t.remote}</span>`}
       ${t.topic && html` <a href=${href('topics', '', { pattern: t.topic })}>${t.topic}</a>`}</p>
     <p class="dim">since ${span(t.seconds * 1000)} (<time datetime=${t.since} title=${moment(Date.parse(t.since))}>${clock(Date.parse(t.since))}</time>). What to do: ${t.do}. More: <code>${t.see}</code></p>

@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"math"
+	"testing"
+
+	"mbserver/codec"
+	"mbserver/server/abroad"
+)
+
+// shares lets 16 requesters of the first node ask one request after the other of three services of
+// different speed, one on each of the nodes, and returns how many each has served and in how many
+// ms somebody waited while a service had nothing to do.
+func shares(t *testing.T, nodes int, capacity int) (served [3]int, idle int) {
+	m := newMesh(t, 1, nodes, 2, nil)
+	var services [3]*testClient
+	var held [3][]testMessage
+	for i := range services {
+		services[i] = m.nodes[i%nodes].worker(i%2, max(capacity, 1), "r.x")
+		if capacity == 0 {
+			services[i].capacity.Store(0)
+			services[i].describeAbroad()
+		}
+	}
+	var requesters []*testClient
+	for i := range 16 {
+		requesters = append(requesters, m.nodes[0].connect(i%2, TransportTCP))
+	}
+	m.settle()
+	for _, k := range requesters {
+		k.messages()
+		k.call("q")
+	}
+	for ms := range 4000 {
+		m.pass(1)
+		for i, s := range services {
+			for _, one := range s.messages() {
+				if one.Action == codec.Request {
+					held[i] = append(held[i], one)
+				}
+			}
+			if len(held[i]) == 0 && m.nodes[0].queued.Load() > 0 {
+				idle++
+			}
+			if speed := []int{1, 2, 4}[i]; ms%speed == 0 && len(held[i]) > 0 {
+				s.send("response:r.X:1.0.0:" + string(held[i][0].RequestID) + "\na")
+				held[i] = held[i][1:]
+				served[i]++
+			}
+		}
+		m.settle()
+		for _, k := range requesters {
+			for range m.answers(k) {
+				k.call("q")
+			}
+		}
+	}
+	return served, idle
+}
+
+// Services of other nodes get what they would get at the requesters' node, and none has nothing to
+// do while requests wait.
+func TestSharesAcross(t *testing.T) {
+	for _, capacity := range []int{0, 1, 4} {
+		near, idleNear := shares(t, 1, capacity)
+		far, idleFar := shares(t, 3, capacity)
+		t.Logf("capacity %d: on one node %v, on three %v, idle %d and %d",
+			capacity, near, far, idleNear, idleFar)
+		for i := range near {
+			if math.Abs(float64(far[i]-near[i])) > 0.15*float64(near[i]) {
+				t.Errorf("capacity %d: service %d has served %d, on one node %d",
+					capacity, i, far[i], near[i])
+			}
+		}
+		if idleFar > idleNear+40 { // of 12,000
+			t.Errorf("capacity %d: one had nothing to do for %d ms while requests waited, "+
+				"on one node %d", capacity, idleFar, idleNear)
+		}
+	}
+}
+
+// askingCluster is a Cluster that keeps the name of the request that it was given last, and of the
+// answers only how many there were.
+type askingCluster struct {
+	fakeCluster
+	asked   codec.UUID
+	answers int
+}
+
+func (c *askingCluster) Ask(_ int, _ uint32, q *abroad.Request) bool {
+	c.asked = q.Ref
+	return true
+}
+
+func (c *askingCluster) Answer(int, uint32, *abroad.Answer) bool { c.answers++; return true }
+func (c *askingCluster) Load(int, uint32, abroad.Load) bool      { return true }
+
+// A request that crosses, and its answer, cost no allocation at either node.
+func TestRequestAcrossAllocations(t *testing.T) {
+	n := newTestNode(t, 1, 2, nil)
+	in := n.ClusterNode()
+	c := &askingCluster{fakeCluster: fakeCluster{counts: make(map[string]int), confirmed: true}}
+	n.JoinCluster(c, "c", "n", 1)
+	in.Join(3)
+	id := codec.NewUUID(1, 2)
+	in.Serve(3, &abroad.Service{ID: id})
+	in.Offer(3, abroad.Offer{Service: id, Pattern: "a.b"}, patternOf(t, "a.b"))
+	s, k := n.worker(1, 1, "c.d"), n.connect(0, TransportTCP)
+	n.settle()
+	quiet(s, k)
+	request := k.again("request:a.b:1.0.0:" + testRequestID + "\nask")
+	before, runs := n.sent(), uint64(0)
+	answer := &abroad.Answer{Payload: []byte("answer")}
+	holdAtZero(t, func() {
+		request()
+		n.settle()
+		answer.Ref = c.asked
+		in.Answered(3, answer)
+		in.Called()
+		n.settle()
+		n.advance(1)
+		runs++
+	})
+	if got := n.sent() - before; got != runs || n.outstanding.Load() != 0 {
+		t.Errorf("%d messages of %d, %d outstanding", got, runs, n.outstanding.Load())
+	}
+	q := &abroad.Request{
+		Service: s.id, Requester: id, Left: 5000, Owed: true, Topic: []byte("c.D"),
+		Version: []byte("1.0.0"), Payload: []byte("ask"),
+	}
+	var frame []byte
+	c.answers, runs = 0, 0
+	holdAtZero(t, func() {
+		q.Ref = codec.NewUUID(runs, 7)
+		in.Asked(3, q)
+		in.Called()
+		n.settle()
+		frame = appendAnswer(frame[:0], s.openEntry())
+		s.arrive(frame)
+		n.settle()
+		n.advance(1)
+		n.settle()
+		runs++
+	})
+	if c.answers != int(runs) || s.service.outstanding.Load() != 0 {
+		t.Errorf("%d answers of %d", c.answers, runs)
+	}
+}
