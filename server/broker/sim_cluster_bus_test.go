@@ -146,7 +146,7 @@ func (a *simEar) hear() {
 		s.totals["frame lost"]++
 		return
 	}
-	if !a.publish {
+	if strings.HasSuffix(f.subject, ".ctl") {
 		e.n.heard[f.from.inc] = s.now
 	}
 	a.f(f.subject, f.bytes)

@@ -18,6 +18,10 @@ type crossClient struct {
 	name    string
 	seq     int
 	greeted bool
+	gone    bool
+
+	serves, served []*crossSub // subscriptions for requests: of now, and ever
+	most           int         // requests at a time; 0: any number
 
 	subs       []*crossSub
 	owed       map[string]bool // publishes that it must get: they are at its node
@@ -69,9 +73,19 @@ func (s *clusterSim) operate() {
 		return
 	}
 	switch dice := s.random.IntN(100); {
-	case dice < 25:
+	case dice < 8:
+		k.serve(servePatterns[s.random.IntN(len(servePatterns))])
+	case dice < 11:
+		if len(k.serves) > 0 {
+			k.unserve(k.serves[s.random.IntN(len(k.serves))])
+		}
+	case dice < 30:
+		for range 1 + s.random.IntN(3) {
+			k.ask(askedTopics[s.random.IntN(len(askedTopics))], 30+s.random.Int64N(1200))
+		}
+	case dice < 50:
 		k.subscribe(crossPatterns[s.random.IntN(len(crossPatterns))])
-	case dice < 40:
+	case dice < 60:
 		if len(k.subs) > 0 {
 			k.unsubscribe(k.subs[s.random.IntN(len(k.subs))])
 		}
@@ -105,7 +119,7 @@ func (k *crossClient) bye() {
 
 // lose is bye for one whose node dies.
 func (k *crossClient) lose() {
-	k.subs = nil
+	k.subs, k.serves, k.gone = nil, nil, true
 	k.hangUp(true)
 }
 
@@ -221,6 +235,8 @@ func (k *crossClient) received(m *testMessage) {
 		k.receivedPublish(m)
 	case m.Action == codec.Response:
 		k.receivedAnswer(m)
+	case m.Action == codec.Request:
+		k.receivedRequest(m)
 	default:
 		s.fail("%s received %s", k.name, m.header)
 	}
@@ -253,11 +269,19 @@ func (k *crossClient) receivedPublish(m *testMessage) {
 }
 
 func (k *crossClient) receivedAnswer(m *testMessage) {
-	s, id, code := k.s, string(m.RequestID), ""
+	s, id, code, reason := k.s, string(m.RequestID), "", ""
 	if e := (simError{}); json.Unmarshal(m.payload, &e) == nil {
 		code = e.Error.Code
+		reason, _ = e.Error.Details["reason"].(string)
 	}
 	switch {
+	case s.byID[id] != nil:
+		s.answered(k, s.byID[id], m, code, reason)
+	case code == string(codec.InvalidRequestID) && s.responses[id] != nil:
+		if r := s.responses[id]; r.answers == 0 && !r.from.gone && r.node.well() && k.node.well() {
+			s.fail("%s: the answer to %s was refused", k.name, r.key)
+		}
+		s.totals["response refused"]++
 	case s.acks[id] != nil:
 		s.acknowledged(k, s.acks[id], m, code)
 	case s.calls[id] != nil:

@@ -30,9 +30,10 @@ type simNode struct {
 	endedAt int64 // then
 	left    bool  // it has said so
 
-	aloneAt int64 // when it took itself for alone last
-	touched int64 // when something was wrong with it last
-	wrongs  int   // that are wrong with it now
+	partedAt int64 // when it took another for gone last
+	aloneAt  int64 // when it took itself for alone last
+	touched  int64 // when something was wrong with it last
+	wrongs   int   // that are wrong with it now
 
 	// What passes between it and its plane.
 	slots    [64]uint64      // incarnations of others
@@ -260,6 +261,7 @@ func (in *simInward) Part(slot uint32) {
 	other := n.other(slot)
 	s.totals["node gone"]++
 	delete(n.known, other.inc)
+	n.partedAt = s.now
 	silent := s.now - n.heard[other.inc]
 	if !other.left && silent <= 3*clusterHeartbeat {
 		s.fail("%s takes %s (%d) for gone, of which it heard %d ms ago",

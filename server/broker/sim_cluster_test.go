@@ -65,6 +65,8 @@ var clusterEvents = []string{
 	"delivered here", "delivered across", "lost across", "loss told",
 	"acknowledged across", "unconfirmed publish", "unrouted", "unrouted across",
 	"subscribed", "unconfirmed subscription", "node gone", "node back",
+	"request here", "request across", "asked: answer", "asked: TIMEOUT", "asked: NO_ROUTE_FOUND",
+	"asked: SERVICE_UNAVAILABLE node_lost", "asked: SERVICE_UNAVAILABLE disconnected",
 	"frame lost", "frame doubled", "queue full", "node killed", "node left", "node stood still",
 }
 
@@ -117,7 +119,7 @@ func newClusterSim(t *testing.T, seed uint64) *clusterSim {
 	s.bus = &simBus{s: s, delay: 1 + s.random.Int64N(5)}
 	s.loops = 1 + s.random.IntN(2)
 	if s.outbound, s.tight = 1<<20, s.chance(25); s.tight {
-		s.outbound = 500
+		s.outbound = 1200
 	}
 	s.repair = []int{0, 400, 4000, 1 << 20}[s.random.IntN(4)]
 	s.places = make([]*crossClient, 4+s.random.IntN(5))
