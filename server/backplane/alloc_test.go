@@ -6,7 +6,7 @@ import "testing"
 
 // A request on its way to another node costs no memory of its own.
 func TestAllocAsk(t *testing.T) {
-	h := newHub()
+	h := aloneHub()
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)

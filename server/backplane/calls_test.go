@@ -124,7 +124,7 @@ func theRequest() *abroad.Request {
 
 // Services and what they take requests of are known to others, those that come later too, and end.
 func TestServices(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)
@@ -170,7 +170,7 @@ func TestServices(t *testing.T) {
 
 // Services of a node whose changes were lost are told again, whatever changed.
 func TestLostServicesHeal(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)
@@ -206,7 +206,7 @@ func TestLostServicesHeal(t *testing.T) {
 
 // Requests, what takes them back, answers and loads arrive as they were sent, in order.
 func TestCalls(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)
@@ -263,7 +263,7 @@ func TestCalls(t *testing.T) {
 // A lane that is half full takes no more requests, but answers; a full one, and one without a bus,
 // takes neither.
 func TestCallsWithoutRoom(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)

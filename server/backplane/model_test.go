@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -228,18 +229,19 @@ type member struct {
 	bus    *busEnd
 }
 
-var incarnations uint64 // of tests, which begin one after the other
+var incarnations atomic.Uint64
 
-// testBeat is short, so that tests are quick, and long enough for two busy cores.
-const testBeat = 25 * time.Millisecond
+// testBeat is short, so that tests are quick. All nodes of a test are one process: one that is not
+// scheduled for three beats, while the others are, is gone for them, so that it is long enough for
+// two busy cores.
+const testBeat = 100 * time.Millisecond
 
 func (h *hub) join(t *testing.T, name string, adjust ...func(*Options)) *member {
 	t.Helper()
-	incarnations++
 	o := Options{
 		Cluster: "test", Node: name, Lanes: 2, Heartbeat: testBeat,
 		AckTimeout: 10 * time.Second, OutboundBytes: 1 << 20, InterestMax: 1 << 20,
-		Server: "1", ID: name, Incarnation: incarnations,
+		Server: "1", ID: name, Incarnation: incarnations.Add(1),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, f := range adjust {
@@ -260,7 +262,14 @@ func (h *hub) join(t *testing.T, name string, adjust ...func(*Options)) *member 
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func newHub() *hub { return &hub{random: rand.New(rand.NewPCG(1, 2))} }
+// newHub makes a bus; its test waits more than it works, so that others may run meanwhile.
+func newHub(t *testing.T) *hub {
+	t.Parallel()
+	return aloneHub()
+}
+
+// aloneHub is newHub for a test that measures.
+func aloneHub() *hub { return &hub{random: rand.New(rand.NewPCG(1, 2))} }
 
 // eventually waits for something that must come.
 func eventually(t *testing.T, what string, is func() bool) {

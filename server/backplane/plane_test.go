@@ -21,7 +21,7 @@ func three(t *testing.T, h *hub) (a, b, c *member) {
 
 // A subscription that is answered is in force on every other node, whoever comes and goes.
 func TestInterestStandsWhenConfirmed(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	h.latency = time.Millisecond
 	a, b, c := three(t, h)
 	all := []*member{a, b, c}
@@ -55,7 +55,7 @@ func (m *member) publish(pattern string, from, n int) {
 // What does not arrive is lost, and counted exactly, by whoever misses it: also the last ones. What
 // arrives is in order, and once.
 func TestLossesAreExact(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b, c := three(t, h)
 	b.subscribe(t, "t")
 	c.subscribe(t, "t")
@@ -97,7 +97,7 @@ func TestLossesAreExact(t *testing.T) {
 
 // Changes that are lost are noticed, and all is told again.
 func TestLostChangesHeal(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b, _ := three(t, h)
 	var lost atomic.Int32
 	h.setLose(func(subject string) bool {
@@ -119,7 +119,7 @@ func TestLostChangesHeal(t *testing.T) {
 
 // A node that is silent is gone, what was routed to it is not any more, and it comes back whole.
 func TestGoneAndBack(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b, c := three(t, h)
 	a.subscribe(t, "t")
 	h.setCut(a.bus, true)
@@ -146,7 +146,7 @@ func TestGoneAndBack(t *testing.T) {
 
 // What an island publishes for others is lost, counted, and told when it is back.
 func TestIslandsLossesAreTold(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)
@@ -176,7 +176,7 @@ func TestIslandsLossesAreTold(t *testing.T) {
 
 // A receipt reaches who waits for it.
 func TestReceipts(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)
@@ -194,7 +194,7 @@ func TestReceipts(t *testing.T) {
 // A node that leaves is gone at once, and one that is no successor makes an older one of its name
 // leave.
 func TestRival(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, other := h.join(t, "a"), h.join(t, "b")
 	newer := h.join(t, "a")
 	a.mu.Lock() // the time that it may take until a drains is over
@@ -214,7 +214,7 @@ func TestRival(t *testing.T) {
 
 // All of a large interest is told in parts.
 func TestLargeSnapshot(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a := h.join(t, "a")
 	const many = 20_000
 	for i := range many {
@@ -234,7 +234,7 @@ func TestLargeSnapshot(t *testing.T) {
 
 // What a lane's queue does not take is lost, counted, and later ones arrive.
 func TestFullQueue(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := h.join(t, "a"), h.join(t, "b")
 	a.knows(t, 1)
 	b.knows(t, 1)

@@ -112,7 +112,7 @@ func TestRepair(t *testing.T) {
 		"the last":    func(n int) bool { return n > 100 && n <= 167 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHub()
+			h := newHub(t)
 			a, b := couple(t, h, 1<<20)
 			h.setLose(losing(lose))
 			const all = 500 // in 167 frames
@@ -135,25 +135,27 @@ func TestRepair(t *testing.T) {
 // told without delay.
 func TestRepairOff(t *testing.T) {
 	for _, keeps := range [][2]int{{0, 1 << 20}, {1 << 20, 0}} {
-		h := newHub()
-		a, b := h.join(t, "a", repairing(keeps[0])), h.join(t, "b", repairing(keeps[1]))
-		a.knows(t, 1)
-		b.knows(t, 1)
-		b.subscribe(t, "t")
-		h.setLose(losing(func(n int) bool { return n == 2 }))
-		a.publish("t", 0, 30)
-		if got, lost := b.accounted(t, 30); lost != 3 || len(got) != 27 {
-			t.Errorf("%v: %d delivered, %d lost", keeps, len(got), lost)
-		}
-		if p := b.counted("a"); p.Asked != 0 || p.Repaired != 0 || p.Lost != 3 {
-			t.Errorf("%v: counted %+v", keeps, p)
-		}
+		t.Run(fmt.Sprint(keeps), func(t *testing.T) {
+			h := newHub(t)
+			a, b := h.join(t, "a", repairing(keeps[0])), h.join(t, "b", repairing(keeps[1]))
+			a.knows(t, 1)
+			b.knows(t, 1)
+			b.subscribe(t, "t")
+			h.setLose(losing(func(n int) bool { return n == 2 }))
+			a.publish("t", 0, 30)
+			if got, lost := b.accounted(t, 30); lost != 3 || len(got) != 27 {
+				t.Errorf("%d delivered, %d lost", len(got), lost)
+			}
+			if p := b.counted("a"); p.Asked != 0 || p.Repaired != 0 || p.Lost != 3 {
+				t.Errorf("counted %+v", p)
+			}
+		})
 	}
 }
 
 // What is kept no longer is lost, and told at once; the rest of the hole comes.
 func TestRepairOfMoreThanIsKept(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := couple(t, h, 16<<10)
 	h.setLose(losing(func(n int) bool { return n > 10 && n < 990 }))
 	const all = 3000
@@ -167,7 +169,7 @@ func TestRepairOfMoreThanIsKept(t *testing.T) {
 
 // When nobody answers, what was held back comes after a while, and what misses is lost.
 func TestRepairThatDoesNotCome(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := couple(t, h, 1<<20)
 	var asked atomic.Int32
 	pubs := losing(func(n int) bool { return n == 5 || n == 9 })
@@ -191,7 +193,7 @@ func TestRepairThatDoesNotCome(t *testing.T) {
 
 // No more is held back than there may be: what misses before it is given up.
 func TestHeldIsBounded(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	const keeps = 32 << 10
 	a, b := couple(t, h, keeps)
 	pubs := losing(func(n int) bool { return n == 5 })
@@ -213,7 +215,7 @@ func TestHeldIsBounded(t *testing.T) {
 
 // What comes more than once is delivered once.
 func TestRepairedOnce(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := couple(t, h, 1<<20)
 	h.twice = true
 	h.setLose(losing(func(n int) bool { return n%3 == 0 && n < 100 }))
@@ -225,7 +227,7 @@ func TestRepairedOnce(t *testing.T) {
 
 // A repaired publish whose publisher waits is acknowledged.
 func TestRepairedReceipt(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a, b := couple(t, h, 1<<20)
 	b.broker.answer = func(slot uint32, of uint64) { b.Receipt(slot, of, 3, 1) }
 	h.setLose(losing(func(n int) bool { return n == 1 }))
@@ -245,8 +247,7 @@ func TestRepairedReceipt(t *testing.T) {
 func TestRepairAtRandom(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			h := newHub()
+			h := newHub(t)
 			h.latency = time.Millisecond
 			a, b := couple(t, h, []int{4 << 10, 64 << 10, 1 << 20}[seed%3])
 			r := rand.New(rand.NewPCG(seed, 1))

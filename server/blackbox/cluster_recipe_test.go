@@ -41,7 +41,8 @@ func launchMember(t *testing.T, bus *natsServer, name string, more ...string) *n
 }
 
 // The whole recipe: clients come over TCP and HTTPS and are at whatever node, and publishes reach
-// them at all. When a node has died whoever comes finds another; nodes without NATS are sent nobody.
+// them at all. When a node has died whoever comes finds another; nodes without NATS are sent
+// nobody.
 func TestS12_Recipe(t *testing.T) {
 	t.Parallel()
 	bus := startRecipe(t)

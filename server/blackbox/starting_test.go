@@ -142,8 +142,8 @@ func TestS9_PortInUse(t *testing.T) {
 			args[1] = "--tcp-port=" + strconv.Itoa(freePorts(t, 1)[0])
 		}
 		r := runProgram(t, nil, serverBinary, append(args, row.flag, row.value)...)
-		who := fmt.Sprintf("127.0.0.1:%s is in use by blackbox.test (process %d)",
-			used, os.Getpid())
+		who := fmt.Sprintf("127.0.0.1:%s is in use by %s (process %d)",
+			used, filepath.Base(os.Args[0]), os.Getpid())
 		if r.code != 1 || !strings.Contains(r.stdout, who) ||
 			!strings.Contains(r.stdout, key+" ("+row.flag+") sets another") {
 			t.Errorf("%s: %+v, want %s", key, r, who)

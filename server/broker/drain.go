@@ -410,12 +410,3 @@ func (b *Broker) LoopFor() *Loop {
 func (b *Broker) LimitPlaces(most int64) {
 	b.places.Store(max(min(b.places.Load(), most), 1))
 }
-
-// Load is how many connections the loop has, or are on their way to it. Any goroutine.
-func (l *Loop) Load() int64 { return l.load.Load() }
-
-// Expect counts a connection on its way to the loop, as LoopFor does. Any goroutine.
-func (l *Loop) Expect() { l.load.Add(1) }
-
-// GiveBack says that a connection of LoopFor or Expect does not come. Any goroutine.
-func (l *Loop) GiveBack() { l.load.Add(-1) }

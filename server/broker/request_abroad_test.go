@@ -507,6 +507,33 @@ func TestHostileNode(t *testing.T) {
 	m.empty()
 }
 
+// The word of a request counts from the node that it was sent to, and from no other.
+func TestWordOfAnotherNode(t *testing.T) {
+	m := newMesh(t, 1, 3, 1, nil)
+	s := m.nodes[1].worker(0, 1, "r.x")
+	k := m.nodes[0].connect(0, TransportTCP)
+	m.settle()
+	k.messages()
+	k.call("q")
+	n := m.nodes[0]
+	n.testNode.settle()
+	for _, e := range n.loops[0].outstanding.slots {
+		if e != nil && e.far != nil {
+			n.in.Answered(2, &abroad.Answer{Ref: e.id, Payload: []byte("a lie")})
+			n.in.Cancelled(2, e.id)
+			n.in.Called()
+		}
+	}
+	m.settle()
+	s.answerAll("a")
+	if got := m.answers(k); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("answered %q", got)
+	}
+	if got := n.count(metrics.AnswersUnmatched); got != 1 {
+		t.Errorf("%d counted", got)
+	}
+}
+
 // A subscription to requests is answered when the other nodes know of it; another priority, a
 // registration and the end are told; all once each.
 func TestServicesAreTold(t *testing.T) {

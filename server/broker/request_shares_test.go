@@ -2,6 +2,7 @@ package broker
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"mbserver/codec"
@@ -95,8 +96,9 @@ func (c *askingCluster) Ask(_ int, _ uint32, q *abroad.Request) bool {
 func (c *askingCluster) Answer(int, uint32, *abroad.Answer) bool { c.answers++; return true }
 func (c *askingCluster) Load(int, uint32, abroad.Load) bool      { return true }
 
-// A request that crosses, and its answer, cost no allocation at either node.
-func TestRequestAcrossAllocations(t *testing.T) {
+// crossings returns what a request takes that crosses, at its origin and at its target, and a check
+// that all that were made have had their answers.
+func crossings(t testing.TB) (origin, target, check func()) {
 	n := newTestNode(t, 1, 2, nil)
 	in := n.ClusterNode()
 	c := &askingCluster{fakeCluster: fakeCluster{counts: make(map[string]int), confirmed: true}}
@@ -108,10 +110,11 @@ func TestRequestAcrossAllocations(t *testing.T) {
 	s, k := n.worker(1, 1, "c.d"), n.connect(0, TransportTCP)
 	n.settle()
 	quiet(s, k)
-	request := k.again("request:a.b:1.0.0:" + testRequestID + "\nask")
-	before, runs := n.sent(), uint64(0)
+	payload := strings.Repeat("x", 128)
+	request := k.again("request:a.b:1.0.0:" + testRequestID + "\n" + payload)
+	before, asked, given := n.sent(), uint64(0), uint64(0)
 	answer := &abroad.Answer{Payload: []byte("answer")}
-	holdAtZero(t, func() {
+	origin = func() {
 		request()
 		n.settle()
 		answer.Ref = c.asked
@@ -119,19 +122,15 @@ func TestRequestAcrossAllocations(t *testing.T) {
 		in.Called()
 		n.settle()
 		n.advance(1)
-		runs++
-	})
-	if got := n.sent() - before; got != runs || n.outstanding.Load() != 0 {
-		t.Errorf("%d messages of %d, %d outstanding", got, runs, n.outstanding.Load())
+		asked++
 	}
 	q := &abroad.Request{
 		Service: s.id, Requester: id, Left: 5000, Owed: true, Topic: []byte("c.D"),
-		Version: []byte("1.0.0"), Payload: []byte("ask"),
+		Version: []byte("1.0.0"), Payload: []byte(payload),
 	}
 	var frame []byte
-	c.answers, runs = 0, 0
-	holdAtZero(t, func() {
-		q.Ref = codec.NewUUID(runs, 7)
+	target = func() {
+		q.Ref = codec.NewUUID(given, 7)
 		in.Asked(3, q)
 		in.Called()
 		n.settle()
@@ -140,9 +139,38 @@ func TestRequestAcrossAllocations(t *testing.T) {
 		n.settle()
 		n.advance(1)
 		n.settle()
-		runs++
-	})
-	if c.answers != int(runs) || s.service.outstanding.Load() != 0 {
-		t.Errorf("%d answers of %d", c.answers, runs)
+		given++
 	}
+	return origin, target, func() {
+		if got := n.sent() - before; got != asked+given || uint64(c.answers) != given ||
+			n.outstanding.Load() != 0 || s.service.outstanding.Load() != 0 {
+			t.Errorf("%d asked, %d given: %d messages, %d answers", asked, given, got, c.answers)
+		}
+	}
+}
+
+// A request that crosses, and its answer, cost no allocation at either node.
+func TestRequestAcrossAllocations(t *testing.T) {
+	origin, target, check := crossings(t)
+	t.Run("origin", func(t *testing.T) { holdAtZero(t, origin) })
+	t.Run("target", func(t *testing.T) { holdAtZero(t, target) })
+	check()
+}
+
+// BenchmarkRequestAcross is BenchmarkRequest for one that crosses: what it takes at either node,
+// without the bus.
+func BenchmarkRequestAcross(b *testing.B) {
+	origin, target, check := crossings(b)
+	for _, side := range []struct {
+		name string
+		do   func()
+	}{{"origin", origin}, {"target", target}} {
+		b.Run(side.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				side.do()
+			}
+		})
+	}
+	check()
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mbserver/server/metrics"
 )
 
 // simSystem is what a run varies of the node's own answers, drawn from randomness of its own.
@@ -56,6 +58,9 @@ func (s *simulation) heldBeside(l *Loop) (sum int64) {
 		}
 		if c.state == stateOpen || c.state == stateClosing {
 			kept += c.profile().Charge()
+			if p := c.particulars.Load(); p != nil && p.answers.Load() != nil {
+				kept += metrics.RecentBytes
+			}
 		}
 		if c.subs.charged() != int64(kept) && !s.logs { // a log filter's is not known here
 			s.fail("%s keeps %d bytes and is charged %d", c.id, kept, c.subs.charged())
