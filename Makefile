@@ -72,6 +72,10 @@ vuln: ## known vulnerabilities in what the code calls (govulncheck); says so whe
 sim: ## the seeded simulation of whole nodes over SEEDS (default 5000) seeds
 	$(GO) test ./server/broker -run 'TestSimulation$$' -count 1 -timeout 60m -sim.seeds=$(SEEDS)
 
+.PHONY: sim-cluster
+sim-cluster: ## the seeded simulation of three nodes over SEEDS (default 5000) seeds; 100 a second and core
+	$(GO) test ./server/broker -run 'TestClusterSimulation$$' -count 1 -timeout 60m -sim.cluster.seeds=$(SEEDS)
+
 bench: ## every Go benchmark for BENCHTIME (default 1s) each, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
 

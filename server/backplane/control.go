@@ -39,6 +39,8 @@ func (p *Plane) judge(now time.Duration, late bool) {
 	for _, n := range p.nodes {
 		switch {
 		case n.state == nodeGone || island || late:
+		case simfaultBuild && strikes(simHastyEnd) && now-n.heard > limit/missed:
+			p.lose(n, "silent")
 		case now-max(n.heard, p.back) > limit:
 			p.lose(n, "silent")
 		}
@@ -118,7 +120,9 @@ func (p *Plane) tellChanges(s state) {
 			size -= fieldSize + len(s.changes[n].entry)
 		}
 		d := delta{first, s.changes[:n]}
-		p.ctl.send(p.from+all+".ctl", d.append(nil))
+		if !simfaultBuild || !strikes(simLostDelta) {
+			p.ctl.send(p.from+all+".ctl", d.append(nil))
+		}
 		s.changes, first = s.changes[n:], first+uint64(n)
 	}
 }

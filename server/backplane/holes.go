@@ -149,8 +149,14 @@ func (i *inward) miss(in *inLane, upto uint64) {
 	}
 	count := upto - in.next
 	in.next = upto
+	if simfaultBuild && strikes(simForgottenHole) {
+		return
+	}
 	in.link.lost += count
 	i.plane.lost.Add(count)
+	if simfaultBuild && strikes(simWithheldCount) {
+		count--
+	}
 	i.plane.broker.Lost(count)
 }
 

@@ -81,13 +81,8 @@ func (p *Plane) find(k nodeKey) *node {
 		n.heard = now
 		return n
 	}
-	slot := uint32(0)
-	for p.slots&(1<<slot) != 0 {
-		if slot++; slot == nodesMost {
-			break
-		}
-	}
-	if slot == nodesMost {
+	slot, free := p.freeSlot(n)
+	if !free {
 		if !p.crowded {
 			p.crowded = true
 			p.log.Error("there are more nodes than a cluster may have", "node", k.name,
@@ -126,6 +121,23 @@ func (p *Plane) makeRoom() {
 	if len(p.nodes) >= knownMost && oldest != nil {
 		delete(p.nodes, oldest.nodeKey)
 	}
+}
+
+// freeSlot chooses a slot: that which the node had, so that its word of earlier publishes is known
+// as its, or the one that was not used for the longest time, so that nobody's word is taken for
+// another's. mu is held.
+func (p *Plane) freeSlot(n *node) (slot uint32, free bool) {
+	if n != nil && p.slots&(1<<n.slot) == 0 {
+		return n.slot, true
+	}
+	for range nodesMost {
+		slot = p.nextSlot
+		p.nextSlot = (p.nextSlot + 1) % nodesMost
+		if p.slots&(1<<slot) == 0 {
+			return slot, true
+		}
+	}
+	return 0, false
 }
 
 // lose ends what a node is here. mu is held.
@@ -212,7 +224,9 @@ func (p *Plane) add(n *node, text string) bool {
 			return false
 		}
 		pattern = of
-		p.broker.Want(n.slot, of)
+		if !simfaultBuild || !strikes(simForgottenWant) {
+			p.broker.Want(n.slot, of)
+		}
 	}
 	n.patterns[text] = pattern
 	n.hash ^= hashOf(text)
@@ -237,6 +251,7 @@ func (p *Plane) remove(n *node, text string) bool {
 		if o, _, err := readOffer([]byte(text)); err == nil {
 			p.broker.Withdraw(n.slot, o, pattern)
 		}
+	case simfaultBuild && strikes(simKeptWant):
 	default:
 		p.broker.Forget(n.slot, pattern)
 	}

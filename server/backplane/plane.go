@@ -110,6 +110,7 @@ type Plane struct {
 	mu        sync.Mutex
 	nodes     map[nodeKey]*node
 	slots     uint64        // of links: those that are taken
+	nextSlot  uint32        // the next to be taken
 	epoch     uint64        // given last
 	ticked    time.Duration // when the last tick was
 	echoed    time.Duration // when the node's own heartbeat was heard last
@@ -196,13 +197,7 @@ func (p *Plane) Joined(ctx context.Context) {
 	ticker := time.NewTicker(p.o.Heartbeat / 4)
 	defer ticker.Stop()
 	for began := p.o.Now(); ; {
-		p.mu.Lock()
-		missing := p.alone.Load()
-		for _, n := range p.nodes {
-			missing = missing || n.state == nodeHeard
-		}
-		p.mu.Unlock()
-		if !missing && p.o.Now()-began >= missed*p.o.Heartbeat {
+		if p.joined(began) {
 			return
 		}
 		select {
@@ -214,6 +209,18 @@ func (p *Plane) Joined(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// joined says whether the interest of every node that is heard stands here, at a plane that has
+// begun to listen at that time.
+func (p *Plane) joined(began time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	missing := p.alone.Load()
+	for _, n := range p.nodes {
+		missing = missing || n.state == nodeHeard
+	}
+	return !missing && p.o.Now()-began >= missed*p.o.Heartbeat
 }
 
 const goesOnAlone = "the bus does not answer: this node goes on alone"

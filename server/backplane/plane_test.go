@@ -249,3 +249,44 @@ func TestFullQueue(t *testing.T) {
 		return len(got) == 5 && lost == 5
 	})
 }
+
+// A node that comes back has the slot that it had, and one that comes has none of one that is gone:
+// word of a publish that was under way is nobody else's.
+func TestSlots(t *testing.T) {
+	h := newHub(t)
+	a := h.join(t, "a")
+	slotOf := func(name string, inc uint64) uint32 {
+		slot := uint32(0)
+		eventually(t, name+" is live", func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			n := a.nodes[nodeKey{name, inc}]
+			if n != nil {
+				slot = n.slot
+			}
+			return n != nil && n.state == nodeLive
+		})
+		return slot
+	}
+	gone := func(m *member) {
+		eventually(t, m.o.Node+" is gone", func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.nodes[nodeKey{m.o.Node, m.o.Incarnation}].state == nodeGone
+		})
+	}
+	b, c := h.join(t, "b"), h.join(t, "c")
+	first, second := slotOf("b", b.o.Incarnation), slotOf("c", c.o.Incarnation)
+	b.Close()
+	gone(b)
+	h.setCut(c.bus, true)
+	gone(c)
+	h.setCut(c.bus, false)
+	if slot := slotOf("c", c.o.Incarnation); slot != second {
+		t.Errorf("c is back in slot %d, and was in %d", slot, second)
+	}
+	again := h.join(t, "b")
+	if slot := slotOf("b", again.o.Incarnation); slot == first || slot == second {
+		t.Errorf("a new node is in slot %d, as one that is gone", slot)
+	}
+}

@@ -9,6 +9,7 @@ type Stepped struct{ *Plane }
 
 // NewStepped is New for a plane that is stepped.
 func NewStepped(o Options, broker Broker, bus Bus) (Stepped, error) {
+	resetFault()
 	p, err := newPlane(o, broker, bus)
 	return Stepped{p}, err
 }
@@ -29,18 +30,37 @@ func (s Stepped) Step() (next time.Duration) {
 	return s.keepTime()
 }
 
-// Send hands the bus a frame, and says whether there was one: of the control lane for -1, of the
-// lane of a loop, or of its lane for requests, which has the number of all loops more.
-func (s Stepped) Send(lane int) bool {
-	q := s.ctl
+// Waits says that there is something for Send to do.
+func (s Stepped) Waits(lane int) bool {
+	q := s.queueOf(lane)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.busy || len(q.frames) > 0
+}
+
+// Send hands the bus a frame of a lane, if there is one: of the control lane for -1, of the lane of
+// a loop, or of its lane for requests, which has the number of all loops more.
+func (s Stepped) Send(lane int) { s.queueOf(lane).step() }
+
+func (s Stepped) queueOf(lane int) *queue {
 	switch loops := len(s.lanes); {
 	case lane >= loops:
-		q = s.calls.lanes[lane-loops].queue
+		return s.calls.lanes[lane-loops].queue
 	case lane != control:
-		q = s.lanes[lane].queue
+		return s.lanes[lane].queue
 	}
-	sent, _ := q.step()
-	return sent
+	return s.ctl
+}
+
+// Joined says whether a plane that began to listen at that time would have returned from Joined.
+func (s Stepped) Joined(began time.Duration) bool { return s.joined(began) }
+
+// At returns the incarnation of the node in a slot, 0 when there is none.
+func (s Stepped) At(slot uint32) (incarnation uint64) {
+	if l := s.links[slot].Load(); l != nil {
+		return l.inc
+	}
+	return 0
 }
 
 // Leave tells the others that the node goes away; it is sent by Send. Nothing is stepped after it.

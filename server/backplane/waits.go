@@ -28,6 +28,9 @@ type confirmed struct{ version uint64 }
 
 // lacking is how many nodes have not confirmed a version. mu is held.
 func (w *waits) lacking(version uint64) (count int) {
+	if simfaultBuild && strikes(simHastyAnswer) {
+		return 0
+	}
 	for _, o := range w.others {
 		if o.version < version {
 			count++
@@ -131,6 +134,9 @@ const receiptsMost = 1 << 16
 
 // Receipt tells another node what became of a publish of its.
 func (p *Plane) Receipt(slot uint32, of uint64, subscribers, dropped int) {
+	if simfaultBuild && strikes(simWrongReceipt) {
+		subscribers++
+	}
 	r := &p.receipts
 	r.mu.Lock()
 	first := r.some == 0
@@ -151,7 +157,7 @@ func (r *receipts) flush(p *Plane) {
 	for ; r.some != 0; r.some &= r.some - 1 {
 		slot := bits.TrailingZeros64(r.some)
 		list, to := r.list[slot], p.links[slot].Load()
-		if to == nil {
+		if to == nil || simfaultBuild && strikes(simLostReceipts) {
 			r.list[slot] = nil
 			continue
 		}

@@ -225,6 +225,9 @@ func (l *Loop) missSome() (done bool) {
 			if !l.mayEnd() {
 				return false
 			}
+			if simfaultBuild && strikes(simUntoldMiss) {
+				continue
+			}
 			c.noteAcross(m.now)
 		}
 		m.now = 0

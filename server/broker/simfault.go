@@ -22,6 +22,7 @@ const (
 	simHastySlot       simfault = "hasty-slot"       // who awaits something is closed at its slot
 	simDeafMute        simfault = "deaf-mute"        // what a muted connection sends is taken
 	simLeftBehind      simfault = "left-behind"      // a publish outlives its subscription's end
+	simUntoldMiss      simfault = "untold-miss"      // a loss between nodes is not told to somebody
 )
 
 var simfaults = []simfault{
