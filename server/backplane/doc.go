@@ -6,7 +6,8 @@
 //
 //	frame.go, beat.go  what travels: frames of fields, read as hostile input (fields.go)
 //	bus.go, nats.go    what carries them
-//	interest.go        what this node wants: counted patterns, each change with the next version
+//	interest.go        what this node wants: counted patterns, each change with the next version;
+//	                   gather.go: when others are told
 //	control.go         heartbeats, and what is heard of others (node.go)
 //	waits.go           who waits for others to confirm; receipts of publishes
 //	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)

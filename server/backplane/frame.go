@@ -116,8 +116,8 @@ func (d *delta) parse(b []byte) error {
 
 // pattern reads a pattern, which is in its canonical form, and of user topics.
 func pattern(value []byte) (string, error) {
-	p, err := topic.ParsePattern(string(value))
-	if err != nil || p.System() || p.String() != string(value) {
+	p, err := topic.ParseCanonical(string(value))
+	if err != nil || p.System() {
 		return "", errValue
 	}
 	return p.String(), nil

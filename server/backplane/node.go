@@ -57,9 +57,9 @@ type node struct {
 // gathering is a snapshot of which some parts have come. What they add stands already: only what is
 // in none of them waits for the last.
 type gathering struct {
-	version  uint64
-	parts    uint64
-	patterns map[string]struct{}
+	version uint64
+	parts   uint64
+	left    map[string]struct{} // what stood before and was in none; nil: nothing
 }
 
 // forgetAfter is how long the numbers of a node are kept that is gone: should it come back, what
@@ -169,7 +169,7 @@ func (p *Plane) add(n *node, text string) bool {
 	if _, is := n.patterns[text]; is {
 		return false
 	}
-	pattern, err := topic.ParsePattern(text)
+	pattern, err := topic.ParseCanonical(text)
 	if err != nil {
 		return false
 	}
@@ -237,8 +237,14 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	g := n.gathering
 	if s.part == 0 {
-		g = &gathering{version: s.version, patterns: make(map[string]struct{})}
+		g = &gathering{version: s.version}
 		n.gathering = g
+		if len(n.patterns) > 0 {
+			g.left = make(map[string]struct{}, len(n.patterns))
+			for text := range n.patterns {
+				g.left[text] = struct{}{}
+			}
+		}
 	}
 	if g == nil || g.version != s.version || g.parts != s.part {
 		n.gathering = nil
@@ -246,17 +252,15 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	}
 	g.parts++
 	for _, text := range s.patterns {
-		g.patterns[text] = struct{}{}
+		delete(g.left, text)
 		p.add(n, text)
 	}
 	if !s.last {
 		return
 	}
 	n.gathering = nil
-	for text := range n.patterns {
-		if _, is := g.patterns[text]; !is {
-			p.remove(n, text)
-		}
+	for text := range g.left {
+		p.remove(n, text)
 	}
 	if n.hash == s.hash {
 		p.held(n, s.version)
