@@ -275,7 +275,7 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 	p.settle()
 	switch {
 	case n.state == nodeHeard && m.count == 0:
-		p.prune(n, nil)
+		prune(p, n, n.patterns)
 		p.held(n, m.version)
 	case n.state == nodeHeard:
 		p.ask(n, "it is new")

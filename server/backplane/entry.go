@@ -140,8 +140,8 @@ func readOffer(text []byte) (o abroad.Offer, p topic.Pattern, err error) {
 
 // readPattern reads a pattern, which is in its canonical form, and of user topics.
 func readPattern(text []byte) (topic.Pattern, error) {
-	p, err := topic.ParsePattern(string(text))
-	if err != nil || p.System() || p.String() != string(text) {
+	p, err := topic.ParseCanonical(string(text))
+	if err != nil || p.System() {
 		return topic.Pattern{}, errValue
 	}
 	return p, nil

@@ -59,9 +59,9 @@ type node struct {
 // gathering is a snapshot of which some parts have come. What they add stands already: only what is
 // in none of them waits for the last.
 type gathering struct {
-	version  uint64
-	parts    uint64
-	patterns map[string]struct{}
+	version uint64
+	parts   uint64
+	left    map[string]struct{} // what stood before and was in none; nil: nothing
 }
 
 // knownMost is how many nodes are known, with those that are gone: should one come back, however
@@ -258,11 +258,11 @@ func (p *Plane) remove(n *node, text string) bool {
 	return true
 }
 
-// prune takes away what is not among those to keep: services last, after their offers. mu is held.
-func (p *Plane) prune(n *node, keep map[string]struct{}) {
+// prune takes entries away: services last, after their offers. mu is held.
+func prune[V any](p *Plane, n *node, entries map[string]V) {
 	for _, services := range []bool{false, true} {
-		for text := range n.patterns {
-			if _, is := keep[text]; !is && isService(text) == services {
+		for text := range entries {
+			if isService(text) == services {
 				p.remove(n, text)
 			}
 		}
@@ -316,8 +316,14 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	g := n.gathering
 	if s.part == 0 {
-		g = &gathering{version: s.version, patterns: make(map[string]struct{})}
+		g = &gathering{version: s.version}
 		n.gathering = g
+		if len(n.patterns) > 0 {
+			g.left = make(map[string]struct{}, len(n.patterns))
+			for text := range n.patterns {
+				g.left[text] = struct{}{}
+			}
+		}
 	}
 	if g == nil || g.version != s.version || g.parts != s.part {
 		n.gathering = nil
@@ -325,14 +331,14 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	}
 	g.parts++
 	for _, text := range s.entries {
-		g.patterns[text] = struct{}{}
+		delete(g.left, text)
 		p.add(n, text)
 	}
 	if !s.last {
 		return
 	}
 	n.gathering = nil
-	p.prune(n, g.patterns)
+	prune(p, n, g.left)
 	if n.hash == s.hash {
 		p.held(n, s.version)
 	}
