@@ -96,9 +96,9 @@ func (c *askingCluster) Ask(_ int, _ uint32, q *abroad.Request) bool {
 func (c *askingCluster) Answer(int, uint32, *abroad.Answer) bool { c.answers++; return true }
 func (c *askingCluster) Load(int, uint32, abroad.Load) bool      { return true }
 
-// crossings returns what a request takes that crosses, at its origin and at its target, and a check
-// that all that were made have had their answers.
-func crossings(t testing.TB) (origin, target, check func()) {
+// crossings returns what a request takes that crosses, at its origin and at its target, each of
+// which takes so many ms, and a check that all that were made have had their answers.
+func crossings(t testing.TB, ms int64) (origin, target, check func()) {
 	n := newTestNode(t, 1, 2, nil)
 	in := n.ClusterNode()
 	c := &askingCluster{fakeCluster: fakeCluster{counts: make(map[string]int), confirmed: true}}
@@ -121,7 +121,7 @@ func crossings(t testing.TB) (origin, target, check func()) {
 		in.Answered(3, answer)
 		in.Called()
 		n.settle()
-		n.advance(1)
+		n.advance(ms)
 		asked++
 	}
 	q := &abroad.Request{
@@ -137,7 +137,7 @@ func crossings(t testing.TB) (origin, target, check func()) {
 		frame = appendAnswer(frame[:0], s.openEntry())
 		s.arrive(frame)
 		n.settle()
-		n.advance(1)
+		n.advance(ms)
 		n.settle()
 		given++
 	}
@@ -151,7 +151,7 @@ func crossings(t testing.TB) (origin, target, check func()) {
 
 // A request that crosses, and its answer, cost no allocation at either node.
 func TestRequestAcrossAllocations(t *testing.T) {
-	origin, target, check := crossings(t)
+	origin, target, check := crossings(t, 1)
 	t.Run("origin", func(t *testing.T) { holdAtZero(t, origin) })
 	t.Run("target", func(t *testing.T) { holdAtZero(t, target) })
 	check()
@@ -160,7 +160,7 @@ func TestRequestAcrossAllocations(t *testing.T) {
 // BenchmarkRequestAcross is BenchmarkRequest for one that crosses: what it takes at either node,
 // without the bus.
 func BenchmarkRequestAcross(b *testing.B) {
-	origin, target, check := crossings(b)
+	origin, target, check := crossings(b, 0)
 	for _, side := range []struct {
 		name string
 		do   func()
