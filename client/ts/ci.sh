@@ -33,6 +33,8 @@ if [ "$(version)" -lt 22 ]; then
 	say "test: scenarios with the WebSocket of Node 22"
 	MB_OWN=1 NODE_TLS_REJECT_UNAUTHORIZED=0 npm exec --yes --package=node@22 -- node --no-warnings scripts/test.mjs scenarios
 fi
+say "scenarios in Deno and in Bun, where they are"
+npm run --silent elsewhere
 say "docs"
 npm run --silent docs
 say "all passed"

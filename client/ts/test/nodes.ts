@@ -86,12 +86,14 @@ export class Node {
   async configure(settings: object): Promise<void> {
     this.said = "";
     this.write(settings);
-    this.child!.kill("SIGHUP");
+    this.signal("HUP");
     await this.says('"configuration reloaded"');
   }
 
   signal(name: string): void {
-    this.child?.kill(`SIG${name}` as NodeJS.Signals);
+    const { pid, exitCode, signalCode } = this.child!;
+    // Not child.kill: in Deno it works once.
+    if (pid && exitCode === null && signalCode === null) process.kill(pid, `SIG${name}`);
     while (name === "STOP" && !this.#stopped());
   }
 
