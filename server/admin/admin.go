@@ -119,7 +119,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	log = log.With("module", "admin")
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
-		census: o.Census, settings: o.Settings, reading: o.Reading, source: o.Source, walks: newWalks(),
+		census: o.Census, settings: o.Settings, reading: o.Reading,
+		source: o.Source, walks: newWalks(),
 		dial:  o.Dial,
 		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),
