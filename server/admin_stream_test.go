@@ -454,6 +454,15 @@ func TestStreamLogs(t *testing.T) {
 	if got := some.until("log", nil).data; got["message"] != "four\nlines" {
 		t.Errorf("%v", got)
 	}
+
+	// Who comes later sees what was written before, each line once.
+	late := n.stream("/stream/logs?past=true&module=router,auth", "")
+	n.log.Info("five", "module", "auth")
+	for _, want := range []string{"two", "three", "four\nlines", "five"} {
+		if got := late.until("log", nil).data; got["message"] != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
 }
 
 // A drain is told, and the end of the node ends streams, told too.

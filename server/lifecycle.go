@@ -50,7 +50,8 @@ func (n *Node) Start() (err error) {
 		Address: n.cfg.Admin.Address, Pprof: n.cfg.Admin.Pprof,
 		Hosts: slices.Concat(n.cfg.Admin.Hosts, n.cfg.WS.Hosts),
 		Desk:  &n.broker.Desk, Operator: n, Open: n.cfg.Admin.Operator,
-		Census: n.broker, Settings: n.settings.shown, Source: n.broker, Dial: n.door.Dial,
+		Census: n.broker, Settings: n.settings.shown,
+		Reading: n.settings.reading, Source: n.broker, Dial: n.door.Dial,
 	}
 	if own := handed["admin"]; len(own) > 0 {
 		options.Listener = own[0]

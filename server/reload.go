@@ -27,6 +27,7 @@ func (n *Node) Reload(load config.Loader) error {
 	}
 	if err != nil {
 		reason := strings.ReplaceAll(err.Error(), "\n", "; ")
+		n.settings.failed(reason)
 		log.Error("configuration not reloaded: "+reason, "error", reason)
 	}
 	return err

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"slices"
 	"sync"
+	"time"
 
 	"mbserver/server/census"
 	"mbserver/server/config"
@@ -9,9 +11,13 @@ import (
 
 // settings are the configuration as it is in force, and as it is shown. Any goroutine.
 type settings struct {
-	mu  sync.Mutex
-	all []census.Setting // guarded by mu, by the table; what is pointed to never changes
+	mu   sync.Mutex
+	all  []census.Setting // guarded by mu, by the table; what is pointed to never changes
+	read census.Reading   // guarded by mu
 }
+
+// changesKept is how many changes are remembered: the oldest give way.
+const changesKept = 50
 
 // settingBytes is how long a value may be that is shown.
 const settingBytes = 64 << 10
@@ -38,9 +44,11 @@ func (s *settings) renew(cfg *config.Config, from config.Origins) {
 	keys := config.Keys()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.read.At, s.read.Fault = time.Now().UnixMilli(), ""
 	for i := range keys {
 		k, shown := &keys[i], &s.all[i]
 		value := shownValue(k, cfg)
+		s.note(shown, value)
 		switch {
 		case k.Live:
 			shown.Value, shown.Source = value, sourceOfKey(k, cfg, &byDefault, from)
@@ -50,6 +58,40 @@ func (s *settings) renew(cfg *config.Config, from config.Origins) {
 			shown.Pending = nil
 		}
 	}
+}
+
+// note remembers that a key has another value than the reading before found. mu is held.
+func (s *settings) note(of *census.Setting, to *string) {
+	from := of.Value
+	if of.Pending != nil {
+		from = of.Pending
+	}
+	if from == nil || to == nil || *from == *to {
+		return
+	}
+	r := &s.read
+	if len(r.Changes) == changesKept {
+		r.Changes = slices.Delete(r.Changes, 0, 1)
+	}
+	r.Changes = append(r.Changes, census.Change{
+		At: r.At, Key: of.Key, From: *from, To: *to, Live: of.Live, Roles: of.Roles,
+	})
+}
+
+// failed notes that what was read is not taken.
+func (s *settings) failed(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read.At, s.read.Fault = time.Now().UnixMilli(), why
+}
+
+// reading is how it was read since the start.
+func (s *settings) reading() census.Reading {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.read
+	r.Changes = slices.Clone(r.Changes)
+	return r
 }
 
 // shown is what there is to see.

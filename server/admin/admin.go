@@ -50,9 +50,11 @@ type Options struct {
 	Operator Operator     // what can be done to the node
 	Census   Census       // what there is to see of it
 	Settings func() []census.Setting
-	Dial     Dial
-	Source   Source // what streams show; nil: there are none
-	Open     bool   // who gives no credentials may change the node too, and see payloads
+	// Reading says how the configuration was read since the start.
+	Reading func() census.Reading
+	Dial    Dial
+	Source  Source // what streams show; nil: there are none
+	Open    bool   // who gives no credentials may change the node too, and see payloads
 
 	tick, write time.Duration // of streams, in place of streamTick and streamWrite; 0: these
 }
@@ -68,6 +70,7 @@ type Server struct {
 	operator Operator
 	census   Census
 	settings func() []census.Setting
+	reading  func() census.Reading
 	dial     Dial
 	walks    walks
 	source   Source
@@ -116,7 +119,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	log = log.With("module", "admin")
 	s := &Server{
 		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
-		census: o.Census, settings: o.Settings, source: o.Source, walks: newWalks(),
+		census: o.Census, settings: o.Settings, reading: o.Reading,
+		source: o.Source, walks: newWalks(),
 		dial:  o.Dial,
 		names: origin.NewRules(nil, o.Hosts), log: log, listener: listener,
 		done: make(chan struct{}),

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,37 @@ type settingRow struct {
 	Live    bool            `json:"live"`
 	Pending json.RawMessage `json:"pending,omitempty"`
 	Meaning string          `json:"meaning"`
+}
+
+// configurationAnswer is what /configz says.
+type configurationAnswer struct {
+	listed
+	ReadAt   string       `json:"readAt,omitempty"`
+	Fault    string       `json:"fault,omitempty"`
+	Changes  []changeRow  `json:"changes"`
+	Settings []settingRow `json:"settings"`
+}
+
+// changeRow is what a reading of the configuration has found changed.
+type changeRow struct {
+	At   string          `json:"at"`
+	Key  string          `json:"key"`
+	From json.RawMessage `json:"from"` // null: it is not shown
+	To   json.RawMessage `json:"to"`
+	Live bool            `json:"live"`
+}
+
+// changesOf shows changes, the latest first; admin says that what others may do is shown, too.
+func changesOf(changes []census.Change, admin bool) []changeRow {
+	rows := make([]changeRow, 0, len(changes))
+	for _, c := range slices.Backward(changes) {
+		row := changeRow{At: instant(c.At), Key: c.Key, Live: c.Live}
+		if !c.Roles || admin {
+			row.From, row.To = valueOf(&c.From), valueOf(&c.To)
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // serveConfiguration shows the keys, by their names.
@@ -63,8 +95,16 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *v
 		}
 		rows = append(rows, row)
 	}
-	answerList(w, listed{instant(time.Now().UnixMilli()), len(all), matched, q.offset, q.limit},
-		"settings", rows)
+	read, admin := s.reading(), v.holds(permit.Admin)
+	answer := configurationAnswer{
+		listed: listed{instant(time.Now().UnixMilli()), len(all), matched, q.offset, q.limit},
+		ReadAt: instant(read.At), Fault: read.Fault, Changes: changesOf(read.Changes, admin),
+		Settings: rows,
+	}
+	if answer.Fault != "" && !admin && !v.holds(permit.Log) { // it may quote what others may do
+		answer.Fault = "the configuration that was read last was not taken: see the log"
+	}
+	answerJSON(w, http.StatusOK, &answer)
 }
 
 // valueOf is a value as JSON, which it is already; nil for nil.

@@ -115,6 +115,7 @@ func FuzzRoutes(f *testing.F) {
 		names: origin.NewRules(nil, nil), walks: newWalks(),
 		dial:     func(netip.AddrPort) (net.Conn, error) { return nil, errors.New("full") },
 		settings: func() []census.Setting { return []census.Setting{{Key: "k", Default: "1"}} },
+		reading:  func() census.Reading { return census.Reading{Fault: "<1>"} },
 	}
 	routes := s.routes(false)
 	f.Fuzz(func(t *testing.T, head []byte) {

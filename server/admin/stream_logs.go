@@ -33,7 +33,7 @@ type logFeed struct {
 
 // see takes a line. The goroutine of the log's tap only.
 func (f *logFeed) see(module string, line []byte) {
-	if f.modules != nil && !slices.Contains(f.modules, module) {
+	if !f.wants(module) {
 		return
 	}
 	if !f.pace.Take(int64(time.Since(f.began))) {
@@ -47,7 +47,12 @@ func (f *logFeed) see(module string, line []byte) {
 	}
 }
 
-// serveLogStream shows the lines of the log as they are written.
+func (f *logFeed) wants(module string) bool {
+	return f.modules == nil || slices.Contains(f.modules, module)
+}
+
+// serveLogStream shows the lines of the log as they are written; with past, those before them that
+// the node still has.
 func (s *Server) serveLogStream(w http.ResponseWriter, r *http.Request, v *viewer) {
 	query := r.URL.Query()
 	level := slog.LevelInfo
@@ -70,17 +75,41 @@ func (s *Server) serveLogStream(w http.ResponseWriter, r *http.Request, v *viewe
 			return
 		}
 	}
+	past := query.Get("past")
+	if !slices.Contains([]string{"", "true", "false"}, past) {
+		answerError(w, http.StatusBadRequest, invalid, "past: must be true or false",
+			"field", "past")
+		return
+	}
 	st := s.openStream(w, r, v, permit.Log, false)
 	if st == nil {
 		return
 	}
 	defer st.close()
 	defer s.source.ObserveLog(level, f.see)()
-	told := uint64(0)
-	run(st, f.lines, func(line []byte) {
+	show := func(line []byte) {
 		st.begin("log")
 		st.buffer = append(st.buffer, line...)
 		st.finish()
+	}
+	before := make(map[string]bool) // lines that were shown, and may come once more
+	if past == "true" {
+		s.source.PastLog(level, func(module string, line []byte) {
+			if f.wants(module) {
+				show(line)
+				before[string(line)] = true
+			}
+		})
+	}
+	told := uint64(0)
+	run(st, f.lines, func(line []byte) {
+		if len(before) > 0 {
+			if before[string(line)] {
+				return
+			}
+			clear(before) // what is new comes behind what may come again
+		}
+		show(line)
 	}, func(time.Time) {
 		if missed := f.missed.Load(); missed != told {
 			told = missed

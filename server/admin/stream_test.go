@@ -55,6 +55,8 @@ func (s *shownSource) Watch(o watch.Options) (*watch.Watch, func()) {
 	return w, func() { s.stopped <- struct{}{} }
 }
 
+func (s *shownSource) PastLog(slog.Level, func(string, []byte)) {}
+
 func (s *shownSource) ObserveLog(_ slog.Level, see func(string, []byte)) func() {
 	s.sees <- see
 	return func() { s.stopped <- struct{}{} }

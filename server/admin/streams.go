@@ -24,6 +24,8 @@ type Source interface {
 	// ObserveLog has see called for each line of the log of level least and above, as the JSON that
 	// services get, until stop is called. see must not wait, and keeps nothing of the line.
 	ObserveLog(least slog.Level, see func(module string, line []byte)) (stop func())
+	// PastLog is ObserveLog for the lines that were written last.
+	PastLog(least slog.Level, see func(module string, line []byte))
 }
 
 // Bounds of streams.
@@ -54,7 +56,7 @@ func (s *Server) routeStreams(mux *http.ServeMux) {
 	mux.HandleFunc("GET /stream/messages", s.seen(permit.TopicList,
 		taking(s.serveMessageStream, "topic", "action", "rate", "bytes")))
 	mux.HandleFunc("GET /stream/logs",
-		s.seen(permit.Log, taking(s.serveLogStream, "level", "module")))
+		s.seen(permit.Log, taking(s.serveLogStream, "level", "module", "past")))
 }
 
 // streams are those that are open. Any goroutine.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -206,5 +207,49 @@ func TestS10_CertificateIdentity(t *testing.T) {
 		if f, err := p.Recv(time.Now().Add(patience)); err == nil {
 			t.Errorf("a stranger's certificate is good for %s", f.data)
 		}
+	}
+}
+
+// What readings of the configuration have changed is told, and when one was not taken why; what
+// stands until the next start is told as such.
+func TestConfigurationHistory(t *testing.T) {
+	t.Parallel()
+	r := startReloading(t, "admission.rate: 100\n")
+	if a := r.see(t, "/configz"); a["readAt"] != nil || len(a["changes"].([]any)) != 0 {
+		t.Errorf("at the start: %v, %v", a["readAt"], a["changes"])
+	}
+	r.put(t, "admission.rate: 200\nconnection.max.concurrent: 77\n")
+	var answer map[string]any
+	eventually(t, "it is read", func() bool {
+		answer = r.see(t, "/configz?only=pending")
+		return answer["readAt"] != nil
+	})
+	told := map[string]any{}
+	for _, row := range answer["changes"].([]any) {
+		row := row.(map[string]any)
+		told[row["key"].(string)] = []any{row["from"], row["to"], row["live"]}
+	}
+	if want := map[string]any{
+		"admission.rate":            []any{100.0, 200.0, true},
+		"connection.max.concurrent": []any{100000.0, 77.0, false},
+	}; !reflect.DeepEqual(told, want) {
+		t.Errorf("changes %v, want %v", told, want)
+	}
+	r.put(t, "admission.rate: a lot\n")
+	eventually(t, "that it was not taken", func() bool {
+		answer = r.see(t, "/configz?search=admission.rate")
+		fault, _ := answer["fault"].(string)
+		return strings.Contains(fault, "admission.rate")
+	})
+	if row := answer["settings"].([]any)[0].(map[string]any); row["value"] != 200.0 {
+		t.Errorf("in force: %v", row)
+	}
+	r.put(t, "admission.rate: 200\n")
+	eventually(t, "that it is mended", func() bool {
+		answer = r.see(t, "/configz?only=pending")
+		return answer["fault"] == nil && answer["matched"] == 0.0
+	})
+	if n := len(answer["changes"].([]any)); n != 3 { // the one that waited does not any more
+		t.Errorf("%d changes: %v", n, answer["changes"])
 	}
 }

@@ -46,6 +46,11 @@ func (b *Broker) ObserveLog(
 	return b.logStream.Observe(least, see)
 }
 
+// PastLog is ObserveLog for the lines that were written last. It returns when see has seen them.
+func (b *Broker) PastLog(least slog.Level, see func(module string, line []byte)) {
+	b.logStream.Past(least, see)
+}
+
 // change puts what f makes of a copy of the list in its place.
 func (s *watches) change(f func([]*watch.Watch) []*watch.Watch) {
 	s.mu.Lock()

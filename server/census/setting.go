@@ -25,3 +25,20 @@ const (
 	SourceFlag        = "flag"
 	SourceProgram     = "program" // who has started the node in his own process
 )
+
+// Reading is how the configuration was read while the node ran.
+type Reading struct {
+	At      int64  // Unix ms: when it was read last; 0: not since the start
+	Fault   string // why what was read then was not taken; "": it was
+	Changes []Change
+}
+
+// Change is what a reading has found of a key that was different before: in force from then on when
+// Live, else at the next start. Values are as in Setting.
+type Change struct {
+	At       int64 // Unix ms
+	Key      string
+	From, To string
+	Live     bool
+	Roles    bool // it says what others may do
+}

@@ -2,7 +2,6 @@ package logging
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"strconv"
 	"time"
@@ -65,13 +64,10 @@ func (c *core) show(e entry) {
 	if t == nil || e.record.Level < t.min {
 		return
 	}
-	c.attrs.Reset()
-	line := Line{
-		Level: e.record.Level, Time: e.record.Time, Message: e.record.Message, Module: e.module,
-	}
-	if e.from.tap.Handle(context.Background(), e.record) == nil {
-		line.Attrs = members(c.attrs.Bytes())
-	}
+	line := lineOf(e)
+	c.formatting.Lock()
+	defer c.formatting.Unlock()
+	line.Attrs = c.attrsOf(e)
 	t.f(line)
 }
 

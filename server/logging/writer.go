@@ -35,11 +35,12 @@ type core struct {
 	mu   sync.Mutex
 	taps *backlog // for the tap; nil before the first
 
-	// Its own comments say what is whose.
-	out output
+	// Their own comments say what is whose.
+	out  output
+	past past
 
-	// Owned by the tap's goroutine.
-	attrs bytes.Buffer // the attributes of one record
+	formatting sync.Mutex
+	attrs      bytes.Buffer // the attributes of one record; guarded by formatting
 }
 
 // New returns a handler that writes records of the level and above to w, in format "text"
@@ -81,6 +82,7 @@ func (c *core) push(e entry) {
 		return
 	}
 	if e.record.Level >= c.level {
+		c.past.note(e)
 		c.lines.push(e)
 	}
 	c.tap(e)
@@ -104,6 +106,7 @@ func (c *core) speak(level slog.Level, message string, attrs ...slog.Attr) (writ
 	if e.from.out.Handle(context.Background(), r) != nil {
 		return false
 	}
+	c.past.note(e)
 	c.tap(e)
 	return true
 }

@@ -35,6 +35,19 @@ func (g *LogStream[S]) Observe(
 	return sync.OnceFunc(func() { g.leave(o) })
 }
 
+// Past has see called for the lines of level least and above that were written last, in their
+// order, as Observe has it called. Any goroutine.
+func (g *LogStream[S]) Past(least slog.Level, see func(module string, line []byte)) {
+	if g.Logs == nil {
+		return
+	}
+	g.Logs.Past(func(line logging.Line) {
+		if line.Level >= least {
+			see(moduleOf(&line), appendLogPayload(nil, logLevelIndex(line.Level), &line))
+		}
+	})
+}
+
 // leave ends what Observe began.
 func (g *LogStream[S]) leave(o *logObserver) {
 	g.mu.Lock()

@@ -2,7 +2,7 @@
 import { query, usePoll } from './api.js';
 import { Badge, Command, Problem, Search, Table } from './parts.js';
 import { change } from './route.js';
-import { html } from './view.js';
+import { html, moment } from './view.js';
 
 const value = (v) => {
   if (v === null || v === undefined) return html`<span class="dim">not shown</span>`;
@@ -19,6 +19,22 @@ const columns = [
   { name: 'meaning', cell: (s) => html`<span class="dim">${s.meaning}</span>` },
 ];
 
+const changes = [
+  { name: 'when', cell: (c) => moment(Date.parse(c.at)) },
+  { name: 'key', cell: (c) => html`<b>${c.key}</b>` },
+  { name: 'was', cell: (c) => value(c.from) },
+  { name: 'is', cell: (c) => html`${value(c.to)}${!c.live && html` <${Badge} kind="warn">at the next start<//>`}` },
+];
+
+// Reading says whether what is in force is what the file says now, and what has changed.
+function Reading({ of }) {
+  const waits = of.settings.some((s) => s.pending !== undefined && s.pending !== null);
+  return html`${of.fault && html`<div class="problem" role="alert"><b>What was read ${moment(Date.parse(of.readAt))} was not taken</b>, and what stood before is in force: ${of.fault}</div>`}
+    ${!of.fault && of.readAt && html`<p class="dim" role="status">Read again ${moment(Date.parse(of.readAt))}: ${waits ? 'some of it waits for a restart.' : 'all of it is in force.'}</p>`}
+    ${of.changes.length > 0 && html`<section class="card"><h2>What has changed since the start</h2>
+      <${Table} label="changes" columns=${changes} rows=${of.changes} keyOf=${(c) => c.at + c.key + JSON.stringify(c.from)} /></section>`}`;
+}
+
 export function Configuration({ route }) {
   const { search = '', only = '' } = route.ask;
   const { data, error } = usePoll(query('/configz', { search, only, limit: 1000 }), 5000);
@@ -28,6 +44,7 @@ export function Configuration({ route }) {
         <option value="">all keys</option><option value="set">what was set</option><option value="live">what a reload changes</option><option value="pending">what waits for a restart</option></select></label>
       ${data && html`<span class="dim" role="status">${data.matched} of ${data.total} keys</span>`}</div>
     <${Problem} error=${error} />
+    ${data && html`<${Reading} of=${data} />`}
     ${data && html`<${Table} label="configuration" columns=${columns} rows=${data.settings} keyOf=${(s) => s.key} empty="No key is like this." />`}
     <${Command} words=${['mb-server', '--check']} />`;
 }

@@ -1,11 +1,11 @@
-// The lines of the node's log as they are written.
-import { useRef, useState } from './vendor/hooks.js';
+// The lines of the node's log: the last ones of each of its parts, and then as they are written.
+import { useEffect, useRef, useState } from './vendor/hooks.js';
 import { query, useStream } from './api.js';
 import { Command, Problem, Search, useBottom } from './parts.js';
 import { change } from './route.js';
 import { html } from './view.js';
 
-const kept = 1000; // lines on the page
+const kept = 2000; // lines on the page
 
 const levels = ['debug', 'info', 'warn', 'error'];
 
@@ -28,11 +28,22 @@ export function Logs({ route, me }) {
   const [list, setList] = useState([]);
   const [missed, setMissed] = useState(0);
   const box = useBottom(list);
+  const fresh = useRef([]); // lines that are not shown yet: they come in crowds
+  const seen = useRef(new Set()); // whoever asks again is told again what was written last
   const serial = useRef(0);
-  const error = useStream(paused ? null : query('/stream/logs', { level, module }), (name, data) => {
-    if (name === 'log') setList((old) => [...old, { ...data, key: serial.current++ }].slice(-kept));
-    else if (name === 'count') setMissed(data.missed);
+  const error = useStream(paused ? null : query('/stream/logs', { level, module, past: true }), (name, data) => {
+    if (name === 'count') setMissed(data.missed);
+    const text = JSON.stringify(data);
+    if (name !== 'log' || seen.current.has(text)) return;
+    if (seen.current.size > 10 * kept) seen.current.clear();
+    seen.current.add(text);
+    if (fresh.current.push({ ...data, key: serial.current++ }) > 1) return;
+    setTimeout(() => setList((old) => [...old, ...fresh.current.splice(0)].slice(-kept)), 100);
   });
+  useEffect(() => { // what is on the page is of another question
+    seen.current.clear();
+    setList([]);
+  }, [level, module]);
   const set = (values) => change(route, values);
   const wanted = q.toLowerCase();
   const shown = list.filter((l) => !wanted || JSON.stringify(l).toLowerCase().includes(wanted));
@@ -49,7 +60,7 @@ export function Logs({ route, me }) {
     ${missed > 0 && html`<p class="dim">${missed} lines were too many to show.</p>`}
     <div class="card lines code" ref=${box} tabindex="0" role="log" aria-label="log lines" aria-live="off">
       ${shown.map((l) => html`<${Line} key=${l.key} line=${l} />`)}
-      ${shown.length === 0 && html`<p class="dim">Nothing has been logged since this page looks.</p>`}
+      ${shown.length === 0 && html`<p class="dim">No line is like this.</p>`}
     </div>
     <${Command} words=${['mb', 'log', '--level', levels.slice(levels.indexOf(level)).join(), ...me.flags]} />`;
 }

@@ -1,8 +1,9 @@
 // What is wrong now, and how the node is doing: its numbers of this second and of the last minutes.
 import { useEffect, useState } from './vendor/hooks.js';
-import { get, useStream } from './api.js';
+import { get, usePoll, useStream } from './api.js';
 import { Chart } from './chart.js';
 import { Action, Command, Problem } from './parts.js';
+import { href } from './route.js';
 import { Troubles } from './troubles.js';
 import { bytes, count, exact, html, span } from './view.js';
 
@@ -61,6 +62,18 @@ function Tiles({ now }) {
   </div>`;
 }
 
+// Nodes are the others of the cluster, a tile for each.
+function Nodes() {
+  const { data } = usePoll('/clusterz', 2000);
+  if (!data || data.alone) return null;
+  return html`<section aria-label="other nodes"><h2>Other nodes</h2>
+    ${data.island && html`<p class="problem">NATS does not answer: this node goes on alone.</p>`}
+    ${data.peers.length === 0 && html`<p class="dim">None has been heard.</p>`}
+    <div class="tiles">${data.peers.map((p) => html`<${Tile} key=${p.id} name=${p.name} title=${p.id} kind=${p.state === 'live' ? '' : 'bad'}
+      value=${p.draining ? 'draining' : p.state} under=${html`${count(p.connections)} connections, ${p.rttMs > 0 ? span(p.rttMs) : '–'} away${p.lost + p.dropped > 0 && html`, <span class="bad">${count(p.lost + p.dropped)} lost</span>`}`} />`)}</div>
+    <p><a href=${href('cluster')}>all of the cluster</a></p></section>`;
+}
+
 const perSecond = (series, key) => series[key].map((n, i) => (series.seconds[i] > 0 ? n / series.seconds[i] : null));
 const aSecond = (v) => (v === null || v === undefined ? '–' : count(v) + '/s');
 
@@ -90,6 +103,7 @@ export function Overview({ may, me, theme }) {
     ${may('metrics') && html`
       <${Problem} error=${error} what="numbers" />
       ${now && html`<${Tiles} now=${now} />`}
+      ${may('connection') && html`<${Nodes} />`}
       ${series && series.at.length > 0 && html`<${Charts} series=${series} theme=${theme} />`}`}
     ${me.operator && html`<section class="card"><h2>This node</h2>
       <${Action} name="Drain" danger path="/drain" body=${() => ({})}
