@@ -3,6 +3,9 @@ package backplane
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"mbserver/codec"
@@ -134,9 +137,9 @@ func (p *Plane) lose(n *node, why string) {
 	p.inward.place(n.nodeKey, n.slot, false)
 	p.calls.place(n.nodeKey, n.slot, false)
 	p.broker.Part(n.slot)
-	for text, pattern := range n.patterns {
+	for _, text := range p.entriesOf(n) {
 		if !isOffer(text) && !isService(text) { // those end with Part
-			p.broker.Forget(n.slot, pattern)
+			p.broker.Forget(n.slot, n.patterns[text])
 		}
 	}
 	clear(n.patterns)
@@ -244,10 +247,34 @@ func (p *Plane) remove(n *node, text string) bool {
 	return true
 }
 
+// entriesOf returns all of a node's interest. mu is held.
+func (p *Plane) entriesOf(n *node) []string {
+	entries := slices.Collect(maps.Keys(n.patterns))
+	p.arrange(entries)
+	return entries
+}
+
+// arrange brings entries into an order that follows from them alone, services first; only where
+// that matters, which is in a simulation.
+func (p *Plane) arrange(entries []string) {
+	if !p.stepped {
+		return
+	}
+	slices.SortFunc(entries, func(a, b string) int {
+		if isService(a) != isService(b) {
+			if isService(a) {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+}
+
 // prune takes away what is not among those to keep: services last, after their offers. mu is held.
 func (p *Plane) prune(n *node, keep map[string]struct{}) {
 	for _, services := range []bool{false, true} {
-		for text := range n.patterns {
+		for _, text := range p.entriesOf(n) {
 			if _, is := keep[text]; !is && isService(text) == services {
 				p.remove(n, text)
 			}

@@ -253,7 +253,7 @@ func TestFullQueue(t *testing.T) {
 // A node that comes back has the slot that it had, and one that comes has none of one that is gone:
 // word of a publish that was under way is nobody else's.
 func TestSlots(t *testing.T) {
-	h := newHub()
+	h := newHub(t)
 	a := h.join(t, "a")
 	slotOf := func(name string, inc uint64) uint32 {
 		slot := uint32(0)
