@@ -135,6 +135,7 @@ func (p *Plane) tellAll(n *node) {
 	}
 	n.snapshotSent = max(now, 1)
 	s := p.interest.take(true)
+	p.arrange(s.entries)
 	p.tellChanges(s) // all that stands in it is told before what comes after it
 	part := snapshot{to: n.inc, version: s.version, hash: s.hash}
 	for {

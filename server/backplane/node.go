@@ -3,6 +3,9 @@ package backplane
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"mbserver/codec"
@@ -149,9 +152,9 @@ func (p *Plane) lose(n *node, why string) {
 	p.inward.place(n.nodeKey, n.slot, false)
 	p.calls.place(n.nodeKey, n.slot, false)
 	p.broker.Part(n.slot)
-	for text, pattern := range n.patterns {
+	for _, text := range textsOf(p, n.patterns) {
 		if !isOffer(text) && !isService(text) { // those end with Part
-			p.broker.Forget(n.slot, pattern)
+			p.broker.Forget(n.slot, n.patterns[text])
 		}
 	}
 	n.patterns, n.services = make(map[string]topic.Pattern), make(map[codec.UUID]string)
@@ -258,10 +261,34 @@ func (p *Plane) remove(n *node, text string) bool {
 	return true
 }
 
+// textsOf returns entries, in the order of arrange.
+func textsOf[V any](p *Plane, entries map[string]V) []string {
+	texts := slices.Collect(maps.Keys(entries))
+	p.arrange(texts)
+	return texts
+}
+
+// arrange brings entries into an order that follows from them alone, services first; only where
+// that matters, which is in a simulation.
+func (p *Plane) arrange(entries []string) {
+	if !p.stepped {
+		return
+	}
+	slices.SortFunc(entries, func(a, b string) int {
+		if isService(a) != isService(b) {
+			if isService(a) {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+}
+
 // prune takes entries away: services last, after their offers. mu is held.
 func prune[V any](p *Plane, n *node, entries map[string]V) {
 	for _, services := range []bool{false, true} {
-		for text := range entries {
+		for _, text := range textsOf(p, entries) {
 			if isService(text) == services {
 				p.remove(n, text)
 			}

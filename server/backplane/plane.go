@@ -103,6 +103,7 @@ type Plane struct {
 	stopped chan struct{} // closed when the goroutine has ended
 	closing sync.Once
 	started atomic.Bool // run runs
+	stepped bool        // it is of a simulation (stepped.go); immutable
 
 	beatAt time.Duration // when the next heartbeat is due; of the goroutine only
 

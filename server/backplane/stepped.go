@@ -11,7 +11,11 @@ type Stepped struct{ *Plane }
 func NewStepped(o Options, broker Broker, bus Bus) (Stepped, error) {
 	resetFault()
 	p, err := newPlane(o, broker, bus)
-	return Stepped{p}, err
+	if err != nil {
+		return Stepped{}, err
+	}
+	p.stepped = true
+	return Stepped{p}, nil
 }
 
 // Listen begins to listen, as Start does.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"mbserver/server/abroad"
@@ -172,8 +174,13 @@ func (l *Loop) waitsNoMore(a *awaited, node *farNode) {
 
 // forgetWaits ends all waits of a node that is gone, and what this loop has told it of its own.
 func (l *Loop) forgetWaits(node *farNode) {
-	for s, a := range l.awaited {
+	byID := func(a, b *service) int {
+		return cmp.Or(cmp.Compare(a.id.Hi, b.id.Hi), cmp.Compare(a.id.Lo, b.id.Lo))
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(l.awaited), byID) { // the same way each time
+		a := l.awaited[s]
 		switch {
+		case a == nil: // ended with another
 		case !s.marked(markFar):
 			l.waitsNoMore(a, node)
 		case s.far().node == node:

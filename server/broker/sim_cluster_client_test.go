@@ -73,13 +73,13 @@ func (s *clusterSim) operate() {
 		return
 	}
 	switch dice := s.random.IntN(100); {
-	case dice < 8:
+	case dice < 8 && *clusterRequests:
 		k.serve(servePatterns[s.random.IntN(len(servePatterns))])
 	case dice < 11:
 		if len(k.serves) > 0 {
 			k.unserve(k.serves[s.random.IntN(len(k.serves))])
 		}
-	case dice < 30:
+	case dice < 30 && *clusterRequests:
 		for range 1 + s.random.IntN(3) {
 			k.ask(askedTopics[s.random.IntN(len(askedTopics))], 30+s.random.Int64N(1200))
 		}

@@ -217,6 +217,9 @@ func (s *clusterSim) probe() {
 			s.after(int64(20*i+5*n.place), func() { k.publish(topic, true).probe = true })
 		}
 		for i, topic := range askedTopics {
+			if !*clusterRequests {
+				break
+			}
 			s.after(int64(200+50*i+5*n.place), func() { k.ask(topic, 300).probe = true })
 		}
 	}
@@ -364,13 +367,14 @@ func (s *clusterSim) checkEmpty() {
 		held := n.plane.Held()
 		if n.connections.Load() != 0 || n.registry.count() != 0 || n.charged() != held ||
 			held > int64(s.loops*(s.repair+500)) {
-			s.fail("%s: left behind: %d connections, %d services, a charge of %d bytes, %d for others",
+			s.fail("%s: left behind: %d connections, %d services, %d bytes, %d of them for others",
 				n.name, n.connections.Load(), n.registry.count(), n.charged(), held)
 		}
 		for _, l := range n.loops {
 			if l.wheel.Len() != 0 || len(l.free) != len(l.conns) {
-				s.fail("%s, loop %d: %d timers, %d of %d slots free", n.name,
-					l.index, l.wheel.Len(), len(l.free), len(l.conns))
+				at, _ := l.wheel.Next()
+				s.fail("%s, loop %d: %d timers, next in %d ms, %d of %d slots free",
+					n.name, l.index, l.wheel.Len(), at-n.ms, len(l.free), len(l.conns))
 			}
 		}
 	}
