@@ -3,6 +3,7 @@ package topic
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/bits"
 	"strings"
 )
@@ -28,6 +29,20 @@ func ParsePattern(s string) (Pattern, error) {
 		return Pattern{}, err
 	}
 	return asPattern(canonical(s)), nil
+}
+
+// ParseCanonical is ParsePattern of a text that is in canonical form, which the result keeps; any
+// other is an error.
+func ParseCanonical(s string) (Pattern, error) {
+	if _, err := check(s, true); err != nil {
+		return Pattern{}, err
+	}
+	for i := range len(s) {
+		if lower[s[i]] != s[i] {
+			return Pattern{}, errors.New("the pattern is not in lower case")
+		}
+	}
+	return asPattern(s), nil
 }
 
 // asPattern returns the pattern with this text, which is canonical.

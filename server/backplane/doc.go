@@ -9,7 +9,8 @@
 //	                   what travels: frames of fields, read as hostile input (fields.go)
 //	bus.go, nats.go    what carries them
 //	entry.go           what a node tells of itself: patterns, services, their offers
-//	interest.go        what this node tells, counted; each change has the next version
+//	interest.go        what this node tells, counted; each change has the next version; gather.go:
+//	                   when
 //	control.go         heartbeats, and what is heard of others (node.go)
 //	waits.go           who waits for others to confirm; receipts of publishes
 //	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)

@@ -83,6 +83,13 @@ func (i *interest) change(pattern string, by int) (version uint64, begun bool) {
 	return i.version, true
 }
 
+// changed says whether there are changes that were not taken.
+func (i *interest) changed() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.pending) > 0
+}
+
 func (i *interest) note(c change) {
 	i.version++
 	i.hash ^= hashOf(c.entry)

@@ -59,9 +59,9 @@ type node struct {
 // gathering is a snapshot of which some parts have come. What they add stands already: only what is
 // in none of them waits for the last.
 type gathering struct {
-	version  uint64
-	parts    uint64
-	patterns map[string]struct{}
+	version uint64
+	parts   uint64
+	left    map[string]struct{} // what stood before and was in none; nil: nothing
 }
 
 // forgetAfter is how long the numbers of a node are kept that is gone: should it come back, what
@@ -193,7 +193,7 @@ func (p *Plane) add(n *node, text string) bool {
 		pattern = of
 		p.broker.Offer(n.slot, o, of)
 	default:
-		of, err := readPattern([]byte(text))
+		of, err := readPattern(text)
 		if err != nil {
 			return false
 		}
@@ -229,11 +229,11 @@ func (p *Plane) remove(n *node, text string) bool {
 	return true
 }
 
-// prune takes away what is not among those to keep: services last, after their offers. mu is held.
-func (p *Plane) prune(n *node, keep map[string]struct{}) {
+// prune takes away what a snapshot has left out: services last, after their offers. mu is held.
+func (p *Plane) prune(n *node, left map[string]struct{}) {
 	for _, services := range []bool{false, true} {
-		for text := range n.patterns {
-			if _, is := keep[text]; !is && isService(text) == services {
+		for text := range left {
+			if isService(text) == services {
 				p.remove(n, text)
 			}
 		}
@@ -287,8 +287,14 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	g := n.gathering
 	if s.part == 0 {
-		g = &gathering{version: s.version, patterns: make(map[string]struct{})}
+		g = &gathering{version: s.version}
 		n.gathering = g
+		if len(n.patterns) > 0 {
+			g.left = make(map[string]struct{}, len(n.patterns))
+			for text := range n.patterns {
+				g.left[text] = struct{}{}
+			}
+		}
 	}
 	if g == nil || g.version != s.version || g.parts != s.part {
 		n.gathering = nil
@@ -296,14 +302,14 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	}
 	g.parts++
 	for _, text := range s.entries {
-		g.patterns[text] = struct{}{}
+		delete(g.left, text)
 		p.add(n, text)
 	}
 	if !s.last {
 		return
 	}
 	n.gathering = nil
-	p.prune(n, g.patterns)
+	p.prune(n, g.left)
 	if n.hash == s.hash {
 		p.held(n, s.version)
 	}

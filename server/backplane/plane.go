@@ -116,6 +116,7 @@ type Plane struct {
 	back      time.Duration // when it was heard again after it was not
 	due       []*node       // to whom a version is to be confirmed
 	told      state         // the interest that others were told of
+	gather    gatherer      // changes of it
 	rivals    map[uint64]time.Duration
 	displaced bool // a newer node has this one's name: it has left the bus
 	crowded   bool // that there are too many nodes was logged
@@ -286,6 +287,9 @@ func (p *Plane) keepTime() (next time.Duration) {
 	if at, any := p.waits.next(); any {
 		next = min(next, at)
 	}
+	if at, any := p.tellGathered(now); any {
+		next = min(next, at)
+	}
 	return next
 }
 
@@ -293,7 +297,7 @@ func (p *Plane) keepTime() (next time.Duration) {
 func (p *Plane) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tellChanges(p.interest.take(false))
+	p.tell(p.o.Now())
 	p.confirm()
 	p.receipts.flush(p)
 }
