@@ -129,7 +129,8 @@ func (r *runner) findBus(target string) (about string, err error) {
 		return "", nil
 	}
 	about, err = r.find(bus)
-	return ", several nodes over " + about, err
+	return fmt.Sprintf(", of several nodes GOMAXPROCS=%d, over %s",
+		max(r.Procs, nodesProcs), about), err
 }
 
 // placeOf is where a connection in a role belongs.

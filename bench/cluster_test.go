@@ -37,7 +37,7 @@ func TestSmokeCluster(t *testing.T) {
 	o.Node, o.Peers = filepath.Join(dir, "mb-server"), dir
 	r := smoke(t, o)
 	about := r.Settings.Servers["mb"]
-	if !strings.Contains(about, "several nodes over nats-server") {
+	if !strings.Contains(about, "of several nodes GOMAXPROCS=2, over nats-server") {
 		t.Errorf("mb is %q", about)
 	}
 	of := func(target, metric string) float64 {

@@ -70,6 +70,10 @@ func TestParsePattern(t *testing.T) {
 		if c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)) {
 			t.Errorf("ParsePattern(%q) = %+v, %v, want an error with %q", c.in, p, err, c.fault)
 		}
+		kept, err := ParseCanonical(c.in)
+		if good := c.fault == "" && c.in == c.out; good != (err == nil) || good && kept != p {
+			t.Errorf("ParseCanonical(%q) = %+v, %v", c.in, kept, err)
+		}
 	}
 }
 
