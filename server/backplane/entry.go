@@ -133,14 +133,14 @@ func readOffer(text []byte) (o abroad.Offer, p topic.Pattern, err error) {
 	if math.IsNaN(o.Priority) || math.IsInf(o.Priority, 0) {
 		return o, p, errValue
 	}
-	p, err = readPattern(text[offerHead:])
+	p, err = readPattern(string(text[offerHead:]))
 	o.Pattern = p.String()
 	return o, p, err
 }
 
 // readPattern reads a pattern, which is in its canonical form, and of user topics.
-func readPattern(text []byte) (topic.Pattern, error) {
-	p, err := topic.ParseCanonical(string(text))
+func readPattern(text string) (topic.Pattern, error) {
+	p, err := topic.ParseCanonical(text)
 	if err != nil || p.System() {
 		return topic.Pattern{}, errValue
 	}
@@ -155,7 +155,7 @@ func entry(value []byte) (text string, err error) {
 	case isOffer(text):
 		_, _, err = readOffer(value)
 	default:
-		_, err = readPattern(value)
+		_, err = readPattern(text)
 	}
 	return text, err
 }

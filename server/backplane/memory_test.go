@@ -8,18 +8,12 @@ import (
 	"mbserver/topic"
 )
 
-// deafBroker keeps nothing, and is told of patterns only.
+// deafBroker keeps nothing of patterns, and is told of nothing else.
 type deafBroker struct{ Broker }
 
-func (deafBroker) Join(uint32)                      {}
-func (deafBroker) Want(uint32, topic.Pattern)       {}
-func (deafBroker) Forget(uint32, topic.Pattern)     {}
-func (deafBroker) Part(uint32)                      {}
-func (deafBroker) Deliver([]byte, uint32, uint64)   {}
-func (deafBroker) Delivered()                       {}
-func (deafBroker) Lost(uint64)                      {}
-func (deafBroker) Receipt(uint64, uint32, int, int) {}
-func (deafBroker) Standing() (int, bool)            { return 0, false }
+func (deafBroker) Join(uint32)                  {}
+func (deafBroker) Want(uint32, topic.Pattern)   {}
+func (deafBroker) Forget(uint32, topic.Pattern) {}
 
 // memory is what f leaves in use, and what it allocates for that, in bytes a pattern.
 func memory(t *testing.T, patterns int, f func(p *Plane, n *node)) (kept, made float64) {

@@ -222,7 +222,7 @@ func (p *Plane) add(n *node, text string) bool {
 		pattern = of
 		p.broker.Offer(n.slot, o, of)
 	default:
-		of, err := readPattern([]byte(text))
+		of, err := readPattern(text)
 		if err != nil {
 			return false
 		}
