@@ -137,8 +137,11 @@ func (i *inward) advance(in *inLane, upto uint64) {
 			i.deliver(in, one.first, one.publishes, one.repaired)
 		}
 	}
-	if h.at == len(h.list) {
+	switch {
+	case h.at == len(h.list):
 		h.list, h.at = nil, 0
+	case h.at > len(h.list)/2:
+		h.list, h.at = slices.Delete(h.list, 0, h.at), 0
 	}
 }
 

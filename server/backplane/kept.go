@@ -1,6 +1,7 @@
 package backplane
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,8 +130,9 @@ func (q *queue) again(of *link, list []span) (gone []span) {
 	k := &q.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.again, k.at = slices.Delete(k.again, 0, k.at), 0
 	pending := uint64(0) // those before are on their way, or asked for too early
-	for i := k.at; i < len(k.again); i++ {
+	for i := range k.again {
 		if k.again[i].of == of {
 			pending = max(pending, k.again[i].upto)
 		}

@@ -375,3 +375,29 @@ func TestKeptAllocates(t *testing.T) {
 		t.Errorf("%v allocations for a frame", n)
 	}
 }
+
+// A link of which something misses at any time holds no more for that than what it holds back.
+func TestHolesThatNeverEnd(t *testing.T) {
+	b := aloneHub().join(t, "b", repairing(1<<20))
+	i := &b.inward
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	l := i.of(nodeKey{"a", 1})
+	l.keeps = true
+	in := i.in(l, 1, 0)
+	one := appendPublish(nil, []byte("publish:t:1.0.0:m\n"), nil, 0)
+	take := func(n uint64) { i.take(in, &batch{epoch: 1, first: n, publishes: one}) }
+	for n := uint64(0); n < 5000; n += 2 {
+		take(n + 1)
+		if n >= 8 {
+			take(n - 8)
+		}
+		if len(in.holes.list) > 16 {
+			t.Fatalf("%d are in the list of %d that wait", len(in.holes.list),
+				len(in.holes.waiting()))
+		}
+	}
+	if l.lost != 0 || l.received < 4900 {
+		t.Errorf("%d received, %d lost", l.received, l.lost)
+	}
+}
