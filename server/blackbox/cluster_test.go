@@ -183,26 +183,6 @@ func TestS12_PayloadsCross(t *testing.T) {
 	}
 }
 
-// Once a subscription is answered, a publish on any other node reaches it.
-func TestS12_AnsweredSubscriptionsStand(t *testing.T) {
-	t.Parallel()
-	nodes := startCluster(t, startNATS(t), "a", "b", "c")
-	var clients []*client
-	for _, n := range nodes {
-		clients = append(clients, n.dial(t, "tcp"))
-	}
-	for i := range 600 {
-		to, from := clients[i%3], clients[(i+1+i/3%2)%3]
-		pattern := fmt.Sprintf("t%d.+", i%5)
-		to.subscribe("publish", pattern)
-		from.send(fmt.Sprintf("publish:t%d.x:1.0.0:%s", i%5, idA), fmt.Sprint(i))
-		from.expectPayload(fmt.Sprintf("response:t%d.x:1.0.0:%s", i%5, idA),
-			`{"status":"success","subscribers":1}`)
-		to.expectPayload(fmt.Sprintf("publish:t%d.x:1.0.0:*", i%5), fmt.Sprint(i))
-		to.ok("system.topic.unsubscribe", `{"topic":"`+pattern+`"}`)
-	}
-}
-
 // With NATS gone every node goes on alone; what would have crossed is counted and told, and all
 // heals when it is back.
 func TestS12_BusLost(t *testing.T) {
