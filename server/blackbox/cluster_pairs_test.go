@@ -164,6 +164,9 @@ func TestS12_Rivals(t *testing.T) {
 	if p := older.cluster(); !p.Island {
 		t.Errorf("the older one is in the cluster: %+v", p)
 	}
+	if all := older.troubles(t, ""); all.find("isolated", "name") == nil {
+		t.Errorf("it says of itself %+v", all)
+	}
 	newer.awaitPeers(1)
 	other.awaitPeers(1)
 	from := other.dial(t, "tcp")
