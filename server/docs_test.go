@@ -315,12 +315,13 @@ func TestDocsDottedNames(t *testing.T) {
 	}
 }
 
-// clusterMetric says that a name, or what one begins with, is of those that only a node in a cluster
-// has.
+// clusterMetric says that a name, or what one begins with, is of those that only a node in a
+// cluster has.
 func clusterMetric(name string) bool {
-	const all = "mb_cluster_"
-	return strings.HasPrefix(name, all) && slices.ContainsFunc(metrics.ClusterTable,
-		func(f metrics.Labelled) bool { return strings.HasPrefix(f.Export, name) })
+	return strings.HasPrefix(name, "mb_cluster_") &&
+		slices.ContainsFunc(metrics.ClusterTable, func(f metrics.Labelled) bool {
+			return strings.HasPrefix(f.Export, name)
+		})
 }
 
 // What pages say of /metrics is there.
