@@ -315,6 +315,15 @@ func TestDocsDottedNames(t *testing.T) {
 	}
 }
 
+// clusterMetric says that a name, or what one begins with, is of those that only a node in a
+// cluster has.
+func clusterMetric(name string) bool {
+	return strings.HasPrefix(name, "mb_cluster_") &&
+		slices.ContainsFunc(metrics.ClusterTable, func(f metrics.Labelled) bool {
+			return strings.HasPrefix(f.Export, name)
+		})
+}
+
 // What pages say of /metrics is there.
 func TestDocsMetrics(t *testing.T) {
 	n := startLiveNode(t, withAdmin)
@@ -324,8 +333,7 @@ func TestDocsMetrics(t *testing.T) {
 		t.Fatalf("only %d names in the pages", len(names))
 	}
 	for name, pages := range names {
-		if strings.HasPrefix(name, "mb_cluster_") && slices.ContainsFunc(metrics.ClusterTable,
-			func(f metrics.Labelled) bool { return strings.HasPrefix(f.Export, name) }) {
+		if clusterMetric(name) {
 			continue // of a node in a cluster
 		}
 		if !regexp.MustCompile(`(?m)^` + name + `(_bucket|_sum|_count)?[ {]`).MatchString(page) {

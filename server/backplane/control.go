@@ -22,6 +22,7 @@ func (p *Plane) tick() {
 	if b, is := p.bus.(Holder); is {
 		p.brings.Store(b.Pending())
 	}
+	p.look(now)
 	if !p.displaced {
 		p.ctl.send(p.from+all+".ctl", p.beat(now).append(nil))
 	}

@@ -57,6 +57,9 @@ type node struct {
 	// This node's interest, there.
 	holds     bool
 	confirmed uint64
+
+	left     bool // it is gone because it has said so
+	troubles troubles
 }
 
 // gathering is a snapshot of which some parts have come. What they add stands already: only what is
@@ -102,7 +105,7 @@ func (p *Plane) find(k nodeKey) *node {
 		}
 		p.nodes[k] = n
 	}
-	n.state, n.slot, n.heard, n.since = nodeHeard, slot, now, now
+	n.state, n.slot, n.heard, n.since, n.left = nodeHeard, slot, now, now, false
 	n.version, n.hash, n.asked, n.snapshotSent = 0, 0, 0, 0
 	p.slots |= 1 << slot
 	p.broker.Join(slot)
@@ -160,6 +163,7 @@ func (p *Plane) lose(n *node, why string) {
 	n.patterns, n.services = make(map[string]topic.Pattern), make(map[codec.UUID]string)
 	p.slots &^= 1 << n.slot
 	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
+	n.left = why == hasLeft
 	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0
 	level := slog.LevelWarn
 	if why == hasLeft {

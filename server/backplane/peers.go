@@ -24,6 +24,17 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	defer p.mu.Unlock()
 	c := metrics.Cluster{
 		Joined: true, Island: p.alone.Load(), Lost: p.lost.Load(), Interest: p.told.version,
+		Displaced: p.displaced, Isolated: p.lonely.Load(), MinPeers: p.o.MinPeers,
+	}
+	clock := p.o.Now()
+	if at := max(p.islandSince, p.lonelySince); c.Island || c.Isolated {
+		if p.islandSince != 0 && p.lonelySince != 0 {
+			at = min(p.islandSince, p.lonelySince)
+		}
+		c.AloneSince = now
+		if at != 0 { // else it has happened since the last tick
+			c.AloneSince = now.Add(at - clock)
+		}
 	}
 	for _, q := range p.queues {
 		c.Waiting += q.held.Load()
@@ -41,12 +52,14 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	for _, n := range newest {
 		peer := metrics.Peer{
 			Name: n.name, ID: n.id, Version: n.server, State: stateNames[n.state],
-			Draining: n.draining, Since: now.Add(n.since - clock),
+			Draining: n.draining, Left: n.left, Since: now.Add(n.since - clock),
 			Connections: int64(n.connections), RoundTrip: n.roundTrip,
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
 			Requests: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),
 			Patterns: len(n.patterns), Services: len(n.services),
 			Interest: n.version, Confirmed: n.confirmed,
+			Losing: n.troubles.losing.told(now, clock), Slow: n.troubles.slow.told(now, clock),
+			Dropping: n.troubles.dropping.told(now, clock),
 		}
 		p.inward.count(n.nodeKey, &peer)
 		c.Peers = append(c.Peers, peer)

@@ -108,17 +108,20 @@ type Plane struct {
 	beatAt time.Duration // when the next heartbeat is due; of the goroutine only
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	nodes     map[nodeKey]*node
-	slots     uint64        // of links: those that are taken
-	nextSlot  uint32        // the next to be taken
-	epoch     uint64        // given last
-	ticked    time.Duration // when the last tick was
-	echoed    time.Duration // when the node's own heartbeat was heard last
-	back      time.Duration // when it was heard again after it was not
-	due       []*node       // to whom a version is to be confirmed
-	told      state         // the interest that others were told of
-	gather    gatherer      // changes of it
+	mu       sync.Mutex
+	nodes    map[nodeKey]*node
+	slots    uint64        // of links: those that are taken
+	nextSlot uint32        // the next to be taken
+	epoch    uint64        // given last
+	ticked   time.Duration // when the last tick was
+	echoed   time.Duration // when the node's own heartbeat was heard last
+	back     time.Duration // when it was heard again after it was not
+
+	islandSince, lonelySince time.Duration // 0: it is not
+
+	due       []*node // to whom a version is to be confirmed
+	told      state   // the interest that others were told of
+	gather    gatherer
 	rivals    map[uint64]time.Duration
 	displaced bool // a newer node has this one's name: it has left the bus
 	crowded   bool // that there are too many nodes was logged

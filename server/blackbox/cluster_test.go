@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -183,26 +184,6 @@ func TestS12_PayloadsCross(t *testing.T) {
 	}
 }
 
-// Once a subscription is answered, a publish on any other node reaches it.
-func TestS12_AnsweredSubscriptionsStand(t *testing.T) {
-	t.Parallel()
-	nodes := startCluster(t, startNATS(t), "a", "b", "c")
-	var clients []*client
-	for _, n := range nodes {
-		clients = append(clients, n.dial(t, "tcp"))
-	}
-	for i := range 600 {
-		to, from := clients[i%3], clients[(i+1+i/3%2)%3]
-		pattern := fmt.Sprintf("t%d.+", i%5)
-		to.subscribe("publish", pattern)
-		from.send(fmt.Sprintf("publish:t%d.x:1.0.0:%s", i%5, idA), fmt.Sprint(i))
-		from.expectPayload(fmt.Sprintf("response:t%d.x:1.0.0:%s", i%5, idA),
-			`{"status":"success","subscribers":1}`)
-		to.expectPayload(fmt.Sprintf("publish:t%d.x:1.0.0:*", i%5), fmt.Sprint(i))
-		to.ok("system.topic.unsubscribe", `{"topic":"`+pattern+`"}`)
-	}
-}
-
 // With NATS gone every node goes on alone; what would have crossed is counted and told, and all
 // heals when it is back.
 func TestS12_BusLost(t *testing.T) {
@@ -350,4 +331,68 @@ func TestS12_JoiningNodeKnows(t *testing.T) {
 			`{"status":"success","subscribers":1}`)
 		c.expect(fmt.Sprintf("publish:p%d.y.x:1.0.0:*", i))
 	}
+}
+
+// What alerts and dashboard ask for of a cluster is there, by node.
+func TestS12_Metrics(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, startNATS(t), "a", "b")
+	_, page := nodes[0].probe("/metrics")
+	asked := regexp.MustCompile(`\bmb_cluster_\w+`)
+	for _, file := range []string{"mb-server.rules.yml", "grafana.json"} {
+		names := asked.FindAllString(recipe(t, file), -1)
+		if len(names) < 5 {
+			t.Errorf("%s asks for %q", file, names)
+		}
+		for _, name := range names {
+			if !strings.Contains(page, "\n"+name+`{node="b"} `) &&
+				!strings.Contains(page, "\n"+name+" ") {
+				t.Errorf("%s: /metrics of a node in a cluster has no %s", file, name)
+			}
+		}
+	}
+}
+
+// What is wrong between nodes is told while it is so.
+func TestS12_Troubles(t *testing.T) {
+	t.Parallel()
+	bus := startNATS(t)
+	b := startMember(t, bus, "b")
+	a := startMember(t, bus, "a", "cluster.minPeers=1") // which is not ready alone
+	a.awaitPeers(1)
+	b.awaitPeers(1)
+	far := b.dial(t, "tcp")
+	far.subscribe("publish", "x")
+	told := func(n *node, kind, cause, name string) func() bool {
+		return func() bool {
+			all := n.troubles(t, "")
+			found := all.find(kind, cause)
+			return found != nil && found.Name == name && found.Why != ""
+		}
+	}
+	well := func(n *node) func() bool {
+		return func() bool { return len(n.troubles(t, "").Troubles) == 0 }
+	}
+	eventually(t, "nothing is wrong", well(a))
+	bus.kill()
+	eventually(t, "both are isolated", func() bool {
+		return told(a, "isolated", "bus", "")() && told(b, "isolated", "bus", "")()
+	})
+	a.dial(t, "tcp").send("publish:x:1.0.0", "1")
+	eventually(t, "it is counted", func() bool { return a.cluster().publishesFor("b") == 1 })
+	bus.start()
+	far.expect("publish:system.dropped:1.0.0")
+	eventually(t, "the loss is told", told(b, "nodes_lose", "", "a"))
+	eventually(t, "all is well again", func() bool { return well(a)() && well(b)() })
+	b.kill()
+	eventually(t, "the other is gone", func() bool {
+		return told(a, "node_gone", "", "b")() && told(a, "isolated", "peers", "")()
+	})
+	b = startMember(t, bus, "b")
+	eventually(t, "it is back", well(a))
+	b.stop()
+	eventually(t, "who leaves is not missed", func() bool {
+		all := a.troubles(t, "")
+		return all.find("isolated", "peers") != nil && all.find("node_gone", "") == nil
+	})
 }

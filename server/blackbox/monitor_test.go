@@ -118,7 +118,10 @@ func (p prometheus) count(t *testing.T, expr string) int {
 // every graph of the dashboard has something to show.
 func TestRecipe_Prometheus(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, append(patient, "connection.max.concurrent=20")...)
+	bus := startNATS(t)
+	n := startMember(t, bus, "a", append(patient, "connection.max.concurrent=20")...)
+	startMember(t, bus, "b")
+	n.awaitPeers(1)
 	p := startPrometheus(t, n)
 	eventually(t, "the node is scraped", func() bool {
 		return p.count(t, `rate(mb_turn_seconds_count{job="mb-server"}[1s])`) == 1

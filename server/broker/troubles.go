@@ -128,6 +128,7 @@ func (f *finder) find() {
 	f.findDoor()
 	f.findLockouts()
 	f.findLog()
+	f.findCluster()
 	if f.broker.ills.ailing.Load() > 0 {
 		f.findConnections()
 	}

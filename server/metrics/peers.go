@@ -8,6 +8,7 @@ type Peer struct {
 	Self              bool   // it is the node that tells of it
 	State             string // "live", "joining" or "gone"
 	Draining          bool
+	Left              bool      // it is gone because it has said so
 	Since             time.Time // when it came to that, or the node itself started
 	Connections       int64
 
@@ -25,6 +26,16 @@ type Peer struct {
 	Services     int    // of its, that take requests
 	Interest     uint64 // version of that
 	Confirmed    uint64 // version of the own interest that it has confirmed
+
+	Losing   Spell // publishes of it do not arrive: how many
+	Dropping Spell // messages for it find no room: how many
+	Slow     Spell // heartbeats to it and back take longer than one is from the next
+}
+
+// Spell is something that has gone wrong now and then; the zero value is nothing.
+type Spell struct {
+	Since, Last time.Time
+	Count       uint64
 }
 
 // Cluster is a node's part in it; the zero value is a node's that is alone.
@@ -35,6 +46,11 @@ type Cluster struct {
 	Waiting  int64  // bytes for the bus
 	Interest uint64 // version of the own
 	Peers    []Peer // without the node itself
+
+	Displaced  bool      // a newer node has its name
+	Isolated   bool      // it has fewer others than it should
+	MinPeers   int       // how many those are
+	AloneSince time.Time // that it is an island, or isolated
 }
 
 // perPeer makes the values of a family that has one for each other node.

@@ -86,6 +86,16 @@ var Table = []Metric{
 	{"system.uptime", Uptime, "mb_system_uptime_seconds", "time since the machine's boot",
 		func(s *Sample) float64 { return s.Machine.systemUptime }},
 
+	{"", "", "mb_cluster_island",
+		"1: NATS does not answer this node, or another one has its name: it goes on alone. 0 " +
+			"otherwise, and without a cluster",
+		func(s *Sample) float64 {
+			if s.Cluster.Island {
+				return 1
+			}
+			return 0
+		}},
+
 	{"registry.count", Gauge, "mb_services", "connected services",
 		func(s *Sample) float64 { return float64(s.Services) }},
 	{"registry.discovery.rate", Rate, "", "", rateOf(Discoveries)},

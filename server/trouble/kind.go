@@ -22,6 +22,10 @@ const (
 	Stuck                         // a loop has stopped turning
 	Memory                        // memory.limit is near
 	ConnectionsCut                // and it came to it
+	Isolated                      // the node has lost the others of its cluster
+	NodeGone                      // another one is not heard any more
+	NodeSlow                      // it takes long to answer, or what is for it finds no room
+	NodesLose                     // publishes between nodes
 	Certificate                   // it expires soon, or has
 	TurnsLong                     // loops take long to come round
 	ConnectionsNear               // soon nobody may connect
@@ -61,6 +65,18 @@ var kinds = [Kinds]about{
 			"more memory and raise memory.limit", "memory"},
 	ConnectionsCut: {"connections_cut", Critical,
 		"as for memory; who was cut comes back by itself", "connections-cut"},
+	Isolated: {"isolated", Critical,
+		"by cause: start NATS, give each node a name of its own (cluster.node), or start the " +
+			"other nodes; it heals by itself but for the name", "isolated"},
+	NodeGone: {"node_gone", Warning,
+		"start that node, or see what its machine does; its clients are at other nodes",
+		"node-gone"},
+	NodeSlow: {"node_slow", Warning,
+		"by cause: NATS or the machine is busy; more room (cluster.outbound.bytes) for bursts",
+		"node-slow"},
+	NodesLose: {"nodes_lose", Warning,
+		"see NATS' log for slow consumers, and the node that they come from for node_slow",
+		"nodes-lose"},
 	Certificate: {"certificate", Warning,
 		"put the new files in place and send SIGHUP; no connection is dropped", "certificate"},
 	TurnsLong: {"turns_long", Warning,
