@@ -39,7 +39,6 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	for _, q := range p.queues {
 		c.Waiting += q.held.Load()
 	}
-	clock := p.o.Now()
 	newest := make(map[string]*node)
 	for _, n := range p.nodes {
 		if n.state == nodeGone && clock-n.since > forgetAfter {

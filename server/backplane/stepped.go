@@ -39,7 +39,7 @@ func (s Stepped) Waits(lane int) bool {
 	q := s.queueOf(lane)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.busy || len(q.frames) > 0
+	return q.busy || len(q.frames) > 0 || q.kept.pending.Load() > 0
 }
 
 // Send hands the bus a frame of a lane, if there is one: of the control lane for -1, of the lane of
