@@ -1,6 +1,11 @@
 package backplane
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
 
 // tick sends a heartbeat, and looks who was not heard.
 func (p *Plane) tick() {
@@ -37,16 +42,28 @@ func (p *Plane) judge(now time.Duration, late bool) {
 		p.alone.Store(true)
 		p.log.Warn(goesOnAlone)
 	}
-	for _, n := range p.nodes {
-		switch {
-		case n.state == nodeGone || island || late:
-		case simfaultBuild && strikes(simHastyEnd) && now-n.heard > limit/missed:
-			p.lose(n, "silent")
-		case now-max(n.heard, p.back) > limit:
-			p.lose(n, "silent")
+	if !island && !late {
+		for _, n := range p.present() {
+			if now-max(n.heard, p.back) > limit ||
+				simfaultBuild && now-n.heard > limit/missed && strikes(simHastyEnd) {
+				p.lose(n, "silent")
+			}
 		}
 	}
 	p.count()
+}
+
+// present returns the nodes that are not gone, by their names. mu is held.
+func (p *Plane) present() (all []*node) {
+	for _, n := range p.nodes {
+		if n.state != nodeGone {
+			all = append(all, n)
+		}
+	}
+	slices.SortFunc(all, func(a, b *node) int {
+		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.inc, b.inc))
+	})
+	return all
 }
 
 // count notes whether there are as many other nodes as there should be. mu is held.

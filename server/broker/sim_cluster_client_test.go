@@ -269,7 +269,8 @@ func (k *crossClient) receivedPublish(m *testMessage) {
 }
 
 func (k *crossClient) receivedAnswer(m *testMessage) {
-	s, id, code, reason := k.s, string(m.RequestID), "", ""
+	s, code, reason := k.s, "", ""
+	id := string(m.RequestID) //nolint:staticcheck // one text for many maps
 	if e := (simError{}); json.Unmarshal(m.payload, &e) == nil {
 		code = e.Error.Code
 		reason, _ = e.Error.Details["reason"].(string)

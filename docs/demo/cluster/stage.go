@@ -255,13 +255,3 @@ func (s *stage) nameOf(id string) string {
 	defer s.mu.Unlock()
 	return s.named[id]
 }
-
-// of finds a node by its name.
-func (s *stage) of(name string) *node {
-	for _, n := range s.nodes {
-		if n.name == name {
-			return n
-		}
-	}
-	return nil
-}
