@@ -25,6 +25,8 @@ type beatNode struct {
 	held    uint64 // ns since
 	epoch   uint64
 	reached []uint64 // by lane: the number after that of the last publish for it
+	calls   []uint64 // the same of frames of requests and answers
+	missed  uint64   // how often what it has said with those may not be known
 }
 
 // lanesMost is how many lanes a node may have: as many as loops.
@@ -66,15 +68,37 @@ func (n *beatNode) append(b []byte) []byte {
 	b = appendNumber(b, tagEcho, n.echo)
 	b = appendNumber(b, tagHeld, n.held)
 	b = appendNumber(b, tagEpoch, n.epoch)
-	for lane, number := range n.reached {
+	b = appendReached(appendReached(b, tagReached, n.reached), tagCallsReached, n.calls)
+	if n.missed > 0 {
+		b = appendNumber(b, tagCallsMissed, n.missed)
+	}
+	return b
+}
+
+// appendReached appends the numbers of lanes that have any.
+func appendReached(b []byte, tag uint64, numbers []uint64) []byte {
+	for lane, number := range numbers {
 		if number == 0 {
 			continue
 		}
 		var v [2 * binary.MaxVarintLen64]byte
 		size := len(binary.AppendUvarint(binary.AppendUvarint(v[:0], uint64(lane)), number))
-		b = appendBytes(b, tagReached, v[:size])
+		b = appendBytes(b, tag, v[:size])
 	}
 	return b
+}
+
+// readReached is the inverse for one of them.
+func readReached(numbers []uint64, value []byte) ([]uint64, error) {
+	lane, number, err := pair(value)
+	if err != nil || lane >= lanesMost {
+		return numbers, errValue
+	}
+	for uint64(len(numbers)) <= lane {
+		numbers = append(numbers, 0)
+	}
+	numbers[lane] = number
+	return numbers, nil
 }
 
 func (m *beat) parse(b []byte) error {
@@ -130,14 +154,11 @@ func (n *beatNode) parse(b []byte) error {
 		case tagEpoch:
 			err = numberInto(&n.epoch, value)
 		case tagReached:
-			lane, number, bad := pair(value)
-			if bad != nil || lane >= lanesMost {
-				return errValue
-			}
-			for uint64(len(n.reached)) <= lane {
-				n.reached = append(n.reached, 0)
-			}
-			n.reached[lane] = number
+			n.reached, err = readReached(n.reached, value)
+		case tagCallsReached:
+			n.calls, err = readReached(n.calls, value)
+		case tagCallsMissed:
+			err = numberInto(&n.missed, value)
 		}
 		return err
 	})

@@ -9,7 +9,7 @@ import (
 )
 
 // kindCalls is a frame of requests, answers and what goes with them: its fields, in order, are
-// those of one lane for one node.
+// those of one lane for one node. It has a number of that link and lane.
 const kindCalls kind = 32
 
 // Tags of its fields.
@@ -19,6 +19,10 @@ const (
 	tagCancel  = 34 // the request's name
 	tagGiven   = 35 // how much of its capacity a service has given away
 	tagWait    = 36 // requests wait for a service of the receiver
+
+	// In heartbeats, of another node.
+	tagCallsReached = 37 // nested: lane and number, of frames of calls
+	tagCallsMissed  = 38 // how often words of its with them may not have been taken
 )
 
 // Flags of a request, an answer, and a load.
@@ -37,8 +41,35 @@ func flagOf(is bool, f byte) byte {
 	return 0
 }
 
-// beginCalls begins a frame of calls.
-func beginCalls(b []byte, to uint64) []byte { return appendNumber(begin(b, kindCalls), tagTo, to) }
+// appendCallHead appends what stands before the calls of a frame, which begins with it.
+func appendCallHead(b []byte, to, epoch, number uint64) []byte {
+	b = appendNumber(begin(b, kindCalls), tagTo, to)
+	return appendNumber(appendNumber(b, tagEpoch, epoch), tagFirst, number)
+}
+
+// callHead is what stands there.
+type callHead struct{ to, epoch, number uint64 }
+
+// parse reads it, and returns the fields that follow.
+func (h *callHead) parse(b []byte) (calls []byte, err error) {
+	for {
+		tag, value, rest, err := next(b)
+		switch tag {
+		case tagTo:
+			err = numberInto(&h.to, value)
+		case tagEpoch:
+			err = numberInto(&h.epoch, value)
+		case tagFirst:
+			err = numberInto(&h.number, value)
+		default:
+			return b, err
+		}
+		if err != nil {
+			return nil, err
+		}
+		b = rest
+	}
+}
 
 // requestMost is more than the fixed parts of a request's field take, in bytes; those of the others
 // take less.

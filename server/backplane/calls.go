@@ -109,7 +109,7 @@ func (p *Plane) callFor(loop int, node uint32, n int, early bool) *callParcel {
 			return nil
 		}
 		o.to, o.buffer = of, buffers.Get().(*buffer)
-		o.buffer.b = beginCalls(o.buffer.b[:headRoom], of.inc)
+		o.buffer.b = o.buffer.b[:headRoom]
 		l.touch |= 1 << node
 	}
 	return o
@@ -135,7 +135,14 @@ func (l *callLane) handOver(node uint32) {
 	*o = callParcel{}
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
+	n := &of.lanes[l.queue.lane]
+	var head [headRoom]byte
+	h := appendCallHead(head[:0], of.inc, of.epoch, n.next)
+	at := headRoom - len(h)
+	copy(buffer.b[at:], h)
+	n.next++
 	l.queue.push(outgoing{
-		subject: of.calls[l.index], frame: buffer.b[headRoom:], buffer: buffer,
+		subject: n.subject, frame: buffer.b[at:], buffer: buffer,
+		of: of, first: n.next - 1, upto: n.next,
 	})
 }

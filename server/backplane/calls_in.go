@@ -14,7 +14,7 @@ type calls struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	slots map[nodeKey]uint32 // of nodes that are not gone
+	links map[nodeKey]*callLink
 
 	// Scratch of receive. Guarded by mu.
 	request abroad.Request
@@ -22,7 +22,7 @@ type calls struct {
 }
 
 func (c *calls) init(p *Plane) {
-	c.plane, c.slots = p, make(map[nodeKey]uint32)
+	c.plane, c.links = p, make(map[nodeKey]*callLink)
 	for i := range p.o.Lanes {
 		c.lanes = append(c.lanes, &callLane{
 			index: i, queue: newQueue(p.bus, p.o.Lanes+i, p.o.OutboundBytes),
@@ -30,33 +30,39 @@ func (c *calls) init(p *Plane) {
 	}
 }
 
-// place notes which slot a node has, or that it has none any more.
-func (c *calls) place(k nodeKey, slot uint32, is bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if is {
-		c.slots[k] = slot
-	} else {
-		delete(c.slots, k)
-	}
-}
-
-// receive takes a frame of requests and answers.
+// receive takes a frame of requests and answers, once.
 func (c *calls) receive(subject string, frame []byte) {
 	p := c.plane
 	name, inc, lane, ok := sender(subject, prefix(p.o.Cluster))
 	k, fields, err := open(frame)
+	var h callHead
+	if err == nil && k == kindCalls {
+		fields, err = h.parse(fields)
+	}
 	if !ok || lane < callLanes || k != kindCalls || err != nil {
 		p.bad(name, err)
 		return
 	}
+	if h.to != p.o.Incarnation {
+		return // for one that had this node's name
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slot, known := c.slots[nodeKey{name, inc}]
-	if !known {
+	l := c.of(nodeKey{name, inc})
+	in := l.in(h.epoch, lane-callLanes)
+	if in == nil {
+		return
+	}
+	fresh, lost := in.take(h.number)
+	l.lost += lost
+	switch {
+	case !fresh && !(simfaultBuild && strikes(simCalledTwice)):
+		l.doubled++
+		return
+	case !l.known:
 		return // its requests end with it, and so do ours that it has
 	}
-	if err = c.take(slot, fields); err != nil {
+	if err = c.take(l.slot, fields); err != nil {
 		p.bad(name, err)
 	}
 	p.broker.Called()
@@ -64,14 +70,8 @@ func (c *calls) receive(subject string, frame []byte) {
 
 // take takes the fields of a frame from the node of a slot. mu is held.
 func (c *calls) take(slot uint32, fields []byte) error {
-	to, b := uint64(0), c.plane.broker
+	b := c.plane.broker
 	return each(fields, func(tag uint64, value []byte) error {
-		if tag == tagTo {
-			return numberInto(&to, value)
-		}
-		if to != c.plane.o.Incarnation {
-			return nil // for one that had this node's name
-		}
 		switch tag {
 		case tagRequest:
 			if err := readRequest(&c.request, value); err != nil {

@@ -85,6 +85,10 @@ func (b *fakeBroker) Waited(slot uint32, w abroad.Wait) {
 	b.with(func() { b.words = append(b.words, fmt.Sprintf("%d wait %+v", slot, w)) })
 }
 
+func (b *fakeBroker) Missed(slot uint32) {
+	b.with(func() { b.words = append(b.words, fmt.Sprintf("%d missed", slot)) })
+}
+
 func (b *fakeBroker) Called() {}
 
 // serving is what is known of services, in the only slot that has any.

@@ -120,6 +120,10 @@ func (p *Plane) beat(now time.Duration) *beat {
 		for _, l := range p.lanes {
 			about.reached = append(about.reached, l.queue.reached(n.link))
 		}
+		for _, l := range p.calls.lanes {
+			about.calls = append(about.calls, l.queue.reached(n.link))
+		}
+		about.missed = p.calls.missedOf(n.nodeKey)
 		m.nodes = append(m.nodes, about)
 	}
 	return m
@@ -289,6 +293,11 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 			n.roundTrip = time.Duration(spent)
 		}
 		p.inward.reached(k, about.epoch, about.reached, m.keeps, now)
+		p.calls.reached(k, about.epoch, about.calls, now)
+		if n.missed != about.missed {
+			n.missed = about.missed
+			p.broker.Missed(n.slot)
+		}
 	}
 	n.holds = holds
 	p.settle()

@@ -40,7 +40,7 @@ func frames() map[string][]byte {
 
 // theFrameOfCalls has one of each.
 func theFrameOfCalls() []byte {
-	b := appendRequest(beginCalls(nil, 5), theRequest())
+	b := appendRequest(appendCallHead(nil, 5, 6, 7), theRequest())
 	b = appendCancel(b, oneID)
 	b = appendAnswer(b, &abroad.Answer{
 		Ref: oneID, Outcome: abroad.Failed, Code: codec.ServiceUnavailable, Payload: []byte("{}"),

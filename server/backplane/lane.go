@@ -16,8 +16,7 @@ type link struct {
 	epoch uint64 // tells it from an earlier one to the same incarnation
 	inc   uint64 // of the receiver
 	name  string
-	lanes []numbers
-	calls []string // subjects of requests and answers, by lane
+	lanes []numbers // of publishes, and then as many of requests and answers
 
 	// Atomic.
 	sent, dropped atomic.Uint64 // publishes: handed to the bus's queue; given up before
@@ -25,22 +24,22 @@ type link struct {
 	callsDropped  atomic.Uint64 // requests, answers and words with them that had no room there
 }
 
-// numbers are one lane's of a link. Guarded by the lane's queue's mu.
+// numbers are one lane's of a link: of publishes, or of frames of requests and answers. Guarded by
+// the lane's queue's mu.
 type numbers struct {
 	subject string // immutable
-	next    uint64 // of the next publish
+	next    uint64
 	written uint64 // those before were handed to the bus, or given up
 }
 
 // newLink makes the link of the node whose subjects begin with from to another.
 func newLink(from, name string, inc, epoch uint64, lanes int) *link {
 	l := &link{
-		epoch: epoch, inc: inc, name: name, lanes: make([]numbers, lanes),
-		calls: make([]string, lanes),
+		epoch: epoch, inc: inc, name: name, lanes: make([]numbers, 2*lanes),
 	}
-	for i := range l.lanes {
+	for i := range lanes {
 		l.lanes[i].subject = from + name + ".pub." + strconv.Itoa(i)
-		l.calls[i] = from + name + ".req." + strconv.Itoa(i)
+		l.lanes[lanes+i].subject = from + name + ".req." + strconv.Itoa(i)
 	}
 	return l
 }
@@ -60,11 +59,11 @@ type parcel struct {
 	count  int
 }
 
-// buffer holds a frame while it is filled and sent. A batch's first bytes are left for what stands
-// before its publishes.
+// buffer holds a frame while it is filled and sent. Its first bytes are left for what stands before
+// all else, which has the frame's number.
 type buffer struct{ b []byte }
 
-// headRoom is more than what stands before a batch's publishes takes.
+// headRoom is more than that takes.
 const headRoom = 64
 
 var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, headRoom+frameMost)} }}

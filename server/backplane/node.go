@@ -57,6 +57,7 @@ type node struct {
 	// This node's interest, there.
 	holds     bool
 	confirmed uint64
+	missed    uint64 // how often it may not know what it was told with requests
 
 	left     bool // it is gone because it has said so
 	troubles troubles
@@ -372,5 +373,6 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	prune(p, n, g.left)
 	if n.hash == s.hash {
 		p.held(n, s.version)
+		p.calls.renewed(n.nodeKey)
 	}
 }

@@ -58,8 +58,10 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 			Patterns: len(n.patterns), Services: len(n.services),
 			Interest: n.version, Confirmed: n.confirmed,
 			Losing: n.troubles.losing.told(now, clock), Slow: n.troubles.slow.told(now, clock),
+			Missing:  n.troubles.missing.told(now, clock),
 			Dropping: n.troubles.dropping.told(now, clock),
 		}
+		peer.CallsLost, peer.CallsDoubled = p.calls.count(n.nodeKey)
 		p.inward.count(n.nodeKey, &peer)
 		c.Peers = append(c.Peers, peer)
 	}

@@ -51,6 +51,8 @@ type Broker interface {
 	Loaded(slot uint32, l abroad.Load)
 	Waited(slot uint32, w abroad.Wait)
 	Called()
+	// Missed says that what that node was told of services here may not have arrived.
+	Missed(slot uint32)
 	// Standing is how many connections there are, and whether they are sent elsewhere.
 	Standing() (connections int, draining bool)
 }

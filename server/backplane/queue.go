@@ -31,8 +31,9 @@ type queue struct {
 	closed bool
 }
 
-// outgoing is one frame on its way. of, first and upto are a batch's: its link, the number of its
-// first publish and that after its last one's.
+// outgoing is one frame on its way. of, first and upto are of those that are numbered: the link, the
+// number of the first publish in it and that after the last one's; of requests and answers that of
+// the frame.
 type outgoing struct {
 	subject string
 	frame   []byte
@@ -153,7 +154,7 @@ func (q *queue) step() (sent, closed bool) {
 	return true, false
 }
 
-// reached is the number up to which publishes for a link were handed to the bus, or given up.
+// reached is the number up to which what is numbered for a link was handed to the bus, or given up.
 func (q *queue) reached(of *link) uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -43,6 +43,7 @@ func (s *spell) told(now time.Time, clock time.Duration) metrics.Spell {
 // troubles are what goes wrong with another node. Guarded by the plane's mu.
 type troubles struct {
 	losing   spell // publishes of it do not arrive
+	missing  spell // requests and answers of it do not
 	dropping spell // what is for it finds no room
 	slow     spell // its answers to heartbeats take longer than a heartbeat
 	beats    uint64
@@ -65,6 +66,8 @@ func (p *Plane) look(now time.Duration) {
 		var so metrics.Peer
 		p.inward.count(k, &so)
 		n.troubles.losing.note(now, so.Lost, true)
+		lost, _ := p.calls.count(k)
+		n.troubles.missing.note(now, lost, true)
 		unsent := n.link.dropped.Load() + n.link.callsDropped.Load()
 		n.troubles.dropping.note(now, unsent, !island)
 		if n.roundTrip > p.o.Heartbeat && n.state == nodeLive {

@@ -24,6 +24,9 @@ const (
 	// againTime is how many ms after the last word that told something new all nodes are told once
 	// more: words may be lost.
 	againTime = 1000
+
+	// unknownLoad is what no service has.
+	unknownLoad = -1
 )
 
 // offered is what other nodes are told of a service of this one. Its loop's only.
@@ -38,7 +41,7 @@ type offered struct {
 // toldLoad is what one other node was told of a service, and what it has of it.
 type toldLoad struct {
 	node    *farNode // nil: none had the slot
-	others  int32
+	others  int32    // unknownLoad: it may not have heard it
 	stalled bool
 	last    bool
 	from    int32 // requests of it that the service has
@@ -305,6 +308,24 @@ func (l *Loop) tellLoads() {
 		return
 	}
 	l.eachOpen(func(c *Conn) { l.loadChanged(&c.service) })
+}
+
+// Missed implements backplane.Broker: that node is told of all services once more.
+func (n *ClusterNode) Missed(slot uint32) {
+	node := n.others.present(slot)
+	if node == nil {
+		return
+	}
+	for _, l := range n.loops {
+		l.call(func(l *Loop) {
+			l.eachOpen(func(c *Conn) {
+				if of := c.offeredOf(); of != nil && of.count > 0 {
+					c.toldOf(node).others = unknownLoad
+					l.loadChanged(&c.service)
+				}
+			})
+		})
+	}
 }
 
 // tellDraining has other nodes choose other services, or these again.

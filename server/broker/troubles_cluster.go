@@ -66,6 +66,9 @@ func (f *finder) findPeer(p *metrics.Peer, island bool) {
 		{p.Losing, trouble.NodesLose, "", fmt.Sprintf(
 			"%d publishes of node %s did not arrive: who might have got them was told",
 			p.Losing.Count, p.Name)},
+		{p.Missing, trouble.NodesLose, "requests", fmt.Sprintf(
+			"%d frames of requests and answers of node %s did not arrive: their requests time out",
+			p.Missing.Count, p.Name)},
 	}
 	for _, s := range spells {
 		if s.Since.IsZero() {

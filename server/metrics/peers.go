@@ -22,12 +22,15 @@ type Peer struct {
 	Requests  uint64        // requests for services of it that were handed to the bus's queue
 	// CallsDropped: requests, answers and loads that found no room there. Requests went elsewhere.
 	CallsDropped uint64
+	CallsLost    uint64 // frames of requests and answers that were missing when a later one came
+	CallsDoubled uint64 // that came again, or much too late, and were passed over
 	Patterns     int    // of its interest, here, with what its services take requests of
 	Services     int    // of its, that take requests
 	Interest     uint64 // version of that
 	Confirmed    uint64 // version of the own interest that it has confirmed
 
 	Losing   Spell // publishes of it do not arrive: how many
+	Missing  Spell // frames of requests and answers of it do not arrive: how many
 	Dropping Spell // messages for it find no room: how many
 	Slow     Spell // heartbeats to it and back take longer than one is from the next
 }
@@ -98,6 +101,14 @@ var ClusterTable = []Labelled{
 		"requests, answers and words with them that were not sent to that node: too many waited " +
 			"(cluster.outbound.bytes)"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.CallsDropped) })},
+	{Family{"mb_cluster_calls_lost_total", "counter",
+		"frames of requests and answers of that node that were missing when a later one came: " +
+			"their requests time out"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.CallsLost) })},
+	{Family{"mb_cluster_calls_doubled_total", "counter",
+		"frames of requests and answers of that node that came again, or much too late, and were " +
+			"passed over"}, "node",
+		perPeer(func(p *Peer) float64 { return float64(p.CallsDoubled) })},
 	{Family{"mb_cluster_services", "gauge",
 		"services of that node that take requests"}, "node",
 		perPeer(func(p *Peer) float64 { return float64(p.Services) })},
