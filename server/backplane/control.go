@@ -240,9 +240,37 @@ func (p *Plane) hear(n *node, k kind, fields []byte) (err error) {
 	case kindRepair, kindGone:
 		err = p.hearSpans(n, k, fields)
 	case kindLeave:
-		p.lose(n, hasLeft)
+		p.hearFarewell(n, fields)
 	}
 	return err
+}
+
+// farewell composes the word that this node leaves: up to which numbers each other one has to get
+// publishes, because no heartbeat says so any more. mu is held.
+func (p *Plane) farewell() []byte {
+	b := begin(nil, kindLeave)
+	for _, n := range p.nodes {
+		about := beatNode{name: n.name, inc: n.inc, epoch: n.link.epoch}
+		for _, l := range p.lanes {
+			about.reached = append(about.reached, l.queue.numbered(n.link))
+		}
+		b = appendBytes(b, tagNode, about.append(nil))
+	}
+	return b
+}
+
+// hearFarewell takes that of another. mu is held.
+func (p *Plane) hearFarewell(n *node, fields []byte) {
+	var m beat
+	if err := m.parse(fields); err != nil {
+		p.bad(n.name, err)
+	}
+	for i := range m.nodes {
+		if about := &m.nodes[i]; about.name == p.o.Node && about.inc == p.o.Incarnation {
+			p.inward.last(n.nodeKey, about.epoch, about.reached, p.o.Now())
+		}
+	}
+	p.lose(n, hasLeft)
 }
 
 // hearReceipts takes receipts. mu is held.
@@ -341,7 +369,7 @@ func (p *Plane) hearRival(inc uint64) {
 	p.displaced = true
 	p.log.Error("a newer node has the name of this one, which leaves the cluster: cluster.node",
 		"node", p.o.Node, "incarnation", inc)
-	p.ctl.send(p.from+all+".ctl", (&word{}).append(nil, kindLeave))
+	p.ctl.send(p.from+all+".ctl", p.farewell())
 	p.alone.Store(true)
 	for _, n := range p.nodes {
 		p.lose(n, "displaced")

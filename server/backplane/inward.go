@@ -204,6 +204,25 @@ func (i *inward) reached(
 	}
 }
 
+// last notes up to which numbers a node that leaves has sent: nothing more comes, nor can be asked
+// for.
+func (i *inward) last(k nodeKey, epoch uint64, numbers []uint64, now time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	l := i.of(k)
+	l.keeps = false
+	for number, reached := range numbers {
+		in := i.in(l, epoch, number)
+		if in == nil {
+			return
+		}
+		if in.top() < reached {
+			in.reached, in.since = reached, max(now, 1)
+			i.opens(in)
+		}
+	}
+}
+
 // later has all that is waited for counted from now on: this process stood still.
 func (i *inward) later(now time.Duration) {
 	i.mu.Lock()

@@ -347,7 +347,7 @@ func (p *Plane) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.displaced {
-		p.ctl.send(p.from+all+".ctl", (&word{}).append(nil, kindLeave))
+		p.ctl.send(p.from+all+".ctl", p.farewell())
 	}
 }
 

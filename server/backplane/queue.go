@@ -31,9 +31,8 @@ type queue struct {
 	closed bool
 }
 
-// outgoing is one frame on its way. of, first and upto are of those that are numbered: the link, the
-// number of the first publish in it and that after the last one's; of requests and answers that of
-// the frame.
+// outgoing is one frame on its way. of, first and upto are of those that are numbered: the link, and
+// the number of the first publish in it and that after the last one's, or of a frame of requests.
 type outgoing struct {
 	subject string
 	frame   []byte
@@ -163,6 +162,13 @@ func (q *queue) reached(of *link) uint64 {
 		return n.next
 	}
 	return n.written
+}
+
+// numbered is the number up to which there is anything for a link.
+func (q *queue) numbered(of *link) uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return of.lanes[q.lane].next
 }
 
 // close ends the queue when all that is in it is sent.

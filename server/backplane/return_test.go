@@ -2,6 +2,7 @@ package backplane
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,6 +48,24 @@ func TestBackAfterLong(t *testing.T) {
 		if _, n := m.accounted(t, 33+lost); n != lost {
 			t.Errorf("%s is told that %d are lost, of %d", m.o.Node, n, lost)
 		}
+	}
+}
+
+// What a node has sent just before it leaves, and what was lost of that is told, though nothing
+// comes of it any more.
+func TestLastWords(t *testing.T) {
+	h := newHub(t)
+	a, b := h.join(t, "a"), h.join(t, "b")
+	a.knows(t, 1)
+	b.knows(t, 1)
+	b.subscribe(t, "t")
+	a.publish("t", 0, 10)
+	b.accounted(t, 10)
+	h.setLose(func(subject string) bool { return strings.Contains(subject, ".pub.") })
+	a.publish("t", 10, 5)
+	a.Close()
+	if got, lost := b.accounted(t, 15); len(got) != 10 || lost != 5 {
+		t.Errorf("%d came, %d are told to be lost, of 15", len(got), lost)
 	}
 }
 

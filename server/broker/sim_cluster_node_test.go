@@ -30,10 +30,11 @@ type simNode struct {
 	endedAt int64 // then
 	left    bool  // it has said so
 
-	partedAt int64 // when it took another for gone last
-	aloneAt  int64 // when it took itself for alone last
-	touched  int64 // when something was wrong with it last
-	wrongs   int   // that are wrong with it now
+	parted   map[uint64]int64 // when it took each other one for gone last
+	partedAt int64            // when it took another for gone last
+	aloneAt  int64            // when it took itself for alone last
+	touched  int64            // when something was wrong with it last
+	wrongs   int              // that are wrong with it now
 
 	// What passes between it and its plane.
 	slots    [64]uint64      // incarnations of others
@@ -56,7 +57,8 @@ func (s *clusterSim) start(place int) {
 	n := &simNode{
 		s: s, place: place, name: string(rune('a' + place)), inc: inc, born: s.now,
 		stuck: stuckNone, touched: s.now,
-		known: make(map[uint64]bool), heard: make(map[uint64]int64),
+		parted: make(map[uint64]int64),
+		known:  make(map[uint64]bool), heard: make(map[uint64]int64),
 		sent: make(map[uint64]int), came: make(map[uint64]int),
 		last: make(map[[2]uint64]int), receipts: make(map[uint64]*crossPublish),
 	}
@@ -179,8 +181,11 @@ func (n *simNode) checkKnown() {
 }
 
 // well says that nothing is or was wrong with it for so long that nobody may notice any more.
-func (n *simNode) well() bool {
-	return n.wrongs == 0 && n.s.now-max(n.touched, n.born, n.s.calmFrom) >= healTime
+func (n *simNode) well() bool { return n.wellAt(n.s.now) }
+
+// wellAt says that of a time, and that nothing has gone wrong since.
+func (n *simNode) wellAt(at int64) bool {
+	return n.wrongs == 0 && at-max(n.touched, n.born, n.s.calmFrom) >= healTime
 }
 
 // wrong notes that something is wrong with the node, and right that it is over.
@@ -261,7 +266,7 @@ func (in *simInward) Part(slot uint32) {
 	other := n.other(slot)
 	s.totals["node gone"]++
 	delete(n.known, other.inc)
-	n.partedAt = s.now
+	n.partedAt, n.parted[other.inc] = s.now, s.now
 	silent := s.now - n.heard[other.inc]
 	if !other.left && silent <= 3*clusterHeartbeat {
 		s.fail("%s takes %s (%d) for gone, of which it heard %d ms ago",

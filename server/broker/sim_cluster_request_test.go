@@ -19,6 +19,7 @@ type crossRequest struct {
 	sure       []*crossClient // services of which its node knows
 	all        int            // services anywhere
 	target     *crossClient
+	givenAt    int64 // when it got it
 	masked     string
 	right      string // the target's answer
 	rightAt    int64
@@ -86,6 +87,8 @@ func (k *crossClient) ask(topic string, timeout int64) *crossRequest {
 	}
 	s.say("%s asks %s on %s of %d, for %d ms", k.name, r.key, topic, r.all, timeout)
 	k.send(fmt.Sprintf("request:%s:1.2.3:%s::%d\n%s|", topic, r.id, timeout, r.key))
+	// Its time counts from when its loop last looked at the clock, which was held up since.
+	r.deadline = min(r.deadline, k.node.born+k.loop.time.Ms+timeout)
 	return r
 }
 
@@ -107,7 +110,7 @@ func (k *crossClient) receivedRequest(m *testMessage) {
 	if late && r.node.well() && k.node.well() {
 		s.fail("%s received %s, which ended at %d or %d", k.name, r.key, r.answeredAt, r.deadline)
 	}
-	r.target, r.masked = k, string(m.RequestID)
+	r.target, r.masked, r.givenAt = k, string(m.RequestID), s.now
 	if r.node == k.node {
 		s.totals["request here"]++
 	} else {
@@ -120,11 +123,13 @@ func (k *crossClient) receivedRequest(m *testMessage) {
 	s.after(s.random.Int64N(40), func() { k.respond(r) })
 }
 
-// checkRoom holds that a service has no more requests than it takes at a time.
+// checkRoom holds that a service has no more requests than it takes at a time. Those of a node that
+// its own has taken for gone meanwhile it has no more.
 func (k *crossClient) checkRoom() {
 	has := 0
 	for _, r := range k.s.requests {
 		ended := r.answers > 0 || r.from.gone || k.s.now >= r.deadline-1
+		ended = ended || r.node != k.node && k.node.parted[r.node.inc] >= r.givenAt
 		if r.target == k && r.right == "" && !ended {
 			has++
 		}
@@ -171,8 +176,9 @@ func (s *clusterSim) answered(
 		switch {
 		case s.now < r.deadline-1:
 			wrong = "it has time"
-		case s.tight || !r.node.well(): // the answer may be lost
-		case r.rightAt > 0 && r.rightAt < r.deadline-30 && r.target.node.well():
+		case s.tight: // the answer may be lost, for want of room
+		case r.rightAt > 0 && r.rightAt < r.deadline-30 && r.node.wellAt(r.rightAt) &&
+			r.target.node.wellAt(r.rightAt): // else it may, too, on its way
 			wrong = "it was answered in time"
 		}
 	case string(codec.NoRouteFound):

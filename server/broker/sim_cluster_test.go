@@ -20,7 +20,7 @@ import (
 // follows from the seed.
 var clusterSeeds = flag.Int("sim.cluster.seeds", 100,
 	"how many seeds the simulation of a cluster runs, from sim.cluster.from on")
-var clusterRequests = flag.Bool("sim.cluster.requests", false,
+var clusterRequests = flag.Bool("sim.cluster.requests", true,
 	"the simulation of a cluster has requests, too")
 var clusterFrom = flag.Uint64("sim.cluster.from", 1, "the first seed of that")
 
@@ -67,7 +67,8 @@ var clusterEvents = []string{
 	"delivered here", "delivered across", "lost across", "loss told",
 	"acknowledged across", "unconfirmed publish", "unrouted", "unrouted across",
 	"subscribed", "unconfirmed subscription", "node gone", "node back",
-	"frame lost", "frame doubled", "queue full", "node killed", "node left", "node stood still",
+	"frame lost", "frame doubled", "queue full",
+	"request here", "request across", "node killed", "node left", "node stood still",
 }
 
 // clusterSim is one run.
