@@ -22,6 +22,7 @@ const (
 	beatRate     = 1000
 	crowdQuiet   = 2 * time.Second
 	crowdSettle  = time.Second
+	crowdGoes    = 500 * time.Millisecond
 	crowdLatest  = 30 * time.Second
 
 	// crowdStep is how many begin to connect between two looks at the others' sockets, and how many
@@ -46,7 +47,19 @@ type arrivals struct {
 	back     []*comer // to come back
 	in       int      // came in, and have their answers
 	refusals int
+	leaving  int // have left again
 	err      error
+}
+
+// leave closes the connections of some who have come in.
+func (c *arrivals) leave() {
+	for range min(crowdStep, len(c.l.conns)-c.leaving) {
+		if m := c.l.conns[c.leaving]; m != nil {
+			_ = unix.Close(m.fd)
+			c.l.conns[c.leaving] = nil
+		}
+		c.leaving++
+	}
 }
 
 // come connects some of those who are to come, and serves some of those who have.
@@ -183,7 +196,7 @@ func crowdRound(o options, settings []string) error {
 	defer c.l.close()
 	load := ticker{next: l.now(), every: time.Second / crowdRate}
 	pulse, turn := ticker{next: l.now(), every: time.Second / beatRate}, 0
-	coming := false
+	coming, going := false, false
 	last, longest := time.Duration(0), time.Duration(0) // of the generator's own turns
 	each := func(now time.Duration) {
 		if coming {
@@ -199,6 +212,9 @@ func crowdRound(o options, settings []string) error {
 		})
 		if coming {
 			c.come(now)
+		}
+		if going {
+			c.leave()
 		}
 	}
 	quiet := l.now()
@@ -219,13 +235,19 @@ func crowdRound(o options, settings []string) error {
 	if c.err != nil || c.in < crowdSize {
 		return fmt.Errorf("%d of %d came in: %w", c.in, crowdSize, c.err)
 	}
+	coming, going = false, true
+	left := l.now()
+	if err := l.drive(left+crowdSettle, each); err != nil {
+		return err
+	}
 	before, during := latenciesOf(beaters, quiet, from), latenciesOf(beaters, from, to)
+	leaving := latenciesOf(beaters, left, left+crowdGoes)
 	fmt.Printf("  %-30v in within %v, %d refused; heartbeats: quiet p50 %.0f µs, p99 %.0f µs; "+
-		"meanwhile p50 %.0f µs, p99 %.0f µs, longest %.0f µs; %d lost; "+
-		"the generator's longest turn: %v\n",
+		"meanwhile p50 %.0f µs, p99 %.0f µs, longest %.0f µs; while they leave p99 %.0f µs, "+
+		"longest %.0f µs; %d lost; the generator's longest turn: %v\n",
 		settings, (to - from).Round(time.Millisecond), c.refusals,
 		quantile(before, .5), quantile(before, .99), quantile(during, .5), quantile(during, .99),
-		quantile(during, 1), unanswered(beaters), longest.Round(time.Microsecond))
+		quantile(during, 1), quantile(leaving, .99), quantile(leaving, 1), unanswered(beaters), longest.Round(time.Microsecond))
 	return nil
 }
 
