@@ -181,13 +181,9 @@ func crowdRound(o options, settings []string) error {
 	if err != nil {
 		return err
 	}
-	var beaters []*caller
-	for range crowdBeaters {
-		connection, err := l.dial(s.address, false)
-		if err != nil {
-			return err
-		}
-		beaters = append(beaters, newCaller(connection, time.Minute, 1<<12))
+	beaters, err := dialBeaters(l, s.address)
+	if err != nil {
+		return err
 	}
 	c, err := newArrivals(l, s.address)
 	if err != nil {
@@ -240,14 +236,16 @@ func crowdRound(o options, settings []string) error {
 	if err := l.drive(left+crowdSettle, each); err != nil {
 		return err
 	}
-	before, during := latenciesOf(beaters, quiet, from), latenciesOf(beaters, from, to)
-	leaving := latenciesOf(beaters, left, left+crowdGoes)
-	fmt.Printf("  %-30v in within %v, %d refused; heartbeats: quiet p50 %.0f µs, p99 %.0f µs; "+
-		"meanwhile p50 %.0f µs, p99 %.0f µs, longest %.0f µs; while they leave p99 %.0f µs, "+
-		"longest %.0f µs; %d lost; the generator's longest turn: %v\n",
+	told := func(us []float64) string {
+		return fmt.Sprintf("p50 %.0f µs, p99 %.0f µs, longest %.0f µs",
+			quantile(us, .5), quantile(us, .99), quantile(us, 1))
+	}
+	fmt.Printf("  %-30v in within %v, %d refused; heartbeats: quiet %s; meanwhile %s; "+
+		"while they leave %s; %d lost; the generator's longest turn: %v\n",
 		settings, (to - from).Round(time.Millisecond), c.refusals,
-		quantile(before, .5), quantile(before, .99), quantile(during, .5), quantile(during, .99),
-		quantile(during, 1), quantile(leaving, .99), quantile(leaving, 1), unanswered(beaters), longest.Round(time.Microsecond))
+		told(latenciesOf(beaters, quiet, from)), told(latenciesOf(beaters, from, to)),
+		told(latenciesOf(beaters, left, left+crowdGoes)), unanswered(beaters),
+		longest.Round(time.Microsecond))
 	return nil
 }
 
@@ -266,6 +264,18 @@ func newArrivals(clock *loop, address string) (*arrivals, error) {
 		c.absent = append(c.absent, &comer{})
 	}
 	return c, nil
+}
+
+// dialBeaters connects those who ask for heartbeats.
+func dialBeaters(l *loop, address string) (beaters []*caller, err error) {
+	for range crowdBeaters {
+		connection, err := l.dial(address, false)
+		if err != nil {
+			return nil, err
+		}
+		beaters = append(beaters, newCaller(connection, time.Minute, 1<<12))
+	}
+	return beaters, nil
 }
 
 // beat asks for a heartbeat.
