@@ -52,7 +52,7 @@ type arrivals struct {
 }
 
 // leave closes the connections of some who have come in.
-func (c *arrivals) leave() {
+func (c *arrivals) leave(time.Duration) {
 	for range min(crowdStep, len(c.l.conns)-c.leaving) {
 		if m := c.l.conns[c.leaving]; m != nil {
 			_ = unix.Close(m.fd)
@@ -192,7 +192,7 @@ func crowdRound(o options, settings []string) error {
 	defer c.l.close()
 	load := ticker{next: l.now(), every: time.Second / crowdRate}
 	pulse, turn := ticker{next: l.now(), every: time.Second / beatRate}, 0
-	coming, going := false, false
+	coming, step := false, func(time.Duration) {}
 	last, longest := time.Duration(0), time.Duration(0) // of the generator's own turns
 	each := func(now time.Duration) {
 		if coming {
@@ -206,19 +206,14 @@ func crowdRound(o options, settings []string) error {
 			beaters[turn%crowdBeaters].beat(at)
 			turn++
 		})
-		if coming {
-			c.come(now)
-		}
-		if going {
-			c.leave()
-		}
+		step(now)
 	}
 	quiet := l.now()
 	if err := l.drive(quiet+crowdQuiet, each); err != nil {
 		return err
 	}
 	from := l.now()
-	coming = true
+	coming, step = true, c.come
 	for c.in < crowdSize && l.now() < from+crowdLatest && c.err == nil {
 		if err := l.drive(l.now()+10*time.Millisecond, each); err != nil {
 			return err
@@ -231,7 +226,7 @@ func crowdRound(o options, settings []string) error {
 	if c.err != nil || c.in < crowdSize {
 		return fmt.Errorf("%d of %d came in: %w", c.in, crowdSize, c.err)
 	}
-	coming, going = false, true
+	coming, step = false, c.leave
 	left := l.now()
 	if err := l.drive(left+crowdSettle, each); err != nil {
 		return err
