@@ -132,12 +132,25 @@ func (c *Conn) peerClosed(reset bool) (stays bool) {
 	} else {
 		c.goes("its peer ended the stream")
 	}
-	if c.state == stateGone || !reset && !c.aborted && c.peerEnded() {
+	if c.state == stateGone {
+		return false
+	}
+	if l := c.loop; !c.aborted && (reset || c.owesNothing()) && l.closesLater() {
+		c.abort()
+		return true
+	}
+	c.loop.ends.closes++
+	if !reset && !c.aborted && c.peerEnded() {
 		return c.state != stateGone
 	}
 	c.leave()
 	c.free()
 	return false
+}
+
+// owesNothing says that nothing is to be written to a peer that has ended its stream.
+func (c *Conn) owesNothing() bool {
+	return c.out.Empty() && c.gap == nil && c.unanswered == 0
 }
 
 // free frees the slot: from here on every handle to the connection is stale.

@@ -406,7 +406,8 @@ func (b *Broker) LoopFor() *Loop {
 }
 
 // LimitPlaces makes connections fewer than the configuration allows, because the process could not
-// have more. At least one may come. Any goroutine.
-func (b *Broker) LimitPlaces(most int64) {
+// have more, and returns how many there may be: at least one. Any goroutine.
+func (b *Broker) LimitPlaces(most int64) int64 {
 	b.places.Store(max(min(b.places.Load(), most), 1))
+	return b.places.Load()
 }

@@ -106,6 +106,12 @@ var crowds = []crowd{
 		n.members(size, 0, TransportWS)
 		return func() { n.loops[0].call((*Loop).goAway) }, n.there
 	}},
+	{"peers that end", 1, func(n *testNode, size int) (func(), func() int) {
+		return n.peersThatGo(size, TransportTCP, false)
+	}},
+	{"peers that break off", 1, func(n *testNode, size int) (func(), func() int) {
+		return n.peersThatGo(size, TransportWS, true)
+	}},
 	{"services that leave", 1, func(n *testNode, size int) (func(), func() int) {
 		ks := n.asked(100, size)
 		return func() {
@@ -196,6 +202,16 @@ func (n *testNode) members(count, loop int, tr Transport) (ks []*testClient) {
 	n.settle()
 	quiet(ks...)
 	return ks
+}
+
+// peersThatGo is a crowd of clients of loop 0 that go by themselves, with a reset or without.
+func (n *testNode) peersThatGo(count int, tr Transport, reset bool) (end func(), left func() int) {
+	ks := n.members(count, 0, tr)
+	return func() {
+		for _, k := range ks {
+			k.hangUp(reset)
+		}
+	}, n.there
 }
 
 // joins subscribes to a.b.

@@ -8,8 +8,9 @@ package broker
 // Outline. Whatever ends much is done in pieces: inPieces has it called in this turn and in those
 // that follow until it is done, one thing after the other. endsTurn steps of that are taken in a
 // turn: a request failed, a wait ended, a connection told to go (mayEnd). Connections that are to
-// be closed (closeSome), pauses that have ended (resumePublishers), subscriptions of those who have
-// left (endSubscriptions) and who is to go and may have nothing outstanding any more (departSome)
+// be closed (closeSome), those among them whose peers have gone and are owed nothing (peerClosed),
+// pauses that have ended (resumePublishers), subscriptions of those who have left
+// (endSubscriptions) and who is to go and may have nothing outstanding any more (departSome)
 // stand in lines of their own, each with as many steps, so that none of these waits for another.
 // Timers that are due fire for half a quantum (fireTimers).
 //
@@ -33,6 +34,9 @@ type ends struct{ pieces, closes, resumes, subscriptions, departs int }
 
 // timerWork is what it takes to fire a timer, in deliveries.
 const timerWork = messageWork
+
+// closeSteps is what it takes to close a connection and its descriptor, in steps of other kinds.
+const closeSteps = 8
 
 // endsMore says that something has ended and is not settled.
 func (l *Loop) endsMore() bool {
@@ -93,9 +97,13 @@ func (l *Loop) closeSome() {
 }
 
 // closesMore says that this turn carries out more closes.
-func (l *Loop) closesMore() bool {
-	return l.closing.len() > 0 && l.mayTake(l.ends.closes)
-}
+func (l *Loop) closesMore() bool { return l.closing.len() > 0 && l.mayClose() }
+
+// closesLater says that what is to be closed waits for its turn.
+func (l *Loop) closesLater() bool { return l.closing.len() > 0 || !l.mayClose() }
+
+// mayClose says whether this turn carries out one more close, whoever decided it.
+func (l *Loop) mayClose() bool { return l.mayTake(l.ends.closes * closeSteps) }
 
 // resumesMore says that this turn ends more pauses.
 func (l *Loop) resumesMore() bool {

@@ -41,6 +41,11 @@ const (
 	// connections, files that are read.
 	spareFiles = 8
 
+	// fileMemory bounds the kernel's table of descriptors, which costs some 8 bytes for each: there
+	// is room for one for so many bytes of memory.limit. A connection is charged as much (broker's
+	// connectionCharge), so there are not more of them.
+	fileMemory = 1 << 10
+
 	// sweepMost is how many visits are ended at a time, some ten microseconds each, and sweepRest
 	// for how long the loop does other things before it goes on.
 	sweepMost = 64
@@ -108,4 +113,10 @@ func visitorsOf(memory int64, files, gates int, secure bool) int {
 	}
 	most := min(visitorsMax, files/visitorFiles, int(memory/visitorMemory/charge))
 	return max(most/gates, 2)
+}
+
+// tableOf is how many descriptors room is made for at the start, where so many are wanted, the
+// process may have so many open files, and so much memory, in bytes.
+func tableOf(wanted, files int, memory int64) int {
+	return min(wanted, files, int(memory/fileMemory))
 }

@@ -117,7 +117,9 @@ func (d *Door) Open(room *reactor.Group) (err error) {
 	}
 	d.most = visitorsOf(d.memory, d.files, len(d.gates), d.certificates != nil)
 	// Who finds no place is told so, as long as there is a descriptor to accept it with.
-	d.broker.LimitPlaces(int64(d.files - filesOpen() - d.most*len(d.gates) - spareFiles))
+	others := filesOpen() + d.most*len(d.gates) + spareFiles
+	places := d.broker.LimitPlaces(int64(d.files - others))
+	reserveFiles(tableOf(int(places)+others, d.files, d.memory))
 	for _, l := range d.listeners {
 		d.log.Info("listening", "transport", l.transport.String(), "address", l.address.String())
 		l.gate = d.gates[0]
