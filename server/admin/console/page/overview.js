@@ -2,7 +2,8 @@
 import { useEffect, useState } from './vendor/hooks.js';
 import { get, usePoll, useStream } from './api.js';
 import { Chart } from './chart.js';
-import { Action, Command, Problem } from './parts.js';
+import { Drain } from './drain.js';
+import { Command, Problem } from './parts.js';
 import { href } from './route.js';
 import { Troubles } from './troubles.js';
 import { bytes, count, exact, html, span } from './view.js';
@@ -106,9 +107,7 @@ export function Overview({ may, me, theme }) {
       ${may('connection') && html`<${Nodes} />`}
       ${series && series.at.length > 0 && html`<${Charts} series=${series} theme=${theme} />`}`}
     ${me.operator && html`<section class="card"><h2>This node</h2>
-      <${Action} name="Drain" danger path="/drain" body=${() => ({})}
-        what="Readiness fails, then those who are connected are told to go to another node. Listeners stay open. This can be cancelled." />
-      ${' '}<${Action} name="End the drain" path="/drain" body=${() => ({ cancel: true })} what="The node is ready again; whose time to go has not come stays." />
+      <${Drain} />
     </section>`}
     <${Command} words=${['mb', 'top', ...me.flags]} />`;
 }

@@ -91,14 +91,17 @@ export function useBottom(list) {
 }
 
 // Action is a button for what changes the node: it asks whether that is meant, then tells what came
-// of it. fields are asked for with it: {name, label, value, type}.
-export function Action({ name, path, body, what, fields = [], danger, onDone }) {
+// of it. fields are asked for with it: {name, label, value, type}. Foresee shows, while it asks, what
+// would come of it.
+export function Action({ name, path, body, what, Foresee, fields = [], danger, onDone }) {
   const dialog = useRef(null);
   const [values, setValues] = useState({});
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(null);
   const [said, setSaid] = useState('');
+  const [asks, setAsks] = useState(false);
   const open = () => {
+    setAsks(true);
     setValues(Object.fromEntries(fields.map((f) => [f.name, f.value ?? ''])));
     setError(null);
     setSaid('');
@@ -120,8 +123,8 @@ export function Action({ name, path, body, what, fields = [], danger, onDone }) 
   return html`<span class="action">
     <button type="button" class=${danger ? 'danger' : ''} onClick=${open}>${name}</button>
     ${said && html`<span class="dim" role="status"> ${said}</span>`}
-    <dialog ref=${dialog} aria-label=${name}><form onSubmit=${act}>
-      <h2>${name}</h2><p>${what}</p>
+    <dialog ref=${dialog} aria-label=${name} onClose=${() => setAsks(false)}><form onSubmit=${act}>
+      <h2>${name}</h2><p>${what}</p>${asks && Foresee && html`<${Foresee} />`}
       ${fields.map((f) => html`<label key=${f.name}>${f.label}
         <input type=${f.type || 'text'} value=${values[f.name] ?? ''} min=${f.min}
           onInput=${(e) => setValues({ ...values, [f.name]: e.target.value })} /></label>`)}

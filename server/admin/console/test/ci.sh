@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks at every view of the console in a browser (views.mjs); `make console` builds the node and calls it. Needs npm and Chromium.
+# Looks at every view of the console in a browser (views.mjs), and holds what the page tells to what happens (troubles.mjs); `make console` builds the node and calls it. Needs npm and Chromium.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -16,4 +16,5 @@ done
 export CHROMIUM
 
 npm ci --no-audit --no-fund --silent
-exec node views.mjs "$@"
+node views.mjs "$@"
+node troubles.mjs

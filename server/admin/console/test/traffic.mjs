@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { get } from 'node:http';
 
 // Client speaks docs/protocol.md, as much of it as is needed here.
-class Client {
+export class Client {
   constructor(port, onMessage = () => {}) {
     this.socket = createConnection({ port, host: '127.0.0.1' });
     this.socket.on('error', () => {}); // it was kicked
@@ -22,16 +22,16 @@ class Client {
     });
   }
 
-  send(action, topic, payload, id) {
+  send(action, topic, payload, id, timeoutMs) {
     const body = typeof payload === 'string' ? payload : JSON.stringify(payload);
-    const message = Buffer.from(`${action}:${topic}:1.0.0${id ? ':' + id : ''}\n${body}`);
+    const message = Buffer.from(`${action}:${topic}:1.0.0${id ? ':' + id : ''}${timeoutMs ? '::' + timeoutMs : ''}\n${body}`);
     const head = Buffer.alloc(4);
     head.writeUInt32BE(message.length);
     if (!this.socket.destroyed) this.socket.write(Buffer.concat([head, message]));
   }
 
-  ask(topic, payload) {
-    this.send('request', topic, payload, randomUUID());
+  ask(topic, payload, timeoutMs) {
+    this.send('request', topic, payload, randomUUID(), timeoutMs);
   }
 
   register(name, description, more = {}) {
@@ -54,6 +54,12 @@ function answering(port, name, description, topic, ms, most) {
     if (m.action === 'request') setTimeout(() => c.send('response', m.topic, { ok: true }, m.id), ms * (0.5 + Math.random()));
   });
   return c.register(name, description, most && { maxConcurrent: most }).subscribe('request', topic);
+}
+
+// knock is a page of a strange origin that wants to come in.
+export function knock(ws) {
+  const upgrade = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'x3JJHMbDL1EzLkh9GBhXDw==', Origin: 'https://stranger.example' };
+  get({ port: ws, host: '127.0.0.1', headers: { ...upgrade, Host: `localhost:${ws}` } }, (r) => r.resume()).on('error', () => {}).on('upgrade', (_, s) => s.destroy());
 }
 
 // Settings of the node on which all of this happens.
@@ -96,10 +102,7 @@ export function start({ tcp, ws }) {
   const chatter = add(new Client(tcp)).register('chatter', 'a sensor that was set up in a hurry');
   every(10, () => chatter.send('publish', 'chatter.room1', {}));
   every(500, () => shop.ask('seats.upgrade', {}));
-  every(900, () => {
-    const upgrade = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'x3JJHMbDL1EzLkh9GBhXDw==', Origin: 'https://stranger.example' };
-    get({ port: ws, host: '127.0.0.1', headers: { ...upgrade, Host: `localhost:${ws}` } }, (r) => r.resume()).on('error', () => {}).on('upgrade', (_, s) => s.destroy());
-  });
+  every(900, () => knock(ws));
   return {
     stop() {
       timers.forEach(clearInterval);

@@ -2,16 +2,12 @@
 // dark. Fails for what axe-core finds serious, for what the browser complains of, for what is wider
 // than the window, and for a view that does not show what it should. Leaves a picture of each view in
 // a folder, and with --docs those that the documentation shows in docs/images.
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { chromiumPath, out, root, startNode, until } from './node.mjs';
 import { settings, start } from './traffic.mjs';
 
-const root = fileURLToPath(new URL('../../../../', import.meta.url));
-const out = process.env.OUT || root + 'bin/console';
 const docs = process.argv.includes('--docs');
 const imageBytes = 100_000;
 
@@ -43,34 +39,6 @@ const fault = (text) => {
   faults.push(text);
   console.error('FAULT ' + text);
 };
-
-const freePort = () => new Promise((done) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
-
-async function until(what, f) {
-  for (let end = Date.now() + 15000; Date.now() < end; await new Promise((r) => setTimeout(r, 50))) {
-    try {
-      const found = await f();
-      if (found) return found;
-    } catch {
-      // not yet
-    }
-  }
-  throw new Error('in 15 s not: ' + what);
-}
-
-async function startNode() {
-  const [ws, tcp, admin] = await Promise.all([freePort(), freePort(), freePort()]);
-  const given = [...settings, `ports.ws=${ws}`, `ports.tcp=${tcp}`, `admin.address=127.0.0.1:${admin}`];
-  const node = spawn(process.env.MB_SERVER || root + 'bin/mb-server', given.flatMap((s) => ['--set', s]), { stdio: ['ignore', 'ignore', 'inherit'] });
-  const base = `http://127.0.0.1:${admin}`;
-  await until('the node is ready', async () => (await fetch(base + '/readyz')).ok);
-  return { base, tcp, ws, stop: () => node.kill('SIGKILL') };
-}
 
 // picture writes what the page shows; WebP is a third of what PNG is.
 async function picture(page, file) {
@@ -115,7 +83,7 @@ async function look(browser, node, window, all) {
   await context.close();
 }
 
-const node = await startNode();
+const node = await startNode(settings);
 const traffic = start(node);
 let browser;
 try {
@@ -129,7 +97,7 @@ try {
   if (docs) await new Promise((r) => setTimeout(r, Number(process.env.HISTORY_MS || 45000))); // lines to be seen in plots
   const { connections } = await (await fetch(node.base + '/connz?limit=1000')).json();
   const ids = Object.fromEntries(connections.map((c) => [c.name, c.id]));
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox'] });
+  browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
   for (const window of windows) await look(browser, node, window, views(ids));
 } finally {
   await browser?.close();
