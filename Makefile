@@ -131,5 +131,13 @@ roll: build ## three nodes behind HAProxy and nginx, restarted and killed under 
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/roll ./bench/roll
 	$(BIN)/roll -server $(BIN)/mb-server $(ROLLFLAGS)
 
+.PHONY: roll-cluster
+roll-cluster: build ## three nodes that are a cluster behind HAProxy and nginx, restarted one by one under load; ROLLFLAGS as of roll
+	@for p in haproxy nginx; do PATH="$$PATH:/usr/sbin" command -v $$p >/dev/null || { echo "make roll-cluster: needs $$p: apt-get install haproxy nginx-light" >&2; exit 1; }; done
+	@mkdir -p $(BIN)/peers
+	cd bench/peers && $(GO) build -trimpath -o $(abspath $(BIN))/peers/ ./nats
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/roll ./bench/roll
+	$(BIN)/roll -server $(BIN)/mb-server -nats $(BIN)/peers/nats $(ROLLFLAGS)
+
 clean: ## remove what was built
 	rm -rf $(BIN)

@@ -23,6 +23,9 @@ func run() int {
 	runtime.LockOSThread()
 	var o options
 	flag.StringVar(&o.server, "server", "bin/mb-server", "path of the server's binary")
+	flag.StringVar(&o.nats, "nats", "",
+		"path of a nats-server, over which the nodes are a cluster; services come through "+
+			"HAProxy, too")
 	groups := flag.String("groups", "tcp/go,tcp/old",
 		"list of tcp, http, tls or nginx, a slash, and go or old")
 	flag.IntVar(&o.connections, "connections", 1000, "client connections, all groups together")
@@ -31,7 +34,8 @@ func run() int {
 	flag.IntVar(&o.longs, "longs", 6, "connections of each group that always wait for one")
 	flag.DurationVar(&o.quiet, "quiet", 3*time.Second, "time before the first restart")
 	flag.DurationVar(&o.check, "check", 500*time.Millisecond, "between two of HAProxy's checks")
-	flag.StringVar(&o.services, "services", "go", "services of each node: go, old or both")
+	flag.StringVar(&o.services, "services", "go",
+		"services, of each node or as many in a cluster: go, old or both")
 	phases := flag.String("phases", "idle,restart,kill", "list of what is done: idle, restart, "+
 		"overlap (a node is told to stop while another drains), kill")
 	flag.DurationVar(&o.idle, "idle", 100*time.Millisecond, "what the end of an idle node may take")

@@ -16,7 +16,8 @@ const (
 	topicLong = "roll.long"
 )
 
-// service is one that is connected to one node, past the balancers.
+// service is one that is connected to one node, past the balancers, or to any of a cluster, through
+// them.
 type service interface{ close() }
 
 type goService struct{ *client.Client }
@@ -24,14 +25,14 @@ type goService struct{ *client.Client }
 func (s goService) close() { _ = s.Close() } // It always returns nil.
 
 // startService connects one, of the Go client or written by hand, and waits for neither.
-func startService(ctx context.Context, n *node, old bool, long time.Duration, book *ledger) (
-	service, error,
-) {
+func startService(
+	ctx context.Context, address string, old bool, long time.Duration, book *ledger,
+) (service, error) {
 	if old {
-		return oldService(n, long, book), nil
+		return oldService(address, long, book), nil
 	}
 	// A service is to be back before the balancer sends its node new connections.
-	c, err := client.Dial(ctx, "tcp://"+at(n.tcp),
+	c, err := client.Dial(ctx, "tcp://"+address,
 		client.WithReconnect(50*time.Millisecond, 300*time.Millisecond, 0),
 		client.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -54,11 +55,11 @@ func startService(ctx context.Context, n *node, old bool, long time.Duration, bo
 }
 
 // oldService knows no notice of a node that drains.
-func oldService(n *node, long time.Duration, book *ledger) service {
+func oldService(address string, long time.Duration, book *ledger) service {
 	g := &group{front: "direct", kind: "old", book: book,
 		ends: make(map[string]int), refusals: make(map[string]int)}
 	return startOld(&oldCaller{
-		group: g, address: at(n.tcp),
+		group: g, address: address,
 		greeted: func(c *oldCaller) {
 			for i, topic := range []string{topicEcho, topicLong} {
 				c.send("request:system.topic.subscribe:1.0.0:"+uuid(0, i),

@@ -16,6 +16,7 @@ import (
 // options are the flags.
 type options struct {
 	server      string
+	nats        string // path of nats-server; empty: each node is alone
 	groups      []string
 	connections int // all groups together
 	rate        int // requests a second, all together
@@ -36,6 +37,7 @@ type trial struct {
 	book      *ledger
 	nodes     []*node
 	services  []service
+	bus       *bus
 	balancers *balancers
 	groups    []*group
 	cert      certificate
@@ -50,6 +52,7 @@ type trial struct {
 	restarts []restart
 	killed   *death
 	idle     []time.Duration
+	crossed  int // requests to a service of another node, as the nodes count since they run
 }
 
 // begin starts everything, in order.
@@ -60,8 +63,20 @@ func (t *trial) begin(ctx context.Context) (err error) {
 	if t.cert, err = selfSigned(t.folder); err != nil {
 		return err
 	}
+	var joins []string // settings of a node in the cluster
+	if t.nats != "" {
+		if t.bus, err = startBus(t.nats, t.folder); err != nil {
+			return err
+		}
+		joins = t.bus.settings()
+	}
 	for i := range 3 {
-		n, err := newNode(fmt.Sprintf("n%d", i+1), t.server, t.cert, t.settings)
+		name := fmt.Sprintf("n%d", i+1)
+		settings := slices.Concat(t.settings, joins)
+		if t.bus != nil {
+			settings = append(settings, "cluster.node="+name)
+		}
+		n, err := newNode(name, t.server, t.cert, settings)
 		if err != nil {
 			return err
 		}
@@ -69,13 +84,11 @@ func (t *trial) begin(ctx context.Context) (err error) {
 		if err := n.start(true); err != nil {
 			return err
 		}
-		kinds := strings.Replace(t.options.services, "both", "go,old", 1)
-		for kind := range strings.SplitSeq(kinds, ",") {
-			s, err := startService(ctx, n, kind == "old", t.long, t.book)
-			if err != nil {
-				return err
-			}
-			t.services = append(t.services, s)
+		if t.bus != nil {
+			continue // Services come through the balancers.
+		}
+		if err := t.serve(ctx, at(n.tcp)); err != nil {
+			return err
 		}
 		if err := t.awaitServices(n); err != nil {
 			return err
@@ -88,22 +101,60 @@ func (t *trial) begin(ctx context.Context) (err error) {
 			used = append(used, front)
 		}
 	}
+	if t.bus != nil && !slices.Contains(used, serviceFront) {
+		used = append(used, serviceFront)
+	}
 	if t.balancers, err = startBalancers(t.folder, t.nodes, used, t.check); err != nil {
 		return err
+	}
+	if t.bus != nil {
+		for range t.nodes {
+			if err := t.serve(ctx, at(t.balancers.ports[serviceFront])); err != nil {
+				return err
+			}
+		}
+		if err := t.awaitServices(t.nodes...); err != nil {
+			return err
+		}
 	}
 	return t.connect(ctx)
 }
 
-// awaitServices waits until the node has the subscriptions of its services.
-func (t *trial) awaitServices(n *node) error {
-	want := 2 * max(1, len(t.services)/len(t.nodes))
+// serviceFront is through which services come to the nodes of a cluster.
+const serviceFront = "tcp"
+
+// serve connects one service of each kind.
+func (t *trial) serve(ctx context.Context, address string) error {
+	kinds := strings.Replace(t.options.services, "both", "go,old", 1)
+	for kind := range strings.SplitSeq(kinds, ",") {
+		s, err := startService(ctx, address, kind == "old", t.long, t.book)
+		if err != nil {
+			return err
+		}
+		t.services = append(t.services, s)
+	}
+	return nil
+}
+
+// awaitServices waits until nodes have the subscriptions of their services, those of a cluster all
+// together.
+func (t *trial) awaitServices(nodes ...*node) error {
+	want := 2 * len(t.services)
+	if t.bus == nil {
+		want = 2 * max(1, len(t.services)/len(t.nodes))
+	} else {
+		nodes = t.nodes
+	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		got := n.metric("mb_subscriptions")
+		got := 0
+		for _, n := range nodes {
+			got += max(0, n.metric("mb_subscriptions"))
+		}
 		if got >= want {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s has %d subscriptions of %d", n.name, got, want)
+			return fmt.Errorf("%s has %d subscriptions of %d", nodes[0].name, got, want)
 		}
 	}
 }
@@ -237,6 +288,9 @@ func (t *trial) end() {
 	for _, n := range t.nodes {
 		n.kill()
 	}
+	if t.bus != nil {
+		t.bus.stop()
+	}
 	_ = os.RemoveAll(t.folder) // It lies in the system's temporary directory.
 }
 
@@ -270,6 +324,9 @@ func (t *trial) run(ctx context.Context) (err error) {
 		if err := t.restart(ctx, t.nodes[0], t.nodes[1]); err != nil {
 			return err
 		}
+	}
+	for _, n := range t.nodes {
+		t.crossed += max(0, n.metric("mb_requests_across_total"))
 	}
 	if slices.Contains(t.phases, "kill") {
 		return t.kill(ctx, t.fullest())

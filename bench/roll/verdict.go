@@ -36,6 +36,8 @@ type verdict struct {
 	killBack                   time.Duration // all were connected again
 	killMissed                 int
 	late                       time.Duration // calls, at worst
+	isCluster                  bool
+	crossed                    int // requests, between nodes of a cluster
 	failures                   []string
 }
 
@@ -46,6 +48,7 @@ func (v *verdict) failf(format string, a ...any) {
 // conclude collects what the trial has seen, and judges it. The load has ended.
 func (t *trial) conclude(idleBound time.Duration) *verdict {
 	v := &verdict{restarts: t.restarts, idleBound: idleBound, late: t.late}
+	v.isCluster, v.crossed = t.bus != nil && t.book != nil, t.crossed
 	for _, g := range t.groups {
 		v.tallies = append(v.tallies, t.tally(g))
 	}
@@ -85,7 +88,7 @@ func (t *trial) tally(g *group) tally {
 		if d := t.killed; d != nil {
 			there := c.node == d.id && c.began.Before(d.at.Add(killSlack)) && c.ended.After(d.at)
 			nowhere := c.node == "" && c.outcome.fate != failed && c.began.After(d.at)
-			if there || nowhere {
+			if there || nowhere || c.served(d) {
 				a.killed++
 				continue
 			}
@@ -105,6 +108,16 @@ func (t *trial) tally(g *group) tally {
 	}
 	return a
 }
+
+// served says whether the call may have been given to a service of the node that was killed, by
+// another node.
+func (c *call) served(d *death) bool {
+	return c.outcome.fate == failed && c.outcome.why == nodeLost &&
+		c.began.Before(d.at.Add(killSlack)) && c.ended.After(d.at)
+}
+
+// nodeLost is why a request failed whose service's node is gone.
+const nodeLost = "SERVICE_UNAVAILABLE node_lost"
 
 // unanswered lists the calls that were not answered, a line each.
 func (t *trial) unanswered() string {
@@ -146,6 +159,9 @@ func (v *verdict) compare(l *balancerLog, front string, r restart) {
 func (v *verdict) judge() {
 	for _, a := range v.tallies {
 		v.judgeGroup(a)
+	}
+	if v.isCluster && v.crossed == 0 {
+		v.failf("no request went to a service of another node")
 	}
 	if v.servedTwice > 0 {
 		v.failf("%d calls were served twice", v.servedTwice)
@@ -243,6 +259,10 @@ func (v *verdict) String() string {
 	}
 	for _, line := range v.order {
 		fmt.Fprintln(&s, line)
+	}
+	if v.isCluster {
+		fmt.Fprintf(&s, "of the requests, %d were given to a service of another node since each "+
+			"node runs\n", v.crossed)
 	}
 	if v.killBack > 0 {
 		fmt.Fprintf(&s, "kill -9: all connected again after %.2f s\n", v.killBack.Seconds())
