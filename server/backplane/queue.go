@@ -31,8 +31,9 @@ type queue struct {
 	closed bool
 }
 
-// outgoing is one frame on its way. of, first and upto are of those that are numbered: the link, the
-// number of the first publish in it and that after the last one's, or those of a frame of requests.
+// outgoing is one frame on its way. of, first and upto are of those that are numbered: the link,
+// the number of the first publish in it and that after the last one's, or those of a frame of
+// requests.
 type outgoing struct {
 	subject string
 	frame   []byte

@@ -14,6 +14,5 @@ const (
 	simWrongReceipt  simfault = "wrong-receipt"  // a subscriber too many is told of
 	simLostReceipts  simfault = "lost-receipts"  // receipts are not sent
 	simKeptWant      simfault = "kept-want"      // a pattern that is gone is routed to
-	simCalledTwice   simfault = "called-twice"   // a frame of requests is taken again
 	simHastyEnd      simfault = "hasty-end"      // a node is gone after one heartbeat
 )

@@ -12,7 +12,6 @@ import (
 var crossFaults = []simfault{
 	"lost-delta", "forgotten-want", "taken-twice", "hasty-answer", "withheld-count",
 	"forgotten-hole", "wrong-receipt", "lost-receipts", "kept-want", "hasty-end",
-	"called-twice",
 	simUntoldMiss,
 }
 
