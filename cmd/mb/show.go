@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mbserver/client"
+	"mbserver/cmd/mb/observe"
 	"mbserver/cmd/mb/terminal"
 )
 
@@ -71,6 +72,7 @@ type service struct {
 	Description string `json:"description"`
 	ConnectedAt string `json:"connectedAt"`
 	Transport   string `json:"transport"`
+	NodeID      string `json:"nodeId"` // in a cluster
 	Outstanding int    `json:"outstanding"`
 	Queued      int    `json:"queued"`
 }
@@ -94,12 +96,14 @@ func (a *app) services() *cobra.Command {
 					return fmt.Errorf("answer of the broker: %w", err)
 				}
 			}
-			const heading = "ID\tNAME\tTRANSPORT\tCONNECTED\tOUTSTANDING\tQUEUED\tDESCRIPTION"
+			const heading = "ID\tNAME\tNODE\tTRANSPORT\tCONNECTED\t" +
+				"OUTSTANDING\tQUEUED\tDESCRIPTION"
 			return a.table(heading, func(w io.Writer) {
 				for _, s := range all {
 					// A buffer takes everything.
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n",
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n",
 						terminal.Cell(s.ID), terminal.Cell(s.Name),
+						terminal.Cell(observe.Short(s.NodeID)),
 						terminal.Cell(s.Transport), terminal.Cell(s.ConnectedAt),
 						s.Outstanding, s.Queued, terminal.Cell(s.Description))
 				}

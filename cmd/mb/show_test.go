@@ -26,9 +26,9 @@ func TestServices(t *testing.T) {
 	i := start(t, "", "reply", "a", "x", "--name", "one\ttwo")
 	subscribed(t, b, "request a")
 	lines := start(t, "", "services").wait(exitOK).stdout.lines()
-	heading := regexp.MustCompile(`^ID +NAME +TRANSPORT`)
+	heading := regexp.MustCompile(`^ID +NAME +NODE +TRANSPORT`)
 	row := regexp.MustCompile(
-		`^[0-9a-f-]{36}  one\\ttwo  tcp +2026-01-01T00:00:00.000Z  0 +0 +mb reply a$`)
+		`^[0-9a-f-]{36}  one\\ttwo  - +tcp +2026-01-01T00:00:00.000Z  0 +0 +mb reply a$`)
 	if len(lines) != 3 || !heading.MatchString(lines[0]) || !row.MatchString(lines[1]) {
 		t.Errorf("table %q", lines)
 	}

@@ -103,7 +103,7 @@ func (a *app) listSubscriptions(ctx context.Context, q *subscriptionQuery) error
 	if err != nil {
 		return err
 	}
-	connections, err := v.Connections(ctx)
+	connections, err := v.Services(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,16 +160,17 @@ func (a *app) eachSubscriber(each []lone) error {
 	if a.json {
 		return objects(a, each)
 	}
-	return a.table("TOPIC\tACTION\tPRIORITY\tNAME\tID", func(w io.Writer) {
+	return a.table("TOPIC\tACTION\tPRIORITY\tNAME\tID\tNODE", func(w io.Writer) {
 		for i := range each {
 			s := &each[i]
 			priority := "-"
 			if s.Priority != nil {
 				priority = strconv.FormatFloat(*s.Priority, 'f', -1, 64)
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", // A buffer takes everything.
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", // A buffer takes everything.
 				terminal.Cell(s.Topic), terminal.Cell(s.Action), priority,
-				terminal.Cell(s.Name), terminal.Cell(s.ServiceID))
+				terminal.Cell(s.Name), terminal.Cell(s.ServiceID),
+				terminal.Cell(observe.Short(s.NodeID)))
 		}
 	})
 }

@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
 	"time"
 
+	"mbserver/codec"
 	"mbserver/server/census"
 	"mbserver/server/permit"
 )
@@ -84,9 +86,18 @@ func (s *Server) serveTopics(w http.ResponseWriter, r *http.Request, v *viewer) 
 	answerJSON(w, http.StatusOK, &answer)
 }
 
+// idText spells an ID; "" for none.
+func idText(id codec.UUID) string {
+	if id == (codec.UUID{}) {
+		return ""
+	}
+	return id.String()
+}
+
 // subscriberRow is one of a pattern's subscribers.
 type subscriberRow struct {
-	ID       string   `json:"id"`
+	ID       string   `json:"id,omitempty"` // empty: somebody of that node
+	NodeID   string   `json:"nodeId,omitempty"`
 	Name     string   `json:"name,omitempty"`
 	Priority *float64 `json:"priority,omitempty"`
 }
@@ -97,7 +108,9 @@ func (s *Server) serveSubscribers(
 ) {
 	pattern := q.text("pattern")
 	action := q.oneOf("action", "publish", "request")
-	by := func(a, b *census.Subscriber) int { return a.ID.Compare(b.ID) }
+	by := func(a, b *census.Subscriber) int {
+		return cmp.Or(a.ID.Compare(b.ID), a.Node.Compare(b.Node))
+	}
 	first := top(q, []column[census.Subscriber]{
 		{"id", true, by},
 		number("priority", func(s *census.Subscriber) float64 { return s.Priority }),
@@ -113,7 +126,8 @@ func (s *Server) serveSubscribers(
 			if !names {
 				one.Name = ""
 			}
-			if q.search == "" || strings.Contains(one.ID.String(), q.search) ||
+			if q.search == "" || strings.Contains(idText(one.ID), q.search) ||
+				strings.Contains(idText(one.Node), q.search) ||
 				strings.Contains(strings.ToLower(one.Name), q.search) {
 				first.Add(one)
 			}
@@ -128,7 +142,7 @@ func (s *Server) serveSubscribers(
 	rows := []subscriberRow{}
 	matched := first.Seen()
 	for _, one := range first.Sorted(q.offset) {
-		row := subscriberRow{ID: one.ID.String(), Name: one.Name}
+		row := subscriberRow{ID: idText(one.ID), NodeID: idText(one.Node), Name: one.Name}
 		if action == "request" {
 			row.Priority = &one.Priority
 		}

@@ -306,6 +306,9 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 		return
 	}
 	now := p.o.Now()
+	if n.id != m.id {
+		p.broker.Named(n.slot, m.id)
+	}
 	n.server, n.id, n.draining, n.connections = m.server, m.id, m.draining, m.connections
 	n.theirs, n.theirsAt = m.time, now
 	holds := false

@@ -12,6 +12,7 @@ import (
 type deafBroker struct{ Broker }
 
 func (deafBroker) Join(uint32)                  {}
+func (deafBroker) Named(uint32, string)         {}
 func (deafBroker) Want(uint32, topic.Pattern)   {}
 func (deafBroker) Forget(uint32, topic.Pattern) {}
 

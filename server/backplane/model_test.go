@@ -149,6 +149,7 @@ func (h *hub) setLose(f func(subject string) bool) {
 type fakeBroker struct {
 	mu       sync.Mutex
 	wants    map[uint32]map[string]bool
+	ids      map[uint32]string
 	parted   map[uint32]bool
 	got      []string
 	lost     uint64
@@ -162,7 +163,8 @@ type fakeBroker struct {
 func newFake() *fakeBroker {
 	return &fakeBroker{
 		wants: make(map[uint32]map[string]bool), parted: make(map[uint32]bool),
-		receipts: make(map[uint64][2]int), theCalls: newTheCalls(),
+		receipts: make(map[uint64][2]int), ids: make(map[uint32]string),
+		theCalls: newTheCalls(),
 	}
 }
 
@@ -173,8 +175,14 @@ func (b *fakeBroker) with(f func()) {
 }
 
 func (b *fakeBroker) Join(slot uint32) {
-	b.with(func() { b.wants[slot] = make(map[string]bool); delete(b.parted, slot) })
+	b.with(func() {
+		b.wants[slot] = make(map[string]bool)
+		delete(b.parted, slot)
+		delete(b.ids, slot)
+	})
 }
+
+func (b *fakeBroker) Named(slot uint32, id string) { b.with(func() { b.ids[slot] = id }) }
 
 func (b *fakeBroker) Want(slot uint32, p topic.Pattern) {
 	b.with(func() { b.wants[slot][p.String()] = true })

@@ -110,6 +110,9 @@ func (p *Plane) find(k nodeKey) *node {
 	n.version, n.hash, n.asked, n.snapshotSent = 0, 0, 0, 0
 	p.slots |= 1 << slot
 	p.broker.Join(slot)
+	if n.id != "" { // it comes back
+		p.broker.Named(slot, n.id)
+	}
 	p.links[slot].Store(n.link)
 	p.inward.place(k, slot, true)
 	p.calls.place(k, slot, true)

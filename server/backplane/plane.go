@@ -17,6 +17,8 @@ import (
 type Broker interface {
 	// Join makes a slot stand for another node, which is subscribed to nothing yet.
 	Join(slot uint32)
+	// Named says by which ID clients know that node.
+	Named(slot uint32, id string)
 	// Want and Forget add a subscription of that node, and take one away.
 	Want(slot uint32, p topic.Pattern)
 	Forget(slot uint32, p topic.Pattern)

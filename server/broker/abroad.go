@@ -46,7 +46,8 @@ type others struct {
 // service, without a loop, it is one subscriber of all patterns for publishes that it has told of.
 type farNode struct {
 	service
-	self particulars
+	self  particulars
+	named atomic.Pointer[codec.UUID] // its ID for clients; nil: not known yet
 
 	services map[codec.UUID]*service // guarded by others.mu
 	loads    uint64                  // words of loads that have come; written by who calls Loaded
@@ -140,6 +141,16 @@ func (n *ClusterNode) Join(slot uint32) {
 	}
 }
 
+// Named implements backplane.Broker.
+func (n *ClusterNode) Named(slot uint32, text string) {
+	id, ok := codec.ParseUUID([]byte(text))
+	if node := n.others.present(slot); node != nil && ok {
+		node.named.Store(&id)
+		n.registry.changes.Add(1)
+		n.trie.Outdate()
+	}
+}
+
 // Part begins the end of another node: nothing is routed to it from here on, and what it has of
 // this one's fails.
 func (n *ClusterNode) Part(slot uint32) {
@@ -155,6 +166,7 @@ func (n *ClusterNode) Part(slot uint32) {
 	for _, s := range node.services {
 		n.retire(s)
 	}
+	n.registry.changes.Add(1)
 	o.mu.Unlock()
 	n.trie.Outdate()
 	n.wakeQueues()
@@ -288,23 +300,6 @@ func (n *ClusterNode) Loaded(slot uint32, load abroad.Load) {
 	if s.marked(markWaited) {
 		p := n.calls.parcelFor(s.loop)
 		p.add(itemRoom).to = s
-	}
-}
-
-// ServicesAbroad shows f what other nodes have told of each service of theirs that takes requests,
-// and how many it has as far as is known here, in no order. slot is the node's. f must not call the
-// broker. Any goroutine.
-func (b *Broker) ServicesAbroad(f func(slot uint32, s *abroad.Service, outstanding int)) {
-	if b.others == nil {
-		return
-	}
-	o := b.others
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for slot, node := range o.nodes {
-		for _, s := range node.services {
-			f(slot, s.far().about.Load(), int(s.outstanding.Load()))
-		}
 	}
 }
 

@@ -95,6 +95,7 @@ func (b *Broker) SubscribersOf(pattern, action string, f func(*census.Subscriber
 			continue
 		}
 		s := census.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority}
+		s.Node, _ = b.nodeOf(m.Sub)
 		if known := m.Sub.profile(); known != nil {
 			s.Name = known.Name
 		}

@@ -75,6 +75,7 @@ func (m *mesh) meet(n, other *meshNode) {
 	}
 	n.knows[other.index] = true
 	n.in.Join(uint32(other.index))
+	n.in.Named(uint32(other.index), other.id.String())
 	for i := range other.serves {
 		s := other.serves[i]
 		n.in.Serve(uint32(other.index), &s)

@@ -10,6 +10,7 @@ import (
 	"mbserver/codec"
 	"mbserver/server/abroad"
 	"mbserver/server/metrics"
+	"mbserver/server/system"
 )
 
 // answerAll answers the requests that k was given, and returns them.
@@ -565,11 +566,13 @@ func TestServicesAreTold(t *testing.T) {
 		`{"name":"n","description":"d","maxConcurrent":3,"metadata":{"a":"b"}}`)
 	m.settle()
 	told := 0
-	m.nodes[1].ServicesAbroad(func(slot uint32, s *abroad.Service, outstanding int) {
+	m.nodes[1].ServicesAbroad(func(s *system.Service) {
 		told++
-		if slot != 0 || s.ID != k.id || s.Name != "n" || s.Capacity != 3 || s.Description != "d" ||
-			string(s.Metadata) != `{"a":"b"}` || s.Transport != "tcp" || outstanding != 0 {
-			t.Errorf("told %d %+v", slot, s)
+		p := s.Profile
+		if s.Node != n.id || !s.Abroad || s.ID != k.id || p.Name != "n" || p.MaxConcurrent != 3 ||
+			p.Description != "d" || string(p.Metadata) != `{"a":"b"}` || s.Transport != "tcp" ||
+			s.Outstanding != 0 {
+			t.Errorf("told %+v", s)
 		}
 	})
 	cs := m.nodes[1].loops[0].candidatesOf([]byte("r.x"))

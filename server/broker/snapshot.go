@@ -84,7 +84,8 @@ type question struct {
 // changesOf counts the changes of what a kind of snapshot lists. Any goroutine.
 func (b *Broker) changesOf(kind system.Snapshot) uint64 {
 	switch kind {
-	case system.TopicsSnapshot, system.TopicSubscriptionsSnapshot:
+	case system.TopicsSnapshot, system.TopicSubscriptionsSnapshot,
+		system.NodeTopicSubscriptionsSnapshot:
 		return b.trie.Changes()
 	}
 	return b.registry.changes.Load()
@@ -305,8 +306,10 @@ func (b *Broker) snapshotBytes(kind system.Snapshot, subs int) int {
 	switch kind {
 	case system.TopicsSnapshot:
 		return 128 * b.trie.Count()
-	case system.TopicSubscriptionsSnapshot:
+	case system.TopicSubscriptionsSnapshot, system.NodeTopicSubscriptionsSnapshot:
 		return 256 * b.trie.Count()
+	case system.ServicesSnapshot, system.FullServicesSnapshot:
+		return 768 * (b.registry.count() + b.countAbroad())
 	case system.MetricsSnapshot:
 		return 384 * b.registry.count()
 	case system.SubscriptionsSnapshot:

@@ -2,12 +2,9 @@ package broker
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"log/slog"
 	"math"
-	"slices"
-	"time"
 
 	"mbserver/codec"
 	"mbserver/ringbuf"
@@ -302,82 +299,6 @@ func (k *caller) Notify(name string, compose func() []byte) {
 	}
 	l.header = append(append(append(l.header[:0], "publish:"...), name...), ":1.0.0\n"...)
 	l.fanOut(r, l.header, compose(), true, nil, ackRef{})
-}
-
-// Services implements system.Node.
-func (b *Broker) Services(now time.Time, f func(s *system.Service)) {
-	all := b.registry.all()
-	slices.SortFunc(all, func(a, b *service) int {
-		if d := cmp.Compare(a.connectedAt, b.connectedAt); d != 0 {
-			return d
-		}
-		return a.id.Compare(b.id)
-	})
-	for _, s := range all {
-		shown := s.shown(now)
-		f(&shown)
-	}
-}
-
-// Service implements system.Node.
-func (b *Broker) Service(id codec.UUID, now time.Time) (system.Service, bool) {
-	s := b.registry.find(id)
-	if s == nil {
-		return system.Service{}, false
-	}
-	return s.shown(now), true
-}
-
-// shown is what may be told of a service. Any goroutine.
-func (s *service) shown(now time.Time) system.Service {
-	shown := system.Service{
-		ID:          s.id,
-		Profile:     s.profile(),
-		ConnectedAt: s.connectedAt,
-		LastSeen:    s.lastSeen.Load(),
-		Transport:   s.transport.String(),
-		Outstanding: int(s.outstanding.Load()),
-		Queued:      int(s.queued.Load()),
-		ErrorRate:   s.errors.Rate(now.Unix()),
-		Remote:      s.peer.String(),
-	}
-	if p := s.particulars.Load(); p != nil {
-		shown.BacklogBytes, shown.BacklogMessages = p.bytes.Load(), p.messages.Load()
-		shown.Dropped = p.dropped.Load()
-		if who := p.identity.Load(); who != nil {
-			shown.Identity = *who
-		}
-	}
-	return shown
-}
-
-// Walk implements system.Node.
-func (b *Broker) Walk(f func(p topic.Pattern, k topic.Kind)) {
-	var subs []topic.Match[*service]
-	b.trie.Walk(func(p topic.Pattern, k topic.Kind) bool {
-		if b.leaving.Load() > 0 {
-			subs = b.trie.Subscribers(p, k, subs[:0])
-			if !slices.ContainsFunc(subs, func(m topic.Match[*service]) bool {
-				return !m.Sub.marked(markLeft)
-			}) {
-				return true
-			}
-		}
-		f(p, k)
-		return true
-	})
-}
-
-// Subscribers implements system.Node.
-func (b *Broker) Subscribers(
-	p topic.Pattern, k topic.Kind, dst []system.Subscriber,
-) []system.Subscriber {
-	for _, m := range b.trie.Subscribers(p, k, nil) {
-		if m.Sub.loop != nil && !m.Sub.marked(markLeft|markFar) {
-			dst = append(dst, system.Subscriber{ID: m.Sub.id, Priority: m.Options.Priority})
-		}
-	}
-	return dst
 }
 
 // aboutLog has whoever has lost the word for it get no line that was on its way.

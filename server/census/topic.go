@@ -122,7 +122,8 @@ func (b *Branches) End(count func(topic string) (publish, request int)) {
 
 // Subscriber is one of a pattern's.
 type Subscriber struct {
-	ID       codec.UUID
-	Name     string // "" until it registers
+	ID       codec.UUID // zero: somebody of another node, which does not tell who
+	Node     codec.UUID // that it is connected to; zero: there is no cluster, or that is not known
+	Name     string     // "" until it registers
 	Priority float64
 }

@@ -16,7 +16,7 @@ var fieldNames = map[string]bool{
 	"serviceId": true, "levels": true, "regex": true, "token": true,
 	"showAll": true, "paramFilter": true,
 	"reason": true, "durationMs": true, "rate": true, "cancel": true,
-	"requestId": true, "identity": true, "payloadBytes": true, "armMs": true,
+	"scope": true, "requestId": true, "identity": true, "payloadBytes": true, "armMs": true,
 }
 
 // fieldMax is how many bytes of JSON one of them may take: the longest description, every character

@@ -14,9 +14,11 @@ import (
 // Service is one service as system.service.list shows it.
 type Service struct {
 	ID          codec.UUID
-	Profile     *Profile // nil until it registers
-	ConnectedAt int64    // Unix ms
-	LastSeen    int64    // Unix ms
+	Node        codec.UUID // that it is connected to; zero: no cluster, or not known
+	Abroad      bool       // that is another one, and what is zero may not be known
+	Profile     *Profile   // nil until it registers
+	ConnectedAt int64      // Unix ms
+	LastSeen    int64      // Unix ms
 	Transport   string
 	Outstanding int
 	Queued      int
@@ -97,13 +99,35 @@ func (c *call) register() *Error {
 	return nil
 }
 
-// listServices answers with every service of the node.
+// listServices answers with every service of the node, and of other nodes those that take requests.
 func (c *call) listServices() *Error {
 	c.Counts()[metrics.Discoveries]++
-	if c.Holds(permit.Connection) {
+	alone, err := c.nodeOnly()
+	if err != nil {
+		return err
+	}
+	full := c.Holds(permit.Connection)
+	switch {
+	case alone && full:
+		return c.AnswerShared(FullNodeServicesSnapshot)
+	case alone:
+		return c.AnswerShared(NodeServicesSnapshot)
+	case full:
 		return c.AnswerShared(FullServicesSnapshot)
 	}
 	return c.AnswerShared(ServicesSnapshot)
+}
+
+// nodeOnly reads the field scope: whether the asker wants nothing of other nodes.
+func (c *call) nodeOnly() (bool, *Error) {
+	scope, given, err := c.text("scope")
+	if err != nil || !given {
+		return false, err
+	}
+	if scope != "node" && scope != "cluster" {
+		return false, invalid("scope", "must be node or cluster")
+	}
+	return scope == "node", nil
 }
 
 // append appends s; full: with what only some may see (protocol §8).
@@ -120,8 +144,10 @@ func (s *Service) append(b []byte, full bool) []byte {
 	b = codec.AppendJSONQuoted(b, p.Description)
 	b = append(b, `,"connectedAt":"`...)
 	b = codec.AppendTimestamp(b, s.ConnectedAt)
-	b = append(b, `","lastHeartbeat":"`...)
-	b = codec.AppendTimestamp(b, s.LastSeen)
+	if !s.Abroad {
+		b = append(b, `","lastHeartbeat":"`...)
+		b = codec.AppendTimestamp(b, s.LastSeen)
+	}
 	b = append(b, `","transport":"`...)
 	b = append(b, s.Transport...)
 	b = append(b, '"')
@@ -130,19 +156,30 @@ func (s *Service) append(b []byte, full bool) []byte {
 	}
 	b = append(b, `,"outstanding":`...)
 	b = strconv.AppendInt(b, int64(s.Outstanding), 10)
-	b = append(b, `,"queued":`...)
-	b = strconv.AppendInt(b, int64(s.Queued), 10)
-	if !full {
+	if !s.Abroad {
+		b = append(b, `,"queued":`...)
+		b = strconv.AppendInt(b, int64(s.Queued), 10)
+	}
+	b = appendNodeID(b, s.Node)
+	if full && s.Identity != "" {
+		b = codec.AppendJSONQuoted(append(b, `,"identity":`...), s.Identity)
+	}
+	if !full || s.Abroad {
 		return append(b, '}')
 	}
 	b = append(append(append(b, `,"remote":"`...), s.Remote...), '"')
-	if s.Identity != "" {
-		b = codec.AppendJSONQuoted(append(b, `,"identity":`...), s.Identity)
-	}
 	b = strconv.AppendInt(append(b, `,"backlogBytes":`...), s.BacklogBytes, 10)
 	b = strconv.AppendInt(append(b, `,"backlogMessages":`...), s.BacklogMessages, 10)
 	b = strconv.AppendInt(append(b, `,"dropped":`...), s.Dropped, 10)
 	return append(b, '}')
+}
+
+// appendNodeID appends the member nodeId, unless the node is not known.
+func appendNodeID(b []byte, node codec.UUID) []byte {
+	if node == (codec.UUID{}) {
+		return b
+	}
+	return append(node.Append(append(b, `,"nodeId":"`...)), '"')
 }
 
 // serviceSubscriptions answers with what one service is subscribed to.

@@ -17,13 +17,16 @@ type Snapshot uint8
 
 // The snapshots. A service's subscriptions are one for each service.
 const (
-	ServicesSnapshot           Snapshot = iota // system.service.list
-	FullServicesSnapshot                       // the same, with addresses, identities and backlogs
-	TopicsSnapshot                             // system.topic.list
-	TopicSubscriptionsSnapshot                 // system.topic.subscriptions
-	MetricsSnapshot                            // system.metrics
-	FullMetricsSnapshot                        // system.metrics with showAll
-	SubscriptionsSnapshot                      // system.service.subscriptions
+	ServicesSnapshot               Snapshot = iota // system.service.list
+	FullServicesSnapshot                           // the same, with what not everybody may see
+	NodeServicesSnapshot                           // as ServicesSnapshot, of this node alone
+	FullNodeServicesSnapshot                       // as FullServicesSnapshot, of this node alone
+	TopicsSnapshot                                 // system.topic.list
+	TopicSubscriptionsSnapshot                     // system.topic.subscriptions
+	NodeTopicSubscriptionsSnapshot                 // the same, of this node alone
+	MetricsSnapshot                                // system.metrics
+	FullMetricsSnapshot                            // system.metrics with showAll
+	SubscriptionsSnapshot                          // system.service.subscriptions
 )
 
 // Fresh says that an answer begins with what is composed anew for those who have asked by then: see
@@ -46,20 +49,27 @@ func (s Snapshot) AppendHead(b []byte, n Node, now time.Time) []byte {
 func (s Snapshot) Append(b []byte, n Node, now time.Time) []byte {
 	switch s {
 	case ServicesSnapshot, FullServicesSnapshot:
-		return appendServices(b, n, now, s == FullServicesSnapshot)
+		return appendServices(b, n, now, s == FullServicesSnapshot, false)
+	case NodeServicesSnapshot, FullNodeServicesSnapshot:
+		return appendServices(b, n, now, s == FullNodeServicesSnapshot, true)
 	case TopicsSnapshot:
 		return appendTopics(b, n)
-	case TopicSubscriptionsSnapshot:
-		return appendTopicSubscriptions(b, n)
+	case TopicSubscriptionsSnapshot, NodeTopicSubscriptionsSnapshot:
+		return appendTopicSubscriptions(b, n, s == NodeTopicSubscriptionsSnapshot)
 	}
 	w := metrics.Writer{JSON: b, Full: s == FullMetricsSnapshot, Later: true}
 	n.Services(now, func(sv *Service) { w.WriteService(now, measured(sv)) })
 	return append(w.JSON, metricsEnd...)
 }
 
-func appendServices(b []byte, n Node, now time.Time, full bool) []byte {
+// appendServices lists services; alone: those of this node.
+func appendServices(b []byte, n Node, now time.Time, full, alone bool) []byte {
 	b = append(b, `{"status":"success","services":[`...)
-	n.Services(now, func(s *Service) { b = append(s.append(b, full), ',') })
+	list := func(s *Service) { b = append(s.append(b, full), ',') }
+	n.Services(now, list)
+	if !alone {
+		n.ServicesAbroad(list)
+	}
 	return endList(b)
 }
 
@@ -84,8 +94,8 @@ func appendTopics(b []byte, n Node) []byte {
 }
 
 // appendTopicSubscriptions lists patterns and who is subscribed to them, sorted by topic, then
-// action.
-func appendTopicSubscriptions(b []byte, n Node) []byte {
+// action; alone: those of this node.
+func appendTopicSubscriptions(b []byte, n Node, alone bool) []byte {
 	type entry struct {
 		pattern topic.Pattern
 		kind    topic.Kind
@@ -101,8 +111,12 @@ func appendTopicSubscriptions(b []byte, n Node) []byte {
 	b = append(b, `{"status":"success","subscriptions":[`...)
 	var subs []Subscriber
 	for _, e := range entries {
+		subs = n.Subscribers(e.pattern, e.kind, subs[:0])
+		if alone {
+			subs = slices.DeleteFunc(subs, func(s Subscriber) bool { return s.Abroad })
+		}
 		// Whoever has left since is not in it; when that is everybody, neither is the pattern.
-		if subs = n.Subscribers(e.pattern, e.kind, subs[:0]); len(subs) == 0 {
+		if len(subs) == 0 {
 			continue
 		}
 		if e.kind == topic.Request { // by priority, highest first
@@ -125,11 +139,16 @@ func appendSubscribers(b []byte, p topic.Pattern, k topic.Kind, subs []Subscribe
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"serviceId":"`...)
-		b = s.ID.Append(b)
-		b = append(b, '"')
-		b = appendPriority(b, k, s.Priority)
-		b = append(b, '}')
+		b = append(b, '{')
+		from := len(b)
+		if s.ID != (codec.UUID{}) {
+			b = append(s.ID.Append(append(b, `,"serviceId":"`...)), '"')
+			b = appendPriority(b, k, s.Priority)
+		}
+		b = append(appendNodeID(b, s.Node), '}')
+		if b[from] == ',' { // before the first member
+			b = slices.Delete(b, from, from+1)
+		}
 	}
 	return append(b, `]}`...)
 }

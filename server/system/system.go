@@ -74,6 +74,9 @@ type Node interface {
 	// Services calls f for each service of this moment, in the order in which they came; now is for
 	// their rates.
 	Services(now time.Time, f func(s *Service))
+	// ServicesAbroad calls f for each service of other nodes that takes requests, as far as they
+	// are known here, by node.
+	ServicesAbroad(f func(s *Service))
 	// Service returns the service with that ID, if there is one.
 	Service(id codec.UUID, now time.Time) (s Service, ok bool)
 	// Walk calls f for every pattern and kind that somebody is subscribed to.

@@ -13,8 +13,10 @@ import (
 
 // Subscriber is one of a pattern's.
 type Subscriber struct {
-	ID       codec.UUID
+	ID       codec.UUID // zero: somebody of another node, which does not tell who
 	Priority float64
+	Node     codec.UUID // that it is connected to; zero: there is no cluster, or that is not known
+	Abroad   bool       // that is another one
 }
 
 // Overflow is a policy for a full ring (protocol §9), as topic.Options holds it:
@@ -177,4 +179,13 @@ func (c *call) unsubscribe() *Error {
 func (c *call) listTopics() *Error { return c.AnswerShared(TopicsSnapshot) }
 
 // topicSubscriptions answers with every pattern and who is subscribed to it.
-func (c *call) topicSubscriptions() *Error { return c.AnswerShared(TopicSubscriptionsSnapshot) }
+func (c *call) topicSubscriptions() *Error {
+	alone, err := c.nodeOnly()
+	if err != nil {
+		return err
+	}
+	if alone {
+		return c.AnswerShared(NodeTopicSubscriptionsSnapshot)
+	}
+	return c.AnswerShared(TopicSubscriptionsSnapshot)
+}

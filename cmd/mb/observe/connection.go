@@ -31,10 +31,18 @@ type Connection struct {
 	Raw json.RawMessage `json:"-"` // the row as the node wrote it
 }
 
-// Connections asks for every connection.
+// Connections asks for every connection of the node that answers.
 func (n *Node) Connections(ctx context.Context) ([]Connection, error) {
+	return n.services(ctx, map[string]string{"scope": "node"})
+}
+
+// Services asks for every connection, and for the services of other nodes that take requests: of
+// those a node does not tell everything.
+func (n *Node) Services(ctx context.Context) ([]Connection, error) { return n.services(ctx, nil) }
+
+func (n *Node) services(ctx context.Context, payload any) ([]Connection, error) {
 	var answer struct{ Services []json.RawMessage }
-	if err := n.Ask(ctx, "system.service.list", nil, &answer); err != nil {
+	if err := n.Ask(ctx, "system.service.list", payload, &answer); err != nil {
 		return nil, err
 	}
 	all := make([]Connection, len(answer.Services))

@@ -16,9 +16,10 @@ type Subscription struct {
 	Subscribers []Subscriber `json:"subscribers"`
 }
 
-// Subscriber is one of a subscription's.
+// Subscriber is one of a subscription's; without an ID somebody of a node that does not tell who.
 type Subscriber struct {
-	ServiceID string   `json:"serviceId"`
+	ServiceID string   `json:"serviceId,omitempty"`
+	NodeID    string   `json:"nodeId,omitempty"`   // in a cluster
 	Name      string   `json:"name,omitempty"`     // known once Name has been called
 	Priority  *float64 `json:"priority,omitempty"` // of requests
 }
@@ -39,7 +40,9 @@ func Name(all []Subscription, connections []Connection) {
 	for i := range all {
 		for j := range all[i].Subscribers {
 			s := &all[i].Subscribers[j]
-			s.Name = names[s.ServiceID]
+			if s.ServiceID != "" {
+				s.Name = names[s.ServiceID]
+			}
 		}
 	}
 }
@@ -59,13 +62,18 @@ func SortSubscriptions(all []Subscription, by string) {
 	})
 }
 
-// Who names the first most subscribers: by name, or by the beginning of the ID.
+// Who names the first most subscribers: by name, or by the beginning of the ID, or by that of the
+// node at which somebody is.
 func (s *Subscription) Who(most int) string {
 	var names []string
 	for _, one := range s.Subscribers[:min(most, len(s.Subscribers))] {
 		name := one.Name
-		if name == "" {
-			name = one.ServiceID[:min(8, len(one.ServiceID))]
+		switch {
+		case name != "":
+		case one.ServiceID != "":
+			name = Short(one.ServiceID)
+		default:
+			name = "at node " + Short(one.NodeID)
 		}
 		names = append(names, terminal.Cell(name))
 	}
@@ -75,3 +83,6 @@ func (s *Subscription) Who(most int) string {
 	}
 	return text
 }
+
+// Short is the beginning of an ID, which tells it from others.
+func Short(id string) string { return id[:min(8, len(id))] }

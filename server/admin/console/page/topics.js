@@ -42,10 +42,12 @@ function Level({ prefix, route }) {
 
 function Subscribers({ pattern, action, me }) {
   const { data, error } = usePoll(query('/topicz', { pattern, action, limit: 200 }), 2000);
+  const elsewhere = (s) => s.nodeId && s.nodeId !== me.nodeId;
   return html`<section class="card"><h2>${action === 'request' ? 'Who answers requests on' : 'Who is subscribed to'} <code>${pattern}</code>${data && html` <span class="dim">(${data.matched})</span>`}</h2>
     <${Problem} error=${error} />
-    ${data && html`<${Table} label="subscribers" rows=${data.subscribers} keyOf=${(s) => s.id} empty="Nobody." columns=${[
-    { name: 'service', cell: (s) => (me.words.includes('connection') ? html`<a href=${href('connections', s.id)}>${s.name || short(s.id)}</a>` : s.name || s.id), title: (s) => s.id },
+    ${data && html`<${Table} label="subscribers" rows=${data.subscribers} keyOf=${(s) => s.id ?? s.nodeId} empty="Nobody." columns=${[
+    { name: 'service', cell: (s) => (!s.id || elsewhere(s) ? s.name || short(s.id ?? '') || 'somebody' : me.words.includes('connection') ? html`<a href=${href('connections', s.id)}>${s.name || short(s.id)}</a>` : s.name || s.id), title: (s) => s.id },
+    data.subscribers.some((s) => s.nodeId) && { name: 'node', cell: (s) => short(s.nodeId ?? ''), title: (s) => s.nodeId },
     action === 'request' && { name: 'priority', number: true, cell: (s) => s.priority ?? 0 },
   ]} />`}
     <p>${me.words.includes('message') && html`<a href=${href('tail', '', { topic: pattern })}>live tail</a> · `}
