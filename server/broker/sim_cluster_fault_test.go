@@ -31,7 +31,7 @@ func TestClusterSimulationNotices(t *testing.T) {
 		t.Fatalf("without a fault: %v\n%s", err, tail(out))
 	}
 	for _, f := range crossFaults {
-		out, err := simulate(f, "-sim.cluster.seeds=60")
+		out, err := simulate(f, "-sim.cluster.seeds=400")
 		seed := simReplay.FindSubmatch(out)
 		if err == nil || seed == nil {
 			t.Errorf("%s: not noticed: %v\n%s", f, err, tail(out))
