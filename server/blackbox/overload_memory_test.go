@@ -46,6 +46,12 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
 	service.subscribe("request", "polite.ask")
 	service.settle() // and the subscription is charged
+	// So is what is remembered of a service's answers, from the first one on.
+	first := uuid.NewString()
+	caller.send("request:polite.ask:1.0.0:"+first, "please")
+	masked := service.expect("request:polite.ask:1.0.0:*").ID
+	service.send("response:polite.ask:1.0.0:"+masked, "here")
+	caller.expectPayload("response:polite.ask:1.0.0:"+first, "here")
 	alone := n.counter(t, "mb_memory_charged_bytes")
 
 	crowd := greedyCrowd{n: n, stop: make(chan struct{})}
