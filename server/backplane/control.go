@@ -42,7 +42,8 @@ func (p *Plane) judge(now time.Duration, late bool) {
 		p.alone.Store(true)
 		p.log.Warn(goesOnAlone)
 	}
-	if !island && !late {
+	// Where this node's own last word has not come back, it may be the bus that brings none.
+	if echoes := now-p.echoed <= p.o.Heartbeat*3/2; echoes && !island && !late {
 		for _, n := range p.present() {
 			if now-max(n.heard, p.back) > limit ||
 				simfaultBuild && now-n.heard > limit/missed && strikes(simHastyEnd) {

@@ -36,6 +36,15 @@ func (n *node) peakResident() int {
 	return kib << 10
 }
 
+// politely has the service answer a request.
+func politely(caller, service *client) {
+	id := uuid.NewString()
+	caller.send("request:polite.ask:1.0.0:"+id, "please")
+	masked := service.expect("request:polite.ask:1.0.0:*").ID
+	service.send("response:polite.ask:1.0.0:"+masked, "here")
+	caller.expectPayload("response:polite.ask:1.0.0:"+id, "here")
+}
+
 // 200 greedy publishers fill the rings of 200 subscribers that do not read, four times what the
 // node may use. The node stays under its limit and cuts laggards, and a well-behaved pair goes on
 // as if nothing were.
@@ -45,13 +54,8 @@ func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	n := startNode(t, append(patient[:2:2], memory, "logging.level=error")...)
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
 	service.subscribe("request", "polite.ask")
-	service.settle() // and the subscription is charged
-	// So is what is remembered of a service's answers, from the first one on.
-	first := uuid.NewString()
-	caller.send("request:polite.ask:1.0.0:"+first, "please")
-	masked := service.expect("request:polite.ask:1.0.0:*").ID
-	service.send("response:polite.ask:1.0.0:"+masked, "here")
-	caller.expectPayload("response:polite.ask:1.0.0:"+first, "here")
+	service.settle()          // and the subscription is charged
+	politely(caller, service) // and what is remembered of a service's answers
 	alone := n.counter(t, "mb_memory_charged_bytes")
 
 	crowd := greedyCrowd{n: n, stop: make(chan struct{})}

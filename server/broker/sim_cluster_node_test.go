@@ -169,12 +169,12 @@ func (s *clusterSim) runOf(inc uint64) *simNode {
 	return s.runs[inc-1]
 }
 
-// checkKnown holds that who has ended is gone after four heartbeats.
+// checkKnown holds that who has ended is gone after five heartbeats.
 func (n *simNode) checkKnown() {
 	for inc := range n.known {
 		other := n.s.runOf(inc)
 		if silent := n.s.now - other.endedAt; other.ended && n.well() &&
-			silent > 4*clusterHeartbeat+50 {
+			silent > 5*clusterHeartbeat+50 {
 			n.s.fail("%s knows %d, which ended %d ms ago", n.name, inc, silent)
 		}
 	}
