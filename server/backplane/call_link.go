@@ -5,11 +5,7 @@ import "time"
 // callLink is the way of requests and answers from one run of another node to this one. Guarded by
 // the mu of calls.
 type callLink struct {
-	nodeKey
-	slot  uint32
-	known bool          // slot is its
-	used  time.Duration // when something was last heard
-	epoch uint64
+	origin
 	lanes []callsIn
 
 	lost    uint64 // frames that were missing when a later one came
@@ -47,29 +43,14 @@ func (in *callsIn) take(number uint64) (fresh bool, lost uint64) {
 func (c *calls) of(k nodeKey) *callLink {
 	l := c.links[k]
 	if l == nil {
-		c.makeRoom()
-		l = &callLink{nodeKey: k}
+		if oldest, none := roomFor(c.links); !none {
+			delete(c.links, oldest.nodeKey)
+		}
+		l = &callLink{origin: origin{nodeKey: k}}
 		c.links[k] = l
 	}
 	l.used = c.plane.o.Now()
 	return l
-}
-
-// makeRoom forgets the link that was not used for the longest time, when one more would be too
-// many. mu is held.
-func (c *calls) makeRoom() {
-	if len(c.links) < knownMost {
-		return
-	}
-	var oldest *callLink
-	for _, l := range c.links {
-		if !l.known && (oldest == nil || l.used < oldest.used) {
-			oldest = l
-		}
-	}
-	if oldest != nil {
-		delete(c.links, oldest.nodeKey)
-	}
 }
 
 // in returns the lane of a link in an epoch; nil: that is over. mu is held.

@@ -137,12 +137,10 @@ func (l *callLane) handOver(node uint32) {
 	defer l.queue.mu.Unlock()
 	n := &of.lanes[l.queue.lane]
 	var head [headRoom]byte
-	h := appendCallHead(head[:0], of.inc, of.epoch, n.next)
-	at := headRoom - len(h)
-	copy(buffer.b[at:], h)
+	first := n.next
 	n.next++
+	frame := buffer.frame(appendCallHead(head[:0], of.inc, of.epoch, first))
 	l.queue.push(outgoing{
-		subject: n.subject, frame: buffer.b[at:], buffer: buffer,
-		of: of, first: n.next - 1, upto: n.next,
+		subject: n.subject, frame: frame, buffer: buffer, of: of, first: first, upto: n.next,
 	})
 }

@@ -23,12 +23,8 @@ type inward struct {
 
 // inLink is the way from one run of another node to this one.
 type inLink struct {
-	nodeKey
-	slot  uint32
-	known bool          // slot is its
-	keeps bool          // what misses can be asked for
-	used  time.Duration // when something was last heard
-	epoch uint64
+	origin
+	keeps bool // what misses can be asked for
 	lanes []*inLane
 
 	received, lost  uint64 // publishes
@@ -55,30 +51,16 @@ func (i *inward) init(p *Plane) { i.plane, i.links = p, make(map[nodeKey]*inLink
 func (i *inward) of(k nodeKey) *inLink {
 	l := i.links[k]
 	if l == nil {
-		i.makeRoom()
-		l = &inLink{nodeKey: k}
+		// Not earlier: its sender may number on, and nobody knew what of that has come.
+		if oldest, none := roomFor(i.links); !none {
+			i.end(oldest)
+			delete(i.links, oldest.nodeKey)
+		}
+		l = &inLink{origin: origin{nodeKey: k}}
 		i.links[k] = l
 	}
 	l.used = i.plane.o.Now()
 	return l
-}
-
-// makeRoom forgets the link that was not used for the longest time, when one more would be too
-// many. Not earlier: its sender may number on, and nobody knew what of that has come. mu is held.
-func (i *inward) makeRoom() {
-	if len(i.links) < knownMost {
-		return
-	}
-	var oldest *inLink
-	for _, l := range i.links {
-		if !l.known && (oldest == nil || l.used < oldest.used) {
-			oldest = l
-		}
-	}
-	if oldest != nil {
-		i.end(oldest)
-		delete(i.links, oldest.nodeKey)
-	}
 }
 
 // place notes which slot a node has, or that it has none any more.

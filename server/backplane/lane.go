@@ -71,6 +71,13 @@ var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, headRoo
 // bufferKeep is the largest buffer that is used again.
 const bufferKeep = 2 * frameMost
 
+// frame puts what stands before all else into its place, and returns the whole.
+func (b *buffer) frame(head []byte) []byte {
+	at := headRoom - len(head)
+	copy(b.b[at:], head)
+	return b.b[at:]
+}
+
 func (b *buffer) free() {
 	if b != nil && cap(b.b) <= bufferKeep {
 		buffers.Put(b)
@@ -146,11 +153,8 @@ func (l *lane) handOver(slot uint32) {
 	of.sent.Add(count)
 	var head [headRoom]byte
 	m := batch{to: of.inc, epoch: of.epoch, first: first}
-	h := m.append(head[:0])
-	at := headRoom - len(h)
-	copy(buffer.b[at:], h)
 	q.push(outgoing{
-		subject: n.subject, frame: buffer.b[at:], buffer: buffer,
+		subject: n.subject, frame: buffer.frame(m.append(head[:0])), buffer: buffer,
 		of: of, first: first, upto: n.next,
 	})
 }
