@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"mbserver/client"
 )
 
 const root = "../../.." // of the repository
@@ -151,6 +153,32 @@ func (s *show) nothingLeft(least int) {
 	left, err := os.ReadDir(s.folder)
 	if err != nil || len(left) > 0 {
 		s.t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// What came between two connections is missed, whether the first flight or the news that there is
+// a connection again comes first.
+func TestHoleIsCounted(t *testing.T) {
+	t.Parallel()
+	flight := func(n int) client.Message {
+		return client.Message{Payload: fmt.Appendf(nil, `{"n":%d,"delay":1}`, n)}
+	}
+	for _, early := range []bool{true, false} {
+		s := &subscriber{first: -1}
+		s.take(flight(1))
+		s.parted()
+		if early {
+			s.take(flight(10))
+		}
+		s.returned()
+		s.take(flight(11))
+		want := 8
+		if !early {
+			want = 9
+		}
+		if a := s.account(); a.away != want || a.gone || a.hole || !a.adds(12) {
+			t.Errorf("first flight before the news %v: %+v", early, a)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ type subscriber struct {
 	wrong    int  // doubled, or out of order
 	unheard  int  // told since the last one
 	gone     bool // its connection has ended
-	back     bool // it has a new one, over which nothing came yet
+	hole     bool // it has ended, and nothing came since
 }
 
 // number is that of a flight.
@@ -89,10 +89,10 @@ func (s *subscriber) take(m client.Message) {
 		s.wrong++
 		return
 	}
-	if s.back { // what it knows by itself
+	if s.hole { // what it knows by itself
 		s.away += max(n-s.next-s.unheard, 0)
 	}
-	s.next, s.back, s.unheard = n+1, false, 0
+	s.next, s.hole, s.unheard = n+1, false, 0
 	s.received++
 }
 
@@ -104,28 +104,30 @@ func (s *subscriber) lost(g client.Gap) {
 	s.unheard += int(g.Count)
 }
 
+// parted: there is a hole from here on. The first flight after it may come before returned does,
+// for a subscription is in use as soon as it stands.
 func (s *subscriber) parted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone = true
+	s.gone, s.hole = true, true
 }
 
 func (s *subscriber) returned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone, s.back = false, true
+	s.gone = false
 }
 
 // account is what is known of a subscriber's flights.
 type account struct {
 	first, received, told, away, wrong int
-	gone, back                         bool
+	gone, hole                         bool
 }
 
 func (s *subscriber) account() account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return account{s.first, s.received, s.told, s.away, s.wrong, s.gone, s.back}
+	return account{s.first, s.received, s.told, s.away, s.wrong, s.gone, s.hole}
 }
 
 // adds says that of so many flights all are accounted for.

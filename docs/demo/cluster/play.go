@@ -200,7 +200,7 @@ func (d *demo) nodeDies(ctx context.Context) error {
 	for _, s := range at {
 		if err := await(ctx, s.name+" is back", func() bool {
 			a := s.account()
-			return !a.gone && !a.back
+			return !a.gone && !a.hole
 		}); err != nil {
 			return err
 		}
