@@ -27,9 +27,7 @@ func (s *Server) serveExplain(w http.ResponseWriter, r *http.Request, _ *viewer)
 		}
 		wish["payloadBytes"] = n
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), sendTime)
-	defer cancel()
-	answer, err := s.ask(ctx, r, func(c *client.Client) (any, error) {
+	answer, err := s.ask(r, sendTime, func(ctx context.Context, c *client.Client) (any, error) {
 		payload, err := json.Marshal(wish)
 		if err != nil {
 			return nil, err
