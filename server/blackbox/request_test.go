@@ -291,9 +291,10 @@ func TestS6_DeadlinesInAnyOrder(t *testing.T) {
 			head := fmt.Sprintf("request:mixed.test:1.0.0:%s::%d", id, timeout)
 			requester.send(head, fmt.Sprint(i%2))
 		}
-		for range count {
+		for left := count / 2; left > 0; { // of the others some may end before they are delivered
 			if m := target.expect("request:mixed.test:1.0.0:*"); string(m.Payload) == "0" {
 				target.send("response:mixed.test:1.0.0:"+m.ID, "yes")
+				left--
 			}
 		}
 		for range count {

@@ -123,8 +123,14 @@ func (d *Door) Open(room *reactor.Group) (err error) {
 	for _, l := range d.listeners {
 		d.log.Info("listening", "transport", l.transport.String(), "address", l.address.String())
 		l.gate = d.gates[0]
-		l.gate.room.Call(context.Background(), func() { err = errors.Join(err, l.watch()) })
 	}
+	// All in one step: whoever comes to the first may close the turnstile, and open it again, for
+	// all of them.
+	d.gates[0].room.Call(context.Background(), func() {
+		for _, l := range d.listeners {
+			err = errors.Join(err, l.watch())
+		}
+	})
 	return err
 }
 

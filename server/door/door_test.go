@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -428,6 +429,48 @@ func TestCloseHearsOut(t *testing.T) {
 }
 
 // A door that was never opened can be closed, and frees its ports.
+// Whoever waits already when the door opens comes in at once, and may have all listeners rest for a
+// moment, however slowly they were made known.
+func TestOpenWhileSomebodyWaits(t *testing.T) {
+	t.Parallel()
+	came := make(map[string]net.Conn)
+	h := openSlowly(t, nil, func(d *Door, message string) {
+		if message != "listening" {
+			return
+		}
+		if len(came) == 0 {
+			var before atomic.Bool
+			d.turnstile.pressed = func() bool { return !before.Swap(true) }
+			for _, l := range d.listeners {
+				c, err := net.Dial("tcp", l.address.String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				came[l.transport.String()] = c
+			}
+		}
+		time.Sleep(4 * pauseLook)
+	})
+	for _, c := range came {
+		defer c.Close()
+	}
+	_ = came["tcp"].SetReadDeadline(time.Now().Add(patience))
+	if _, err := came["tcp"].Read(make([]byte, 1)); err != nil {
+		t.Errorf("it is not welcome: %v", err)
+	}
+	for _, transport := range transports {
+		h.enter(transport)
+	}
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	for _, line := range h.log.lines {
+		if strings.Contains(line, "fault") {
+			t.Error(line)
+		}
+	}
+}
+
 func TestCloseBeforeOpen(t *testing.T) {
 	cfg := config.Default()
 	cfg.Host = "127.0.0.1"

@@ -38,6 +38,7 @@ type house struct {
 // logLines keeps what is logged. Any goroutine.
 type logLines struct {
 	slog.Handler
+	hears func(message string) // nil: nobody does
 
 	mu      sync.Mutex
 	lines   []string // guarded by mu: level and message
@@ -48,6 +49,9 @@ func (l *logLines) Enabled(context.Context, slog.Level) bool { return true }
 func (l *logLines) WithAttrs([]slog.Attr) slog.Handler       { return l }
 
 func (l *logLines) Handle(_ context.Context, r slog.Record) error {
+	if l.hears != nil {
+		l.hears(r.Message)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, r.Level.String()+" "+r.Message)
@@ -79,6 +83,14 @@ var discard = slog.New(slog.DiscardHandler)
 // open makes a house of two loops, with its door open.
 func open(t testing.TB, change func(*config.Config)) *house {
 	t.Helper()
+	return openSlowly(t, change, nil)
+}
+
+// openSlowly is open with somebody who hears each line of the log while it is written.
+func openSlowly(
+	t testing.TB, change func(*config.Config), hears func(d *Door, message string),
+) *house {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Host = "127.0.0.1"
 	cfg.Ports = config.Ports{WS: config.AnyPort, TCP: config.AnyPort}
@@ -104,6 +116,9 @@ func open(t testing.TB, change func(*config.Config)) *house {
 	d, err := Bind(&cfg, b, certificates, nil, log)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if hears != nil {
+		lines.hears = func(message string) { hears(d, message) }
 	}
 	room, err := reactor.Start(b, log)
 	if err != nil {
