@@ -32,6 +32,7 @@ type shownTrouble struct {
 	Why      string `json:"why"`
 	Do       string `json:"do"`
 	See      string `json:"see"`
+	Topic    string `json:"topic,omitempty"` // for who may see topics
 	shownSubject
 }
 
@@ -109,6 +110,9 @@ func showTrouble(t *trouble.Trouble, now int64, v *viewer) shownTrouble {
 	}
 	if v.holds(permit.Connection) {
 		shown.shownSubject = shownSubject{t.ID, t.Name, t.Identity, t.Remote}
+	}
+	if v.holds(permit.TopicList) {
+		shown.Topic = t.Topic
 	}
 	return shown
 }

@@ -17,7 +17,7 @@ import (
 type trouble struct {
 	Kind, Severity, Cause, Since, Seen string
 	Why, Do, See                       string
-	ID, Name, Identity, Remote         string
+	ID, Name, Identity, Remote, Topic  string
 }
 
 // troubles is the answer of /troublez.
@@ -84,6 +84,7 @@ func between(t testing.TB, from, to string) time.Duration {
 // injected is a trouble that a test makes.
 type injected struct {
 	kind, cause string
+	topic       string // on which it is
 	settings    []string
 	asker       string // whose token is needed to see it
 	// make makes it, and returns whom it concerns and what ends it; nil: it ends by itself.
@@ -281,7 +282,7 @@ var injections = []injected{
 		},
 	},
 	{
-		kind: "requests_timed_out",
+		kind: "requests_timed_out", topic: "mute",
 		make: func(t *testing.T, n *node) (string, func()) {
 			service, caller := n.dial(t, overTCP), n.dial(t, overTCP)
 			service.subscribe("request", "mute")
@@ -290,7 +291,7 @@ var injections = []injected{
 		},
 	},
 	{
-		kind: "requests_unserved",
+		kind: "requests_unserved", topic: "nobody",
 		make: func(t *testing.T, n *node) (string, func()) {
 			return "", n.dial(t, overTCP).quietly("request:nobody:1.0.0:" + idA + "\nx")
 		},
@@ -352,7 +353,7 @@ func (n *node) comesAndGoes(t *testing.T, in *injected, id string, end func()) {
 	if before != "" && between(t, found.Since, before) > 2*time.Second {
 		t.Errorf("since %s, and not told at %s", found.Since, before)
 	}
-	if found.ID != id || found.Why == "" || found.Do == "" ||
+	if found.ID != id || found.Topic != in.topic || found.Why == "" || found.Do == "" ||
 		!strings.HasPrefix(found.See, "docs/operations.md#") {
 		t.Errorf("it concerns %s, told is %+v", id, found)
 	}

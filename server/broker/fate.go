@@ -67,7 +67,7 @@ func (l *Loop) unroutedPublish(c *Conn, h *codec.Header) {
 // unroutedRequest: no service is subscribed to its topic, and its requester is told.
 func (l *Loop) unroutedRequest(q *request) {
 	l.counts[metrics.RequestsUnrouted]++
-	l.ill(trouble.RequestsUnserved)
+	l.illOn(trouble.RequestsUnserved, q.topic)
 	l.failRequest(q, codec.NoRouteFound, "no service is subscribed to this topic",
 		codec.RawDetail("topic", q.topic))
 }
@@ -76,12 +76,12 @@ func (l *Loop) unroutedRequest(q *request) {
 // requester is told even when it gave no ID (protocol §6).
 func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
-	l.ill(trouble.RequestsUnserved)
+	name, _, _ := bytes.Cut(e.header, []byte{':'})
+	l.illOn(trouble.RequestsUnserved, name)
 	if e.mark != 0 {
 		l.note(e.mark, trace.Unrouted, nil, "the last service has left")
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
-	name, _, _ := bytes.Cut(e.header, []byte{':'})
 	l.failTo(e.requester, e.answerKind(), l.entryHeader(e), codec.NoRouteFound,
 		"the last service subscribed to this topic has left",
 		[]codec.Detail{codec.RawDetail("topic", name)})
@@ -161,7 +161,8 @@ func (l *Loop) expired(e *entry) {
 	}
 	if e.hasID {
 		l.counts[metrics.RequestTimeouts]++
-		l.ill(trouble.RequestsTimedOut)
+		name, _, _ := bytes.Cut(e.header, []byte{':'})
+		l.illOn(trouble.RequestsTimedOut, name)
 	}
 	s := e.targetService()
 	if s == nil {
@@ -177,7 +178,7 @@ func (l *Loop) expired(e *entry) {
 func (l *Loop) expiredRequest(q *request) {
 	if len(q.id) > 0 {
 		l.counts[metrics.RequestTimeouts]++
-		l.ill(trouble.RequestsTimedOut)
+		l.illOn(trouble.RequestsTimedOut, q.topic)
 		l.failRequest(q, codec.Timeout, expiredWaiting, l.waited(q.arrived))
 	}
 }

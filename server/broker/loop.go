@@ -33,6 +33,8 @@ type Loop struct {
 
 	ills [trouble.Kinds]trouble.Spell // noted by the loop only
 
+	unserved, late illTopics // likewise
+
 	charged  atomic.Int64 // bytes charged to the node's budget, as of the last turn
 	lagging  atomic.Int64 // the laggards' part of it
 	shedding atomic.Bool  // shed was asked for

@@ -125,6 +125,7 @@ func (f *finder) find() {
 	f.findDrain()
 	f.findCertificate()
 	f.findLoops()
+	f.findTopics()
 	f.findDoor()
 	f.findLockouts()
 	f.findLog()

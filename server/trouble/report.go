@@ -17,12 +17,13 @@ type Trouble struct {
 }
 
 // Subject is whom a trouble concerns; the zero value is the node. Who may not see connections is
-// told of none.
+// told of none, who may not see topics of no topic.
 type Subject struct {
 	ID       string // of a connection
 	Name     string // that it has registered under
 	Remote   string // its address
 	Identity string // who it is
+	Topic    string // on which it is
 }
 
 // Most is how many troubles of a kind a report has.
@@ -45,6 +46,7 @@ func (r *Report) Add(t Trouble) {
 func (r *Report) Sort() {
 	slices.SortStableFunc(r.Troubles, func(a, b Trouble) int {
 		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Since, b.Since),
-			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Cause, b.Cause))
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Cause, b.Cause),
+			cmp.Compare(a.Topic, b.Topic))
 	})
 }

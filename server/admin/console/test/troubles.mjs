@@ -102,6 +102,12 @@ const injections = {
   },
 };
 
+// subjects are whom or what some of them are about.
+const subjects = {
+  'saturated service': 'mb connections --filter one', 'requests timed out': 'mb subscriptions --topic mute',
+  'requests unserved': 'mb subscriptions --topic nobody',
+};
+
 // follow has the page note when a trouble's name comes and goes; the page's own text is looked at
 // whenever it has changed.
 const follow = () => {
@@ -137,6 +143,10 @@ async function troubles(page, node, add) {
     }
   };
   const came = await wait('came', 10000, (s) => s);
+  for (const [name, subject] of Object.entries(subjects)) {
+    const said = await page.locator('.trouble', { hasText: name }).first().innerText({ timeout: 10000 }).catch(() => '');
+    if (!said.includes(subject)) fault(`${name}: the page does not say that it is about ${subject}, but ${said}`);
+  }
 
   for (const m of made) {
     m.came = startsWith(came, m.name)?.came;
