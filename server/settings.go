@@ -11,6 +11,8 @@ import (
 
 // settings are the configuration as it is in force, and as it is shown. Any goroutine.
 type settings struct {
+	beneath func() map[string]config.Said // immutable; nil: nothing is known
+
 	mu   sync.Mutex
 	all  []census.Setting // guarded by mu, by the table; what is pointed to never changes
 	read census.Reading   // guarded by mu
@@ -36,6 +38,22 @@ func (s *settings) begin(cfg *config.Config, from config.Origins) {
 			Meaning: k.Doc, Live: k.Live, Secret: k.Secret(), Roles: k.Grants(),
 		})
 	}
+	s.lookBeneath()
+}
+
+// lookBeneath notes what the configuration file says in vain. mu is held.
+func (s *settings) lookBeneath() {
+	if s.beneath == nil {
+		return
+	}
+	said := s.beneath()
+	for i := range s.all {
+		of := &s.all[i]
+		of.File, of.Line = nil, ""
+		if one, ok := said[of.Key]; ok && len(one.Text) <= settingBytes {
+			of.File, of.Line = &one.Text, one.Source
+		}
+	}
 }
 
 // renew notes what a reload has brought: of live keys what is in force, of the others what will be.
@@ -58,6 +76,7 @@ func (s *settings) renew(cfg *config.Config, from config.Origins) {
 			shown.Pending = nil
 		}
 	}
+	s.lookBeneath()
 }
 
 // note remembers that a key has another value than the reading before found. mu is held.

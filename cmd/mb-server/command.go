@@ -38,7 +38,9 @@ type daemon struct {
 	supervisor supervisor // who started the process
 
 	load config.Loader // the configuration as it is written now; set by execute
-	path string        // of the configuration's file; "" : there is none
+
+	beneath func() map[string]config.Said // what its file says in vain; set by execute
+	path    string                        // of the configuration's file; "" : there is none
 
 	files atomic.Pointer[[]string]     // that the configuration was last read from
 	noted chan struct{}                // files has changed
@@ -91,6 +93,9 @@ func (d *daemon) root(code *int) *cobra.Command {
 					d.note(&cfg)
 				}
 				return cfg, origins, err
+			}
+			d.beneath = func() map[string]config.Said {
+				return config.Beneath(cmd.Flags(), d.environ)
 			}
 			*code = d.serve(cfg, origins)
 			return nil

@@ -21,6 +21,8 @@ type settingRow struct {
 	Env     string          `json:"env,omitempty"`
 	Flag    string          `json:"flag,omitempty"`
 	Live    bool            `json:"live"`
+	File    json.RawMessage `json:"file,omitempty"` // that something else wins over
+	Line    string          `json:"line,omitempty"` // of the file
 	Pending json.RawMessage `json:"pending,omitempty"`
 	Meaning string          `json:"meaning"`
 }
@@ -62,7 +64,7 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *v
 	q.searched()
 	source := q.oneOf("source", "", census.SourceDefault, census.SourceFile,
 		census.SourceEnvironment, census.SourceFlag, census.SourceProgram)
-	only := q.oneOf("only", "", "set", "live", "pending")
+	only := q.oneOf("only", "", "set", "live", "pending", "differs")
 	byKey := func(a, b *census.Setting) int { return strings.Compare(a.Key, b.Key) }
 	first := top(q, []column[census.Setting]{
 		{"key", true, byKey},
@@ -78,7 +80,8 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *v
 		if q.search != "" && !strings.Contains(strings.ToLower(k.Key+" "+k.Meaning), q.search) ||
 			source != "" && word != source ||
 			only == "set" && word == census.SourceDefault || only == "live" && !k.Live ||
-			only == "pending" && k.Pending == nil {
+			only == "pending" && k.Pending == nil ||
+			only == "differs" && k.Pending == nil && k.File == nil {
 			continue
 		}
 		first.Add(k)
@@ -92,6 +95,7 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, v *v
 		}
 		if !k.Roles || v.holds(permit.Admin) {
 			row.Value, row.Pending = valueOf(k.Value), valueOf(k.Pending)
+			row.File, row.Line = valueOf(k.File), k.Line
 		}
 		rows = append(rows, row)
 	}

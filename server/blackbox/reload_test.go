@@ -2,6 +2,7 @@ package blackbox
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -208,6 +209,34 @@ func TestS10_CertificateIdentity(t *testing.T) {
 			t.Errorf("a stranger's certificate is good for %s", f.data)
 		}
 	}
+}
+
+// What the file says of a key that a flag sets has no effect, and is shown as such, also when the
+// file has changed.
+func TestConfigurationInVain(t *testing.T) {
+	t.Parallel()
+	r := startReloading(t, "admission.rate: 100\n", "admission.rate=300")
+	line := func(answer map[string]any) string {
+		rows := answer["settings"].([]any)
+		if answer["matched"] != 1.0 {
+			return ""
+		}
+		row := rows[0].(map[string]any)
+		return fmt.Sprint(row["key"], row["value"], row["file"], row["line"])
+	}
+	if got, want := line(r.see(t, "/configz?only=differs")),
+		fmt.Sprint("admission.rate", 300.0, 100.0, "file "+r.path+", line 1"); got != want {
+		t.Errorf("shown is %s, want %s", got, want)
+	}
+	r.put(t, "#\nadmission.rate: 200\n")
+	eventually(t, "the line is another", func() bool {
+		return line(r.see(t, "/configz?only=differs")) ==
+			fmt.Sprint("admission.rate", 300.0, 200.0, "file "+r.path+", line 2")
+	})
+	r.put(t, "admission.rate: 300\n")
+	eventually(t, "they say the same", func() bool {
+		return r.see(t, "/configz?only=differs")["matched"] == 0.0
+	})
 }
 
 // What readings of the configuration have changed is told, and when one was not taken why; what

@@ -12,6 +12,8 @@ type Setting struct {
 	Meaning string
 
 	Live    bool    // a change takes effect when the configuration is read again
+	File    *string // what the configuration file says, where something else wins; nil: nothing
+	Line    string  // where it says so
 	Pending *string // takes effect at the next start, as the last reload found; nil: none
 	Secret  bool    // its value is for nobody
 	Roles   bool    // it says what others may do

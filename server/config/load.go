@@ -92,6 +92,46 @@ func Load(flags *pflag.FlagSet, environ []string) (Config, Origins, error) {
 	return c, origins, nil
 }
 
+// Said is what a source says of a key: the value as Key.Text writes it.
+type Said struct {
+	Text   string
+	Source string // as in Origins
+}
+
+// Beneath returns what the configuration file says of keys of which the environment or a flag says
+// otherwise, by key: what stands there has no effect. Parameters are those of Load; of a file that
+// Load does not take nothing is known. Secrets are left out.
+func Beneath(flags *pflag.FlagSet, environ []string) map[string]Said {
+	env := environment(environ)
+	path := filePath(flags, env)
+	if path == "" {
+		return nil
+	}
+	file, above := fileLayer(path), newLayer()
+	for _, l := range []*layer{envLayer(env), setLayer(flags), flagLayer(flags)} {
+		l.over(above)
+	}
+	if len(file.faults) > 0 || len(above.faults) > 0 {
+		return nil
+	}
+	all := make(map[string]Said)
+	c := Default()
+	for name, s := range file.settings {
+		k := keyByName[name]
+		over, both := above.settings[name]
+		if !both || k.Secret() {
+			continue
+		}
+		k.assign(&c, over.value)
+		wins := k.Text(&c)
+		k.assign(&c, s.value)
+		if text := k.Text(&c); text != wins {
+			all[name] = Said{text, s.source}
+		}
+	}
+	return all
+}
+
 // config is the defaults with what the layer says, and where that came from.
 func (l *layer) config() (Config, Origins) {
 	c, origins := Default(), make(Origins)

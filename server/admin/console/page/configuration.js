@@ -1,7 +1,7 @@
 // The configuration in force: each key, where its value comes from, and what waits for a restart.
 import { query, usePoll } from './api.js';
 import { Badge, Command, Problem, Search, Table } from './parts.js';
-import { change } from './route.js';
+import { change, href } from './route.js';
 import { html, moment } from './view.js';
 
 const value = (v) => {
@@ -13,7 +13,7 @@ const value = (v) => {
 const columns = [
   { name: 'key', cell: (s) => html`<b>${s.key}</b>`, title: (s) => [s.env, s.flag].filter(Boolean).join(' or ') },
   { name: 'in force', cell: (s) => html`${value(s.value)}${s.unit ? ' ' + s.unit : ''}` },
-  { name: 'from', cell: (s) => (s.source === 'default' ? html`<span class="dim">default</span>` : html`<${Badge} kind="good">${s.source}<//>`) },
+  { name: 'from', cell: (s) => (s.source === 'default' ? html`<span class="dim">default</span>` : html`<${Badge} kind="good">${s.source}<//>${s.line && html`<br /><${Badge} kind="warn">${s.line}<//> says ${value(s.file)} in vain`}`) },
   { name: 'default', cell: (s) => (s.source === 'default' ? '' : value(s.default)) },
   { name: 'a change', cell: (s) => html`${s.live ? 'on reload' : html`<span class="dim">at the next start</span>`}${s.pending !== undefined && s.pending !== null && s.pending !== false && html` <${Badge} kind="warn">waits: ${JSON.stringify(s.pending)}<//>`}` },
   { name: 'meaning', cell: (s) => html`<span class="dim">${s.meaning}</span>` },
@@ -29,8 +29,10 @@ const changes = [
 // Reading says whether what is in force is what the file says now, and what has changed.
 function Reading({ of }) {
   const waits = of.settings.some((s) => s.pending !== undefined && s.pending !== null);
+  const vain = of.settings.filter((s) => s.line).length;
   return html`${of.fault && html`<div class="problem" role="alert"><b>What was read ${moment(Date.parse(of.readAt))} was not taken</b>, and what stood before is in force: ${of.fault}</div>`}
     ${!of.fault && of.readAt && html`<p class="dim" role="status">Read again ${moment(Date.parse(of.readAt))}: ${waits ? 'some of it waits for a restart.' : 'all of it is in force.'}</p>`}
+    ${vain > 0 && html`<p role="status"><${Badge} kind="warn">${vain}<//> ${vain === 1 ? 'key of the file has' : 'keys of the file have'} no effect: the environment or a flag says otherwise (<a href=${href('configuration', '', { only: 'differs' })}>show</a>).</p>`}
     ${of.changes.length > 0 && html`<section class="card"><h2>What has changed since the start</h2>
       <${Table} label="changes" columns=${changes} rows=${of.changes} keyOf=${(c) => c.at + c.key + JSON.stringify(c.from)} /></section>`}`;
 }
@@ -41,7 +43,7 @@ export function Configuration({ route }) {
   return html`<h1>Configuration</h1>
     <div class="bar"><${Search} label="search keys and meanings" value=${search} onChange=${(v) => change(route, { search: v })} />
       <label class="inline">show <select value=${only} onChange=${(e) => change(route, { only: e.target.value })}>
-        <option value="">all keys</option><option value="set">what was set</option><option value="live">what a reload changes</option><option value="pending">what waits for a restart</option></select></label>
+        <option value="">all keys</option><option value="set">what was set</option><option value="live">what a reload changes</option><option value="pending">what waits for a restart</option><option value="differs">what differs from the file</option></select></label>
       ${data && html`<span class="dim" role="status">${data.matched} of ${data.total} keys</span>`}</div>
     <${Problem} error=${error} />
     ${data && html`<${Reading} of=${data} />`}
