@@ -117,6 +117,23 @@ func TestConnectionsAreShown(t *testing.T) {
 	}
 }
 
+// Which roles somebody has is for who may see what others may do.
+func TestConnectionRoles(t *testing.T) {
+	n := startLiveNode(t, func(cfg *config.Config) {
+		withAdmin(cfg)
+		operators(cfg)
+	})
+	c := n.dial()
+	c.identify("nobody")
+	for as, want := range map[string]string{"operator": "[nobody]", "viewer": "<nil>"} {
+		status, d := n.see(as, "/connz/"+c.id)
+		standing, _ := d["standing"].(map[string]any)
+		if got := fmt.Sprint(standing["roles"]); status != http.StatusOK || got != want {
+			t.Errorf("%s is shown %d %s, want %s", as, status, got, want)
+		}
+	}
+}
+
 // Rates are of the time since an earlier look.
 func TestConnectionRates(t *testing.T) {
 	n := startLiveNode(t, withAdmin)

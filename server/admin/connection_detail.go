@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mbserver/server/census"
+	"mbserver/server/permit"
 )
 
 // connectionDetail is one connection.
@@ -54,11 +55,12 @@ type pausedRow struct {
 }
 
 type standingRow struct {
-	Known     bool   `json:"known"`
-	Anonymous bool   `json:"anonymous"`
-	Required  bool   `json:"required"`
-	ExpiresAt string `json:"expiresAt,omitempty"`
-	RateLimit int    `json:"rateLimit"`
+	Known     bool     `json:"known"`
+	Anonymous bool     `json:"anonymous"`
+	Required  bool     `json:"required"`
+	ExpiresAt string   `json:"expiresAt,omitempty"`
+	Roles     []string `json:"roles,omitempty"` // for who may see what others may do
+	RateLimit int      `json:"rateLimit"`
 }
 
 type memoryRow struct {
@@ -66,8 +68,8 @@ type memoryRow struct {
 	RememberedBytes int64 `json:"rememberedBytes"`
 }
 
-// detailOf shows d; topics says whether its subscriptions may be seen, of which q asks for some.
-func detailOf(d *census.Detail, q *listing, topics bool, now time.Time) *connectionDetail {
+// detailOf shows d to v, of its subscriptions those that q asks for.
+func detailOf(d *census.Detail, q *listing, v *viewer, now time.Time) *connectionDetail {
 	r := &d.Ring
 	shown := &connectionDetail{
 		At: instant(now.UnixMilli()), connectionRow: rowOf(&d.Connection, true),
@@ -91,7 +93,10 @@ func detailOf(d *census.Detail, q *listing, topics bool, now time.Time) *connect
 	if len(d.Pauses) > 0 {
 		shown.Paused = &pausedRow{Reasons: d.Pauses, Topic: d.PausedTopic}
 	}
-	if !topics {
+	if v.holds(permit.Admin) {
+		shown.Standing.Roles = d.Roles
+	}
+	if !v.holds(permit.TopicList) {
 		return shown
 	}
 	shown.Subscriptions = []subscriptionRow{}

@@ -250,6 +250,6 @@ func (s *Server) serveConnection(w http.ResponseWriter, r *http.Request, v *view
 	case err != nil:
 		answerBusy(w)
 	default:
-		answerJSON(w, http.StatusOK, detailOf(d, q, v.holds(permit.TopicList), now))
+		answerJSON(w, http.StatusOK, detailOf(d, q, v, now))
 	}
 }

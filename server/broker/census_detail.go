@@ -84,7 +84,7 @@ func (c *Conn) tellOf(d *census.Detail) (subs []subscription) {
 	d.SilentFor, d.Heartbeats = max(l.listened()-c.heard, 0), int(c.beats)
 	if s := c.standing; s != nil {
 		d.Anonymous, d.Unidentified = s.grant == nil && !s.demanded, s.demanded
-		d.RateLimit = s.rules.Rate()
+		d.RateLimit, d.Roles = s.rules.Rate(), s.rules.Roles()
 		if s.grant != nil && !s.grant.Expires.IsZero() {
 			d.Expires = s.grant.Expires.UnixMilli()
 		}

@@ -66,16 +66,17 @@ type Detail struct {
 	Gap    Gap
 	Pauses []string // why nothing is taken of it
 
-	PausedTopic  string // whose subscribers a publisher waits for
-	Parked       bool   // publishes wait for room in its ring
-	Unparsed     int    // bytes that have come of a message that is not complete
-	Answers      int    // answers that it is owed
-	SilentFor    int64  // ms without a byte, as far as its loop has listened
-	Heartbeats   int    // asked of it since then
-	Anonymous    bool   // it gave no credentials, on a node that asks
-	Unidentified bool   // it has to say who it is before anything else
-	Expires      int64  // Unix ms: when its credentials end; 0: never
-	RateLimit    int    // messages a second that it may send by its roles; 0: any number
+	PausedTopic  string   // whose subscribers a publisher waits for
+	Parked       bool     // publishes wait for room in its ring
+	Unparsed     int      // bytes that have come of a message that is not complete
+	Answers      int      // answers that it is owed
+	SilentFor    int64    // ms without a byte, as far as its loop has listened
+	Heartbeats   int      // asked of it since then
+	Anonymous    bool     // it gave no credentials, on a node that asks
+	Unidentified bool     // it has to say who it is before anything else
+	Expires      int64    // Unix ms: when its credentials end; 0: never
+	Roles        []string // that it has; nil: it may do everything, or nothing is known of it
+	RateLimit    int      // messages a second that it may send by its roles; 0: any number
 }
 
 // Subscription is one of a connection's.

@@ -37,6 +37,17 @@ func newRules(identity string, roles []*role) *Rules {
 // not keep them, and never means those of another policy. r is not nil.
 func (r *Rules) Number() uint64 { return r.number }
 
+// Roles are the names of the roles that they stand for. nil rules have none.
+func (r *Rules) Roles() (names []string) {
+	if r == nil {
+		return nil
+	}
+	for _, role := range r.roles {
+		names = append(names, role.name)
+	}
+	return names
+}
+
 // Rate is how many messages a second one connection with these rules may send: the lowest of its
 // roles', since a message may be over none. 0: any number.
 func (r *Rules) Rate() int {

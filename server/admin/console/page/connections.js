@@ -112,6 +112,7 @@ export function Connection({ route, me }) {
     ['its requests that wait', c.queued],
     ['answers it has not read', c.answersOwed || null],
     ['credentials', c.standing.required ? 'it has yet to say who it is' : c.standing.anonymous ? 'anonymous' : c.standing.known ? 'known' + (c.standing.expiresAt ? `, until ${moment(Date.parse(c.standing.expiresAt))}` : '') : 'none'],
+    ['may do', c.standing.roles ? 'what its roles allow: ' + c.standing.roles.join(', ') : !c.standing.known && !c.standing.required && !c.standing.anonymous ? 'everything: this node asks nobody who he is' : null],
     ['rate limit of its roles', c.standing.rateLimit ? c.standing.rateLimit + '/s' : null],
     ['memory', `${bytes(c.memory.chargedBytes)} for what waits, ${bytes(c.memory.rememberedBytes)} remembered`],
   ]} /></section>

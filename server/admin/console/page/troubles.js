@@ -12,12 +12,16 @@ function command(t, me) {
   return t.id ? ['mb', 'connections', '--filter', t.name || t.id, ...me.flags] : null;
 }
 
+// atDoor are those of whom only the log knows who they were.
+const atDoor = ['refused', 'handshakes_failed', 'wrong_credentials', 'lockout'];
+
 function Trouble({ t, me }) {
   const words = command(t, me);
   return html`<article class=${'trouble ' + (t.severity === 'critical' ? 'bad' : '')}>
     <h2>${t.kind.replaceAll('_', ' ')}${t.cause && html` <span class="dim">(${t.cause})</span>`} <${Badge} kind=${kinds[t.severity]}>${t.severity}<//></h2>
     <p>${t.why}${t.id && html` <a href=${href('connections', t.id)} title=${t.id}>${t.name || t.identity || short(t.id)}</a>`}${t.remote && html` <span class="dim">${t.remote}</span>`}
-      ${t.topic && html` <a href=${me.words.includes('explain') ? href('explain', '', { topic: t.topic, action: 'request' }) : href('topics', '', { pattern: t.topic, action: 'request' })}>${t.topic}</a>`}</p>
+      ${t.topic && html` <a href=${me.words.includes('explain') ? href('explain', '', { topic: t.topic, action: 'request' }) : href('topics', '', { pattern: t.topic, action: 'request' })}>${t.topic}</a>`}
+      ${atDoor.includes(t.kind) && me.words.includes('log') && html` <a href=${href('logs', '', { module: 'door', q: t.cause || '' })}>who, in the log</a>`}</p>
     <p class="dim">since ${span(t.seconds * 1000)} (<time datetime=${t.since} title=${moment(Date.parse(t.since))}>${clock(Date.parse(t.since))}</time>). What to do: ${t.do}. More: <code>${t.see}</code></p>
     ${words && html`<${Command} words=${words} />`}
   </article>`;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks at every view of the console in a browser (views.mjs), and holds what the page tells to what happens (troubles.mjs); `make console` builds the node and calls it. Needs npm and Chromium.
+# Looks at every view of the console in a browser (views.mjs), asks the page what operators ask (questions.mjs), and holds what the page tells to what happens (troubles.mjs); `make console` builds the node and calls it. Needs npm and Chromium.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,4 +17,5 @@ export CHROMIUM
 
 npm ci --no-audit --no-fund --silent
 node views.mjs "$@"
+node questions.mjs
 node troubles.mjs

@@ -19,7 +19,7 @@ import { Client } from './traffic.mjs';
 const given = (name, value) => Number(process.env[name] ?? value);
 const pairs = given('PAIRS', 5);
 const seconds = given('SECONDS', 4);
-const crowd = given('CROWD', 15000);
+const crowd = given('CROWD', 18000);
 const rate = given('RATE', 10000);
 const subscribers = given('SUBSCRIBERS', 30);
 const mb = process.env.MB || root + 'bin/mb';
@@ -102,7 +102,8 @@ async function load(browser) {
 }
 
 async function many(browser) {
-  const node = await startNode(settings);
+  // With so little memory fewer may be in the door at a time, and the descriptors are for those who are in.
+  const node = await startNode([...settings, 'memory.limit=134217728']);
   const clients = spawn(mb, ['bench', '--quiet', '--server', `tcp://127.0.0.1:${node.tcp}`, '--publishers', '1', '--subscribers', String(crowd), '--rate', '1', '--duration', '600s'], { stdio: ['ignore', 'ignore', 'inherit'] });
   process.once('exit', () => clients.kill('SIGKILL'));
   const list = async (query = '') => (await fetch(node.base + '/connz?limit=1' + query)).json();
