@@ -29,17 +29,25 @@ func TestLargest(t *testing.T) {
 		{"in fragments", fragments.String(), sent(binary_, large[:size])},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := c.in + frame(closing, code(1000, ""))
-			want := opened + c.out + sent(closing, code(1000, ""))
+			want := opened + c.out
 			got := make([]byte, len(want))
 			conn := at.dial(t)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			go func() { _, _ = io.WriteString(conn, head+in) }() // reads its failure
+			go func() { _, _ = io.WriteString(conn, head+c.in) }() // reads its failure
 			if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
 				t.Fatal("it did not come back", err)
 			}
 			runtime.ReadMemStats(&after)
+			// By now: who says goodbye has little time to read what waits for him.
+			end, goodbye := frame(closing, code(1000, "")), sent(closing, code(1000, ""))
+			if _, err := io.WriteString(conn, end); err != nil {
+				t.Error(err)
+			}
+			got = got[:len(goodbye)]
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != goodbye {
+				t.Errorf("its goodbye is %q, %v", got, err)
+			}
 			// Buffers that double, the copy that is sent, and what is written here.
 			if n := after.TotalAlloc - before.TotalAlloc; n > uint64(8*len(want)) {
 				t.Errorf("%d bytes were allocated for %d", n, len(want))
@@ -52,7 +60,7 @@ func TestLargest(t *testing.T) {
 // back all of it as soon as it is read.
 func TestUnread(t *testing.T) {
 	at := startSuite(t, limit, plainly)
-	const count = 200
+	const count = 60 // more than buffers hold, by far
 	p := strings.Repeat("x", limit/2)
 	c := at.dial(t)
 	wrote := make(chan int, 1)

@@ -67,10 +67,10 @@ func TestShellTooMuch(t *testing.T) {
 func TestShellTimeout(t *testing.T) {
 	b := newBroker(t, clienttest.Options{})
 	pid := t.TempDir() + "/pid"
-	i := start(t, "", "reply", "a", "--timeout", "100ms", "--command",
-		"echo $$ > "+pid+"; exec sleep 100")
+	i := start(t, "", "reply", "a", "--timeout", "700ms", "--command",
+		"echo $$ > "+pid+"; exec sleep 100") // it has begun by then
 	subscribed(t, b, "request a")
-	start(t, "", "request", "a", "x").wait(exitError).wantErr("TIMEOUT", "longer than 100ms")
+	start(t, "", "request", "a", "x").wait(exitError).wantErr("TIMEOUT", "longer than 700ms")
 	dead(t, pid)
 	i.stop()
 	i.wait(exitOK)
