@@ -158,7 +158,7 @@ func (p *Plane) tellAll(n *node) {
 	}
 	n.snapshotSent = max(now, 1)
 	s := p.interest.take(true)
-	p.arrange(s.entries)
+	p.arranged(s.entries)
 	p.tellChanges(s) // all that stands in it is told before what comes after it
 	part := snapshot{to: n.inc, version: s.version, hash: s.hash}
 	for {
@@ -335,7 +335,7 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 	p.settle()
 	switch {
 	case n.state == nodeHeard && m.count == 0:
-		prune(p, n, n.patterns)
+		p.prune(n, n.entries.list(false))
 		p.held(n, m.version)
 	case n.state == nodeHeard:
 		p.ask(n, "it is new")
