@@ -15,7 +15,6 @@ func (p *Plane) tick() {
 	late := now-p.ticked > missed*p.o.Heartbeat // this process stood still
 	p.ticked = now
 	p.tellChanges(p.interest.take(false))
-	p.confirm()
 	p.receipts.flush(p)
 	p.judge(now, late)
 	if late {
@@ -213,19 +212,28 @@ func (p *Plane) bad(name string, err error) {
 	p.log.Debug("a frame that cannot be read", "node", name, "error", err)
 }
 
+// scratchMost is for how many entries of a frame there is room kept.
+const scratchMost = 1 << 12
+
 // hear takes a frame of a node that is known. mu is held.
 func (p *Plane) hear(n *node, k kind, fields []byte) (err error) {
 	var w word
 	switch k {
 	case kindDelta:
-		var d delta
+		d := delta{changes: p.changes[:0]}
 		if err = d.parse(fields); err == nil {
 			p.applyDelta(n, &d)
 		}
+		if clear(d.changes); cap(d.changes) <= scratchMost {
+			p.changes = d.changes
+		}
 	case kindSnapshot:
-		var s snapshot
+		s := snapshot{entries: p.texts[:0]}
 		if err = s.parse(fields); err == nil && s.to == p.o.Incarnation {
 			p.applySnapshot(n, &s)
+		}
+		if clear(s.entries); cap(s.entries) <= scratchMost {
+			p.texts = s.entries
 		}
 	case kindAsk:
 		if err = w.parse(fields); err == nil && w.to == p.o.Incarnation {

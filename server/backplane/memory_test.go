@@ -79,6 +79,7 @@ func TestSnapshotMemory(t *testing.T) {
 			var d delta
 			read((&delta{uint64(i + 1), []change{{text(i), false}}}).append(nil), d.parse)
 			p.applyDelta(n, &d)
+			p.ctl.step() // the confirmation leaves
 		}
 	})
 	t.Logf("a pattern: %.0f bytes, %.0f allocated; one by one %.0f", kept, made, single)

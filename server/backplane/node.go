@@ -49,7 +49,6 @@ type node struct {
 	version, hash uint64
 	entries       texts
 	services      map[codec.UUID]string // their entries
-	due           bool                  // the version is to be confirmed
 	gathering     *gathering            // of a snapshot; nil: none is on its way
 
 	// This node's interest, there.
@@ -178,7 +177,8 @@ func (p *Plane) lose(n *node, why string) {
 // hasLeft is why a node is gone that has said so.
 const hasLeft = "left"
 
-// held makes a node live: its interest stands here at a version. mu is held.
+// held makes a node live: its interest stands here at a version, which it is told here and now: the
+// plane's goroutine would have to be woken for each frame. mu is held.
 func (p *Plane) held(n *node, version uint64) {
 	n.version = version
 	if n.state == nodeHeard {
@@ -187,22 +187,7 @@ func (p *Plane) held(n *node, version uint64) {
 			"patterns", n.entries.count, "tookMs", (p.o.Now() - n.since).Milliseconds())
 		p.settle()
 	}
-	if !n.due {
-		n.due = true
-		p.due = append(p.due, n)
-		p.call() // what comes until then is confirmed with it
-	}
-}
-
-// confirm tells nodes which versions of theirs stand here since they were told last. mu is held.
-func (p *Plane) confirm() {
-	for i, n := range p.due {
-		p.due[i], n.due = nil, false
-		if n.state == nodeLive {
-			p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, n.version}).append(nil, kindConfirm))
-		}
-	}
-	p.due = p.due[:0]
+	p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, version}).append(nil, kindConfirm))
 }
 
 // add adds one entry of a node's, and says whether it fits. Nothing keeps the text's memory. mu is

@@ -80,11 +80,11 @@ func (t *texts) add(text string) {
 	}
 	hash := textHashOf(text)
 	i, _ := t.find(text, hash)
-	t.slots[i] = hash | t.put(text)
+	t.slots[i] = hash | put(t, text)
 }
 
 // put puts a text into the last block, or one more, and returns where it lies.
-func (t *texts) put(text string) (place uint64) {
+func put[T string | []byte](t *texts, text T) (place uint64) {
 	size := binary.MaxVarintLen32 + len(text) // or a little less
 	last := len(t.blocks) - 1
 	if last < 0 || len(t.blocks[last])+size > textBlock {
@@ -160,7 +160,7 @@ func (t *texts) compact() {
 	for i, slot := range t.slots {
 		if slot != 0 {
 			text, _ := old.at(slot)
-			t.slots[i] = slot&^(textMark-1) | t.put(string(text))
+			t.slots[i] = slot&^(textMark-1) | put(t, text)
 		}
 	}
 }
