@@ -61,8 +61,8 @@ func pass(p *Plane, now *time.Duration, until time.Duration) {
 	}
 }
 
-// However fast patterns come and go, others are not woken more than every few milliseconds, the more
-// rarely the more there are, and hear of every change at once or soon.
+// However fast patterns come and go, others are not woken more than every few milliseconds, the
+// more rarely the more there are, and hear of every change at once or soon.
 func TestChangesAreGathered(t *testing.T) {
 	for _, each := range []time.Duration{10 * time.Microsecond, 100 * time.Microsecond,
 		time.Millisecond, 2 * time.Millisecond} {
