@@ -255,6 +255,9 @@ func (p *Plane) Subscribed(pattern string) (version uint64) {
 
 // Unsubscribed notes that one has gone.
 func (p *Plane) Unsubscribed(pattern string) {
+	if simfaultBuild && strikes(simKeptInterest) {
+		return
+	}
 	if _, ended := p.interest.change(pattern, -1); ended {
 		p.call()
 	}

@@ -271,8 +271,9 @@ func (s *clusterSim) checkAtRest() {
 		if k == nil {
 			continue
 		}
-		if len(k.owed) > 0 || k.strays > 0 {
-			s.fail("%s did not get %v, nor %d errors", k.name, k.owed, k.strays)
+		if len(k.owed) > 0 || k.strays > 0 || len(k.ends.revoked) > 0 {
+			s.fail("%s did not get %v, nor %d errors, nor word of %v", k.name, k.owed, k.strays,
+				k.ends.revoked)
 		}
 		for key := range k.due {
 			if p := s.publishes[key]; p.node.ended { // who is gone cannot say what it has sent

@@ -68,7 +68,7 @@ var clusterEvents = []string{
 	"acknowledged across", "unconfirmed publish", "unrouted", "unrouted across",
 	"subscribed", "unconfirmed subscription", "node gone", "node back",
 	"frame lost", "frame doubled", "queue full",
-	"request here", "request across", "node killed", "node left", "node stood still",
+	"expired", "withdrawn", "request here", "request across", "node killed", "node left", "node stood still",
 }
 
 // clusterSim is one run.
