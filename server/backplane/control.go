@@ -308,7 +308,9 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 		return // it will not understand us either
 	}
 	if k.name == p.o.Node {
-		p.hearRival(k.inc)
+		if p.hearRival(k.inc); p.displaced {
+			return
+		}
 	}
 	n := p.find(k)
 	if n == nil {
@@ -375,7 +377,7 @@ func (p *Plane) hearRival(inc uint64) {
 		}
 		return
 	}
-	if now-since < rivalTime {
+	if now-since < rivalTime && (!simfaultBuild || !strikes(simHastyRival)) {
 		return
 	}
 	p.displaced = true
