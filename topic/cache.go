@@ -6,8 +6,9 @@ import (
 )
 
 // Cache keeps, for one kind of message, what was built from the matches of the names looked up
-// lately. An entry is valid while the trie's Version of its name stands; names that the same
-// patterns match share what was built (built.go). What it holds is bounded in bytes, and known:
+// lately. An entry is valid while the trie's Version of its name stands, and beyond that as long as
+// no pattern has changed that may match it (foot.go); names that the same patterns match share what
+// was built (built.go). What it holds is bounded in bytes, and known:
 // what was not looked up again gives way. One goroutine only.
 type Cache[S comparable, R any] struct {
 	// Immutable after NewCache.
@@ -46,6 +47,8 @@ type Entry[S comparable, R any] struct {
 	Memo
 	used bool         // looked up again since the hand passed, or a round of aging
 	of   *built[S, R] // whose value it is; nil: it has none
+
+	stand stand // what still looks at
 }
 
 // Memo is what the cache's owner remembers beside a name, of whatever it knows by a number. It goes
@@ -141,10 +144,24 @@ func (e *Entry[S, R]) Fresh() (value R, key uint64, ok bool) {
 func (c *Cache[S, R]) Renew(e *Entry[S, R], name []byte) (value R, key uint64) {
 	if e == nil {
 		c.add(name)
-	} else {
-		e.used = true
+		return c.fill(name)
+	}
+	e.used = true
+	if c.still(e) {
+		return e.value, e.key
 	}
 	return c.fill(name)
+}
+
+// still says of an entry that is stale that what has changed does not bear on it: then it is not.
+func (c *Cache[S, R]) still(e *Entry[S, R]) bool {
+	// First: who sees one of the new versions sees the change that has made it, too.
+	v := Version{e.literal.version.Load(), e.wild.version.Load()}
+	if e.of == nil || e.stand.sum != c.trie.sum(&e.stand) {
+		return false
+	}
+	e.version = v
+	return true
 }
 
 // stale says that subscriptions have changed since e was filled, or that it was not.
@@ -166,6 +183,7 @@ func (c *Cache[S, R]) add(name []byte) {
 	// A new entry starts unused: names seen once go before those seen again.
 	e := Entry[S, R]{
 		name: string(name), version: unfilled, key: maphash.Bytes(keySeed, name) | 1,
+		stand: standOf(name, c.kind),
 	}
 	e.literal, e.wild = c.trie.sources(name)
 	c.last = len(c.entries)
@@ -180,6 +198,7 @@ func (c *Cache[S, R]) fill(name []byte) (R, uint64) {
 	e := &c.entries[c.last]
 	c.drop(e)
 	f := found[S]{pool: &c.trie.spare}
+	e.stand.sum = c.trie.sum(&e.stand) // before: what changes meanwhile has it looked up again
 	e.version = c.trie.find(&f, e.literal, e.wild, name, c.kind)
 	b, may := c.look(&f, c.trie.epoch.Load())
 	if b != nil {
@@ -301,7 +320,7 @@ func (c *Cache[S, R]) Sweep(n int, age bool) {
 		case c.aging:
 			e.used = false
 		}
-		if e.stale() {
+		if e.stale() && !c.still(e) {
 			c.drop(e)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"weak"
 
@@ -160,6 +161,60 @@ func TestCacheShares(t *testing.T) {
 	lookUp("other options", 1, subscribers-1, subscribers-1)
 	tree.Outdate()
 	lookUp("outdated", 1, subscribers-1, subscribers-1)
+}
+
+// Patterns that come and go have those names looked up again that they may match, and no others,
+// however much both have in common.
+func TestCacheKeepsOthers(t *testing.T) {
+	const names = 200
+	for _, c := range []struct {
+		pattern string // %d: which one comes or goes
+		kind    Kind
+		most    int // names that are looked up again for each
+	}{
+		{"a.b.other%d", Publish, 0}, {"a.b.other%d.+", Publish, 0}, {"a.b.t%d.x.#", Publish, 0},
+		{"a.other%d.#", Publish, 0}, {"a.b.#", Request, 0}, {"a.b.t%d", Request, 0},
+		{"a.b.t%d", Publish, 1}, {"a.b.t%d.#", Publish, 1}, {"a.b.+", Publish, names},
+		{"+.b.t1", Publish, names}, {"#", Publish, names},
+	} {
+		tree := NewTrie[int]()
+		tree.Subscribe(mustPattern(t, "a.#"), Publish, 1, Options{})
+		builds := 0
+		cache := NewCache(tree, Publish, 64<<20, func(m []Match[int]) (int, int) {
+			builds++
+			return countMatches(m)
+		})
+		lookUp := func() {
+			for i := range names {
+				name := fmt.Appendf(nil, "a.b.t%d", i)
+				m, _ := tree.Match(name, Publish, nil)
+				if got, _ := cache.Lookup(name); got != len(m) {
+					t.Fatalf("%s: %s has %d, want %d", c.pattern, name, got, len(m))
+				}
+			}
+		}
+		lookUp()
+		builds = 0
+		const changes = 50
+		for i := range changes {
+			text := c.pattern
+			if strings.Contains(text, "%") {
+				text = fmt.Sprintf(text, i/2)
+			}
+			if p := mustPattern(t, text); i%2 == 0 {
+				tree.Subscribe(p, c.kind, 7, Options{})
+			} else {
+				tree.Unsubscribe(p, c.kind, 7)
+			}
+			cache.Sweep(names, false)
+			lookUp()
+		}
+		// Some share a place.
+		if most := changes * (c.most + names/50); builds > most {
+			t.Errorf("%s: %d look-ups for %d changes, want at most %d",
+				c.pattern, builds, changes, most)
+		}
+	}
 }
 
 // What is held is bounded, also when each name has a value of its own.

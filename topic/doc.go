@@ -8,8 +8,8 @@
 // Reading order: name.go (the grammar), pattern.go (patterns and the naive matcher), shape.go (how
 // a name finds the patterns that match it), group.go (a pattern and its subscribers), bucket.go and
 // table.go (where groups are kept), probe.go (how they are found there), shard.go (one lock's worth
-// of patterns), found.go (one copy for each subscriber), trie.go (the whole), cache.go and
-// built.go (what an event loop keeps of it).
+// of patterns), found.go (one copy for each subscriber), trie.go (the whole), cache.go, built.go
+// and foot.go (what an event loop keeps of it).
 //
 // The trie is sharded by first level; patterns that begin with a wildcard have a shard of their
 // own. So a name can match in two shards only, and the two shards' versions tell whether an earlier

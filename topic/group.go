@@ -79,7 +79,7 @@ func (g *group[S]) text() string { return string(g.appendText(nil)) }
 
 // key returns the pattern's key.
 func (g *group[S]) key() key {
-	_, k := analyse(string(g.appendText(make([]byte, 0, MaxLength))))
+	_, k, _ := analyse(string(g.appendText(make([]byte, 0, MaxLength))))
 	return k
 }
 

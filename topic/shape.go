@@ -54,9 +54,8 @@ func (sh shape) key(hash uint64) key { return key(hash&^255 | uint64(sh.form()))
 
 func (k key) form() form { return form(k) }
 
-// analyse returns a pattern's shape and key.
-func analyse(pattern string) (shape, key) {
-	var sh shape
+// analyse returns a pattern's shape and key, and the hash of its levels before the first wildcard.
+func analyse(pattern string) (sh shape, k key, lead uint64) {
 	var hash uint64
 	for more := true; more; {
 		level, end := pattern, strings.IndexByte(pattern, '.')
@@ -65,9 +64,14 @@ func analyse(pattern string) (shape, key) {
 		}
 		switch level {
 		case "#":
-			sh.below = true
-			return sh, sh.key(hash ^ belowHash[sh.count])
+			if sh.below = true; sh.plus == 0 {
+				lead = hash
+			}
+			return sh, sh.key(hash ^ belowHash[sh.count]), lead
 		case "+":
+			if sh.plus == 0 {
+				lead = hash
+			}
 			hash ^= plusHash[sh.count]
 			sh.plus |= 1 << sh.count
 		default:
@@ -75,7 +79,10 @@ func analyse(pattern string) (shape, key) {
 		}
 		sh.count++
 	}
-	return sh, sh.key(hash)
+	if sh.plus == 0 {
+		lead = hash
+	}
+	return sh, sh.key(hash), lead
 }
 
 // levels is a name taken apart, once for both shards.

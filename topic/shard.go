@@ -53,9 +53,10 @@ func (sh *shard[S]) matchLiteral(l *levels, k Kind, f *found[S]) {
 	}
 }
 
-// put subscribes s and tells whether it was not yet. stamp was never used.
-func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options, stamp uint64) (added bool) {
-	shape, key := analyse(p.text)
+// put subscribes s and tells whether it was not yet, in a shard of trie.
+func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options, trie *Trie[S]) (added bool) {
+	shape, key, lead := analyse(p.text)
+	stamp := trie.stamps.Add(1)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st := sh.stores[k]
@@ -74,13 +75,15 @@ func (sh *shard[S]) put(p Pattern, k Kind, s S, o Options, stamp uint64) (added 
 		added = true
 	}
 	// Last, so that whoever sees the new version without the lock sees the new size too.
+	trie.feet[footOf(lead, p.wild, k)].Add(1)
 	sh.version.Add(1)
 	return added
 }
 
-// remove unsubscribes s and tells whether it was subscribed. stamp was never used.
-func (sh *shard[S]) remove(p Pattern, k Kind, s S, stamp uint64) bool {
-	shape, key := analyse(p.text)
+// remove unsubscribes s and tells whether it was subscribed, in a shard of trie.
+func (sh *shard[S]) remove(p Pattern, k Kind, s S, trie *Trie[S]) bool {
+	shape, key, lead := analyse(p.text)
+	stamp := trie.stamps.Add(1)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st := sh.stores[k]
@@ -104,6 +107,7 @@ func (sh *shard[S]) remove(p Pattern, k Kind, s S, stamp uint64) bool {
 			sh.stores[k] = nil
 		}
 	}
+	trie.feet[footOf(lead, p.wild, k)].Add(1)
 	sh.version.Add(1)
 	return true
 }
@@ -115,7 +119,7 @@ func (sh *shard[S]) subscribers(p Pattern, k Kind) []Match[S] {
 	if st == nil {
 		return nil
 	}
-	_, key := analyse(p.text)
+	_, key, _ := analyse(p.text)
 	leaf := st.table.leaf(key)
 	if i := leaf.find(key, p.text); i >= 0 {
 		return leaf.groups[i].subscribers()

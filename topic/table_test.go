@@ -57,7 +57,7 @@ func TestTableChurn(t *testing.T) {
 		for step := range 8*around + 200 {
 			i := random.IntN(around * 5 / 4)
 			text := pattern(i)
-			shape, k := analyse(text)
+			shape, k, _ := analyse(text)
 			leaf := tab.leaf(k)
 			index := leaf.find(k, text)
 			if in[i] != (index >= 0) || in[i] && leaf.groups[index].only[0].Sub != i {
@@ -111,12 +111,12 @@ func TestSameHash(t *testing.T) {
 	const hash = 0x7700
 	var tab table[int]
 	for i, text := range []string{"a.+", "+.b", "a.#", "a.b"} {
-		shape, _ := analyse(text)
+		shape, _, _ := analyse(text)
 		g := newGroup(text, shape.form(), Match[int]{Sub: i})
 		tab.insert(shape.key(hash), &g, 0)
 	}
 	for i, text := range []string{"a.+", "+.b", "a.#", "a.b"} {
-		shape, _ := analyse(text)
+		shape, _, _ := analyse(text)
 		var f found[int]
 		f.begin(&tab, shape.key(hash), []byte("a.b"))
 		f.end([]byte("a.b"))

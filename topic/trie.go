@@ -70,6 +70,7 @@ type Trie[S comparable] struct {
 	shards [shardCount]shard[S] // patterns by the hash of their first level
 	wild   shard[S]             // patterns that begin with a wildcard
 	none   shard[S]             // stands for wild where no wildcard matches; always empty
+	feet   feet                 // changes
 
 	spare sync.Pool    // of *spare[S], empty
 	count atomic.Int64 // subscriptions
@@ -89,7 +90,7 @@ func NewTrie[S comparable]() *Trie[S] {
 // Subscribe adds s to the subscribers of p for kind k and tells whether it was not one yet. When it
 // was, o replaces its options. O(1) in the number of subscribers.
 func (t *Trie[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
-	added = t.home(p).put(p, k, s, o, t.stamps.Add(1))
+	added = t.home(p).put(p, k, s, o, t)
 	if added {
 		t.count.Add(1)
 	}
@@ -100,7 +101,7 @@ func (t *Trie[S]) Subscribe(p Pattern, k Kind, s S, o Options) (added bool) {
 // Unsubscribe takes s away from the subscribers of p for kind k and tells whether it was one. O(1)
 // in the number of subscribers.
 func (t *Trie[S]) Unsubscribe(p Pattern, k Kind, s S) (removed bool) {
-	removed = t.home(p).remove(p, k, s, t.stamps.Add(1))
+	removed = t.home(p).remove(p, k, s, t)
 	if removed {
 		t.count.Add(-1)
 		t.changes.Add(1)

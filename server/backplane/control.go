@@ -15,7 +15,6 @@ func (p *Plane) tick() {
 	late := now-p.ticked > missed*p.o.Heartbeat // this process stood still
 	p.ticked = now
 	p.tellChanges(p.interest.take(false))
-	p.confirm()
 	p.receipts.flush(p)
 	p.judge(now, late)
 	if late {
@@ -158,7 +157,7 @@ func (p *Plane) tellAll(n *node) {
 	}
 	n.snapshotSent = max(now, 1)
 	s := p.interest.take(true)
-	p.arrange(s.entries)
+	p.arranged(s.entries)
 	p.tellChanges(s) // all that stands in it is told before what comes after it
 	part := snapshot{to: n.inc, version: s.version, hash: s.hash}
 	for {
@@ -213,19 +212,28 @@ func (p *Plane) bad(name string, err error) {
 	p.log.Debug("a frame that cannot be read", "node", name, "error", err)
 }
 
+// scratchMost is for how many entries of a frame there is room kept.
+const scratchMost = 1 << 12
+
 // hear takes a frame of a node that is known. mu is held.
 func (p *Plane) hear(n *node, k kind, fields []byte) (err error) {
 	var w word
 	switch k {
 	case kindDelta:
-		var d delta
+		d := delta{changes: p.changes[:0]}
 		if err = d.parse(fields); err == nil {
 			p.applyDelta(n, &d)
 		}
+		if clear(d.changes); cap(d.changes) <= scratchMost {
+			p.changes = d.changes
+		}
 	case kindSnapshot:
-		var s snapshot
+		s := snapshot{entries: p.texts[:0]}
 		if err = s.parse(fields); err == nil && s.to == p.o.Incarnation {
 			p.applySnapshot(n, &s)
+		}
+		if clear(s.entries); cap(s.entries) <= scratchMost {
+			p.texts = s.entries
 		}
 	case kindAsk:
 		if err = w.parse(fields); err == nil && w.to == p.o.Incarnation {
@@ -300,7 +308,9 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 		return // it will not understand us either
 	}
 	if k.name == p.o.Node {
-		p.hearRival(k.inc)
+		if p.hearRival(k.inc); p.displaced {
+			return
+		}
 	}
 	n := p.find(k)
 	if n == nil {
@@ -335,7 +345,7 @@ func (p *Plane) hearBeat(k nodeKey, m *beat) {
 	p.settle()
 	switch {
 	case n.state == nodeHeard && m.count == 0:
-		prune(p, n, n.patterns)
+		p.prune(n, n.entries.list(false))
 		p.held(n, m.version)
 	case n.state == nodeHeard:
 		p.ask(n, "it is new")
@@ -367,7 +377,7 @@ func (p *Plane) hearRival(inc uint64) {
 		}
 		return
 	}
-	if now-since < rivalTime {
+	if now-since < rivalTime && (!simfaultBuild || !strikes(simHastyRival)) {
 		return
 	}
 	p.displaced = true

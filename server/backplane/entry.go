@@ -146,16 +146,3 @@ func readPattern(text string) (topic.Pattern, error) {
 	}
 	return p, nil
 }
-
-// entry reads one of a frame.
-func entry(value []byte) (text string, err error) {
-	switch text = string(value); {
-	case isService(text):
-		_, err = readService(value)
-	case isOffer(text):
-		_, _, err = readOffer(value)
-	default:
-		_, err = readPattern(text)
-	}
-	return text, err
-}

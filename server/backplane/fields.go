@@ -63,6 +63,15 @@ func each(b []byte, f func(tag uint64, value []byte) error) error {
 	}
 }
 
+// eachText is each with values as texts, which all share one copy of b.
+func eachText(b []byte, f func(tag uint64, value []byte, text string) error) error {
+	all := string(b)
+	return each(b, func(tag uint64, value []byte) error {
+		at := cap(b) - cap(value) // both end where the same array does
+		return f(tag, value, all[at:at+len(value)])
+	})
+}
+
 // number reads a value that is a uvarint and nothing else.
 func number(value []byte) (uint64, error) {
 	v, n := binary.Uvarint(value)

@@ -95,16 +95,14 @@ func (d *delta) append(b []byte) []byte {
 	return b
 }
 
-// parse reads it from a frame's fields.
+// parse reads it from a frame's fields. Its entries may be any texts; all share their memory.
 func (d *delta) parse(b []byte) error {
-	return each(b, func(tag uint64, value []byte) error {
+	return eachText(b, func(tag uint64, value []byte, text string) error {
 		switch tag {
 		case tagVersion:
 			return numberInto(&d.first, value)
 		case tagAdd, tagRemove:
-			p, err := entry(value)
-			d.changes = append(d.changes, change{p, tag == tagRemove})
-			return err
+			d.changes = append(d.changes, change{text, tag == tagRemove})
 		}
 		return nil
 	})
@@ -116,7 +114,7 @@ type snapshot struct {
 	version, hash uint64
 	part          uint64
 	last          bool
-	entries       []string
+	entries       []string // read: any texts, which share their memory
 }
 
 func (s *snapshot) append(b []byte) []byte {
@@ -134,7 +132,7 @@ func (s *snapshot) append(b []byte) []byte {
 }
 
 func (s *snapshot) parse(b []byte) error {
-	return each(b, func(tag uint64, value []byte) error {
+	return eachText(b, func(tag uint64, value []byte, text string) error {
 		switch tag {
 		case tagTo:
 			return numberInto(&s.to, value)
@@ -147,9 +145,7 @@ func (s *snapshot) parse(b []byte) error {
 		case tagLast:
 			s.last = true
 		case tagAdd:
-			p, err := entry(value)
-			s.entries = append(s.entries, p)
-			return err
+			s.entries = append(s.entries, text)
 		}
 		return nil
 	})

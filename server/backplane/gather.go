@@ -3,12 +3,17 @@ package backplane
 import "time"
 
 // Changes of interest leave at once, unless many come: each frame wakes every other node, which
-// costs them far more than the changes in it. So for some time after a frame changes are gathered,
-// for longer when that frame had several: who subscribes one after the other, and waits for each
-// answer, hardly waits longer; where thousands come and go each second, a frame has many of them.
+// costs them as much as a hundred of the changes in it. So for some time after a frame changes are
+// gathered, for longer when that frame had several: who subscribes one after the other, and waits
+// for each answer, hardly waits longer; where thousands come and go each second, a frame has some
+// hundreds of them.
 const (
 	gatherOne  = time.Millisecond
 	gatherMany = 5 * time.Millisecond
+	gatherMost = 20 * time.Millisecond
+
+	// gatherCrowd is how many changes in a frame have them gathered for longest.
+	gatherCrowd = 32
 )
 
 // gatherer is when changes are told. Guarded by the plane's mu.
@@ -27,6 +32,8 @@ func (p *Plane) tell(now time.Duration) {
 	switch n := len(s.changes); {
 	case n == 1:
 		g.until = now + gatherOne
+	case n >= gatherCrowd:
+		g.until = now + gatherMost
 	case n > 1:
 		g.until = now + gatherMany
 	}

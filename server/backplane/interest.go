@@ -14,7 +14,7 @@ type interest struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	wanted   map[string]*want
+	wanted   map[string]want
 	services map[codec.UUID]string // their entries
 	pending  []change              // those after what was taken last
 	version  uint64
@@ -22,7 +22,7 @@ type interest struct {
 }
 
 func (i *interest) init(most int) {
-	i.most, i.wanted = most, make(map[string]*want)
+	i.most, i.wanted = most, make(map[string]want)
 	i.services = make(map[codec.UUID]string)
 }
 
@@ -47,17 +47,15 @@ func hashOf(entry string) uint64 {
 func (i *interest) room(pattern string) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.wanted[pattern] != nil || len(i.wanted)+len(i.services) < i.most
+	_, is := i.wanted[pattern]
+	return is || len(i.wanted)+len(i.services) < i.most
 }
 
 // versionOf is the version that has added an entry, 0 for one that is not there.
 func (i *interest) versionOf(pattern string) uint64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if w := i.wanted[pattern]; w != nil {
-		return w.version
-	}
-	return 0
+	return i.wanted[pattern].version
 }
 
 // change counts a subscription that has come (by 1) or gone (by -1). version is the one that has
@@ -65,17 +63,16 @@ func (i *interest) versionOf(pattern string) uint64 {
 func (i *interest) change(pattern string, by int) (version uint64, begun bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	w := i.wanted[pattern]
+	w, is := i.wanted[pattern]
 	switch {
-	case w == nil && by < 0:
+	case !is && by < 0:
 		return i.version, false // it was not counted: the plane came later
-	case w == nil:
+	case !is:
 		i.note(change{pattern, false})
-		w = &want{version: i.version}
-		i.wanted[pattern] = w
-		begun = true
+		w.version, begun = i.version, true
 	}
 	if w.count += by; w.count > 0 {
+		i.wanted[pattern] = w
 		return w.version, begun
 	}
 	delete(i.wanted, pattern)

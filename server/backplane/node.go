@@ -3,13 +3,11 @@ package backplane
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"mbserver/codec"
-	"mbserver/topic"
 )
 
 // nodeKey names one run of a node.
@@ -49,10 +47,9 @@ type node struct {
 
 	// Its interest.
 	version, hash uint64
-	patterns      map[string]topic.Pattern // by their entries; those of offers, too
-	services      map[codec.UUID]string    // their entries
-	due           bool                     // the version is to be confirmed
-	gathering     *gathering               // of a snapshot; nil: none is on its way
+	entries       texts
+	services      map[codec.UUID]string // their entries
+	gathering     *gathering            // of a snapshot; nil: none is on its way
 
 	// This node's interest, there.
 	holds     bool
@@ -63,13 +60,9 @@ type node struct {
 	troubles troubles
 }
 
-// gathering is a snapshot of which some parts have come. What they add stands already: only what is
-// in none of them waits for the last.
-type gathering struct {
-	version uint64
-	parts   uint64
-	left    map[string]struct{} // what stood before and was in none; nil: nothing
-}
+// gathering is a snapshot of which some parts have come. What they add stands already. What stood
+// before and was in none of them is marked, and goes with the last.
+type gathering struct{ version, parts uint64 }
 
 // knownMost is how many nodes are known, with those that are gone: should one come back, however
 // late, the numbers of both ways go on, and what was lost meanwhile is known. Of one node there are
@@ -102,7 +95,7 @@ func (p *Plane) find(k nodeKey) *node {
 		p.epoch++
 		n = &node{
 			nodeKey: k, link: newLink(p.from, k.name, k.inc, p.epoch, len(p.lanes)),
-			patterns: make(map[string]topic.Pattern), services: make(map[codec.UUID]string),
+			services: make(map[codec.UUID]string),
 		}
 		p.nodes[k] = n
 	}
@@ -159,12 +152,15 @@ func (p *Plane) lose(n *node, why string) {
 	p.inward.place(n.nodeKey, n.slot, false)
 	p.calls.place(n.nodeKey, n.slot, false)
 	p.broker.Part(n.slot)
-	for _, text := range textsOf(p, n.patterns) {
-		if !isOffer(text) && !isService(text) { // those end with Part
-			p.broker.Forget(n.slot, n.patterns[text])
+	for _, text := range p.arranged(n.entries.list(false)) {
+		if isOffer(text) || isService(text) {
+			continue // those end with Part
+		}
+		if pattern, err := readPattern(text); err == nil {
+			p.broker.Forget(n.slot, pattern)
 		}
 	}
-	n.patterns, n.services = make(map[string]topic.Pattern), make(map[codec.UUID]string)
+	n.entries, n.services = texts{}, make(map[codec.UUID]string)
 	p.slots &^= 1 << n.slot
 	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
 	n.left = why == hasLeft
@@ -181,76 +177,58 @@ func (p *Plane) lose(n *node, why string) {
 // hasLeft is why a node is gone that has said so.
 const hasLeft = "left"
 
-// held makes a node live: its interest stands here at a version. mu is held.
+// held makes a node live: its interest stands here at a version, which it is told here and now: the
+// plane's goroutine would have to be woken for each frame. mu is held.
 func (p *Plane) held(n *node, version uint64) {
 	n.version = version
 	if n.state == nodeHeard {
 		n.state = nodeLive
 		p.log.Info("node joined: "+n.name, "node", n.name, "incarnation", n.inc,
-			"patterns", len(n.patterns), "tookMs", (p.o.Now() - n.since).Milliseconds())
+			"patterns", n.entries.count, "tookMs", (p.o.Now() - n.since).Milliseconds())
 		p.settle()
 	}
-	if !n.due {
-		n.due = true
-		p.due = append(p.due, n)
-		p.call() // what comes until then is confirmed with it
-	}
+	p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, version}).append(nil, kindConfirm))
 }
 
-// confirm tells nodes which versions of theirs stand here since they were told last. mu is held.
-func (p *Plane) confirm() {
-	for i, n := range p.due {
-		p.due[i], n.due = nil, false
-		if n.state == nodeLive {
-			p.ctl.send(p.from+n.name+".ctl", (&word{n.inc, n.version}).append(nil, kindConfirm))
-		}
-	}
-	p.due = p.due[:0]
-}
-
-// add adds one entry of a node's, and says whether it fits. mu is held.
+// add adds one entry of a node's, and says whether it fits. Nothing keeps the text's memory. mu is
+// held.
 func (p *Plane) add(n *node, text string) bool {
-	if _, is := n.patterns[text]; is {
+	if n.entries.has(text) {
 		return false
 	}
-	var pattern topic.Pattern
 	switch {
 	case isService(text):
 		s, err := readService([]byte(text))
 		if err != nil {
 			return false
 		}
-		n.services[s.ID] = text // a former entry is taken away afterwards
+		n.services[s.ID] = strings.Clone(text) // a former entry is taken away afterwards
 		p.broker.Serve(n.slot, s)
 	case isOffer(text):
 		o, of, err := readOffer([]byte(text))
 		if _, served := n.services[o.Service]; err != nil || !served {
 			return false
 		}
-		pattern = of
 		p.broker.Offer(n.slot, o, of)
 	default:
 		of, err := readPattern(text)
 		if err != nil {
 			return false
 		}
-		pattern = of
 		if !simfaultBuild || !strikes(simForgottenWant) {
 			p.broker.Want(n.slot, of)
 		}
 	}
-	n.patterns[text] = pattern
+	n.entries.add(text)
 	n.hash ^= hashOf(text)
 	return true
 }
 
 // remove takes one away, and says whether it was one. mu is held.
 func (p *Plane) remove(n *node, text string) bool {
-	pattern, is := n.patterns[text]
-	if !is {
+	if !n.entries.remove(text) {
 		return false
 	}
-	delete(n.patterns, text)
 	n.hash ^= hashOf(text)
 	switch {
 	case isService(text):
@@ -259,28 +237,23 @@ func (p *Plane) remove(n *node, text string) bool {
 			p.broker.Unserve(n.slot, s.ID)
 		}
 	case isOffer(text):
-		if o, _, err := readOffer([]byte(text)); err == nil {
-			p.broker.Withdraw(n.slot, o, pattern)
+		if o, of, err := readOffer([]byte(text)); err == nil {
+			p.broker.Withdraw(n.slot, o, of)
 		}
 	case simfaultBuild && strikes(simKeptWant):
 	default:
-		p.broker.Forget(n.slot, pattern)
+		if of, err := readPattern(text); err == nil {
+			p.broker.Forget(n.slot, of)
+		}
 	}
 	return true
 }
 
-// textsOf returns entries, in the order of arrange.
-func textsOf[V any](p *Plane, entries map[string]V) []string {
-	texts := slices.Collect(maps.Keys(entries))
-	p.arrange(texts)
-	return texts
-}
-
-// arrange brings entries into an order that follows from them alone, services first; only where
+// arranged brings entries into an order that follows from them alone, services first; only where
 // that matters, which is in a simulation.
-func (p *Plane) arrange(entries []string) {
+func (p *Plane) arranged(entries []string) []string {
 	if !p.stepped {
-		return
+		return entries
 	}
 	slices.SortFunc(entries, func(a, b string) int {
 		if isService(a) != isService(b) {
@@ -291,12 +264,14 @@ func (p *Plane) arrange(entries []string) {
 		}
 		return strings.Compare(a, b)
 	})
+	return entries
 }
 
-// prune takes entries away: services last, after their offers. mu is held.
-func prune[V any](p *Plane, n *node, entries map[string]V) {
+// prune takes entries of a node's away: services last, after their offers. mu is held.
+func (p *Plane) prune(n *node, texts []string) {
+	p.arranged(texts)
 	for _, services := range []bool{false, true} {
-		for _, text := range textsOf(p, entries) {
+		for _, text := range texts {
 			if isService(text) == services {
 				p.remove(n, text)
 			}
@@ -353,12 +328,7 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	if s.part == 0 {
 		g = &gathering{version: s.version}
 		n.gathering = g
-		if len(n.patterns) > 0 {
-			g.left = make(map[string]struct{}, len(n.patterns))
-			for text := range n.patterns {
-				g.left[text] = struct{}{}
-			}
-		}
+		n.entries.mark()
 	}
 	if g == nil || g.version != s.version || g.parts != s.part {
 		n.gathering = nil
@@ -366,14 +336,13 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	}
 	g.parts++
 	for _, text := range s.entries {
-		delete(g.left, text)
 		p.add(n, text)
 	}
 	if !s.last {
 		return
 	}
 	n.gathering = nil
-	prune(p, n, g.left)
+	p.prune(n, n.entries.list(true))
 	if n.hash == s.hash {
 		p.held(n, s.version)
 		p.calls.renewed(n.nodeKey)

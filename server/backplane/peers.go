@@ -55,7 +55,7 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 			Connections: int64(n.connections), RoundTrip: n.roundTrip,
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
 			Requests: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),
-			Patterns: len(n.patterns), Services: len(n.services),
+			Patterns: n.entries.count, Services: len(n.services),
 			Interest: n.version, Confirmed: n.confirmed,
 			Losing: n.troubles.losing.told(now, clock), Slow: n.troubles.slow.told(now, clock),
 			Missing:  n.troubles.missing.told(now, clock),

@@ -123,8 +123,9 @@ type Plane struct {
 
 	islandSince, lonelySince time.Duration // 0: it is not
 
-	due       []*node // to whom a version is to be confirmed
-	told      state   // the interest that others were told of
+	changes   []change // scratch of hear
+	texts     []string // the same
+	told      state    // the interest that others were told of
 	gather    gatherer
 	rivals    map[uint64]time.Duration
 	displaced bool // a newer node has this one's name: it has left the bus
@@ -254,6 +255,9 @@ func (p *Plane) Subscribed(pattern string) (version uint64) {
 
 // Unsubscribed notes that one has gone.
 func (p *Plane) Unsubscribed(pattern string) {
+	if simfaultBuild && strikes(simKeptInterest) {
+		return
+	}
 	if _, ended := p.interest.change(pattern, -1); ended {
 		p.call()
 	}
@@ -313,7 +317,6 @@ func (p *Plane) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tell(p.o.Now())
-	p.confirm()
 	p.receipts.flush(p)
 }
 

@@ -15,4 +15,6 @@ const (
 	simLostReceipts  simfault = "lost-receipts"  // receipts are not sent
 	simKeptWant      simfault = "kept-want"      // a pattern that is gone is routed to
 	simHastyEnd      simfault = "hasty-end"      // a node is gone after one heartbeat
+	simHastyRival    simfault = "hasty-rival"    // another of its name displaces a node early
+	simKeptInterest  simfault = "kept-interest"  // others are not told that a subscription ended
 )

@@ -168,7 +168,9 @@ func (c *Conn) unsubscribeFor(o *system.Order, done func(l *Loop, ended, message
 	ended, messages := 0, 0
 	for _, k := range o.Kinds {
 		if c.subs.find(o.Pattern, k) >= 0 {
-			c.unsubscribe(o.Pattern, k)
+			if !simfaultBuild || !strikes(simUnmadeOrder) {
+				c.unsubscribe(o.Pattern, k)
+			}
 			c.tellRevoked(k, o.Pattern.String(), event.Operator)
 			ended++
 		}

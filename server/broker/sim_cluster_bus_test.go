@@ -17,7 +17,7 @@ type simBus struct {
 	down    int       // so many reasons
 	loses   [2]int    // per cent: of control, of publishes
 	doubles int       // per cent
-	blocked [3][3]int // from place to place: so many reasons
+	blocked [4][4]int // from place to place: so many reasons
 }
 
 // simEnd is one run's way to the bus.
@@ -25,7 +25,7 @@ type simEnd struct {
 	bus    *simBus
 	n      *simNode
 	ears   []*simEar
-	last   map[[2]int]int64 // by lane and place of the receiver: when what was sent last arrives
+	last   map[[2]int]int64 // by lane and ear of the receiver: when what was sent last arrives
 	closed bool
 	cut    int   // so many reasons for which nothing passes,
 	knows  int64 // which it notices at this time
@@ -106,7 +106,7 @@ func (e *simEnd) carry(lane int, to *simEnd, ear int, subject string, frame []by
 		return
 	}
 	// The readers of a node read one connection each: what a lane sends arrives there in order.
-	stream := [2]int{lane, to.n.place*8 + ear}
+	stream := [2]int{lane, int(to.n.inc)*8 + ear}
 	at := max(e.last[stream], s.now+s.random.Int64N(b.delay+1))
 	e.last[stream] = at
 	times := 1
@@ -158,7 +158,7 @@ func (s *clusterSim) hurt() {
 		return
 	}
 	s.after(50+s.random.Int64N(900), s.hurt)
-	place := s.random.IntN(len(s.nodes))
+	place := s.random.IntN(guestPlace)
 	n := s.nodes[place]
 	last := 20 + s.random.Int64N(1200)
 	if n == nil {
@@ -214,9 +214,9 @@ func (s *clusterSim) heal() {
 		s.heals = s.heals[1:]
 		heal()
 	}
-	for i, n := range s.nodes {
+	for i, n := range s.nodes[:guestPlace] {
 		if n == nil {
-			s.start(i)
+			s.start(i, nameOf(i))
 		}
 	}
 	s.calmFrom = s.now
@@ -291,7 +291,7 @@ func (s *clusterSim) kill(n *simNode, ms int64) {
 	n.stop()
 	s.until(ms, func() {
 		if s.nodes[n.place] == nil {
-			s.start(n.place)
+			s.start(n.place, n.name)
 		}
 	})
 }
@@ -309,7 +309,7 @@ func (s *clusterSim) leave(n *simNode, ms int64) {
 	n.stop()
 	s.until(ms, func() {
 		if s.nodes[n.place] == nil {
-			s.start(n.place)
+			s.start(n.place, n.name)
 		}
 	})
 }

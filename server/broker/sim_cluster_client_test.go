@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mbserver/codec"
+	"mbserver/topic"
 )
 
 // crossClient is one session of a client of a simulated cluster, and what is known of it.
@@ -32,6 +33,8 @@ type crossClient struct {
 	told       int             // publishes of other nodes that it was told were lost
 	lostLeast  int             // that it must have been told of
 	lostBefore int             // by its node, before it came
+
+	ends crossEnds
 }
 
 // crossSub is one subscription.
@@ -85,9 +88,14 @@ func (s *clusterSim) operate() {
 		}
 	case dice < 50:
 		k.subscribe(crossPatterns[s.random.IntN(len(crossPatterns))])
-	case dice < 60:
+	case dice < 58:
 		if len(k.subs) > 0 {
 			k.unsubscribe(k.subs[s.random.IntN(len(k.subs))])
+		}
+	case dice < 61:
+		kind := topic.Kind(s.random.IntN(2))
+		if list := *k.listOf(kind); len(list) > 0 {
+			k.withdraw(list[s.random.IntN(len(list))], kind)
 		}
 	case dice < 96:
 		for range 1 + s.random.IntN(4) {
@@ -104,10 +112,13 @@ func (s *clusterSim) connect(n *simNode) *crossClient {
 		testClient: n.connect(s.random.IntN(s.loops), TransportTCP), s: s, node: n,
 		name: fmt.Sprintf("c%d", len(s.sessions)), owed: make(map[string]bool),
 		may: make(map[string]bool), due: make(map[string]bool), last: make(map[string]int),
-		lostBefore: n.lostIdle,
+		lostBefore: n.lostIdle, ends: crossEnds{revoked: make(map[string]int)},
 	}
 	s.sessions = append(s.sessions, k)
 	s.say("%s connects to loop %d of %s", k.name, k.loop.index, n.name)
+	if s.ops && s.chance(20) {
+		k.lend(50 + s.random.Int64N(2000)) // less than until everybody is asked
+	}
 	return k
 }
 
@@ -151,23 +162,9 @@ func (k *crossClient) subscribe(pattern string) {
 
 func (k *crossClient) unsubscribe(sub *crossSub) {
 	k.s.say("%s unsubscribes from %s", k.name, sub.pattern)
-	k.subs = slices.DeleteFunc(k.subs, func(s *crossSub) bool { return s == sub })
 	k.call("system.topic.unsubscribe",
 		fmt.Sprintf(`{"action":"publish","topic":%q}`, sub.pattern), nil)
-	for key := range k.owed {
-		if !k.wants(k.s.publishes[key].topic) {
-			delete(k.owed, key)
-			k.may[key] = true
-		}
-	}
-	for key := range k.due {
-		if !k.wants(k.s.publishes[key].topic) {
-			delete(k.due, key)
-		}
-	}
-	if len(k.subs) == 0 {
-		k.lostLeast = min(k.lostLeast, k.told)
-	}
+	k.end(&k.subs, sub)
 }
 
 func (k *crossClient) publish(topic string, acked bool) *crossPublish {
@@ -193,26 +190,41 @@ func (k *crossClient) publish(topic string, acked bool) *crossPublish {
 
 // observe looks at what every client has received.
 func (s *clusterSim) observe() {
+	for i, k := range s.places { // first: others are told of what has come of it
+		if k != nil && !k.gone && k.Conn.state != stateOpen {
+			k.look()
+			k.closed()
+			s.places[i] = nil
+		}
+	}
 	for _, k := range s.places {
-		if k == nil || len(k.sock.out) == 0 {
+		if k == nil || k.gone {
 			continue
 		}
-		ms, err := k.take()
-		if err != nil {
-			s.fail("%s received what is no message: %v", k.name, err)
+		if k.checkExpiry(); len(k.sock.out) > 0 {
+			k.look()
 		}
-		for i := range ms {
-			k.received(&ms[i])
-		}
-		if k.Conn.state != stateOpen {
-			s.fail("%s was closed for no reason", k.name)
-		}
+		k.settleEnds()
+	}
+}
+
+// look looks at what came.
+func (k *crossClient) look() {
+	ms, err := k.take()
+	if err != nil {
+		k.s.fail("%s received what is no message: %v", k.name, err)
+	}
+	for i := range ms {
+		k.received(&ms[i])
 	}
 }
 
 // received judges one message.
 func (k *crossClient) received(m *testMessage) {
 	s, name := k.s, string(m.Topic)
+	if k.ends.told {
+		s.fail("%s received %s after the end of its credentials", k.name, m.header)
+	}
 	switch {
 	case !k.greeted:
 		if k.greeted = true; m.Action != codec.Publish || name != "system.initialize" {
@@ -231,6 +243,12 @@ func (k *crossClient) received(m *testMessage) {
 		s.say("%s is told of %d lost", k.name, gap.Count)
 		s.totals["loss told"]++
 		k.told += gap.Count
+	case m.Action == codec.Publish && name == "system.topic.revoked":
+		k.receivedRevoked(m)
+	case m.Action == codec.Publish && name == "system.auth.expiring" && k.ends.expires != 0:
+	case name == "error" && k.ends.expires != 0 &&
+		bytes.Contains(m.payload, []byte(`"reason":"expired"`)):
+		k.ends.told = true
 	case m.Action == codec.Publish:
 		k.receivedPublish(m)
 	case m.Action == codec.Response:

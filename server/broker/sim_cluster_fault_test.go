@@ -12,7 +12,7 @@ import (
 var crossFaults = []simfault{
 	"lost-delta", "forgotten-want", "taken-twice", "hasty-answer", "withheld-count",
 	"forgotten-hole", "wrong-receipt", "lost-receipts", "kept-want", "hasty-end",
-	simUntoldMiss,
+	"kept-interest", "hasty-rival", simUntoldMiss, simLateExpiry, simUnmadeOrder,
 }
 
 // TestClusterSimulationNotices is TestSimulationNotices for the simulation of a cluster.

@@ -30,6 +30,10 @@ type simNode struct {
 	endedAt int64 // then
 	left    bool  // it has said so
 
+	rivalled    bool  // another has its name,
+	drains      bool  // for whose sake it drains,
+	displacedAt int64 // or has left the cluster
+
 	parted   map[uint64]int64 // when it took each other one for gone last
 	partedAt int64            // when it took another for gone last
 	aloneAt  int64            // when it took itself for alone last
@@ -51,11 +55,14 @@ type simNode struct {
 
 const stuckNone = -2
 
+// nameOf is that of the node of a place.
+func nameOf(place int) string { return string(rune('a' + place)) }
+
 // start starts a node.
-func (s *clusterSim) start(place int) {
+func (s *clusterSim) start(place int, name string) *simNode {
 	inc := uint64(len(s.runs) + 1)
 	n := &simNode{
-		s: s, place: place, name: string(rune('a' + place)), inc: inc, born: s.now,
+		s: s, place: place, name: name, inc: inc, born: s.now,
 		stuck: stuckNone, touched: s.now,
 		parted: make(map[uint64]int64),
 		known:  make(map[uint64]bool), heard: make(map[uint64]int64),
@@ -87,6 +94,7 @@ func (s *clusterSim) start(place int) {
 	s.runs = append(s.runs, n)
 	s.nodes[place] = n
 	s.say("node %s starts as %d", n.name, inc)
+	return n
 }
 
 // prepare adds what the node has to do now, and returns when it has something next.
@@ -199,7 +207,7 @@ func (l *simLog) WithGroup(string) slog.Handler                { return l }
 func (l *simLog) WithAttrs([]slog.Attr) slog.Handler           { return l }
 func (l *simLog) Enabled(_ context.Context, v slog.Level) bool { return v >= slog.LevelInfo }
 func (l *simLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelError {
+	if r.Level >= slog.LevelError && !l.n.displaced(r.Message) {
 		l.n.s.fail("%s: %s", l.n.name, r.Message)
 	}
 	if strings.Contains(r.Message, "the bus ") { // it does not answer, or does again
@@ -268,7 +276,7 @@ func (in *simInward) Part(slot uint32) {
 	delete(n.known, other.inc)
 	n.partedAt, n.parted[other.inc] = s.now, s.now
 	silent := s.now - n.heard[other.inc]
-	if !other.left && silent <= 3*clusterHeartbeat {
+	if !other.left && n.displacedAt == 0 && silent <= 3*clusterHeartbeat {
 		s.fail("%s takes %s (%d) for gone, of which it heard %d ms ago",
 			n.name, other.name, other.inc, silent)
 	}
@@ -283,7 +291,8 @@ func (in *simInward) Deliver(message []byte, slot uint32, receipt uint64) {
 	n, s := in.n, in.n.s
 	_, payload, _ := splitMessage(message)
 	p := s.publishes[messageKey(payload)]
-	if p == nil || !slices.Contains(p.crossed, n) {
+	if p == nil || !slices.Contains(p.crossed, n) ||
+		p.node.displacedAt != 0 && p.at > p.node.displacedAt {
 		s.fail("%s gets %q, which was not sent to it", n.name, message)
 	}
 	if _, twice := p.delivered[n]; twice {

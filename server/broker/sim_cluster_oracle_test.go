@@ -80,8 +80,8 @@ func (s *clusterSim) taken(p *crossPublish) {
 			k.owed[p.key] = true
 		}
 	}
-	for _, other := range s.nodes {
-		if other == nil || other == p.node {
+	for _, other := range s.all() {
+		if other == p.node {
 			continue
 		}
 		peer := p.node.peerOf(other)
@@ -192,8 +192,8 @@ func (s *clusterSim) subscribed(c *crossCall, payload []byte) {
 	if !slices.Contains(c.from.subs, sub) {
 		return
 	}
-	for _, other := range s.nodes {
-		if other == nil || other == n {
+	for _, other := range s.all() {
+		if other == n || n.rivalled { // the others tell of its rival
 			continue
 		}
 		theirs, ours := n.peerOf(other), other.peerOf(n)
@@ -210,7 +210,7 @@ func (s *clusterSim) subscribed(c *crossCall, payload []byte) {
 // probe has somebody at each node publish on every topic: it is known who has to get it.
 func (s *clusterSim) probe() {
 	s.say("everybody is asked")
-	for _, n := range s.nodes {
+	for _, n := range s.all() {
 		k := s.connect(n)
 		s.places = append(s.places, k)
 		for i, topic := range crossTopics { // one at a time: the queues may be small
@@ -227,14 +227,14 @@ func (s *clusterSim) probe() {
 
 // checkHealed holds that everybody knows everybody.
 func (s *clusterSim) checkHealed() {
-	for _, n := range s.nodes {
+	for _, n := range s.all() {
 		if !n.open {
 			s.fail("%s is not ready", n.name)
 		}
 		if n.plane.Sample(time.Time{}).Island {
 			s.fail("%s takes itself for alone", n.name)
 		}
-		for _, other := range s.nodes {
+		for _, other := range s.all() {
 			if n == other {
 				continue
 			}
@@ -248,9 +248,9 @@ func (s *clusterSim) checkHealed() {
 // checkAtRest holds what is true when nothing is on its way.
 func (s *clusterSim) checkAtRest() {
 	s.checkHealed()
-	for _, n := range s.nodes {
+	for _, n := range s.all() {
 		s.checkNode(n)
-		for _, other := range s.nodes {
+		for _, other := range s.all() {
 			if n != other {
 				s.checkLink(n, other)
 			}
@@ -271,8 +271,9 @@ func (s *clusterSim) checkAtRest() {
 		if k == nil {
 			continue
 		}
-		if len(k.owed) > 0 || k.strays > 0 {
-			s.fail("%s did not get %v, nor %d errors", k.name, k.owed, k.strays)
+		if len(k.owed) > 0 || k.strays > 0 || len(k.ends.revoked) > 0 {
+			s.fail("%s did not get %v, nor %d errors, nor word of %v", k.name, k.owed, k.strays,
+				k.ends.revoked)
 		}
 		for key := range k.due {
 			if p := s.publishes[key]; p.node.ended { // who is gone cannot say what it has sent
@@ -312,7 +313,7 @@ func (s *clusterSim) checkNode(n *simNode) {
 	for _, count := range n.patterns() {
 		own += count
 	}
-	for _, other := range s.nodes {
+	for _, other := range s.all() {
 		if other != n {
 			for _, count := range other.patterns() {
 				theirs += min(count, 1)
@@ -363,7 +364,7 @@ func (s *clusterSim) checkEmpty() {
 		s.places[i] = nil
 	}
 	s.checkAtRest()
-	for _, n := range s.nodes {
+	for _, n := range s.all() {
 		held := n.plane.Held()
 		if n.connections.Load() != 0 || n.registry.count() != 0 || n.charged() != held ||
 			held > int64(s.loops*(s.repair+500)) {

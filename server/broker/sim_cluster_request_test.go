@@ -218,7 +218,7 @@ func (s *clusterSim) checkRequests() {
 			s.fail("%s: %d answers", r.key, r.answers)
 		}
 	}
-	for _, n := range s.nodes {
+	for _, n := range s.all() {
 		if left := n.outstanding.Load() + n.queued.Load(); left != 0 {
 			s.fail("%s: %d requests are outstanding or wait for ever", n.name, left)
 		}

@@ -68,7 +68,7 @@ var clusterEvents = []string{
 	"acknowledged across", "unconfirmed publish", "unrouted", "unrouted across",
 	"subscribed", "unconfirmed subscription", "node gone", "node back",
 	"frame lost", "frame doubled", "queue full",
-	"request here", "request across", "node killed", "node left", "node stood still",
+	"expired", "withdrawn", "replaced", "displaced", "request here", "request across", "node killed", "node left", "node stood still",
 }
 
 // clusterSim is one run.
@@ -82,7 +82,7 @@ type clusterSim struct {
 
 	now      int64 // ms
 	bus      *simBus
-	nodes    [3]*simNode // nil: it is down
+	nodes    [4]*simNode // nil: it is down; the last is a guest's (guestPlace)
 	runs     []*simNode  // all there ever were, by incarnation from 1
 	loops    int         // of each
 	outbound int         // bytes of a lane
@@ -172,8 +172,8 @@ func (s *clusterSim) run() {
 			s.fail("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
-	for i := range s.nodes {
-		s.after(s.random.Int64N(400), func() { s.start(i) })
+	for i := range guestPlace {
+		s.after(s.random.Int64N(400), func() { s.start(i, nameOf(i)) })
 	}
 	s.ops, s.faults = true, true
 	s.after(0, s.operate)
@@ -183,6 +183,9 @@ func (s *clusterSim) run() {
 	s.pass(healTime)
 	s.checkHealed()
 	s.pass(300)
+	if s.chance(8) {
+		s.rival()
+	}
 	s.ops = false
 	s.pass(quietTime)
 	s.checkAtRest()

@@ -23,6 +23,8 @@ const (
 	simDeafMute        simfault = "deaf-mute"        // what a muted connection sends is taken
 	simLeftBehind      simfault = "left-behind"      // a publish outlives its subscription's end
 	simUntoldMiss      simfault = "untold-miss"      // a loss between nodes is not told to somebody
+	simLateExpiry      simfault = "late-expiry"      // who has expired stays
+	simUnmadeOrder     simfault = "unmade-order"     // what an operator has ended goes on
 )
 
 var simfaults = []simfault{
