@@ -51,6 +51,8 @@ type node struct {
 	version, hash uint64
 	patterns      map[string]topic.Pattern // by their entries; those of offers, too
 	services      map[codec.UUID]string    // their entries
+	bytes         int64                    // that it is charged for them (heard.go)
+	excess        bool                     // one was not kept, for want of room
 	due           bool                     // the version is to be confirmed
 	gathering     *gathering               // of a snapshot; nil: none is on its way
 
@@ -59,7 +61,8 @@ type node struct {
 	confirmed uint64
 	missed    uint64 // how often it may not know what it was told with requests
 
-	left     bool // it is gone because it has said so
+	left     bool // it is gone because it has said so,
+	tooMuch  bool // or because it is passed over (heard.go)
 	troubles troubles
 }
 
@@ -87,6 +90,9 @@ func (p *Plane) find(k nodeKey) *node {
 	if n != nil && n.state != nodeGone {
 		n.heard = now
 		return n
+	}
+	if p.heard.passes(k.name, now) {
+		return nil
 	}
 	slot, free := p.freeSlot(n)
 	if !free {
@@ -165,9 +171,11 @@ func (p *Plane) lose(n *node, why string) {
 		}
 	}
 	n.patterns, n.services = make(map[string]topic.Pattern), make(map[codec.UUID]string)
+	p.keep(n, -n.bytes)
+	n.excess = false
 	p.slots &^= 1 << n.slot
 	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
-	n.left = why == hasLeft
+	n.left, n.tooMuch = why == hasLeft, why == tellsTooMuch
 	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0
 	level := slog.LevelWarn
 	if why == hasLeft {
@@ -213,6 +221,9 @@ func (p *Plane) add(n *node, text string) bool {
 	if _, is := n.patterns[text]; is {
 		return false
 	}
+	if n.excess = n.excess || !p.mayKeep(n, text); n.excess {
+		return false
+	}
 	var pattern topic.Pattern
 	switch {
 	case isService(text):
@@ -240,6 +251,7 @@ func (p *Plane) add(n *node, text string) bool {
 		}
 	}
 	n.patterns[text] = pattern
+	p.keep(n, chargeOf(text))
 	n.hash ^= hashOf(text)
 	return true
 }
@@ -251,6 +263,7 @@ func (p *Plane) remove(n *node, text string) bool {
 		return false
 	}
 	delete(n.patterns, text)
+	p.keep(n, -chargeOf(text))
 	n.hash ^= hashOf(text)
 	switch {
 	case isService(text):
@@ -338,6 +351,10 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 		} else {
 			good = p.add(n, c.entry)
 		}
+		if n.excess {
+			p.passOver(n)
+			return
+		}
 		if !good {
 			p.ask(n, "a change does not fit")
 			return
@@ -368,6 +385,10 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	for _, text := range s.entries {
 		delete(g.left, text)
 		p.add(n, text)
+	}
+	if n.excess {
+		p.passOver(n)
+		return
 	}
 	if !s.last {
 		return
