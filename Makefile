@@ -40,7 +40,7 @@ demo: build ## watch a node at work for 20 seconds; DEMO_COUNT and DEMO_RATE cha
 # Flags of docs/demo/cluster: DEMOFLAGS="-rate 1000 -look 10s".
 DEMOFLAGS ?=
 .PHONY: demo-cluster
-demo-cluster: build ## watch three nodes behind HAProxy for 20 seconds, one killed and back, then NATS; DEMOFLAGS="-rate 1000"
+demo-cluster: build ## watch three nodes behind HAProxy for 25 seconds: a service is killed, a node, then NATS; DEMOFLAGS="-rate 1000"
 	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || { echo "make demo-cluster: needs HAProxy: apt-get install --no-install-recommends haproxy" >&2; exit 1; }
 	@mkdir -p $(BIN)/peers
 	cd bench/peers && $(GO) build -trimpath -o $(abspath $(BIN))/peers/ ./nats

@@ -14,12 +14,14 @@ import (
 
 // What waits for other nodes, or comes from them and waits, is charged to memory.limit, of which
 // each has a part at most: 1/outboundShare for what waits for the bus, 1/repairShare for what is
-// kept of what was sent, as much for what waits because something misses before it, and
-// 1/pendingShare for what the bus has brought.
+// kept of what was sent, as much for what waits because something misses before it,
+// 1/pendingShare for what the bus has brought, and 1/heardShare for what other nodes tell of
+// themselves: as much as for what connections have the node remember.
 const (
 	outboundShare = 8
 	repairShare   = 16
 	pendingShare  = 8
+	heardShare    = 8
 )
 
 // newPlane joins a broker to others over NATS, as the configuration says; nil: the node is alone.
@@ -46,6 +48,7 @@ func newPlane(cfg *config.Config, b *broker.Broker, o Options) (*backplane.Plane
 		Heartbeat: c.Heartbeat, AckTimeout: c.AckTimeout,
 		OutboundBytes: min(c.OutboundBytes, share(outboundShare*lanes)),
 		RepairBytes:   min(c.RepairBytes, share(repairShare*lanes)),
+		HeardBytes:    int64(share(heardShare)),
 		InterestMax:   c.InterestMax, MinPeers: c.MinPeers,
 		Server: o.Version, ID: b.ID().String(), Log: o.Logger,
 	}, node, bus)

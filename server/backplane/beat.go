@@ -107,9 +107,9 @@ func (m *beat) parse(b []byte) error {
 		case tagProtocol:
 			m.formLeast, m.formMost, err = pair(value)
 		case tagServer:
-			m.server = string(value)
+			m.server = shortText(value)
 		case tagID:
-			m.id = string(value)
+			m.id = shortText(value)
 		case tagDraining:
 			m.draining = true
 		case tagLoad:
@@ -163,6 +163,11 @@ func (n *beatNode) parse(b []byte) error {
 		return err
 	})
 }
+
+// textMost is how much is kept of a text of a heartbeat, in bytes, for as long as a node is known.
+const textMost = 128
+
+func shortText(value []byte) string { return string(value[:min(len(value), textMost)]) }
 
 // pair reads two uvarints.
 func pair(value []byte) (a, b uint64, err error) {

@@ -15,6 +15,7 @@ func (deafBroker) Join(uint32)                  {}
 func (deafBroker) Named(uint32, string)         {}
 func (deafBroker) Want(uint32, topic.Pattern)   {}
 func (deafBroker) Forget(uint32, topic.Pattern) {}
+func (deafBroker) Part(uint32)                  {}
 
 // memory is what f leaves in use, and what it allocates for that, in bytes a pattern.
 func memory(t *testing.T, patterns int, f func(p *Plane, n *node)) (kept, made float64) {

@@ -49,6 +49,8 @@ type node struct {
 	version, hash uint64
 	entries       texts
 	services      map[codec.UUID]string // their entries
+	bytes         int64                 // that it is charged for them (heard.go)
+	excess        bool                  // one was not kept, for want of room
 	gathering     *gathering            // of a snapshot; nil: none is on its way
 
 	// This node's interest, there.
@@ -56,7 +58,8 @@ type node struct {
 	confirmed uint64
 	missed    uint64 // how often it may not know what it was told with requests
 
-	left     bool // it is gone because it has said so
+	left     bool // it is gone because it has said so,
+	tooMuch  bool // or because it is passed over (heard.go)
 	troubles troubles
 }
 
@@ -80,6 +83,9 @@ func (p *Plane) find(k nodeKey) *node {
 	if n != nil && n.state != nodeGone {
 		n.heard = now
 		return n
+	}
+	if p.heard.passes(k.name, now) {
+		return nil
 	}
 	slot, free := p.freeSlot(n)
 	if !free {
@@ -161,9 +167,11 @@ func (p *Plane) lose(n *node, why string) {
 		}
 	}
 	n.entries, n.services = texts{}, make(map[codec.UUID]string)
+	p.keep(n, -n.bytes)
+	n.excess = false
 	p.slots &^= 1 << n.slot
 	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
-	n.left = why == hasLeft
+	n.left, n.tooMuch = why == hasLeft, why == tellsTooMuch
 	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0
 	level := slog.LevelWarn
 	if why == hasLeft {
@@ -196,6 +204,9 @@ func (p *Plane) add(n *node, text string) bool {
 	if n.entries.has(text) {
 		return false
 	}
+	if n.excess = n.excess || !p.mayKeep(n, text); n.excess {
+		return false
+	}
 	switch {
 	case isService(text):
 		s, err := readService([]byte(text))
@@ -220,6 +231,7 @@ func (p *Plane) add(n *node, text string) bool {
 		}
 	}
 	n.entries.add(text)
+	p.keep(n, chargeOf(text))
 	n.hash ^= hashOf(text)
 	return true
 }
@@ -229,6 +241,7 @@ func (p *Plane) remove(n *node, text string) bool {
 	if !n.entries.remove(text) {
 		return false
 	}
+	p.keep(n, -chargeOf(text))
 	n.hash ^= hashOf(text)
 	switch {
 	case isService(text):
@@ -313,6 +326,10 @@ func (p *Plane) applyDelta(n *node, d *delta) {
 		} else {
 			good = p.add(n, c.entry)
 		}
+		if n.excess {
+			p.passOver(n)
+			return
+		}
 		if !good {
 			p.ask(n, "a change does not fit")
 			return
@@ -337,6 +354,10 @@ func (p *Plane) applySnapshot(n *node, s *snapshot) {
 	g.parts++
 	for _, text := range s.entries {
 		p.add(n, text)
+	}
+	if n.excess {
+		p.passOver(n)
+		return
 	}
 	if !s.last {
 		return

@@ -8,10 +8,10 @@ import (
 	"mbserver/server/metrics"
 )
 
-// Held is how many bytes wait for the bus, are kept of what was sent, or were brought and wait. Any
-// goroutine.
+// Held is how many bytes wait for the bus, are kept of what was sent, were brought and wait, or are
+// kept of what other nodes tell of themselves. Any goroutine.
 func (p *Plane) Held() int64 {
-	n := p.inward.held.Load() + p.brings.Load()
+	n := p.inward.held.Load() + p.brings.Load() + p.heard.bytes.Load()
 	for _, q := range p.queues {
 		n += q.held.Load() + q.kept.bytes.Load()
 	}
@@ -51,7 +51,7 @@ func (p *Plane) Sample(now time.Time) metrics.Cluster {
 	for _, n := range newest {
 		peer := metrics.Peer{
 			Name: n.name, ID: n.id, Version: n.server, State: stateNames[n.state],
-			Draining: n.draining, Left: n.left, Since: now.Add(n.since - clock),
+			Draining: n.draining, Left: n.left, TooMuch: n.tooMuch, Since: now.Add(n.since - clock),
 			Connections: int64(n.connections), RoundTrip: n.roundTrip,
 			Sent: n.link.sent.Load(), Dropped: n.link.dropped.Load(),
 			Requests: n.link.asked.Load(), CallsDropped: n.link.callsDropped.Load(),

@@ -67,6 +67,7 @@ type Options struct {
 	AckTimeout    time.Duration // for others to confirm a subscription
 	OutboundBytes int           // of what one lane has for the bus
 	RepairBytes   int           // of what it keeps of what it has sent; 0: no repair
+	HeardBytes    int64         // of what others tell of themselves; 0: any
 	InterestMax   int           // patterns
 	MinPeers      int           // with fewer the node is isolated
 	Server, ID    string        // said to others
@@ -127,6 +128,7 @@ type Plane struct {
 	texts     []string // the same
 	told      state    // the interest that others were told of
 	gather    gatherer
+	heard     heard
 	rivals    map[uint64]time.Duration
 	displaced bool // a newer node has this one's name: it has left the bus
 	crowded   bool // that there are too many nodes was logged
@@ -162,6 +164,7 @@ func newPlane(o Options, broker Broker, bus Bus) (*Plane, error) {
 	}
 	p.alone.Store(true)
 	p.lonely.Store(o.MinPeers > 0)
+	p.heard = heard{most: o.HeardBytes, passed: make(map[string]*passedOver)}
 	p.interest.init(o.InterestMax)
 	p.inward.init(p)
 	p.calls.init(p)

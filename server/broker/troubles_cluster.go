@@ -50,8 +50,13 @@ func (f *finder) findIsolated(c *metrics.Cluster) {
 func (f *finder) findPeer(p *metrics.Peer, island bool) {
 	about := trouble.Subject{ID: p.ID, Name: p.Name}
 	if p.State == "gone" && !p.Left && !island {
-		f.addOf(about, trouble.NodeGone, "", f.since(p.Since.UnixMilli()),
-			fmt.Sprintf("node %s is not heard any more: nothing is sent to it", p.Name))
+		cause, why := "", "node %s is not heard any more: nothing is sent to it"
+		if p.TooMuch {
+			cause, why = "too_much", "node %s tells of more patterns and services than "+
+				"memory.limit has room for here: it is passed over, and nothing is sent to it"
+		}
+		f.addOf(about, trouble.NodeGone, cause, f.since(p.Since.UnixMilli()),
+			fmt.Sprintf(why, p.Name))
 	}
 	spells := []struct {
 		metrics.Spell

@@ -8,7 +8,8 @@ type Peer struct {
 	Self              bool   // it is the node that tells of it
 	State             string // "live", "joining" or "gone"
 	Draining          bool
-	Left              bool      // it is gone because it has said so
+	Left              bool      // it is gone because it has said so,
+	TooMuch           bool      // or passed over because it told more than is kept of it
 	Since             time.Time // when it came to that, or the node itself started
 	Connections       int64
 

@@ -193,6 +193,7 @@ func TestAddsUp(t *testing.T) {
 	}
 	s.nothingLeft(7)
 	_, summary, _ := strings.Cut(s.text(), "What became of ")
+	summary, questions, _ := strings.Cut(summary, "What became of ")
 	rows := row.FindAllStringSubmatch(summary, -1)
 	if len(rows) != 5 {
 		t.Fatalf("the summary has %q", rows)
@@ -216,6 +217,36 @@ func TestAddsUp(t *testing.T) {
 		if sums[k] != 2*together[k] {
 			t.Errorf("column %d: the sum is %d, not %d", k, sums[k]-together[k], together[k])
 		}
+	}
+	questionsAddUp(t, questions)
+}
+
+var (
+	deskRow  = regexp.MustCompile(`(?m)^(?:desk \d|no desk) +(\d+) +(\d+)  (.*)$`)
+	totalRow = regexp.MustCompile(`(?m)^together +(\d+) +(\d+) +(\d+)  adds up$`)
+	whyRow   = regexp.MustCompile(`(?m)^ +(\d+)  \w+`)
+)
+
+// questionsAddUp checks that all questions are answered or have failed, each for a reason, and that
+// what was killed is told.
+func questionsAddUp(t *testing.T, summary string) {
+	t.Helper()
+	number := func(s string) int { n, _ := strconv.Atoi(s); return n }
+	var answered, failed, why int
+	for _, r := range deskRow.FindAllStringSubmatch(summary, -1) {
+		answered, failed = answered+number(r[1]), failed+number(r[2])
+	}
+	for _, r := range whyRow.FindAllStringSubmatch(summary, -1) {
+		why += number(r[1])
+	}
+	all := totalRow.FindStringSubmatch(summary)
+	if all == nil || answered == 0 || number(all[1]) != answered+failed ||
+		number(all[2]) != answered || number(all[3]) != failed || why != failed {
+		t.Errorf("%d answered, %d failed, %d with a reason:\n%s", answered, failed, why, summary)
+	}
+	if strings.Count(summary, "its connection was cut") != 1 ||
+		strings.Count(summary, "its node was killed") > 1 {
+		t.Errorf("it does not say which desk died:\n%s", summary)
 	}
 }
 

@@ -1,10 +1,12 @@
 // Command cluster shows three nodes that are one broker: HAProxy in front of them, one nats-server
-// between them, flights that flow from a publisher to subscribers, a node that is killed and comes
-// back, and NATS that does. make demo-cluster builds and runs it.
+// between them, flights that flow from a publisher to subscribers, questions that a service answers
+// of which an instance dies, a node that is killed and comes back, and NATS that does. make
+// demo-cluster builds and runs it.
 //
-// main.go and play.go have what happens, in order; stage.go the programs that are started, from the
-// files of docs/deploy/cluster; ledger.go who has got what; screen.go what is shown. Whatever ends
-// the demo, nothing that it has started stays.
+// main.go and play.go have what happens, in order, desks.go what is about requests; stage.go the
+// programs that are started, from the files of docs/deploy/cluster; ledger.go who has got which
+// flights, questions.go what became of requests; screen.go what is shown. Whatever ends the demo,
+// nothing that it has started stays.
 package main
 
 import (
@@ -34,7 +36,7 @@ func run() int {
 	runtime.LockOSThread()
 	bin := flag.String("bin", "bin", "where mb-server and peers/nats are")
 	rate := flag.Int("rate", 200, "flights a second")
-	look := flag.Duration("look", 3*time.Second, "time to look at each scene")
+	look := flag.Duration("look", 2500*time.Millisecond, "time to look at each scene")
 	flag.Parse()
 	if flag.NArg() > 0 || *rate < 1 || *rate > 20_000 || *look < 0 {
 		fmt.Fprintln(os.Stderr, "demo-cluster: -rate is 1 to 20000, -look no less than 0")

@@ -22,6 +22,11 @@ type demo struct {
 	shown       sync.Mutex
 	publisher   *publisher
 	subscribers []*subscriber
+	asking      *questions
+
+	questions *questions    // main's goroutine's
+	quiet     chan struct{} // closed to have the passengers end
+	silent    chan struct{} // closed when they have
 
 	stop     chan struct{} // closed to have the publisher end
 	finished chan error    // of the publisher
@@ -45,6 +50,7 @@ func (d *demo) run(ctx context.Context) (good bool, err error) {
 		}
 		if err == nil {
 			good = d.summary()
+			good = d.sumQuestions() && good
 		}
 	}()
 	if err := d.stage.prepare(); err != nil {
@@ -57,7 +63,8 @@ func (d *demo) run(ctx context.Context) (good bool, err error) {
 		d.stage.watch(watching)
 	}()
 	for _, scene := range []func(context.Context) error{
-		d.nodesStart, d.flightsFlow, d.nodeDies, d.nodeReturns, d.busDies, d.flightsEnd,
+		d.nodesStart, d.flightsFlow, d.desksAnswer, d.deskDies, d.nodeDies, d.questionsEnd,
+		d.nodeReturns, d.busDies, d.flightsEnd,
 	} {
 		if err := scene(ctx); err != nil {
 			return false, errors.Join(err, d.hangUp())
@@ -194,6 +201,13 @@ func (d *demo) nodeDies(ctx context.Context) error {
 	}
 	d.scene("Node "+n.name+" dies", "Its clients go to the others, through the balancer. What was "+
 		"published\nmeanwhile they have missed, and know it.")
+	var k *desk // that is there
+	for _, one := range d.questions.desks {
+		if gone, _ := one.seen(); !gone && d.where(one.client) == n.name {
+			k = one
+			k.note("its node was killed")
+		}
+	}
 	began := time.Now()
 	n.kill()
 	d.say("mb-server %s is killed (SIGKILL)", n.name)
@@ -219,7 +233,10 @@ func (d *demo) nodeDies(ctx context.Context) error {
 	}
 	d.say("the other nodes have noticed, within %.1f s: nothing is sent to it any more",
 		time.Since(began).Seconds())
-	return rest(ctx, d.look)
+	if k == nil { // it has gone elsewhere by itself
+		return rest(ctx, d.look)
+	}
+	return d.goOn(ctx, k)
 }
 
 // nodeReturns starts it again, and has somebody come to it.
@@ -339,6 +356,14 @@ func (d *demo) hangUp() (err error) {
 	}
 	if d.publisher != nil {
 		err = errors.Join(err, d.publisher.client.Close())
+	}
+	if q := d.questions; q != nil {
+		for _, k := range q.desks {
+			err = errors.Join(err, k.client.Close())
+		}
+		if q.client != nil {
+			err = errors.Join(err, q.client.Close())
+		}
 	}
 	return err
 }

@@ -128,7 +128,7 @@ func (d *demo) board() string {
 		fmt.Fprintf(&b, "node %-7s %-10s %s\n", n.name, ready, how)
 	}
 	d.shown.Lock()
-	subscribers, p := d.subscribers, d.publisher
+	subscribers, p, q := d.subscribers, d.publisher, d.asking
 	d.shown.Unlock()
 	if p != nil {
 		published, _, _ := p.so()
@@ -145,7 +145,10 @@ func (d *demo) board() string {
 				s.name, where, a.received, a.told, a.away)
 		}
 	}
-	fmt.Fprintf(&b, "%s", rule)
+	if q != nil {
+		b.WriteString(d.askedBoard(q))
+	}
+	b.WriteString(rule)
 	return b.String()
 }
 
