@@ -68,7 +68,8 @@ var clusterEvents = []string{
 	"acknowledged across", "unconfirmed publish", "unrouted", "unrouted across",
 	"subscribed", "unconfirmed subscription", "node gone", "node back",
 	"frame lost", "frame doubled", "queue full",
-	"expired", "withdrawn", "replaced", "displaced", "request here", "request across", "node killed", "node left", "node stood still",
+	"expired", "withdrawn", "replaced", "displaced", "request here", "request across",
+	"node killed", "node left", "node stood still",
 }
 
 // clusterSim is one run.
