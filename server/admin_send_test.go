@@ -39,6 +39,9 @@ func TestAdminWhoAmI(t *testing.T) {
 	if len(words) != 4 || slices.Contains(words, any("admin")) {
 		t.Errorf("words of the viewer: %v", words)
 	}
+	if viewer["publishes"] != false || viewer["requests"] != false {
+		t.Errorf("the viewer, who may not send: %v", viewer)
+	}
 	if _, is := n.see("operator", "/whoamiz"); is["operator"] != true {
 		t.Errorf("operator: %v", is)
 	}
@@ -58,7 +61,7 @@ func TestAdminWhoAmI(t *testing.T) {
 		cfg.Admin.Operator = true
 	})
 	if _, is := n.see("", "/whoamiz"); is["operator"] != true || is["sends"] != true ||
-		is["payloads"] != true {
+		is["payloads"] != true || is["publishes"] != true || is["requests"] != true {
 		t.Errorf("with admin.operator: %v", is)
 	}
 }

@@ -1,6 +1,10 @@
 package admin
 
-import "net/http"
+import (
+	"net/http"
+
+	"mbserver/server/permit"
+)
 
 // who is somebody, and what he may see and do here.
 type who struct {
@@ -12,6 +16,10 @@ type who struct {
 	Payloads bool     `json:"payloads"` // of topics that it may subscribe to
 	Operator bool     `json:"operator"` // may change the node
 	Sends    bool     `json:"sends"`    // may send messages from here, as the node allows
+
+	// Of what it sends something is allowed.
+	Publishes bool `json:"publishes"`
+	Requests  bool `json:"requests"`
 }
 
 // serveWhoAmI says who asks.
@@ -21,5 +29,7 @@ func (s *Server) serveWhoAmI(w http.ResponseWriter, _ *http.Request, v *viewer) 
 		Identity: v.identity,
 		Words:    append([]string{}, v.rules.Words().Names()...),
 		Payloads: v.payloads, Operator: v.operator, Sends: v.sends(),
+		Publishes: v.sends() && v.rules.Some(permit.Publish),
+		Requests:  v.sends() && v.rules.Some(permit.Request),
 	})
 }

@@ -48,6 +48,20 @@ func (r *Rules) Roles() (names []string) {
 	return names
 }
 
+// Some says whether anything at all is allowed of a verb: nobody who may not need be offered it.
+// nil rules allow everything.
+func (r *Rules) Some(v Verb) bool {
+	if r == nil {
+		return true
+	}
+	for _, role := range r.roles {
+		if role.allow[v] != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // Rate is how many messages a second one connection with these rules may send: the lowest of its
 // roles', since a message may be over none. 0: any number.
 func (r *Rules) Rate() int {

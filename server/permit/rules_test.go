@@ -270,3 +270,24 @@ func BenchmarkPattern(b *testing.B) {
 		r.Pattern(Subscribe, "orders.region255.+")
 	}
 }
+
+// Something is allowed of a verb, or nothing; what is denied of it does not count.
+func TestSome(t *testing.T) {
+	role := Role{Verbs: [verbs]Lists{
+		Publish: {Allow: []string{"a"}, Deny: []string{"#"}},
+	}}
+	p, err := Compile(Source{Roles: map[string]Role{"r": role, "none": {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.Rules("anna", []string{"none", "r"})
+	if !r.Some(Publish) || r.Some(Request) || r.Some(Subscribe) || None.Some(Publish) {
+		t.Error("of what is allowed something else is said")
+	}
+	if names := r.Roles(); len(names) != 2 || (*Rules)(nil).Roles() != nil {
+		t.Errorf("roles %q", names)
+	}
+	if !(*Rules)(nil).Some(Publish) {
+		t.Error("who may do everything may not")
+	}
+}

@@ -28,6 +28,8 @@ const views = {
   logs: { name: 'Logs', needs: ['log'], show: Logs },
 };
 
+const wordsMost = 8; // who has all of them is asked nothing
+
 const themes = ['', 'dark', 'light'];
 
 function useTheme() {
@@ -41,7 +43,7 @@ function useTheme() {
 }
 
 // SignIn asks for a token, which stays in this tab until that is closed.
-function SignIn({ error, onToken }) {
+function SignIn({ error, onToken, onBack }) {
   const [text, setText] = useState('');
   const submit = (e) => {
     e.preventDefault();
@@ -49,15 +51,15 @@ function SignIn({ error, onToken }) {
   };
   return html`<main><form class="card" onSubmit=${submit}>
     <h1>MB Server Node</h1>
-    <p>This node wants to know who you are.</p>
-    ${token.get() && html`<${Problem} error=${error} />`}
+    <p>${onBack ? 'Say who you are: you may see, and do, what your roles allow.' : 'This node wants to know who you are.'}</p>
+    ${error && html`<${Problem} error=${error} />`}
     <label>Token <input type="password" autocomplete="current-password" value=${text} onInput=${(e) => setText(e.target.value)} /></label>
-    <p><button type="submit" class="main" disabled=${!text.trim()}>Sign in</button></p>
+    <p><button type="submit" class="main" disabled=${!text.trim()}>Sign in</button>${onBack && html` <button type="button" onClick=${onBack}>Not now</button>`}</p>
     <p class="dim">It stays in this tab until you close it. <code>mb token new</code> makes one.</p>
   </form></main>`;
 }
 
-function Top({ me, route, shown, theme, onTheme, onLeave, away }) {
+function Top({ me, route, shown, theme, onTheme, onEnter, onLeave, away }) {
   return html`<header class="top">
     <a class="skip" href="#main">to the content</a>
     <span class="brand"><a href="#/overview">MB Server Node</a> <span class="dim" title=${me.nodeId}>${me.nodeId.slice(0, 8)} ${me.version}</span></span>
@@ -66,7 +68,7 @@ function Top({ me, route, shown, theme, onTheme, onLeave, away }) {
     ${away && html`<span class="bad" role="status">node not reached, trying again</span>`}
     <span>${me.identity && html`<span title="who you are">${me.identity}</span> `}
       <button type="button" class="small" onClick=${onTheme} title="colours: as the system, dark, light">${theme || 'auto'}</button>
-      ${token.get() && html` <button type="button" class="small" onClick=${onLeave}>Sign out</button>`}</span>
+      ${token.get() && html` <button type="button" class="small" onClick=${onLeave}>Sign out</button>`}${onEnter && html` <button type="button" class="small" onClick=${onEnter}>Sign in</button>`}</span>
   </header>`;
 }
 
@@ -102,19 +104,31 @@ function App() {
   const { data, error, again } = usePoll('/whoamiz', 5000);
   const me = data && { ...data, flags: flags(data) };
   useKeys();
+  const [asks, setAsks] = useState(false);
+  const [refused, setRefused] = useState(null); // what the node has said to the last token
   const sign = (value) => {
+    setAsks(false);
+    setRefused(null);
     token.set(value);
     again();
   };
   useEffect(() => {
     document.title = (views[route.view]?.name || 'MB Server Node') + (me ? ` · ${me.nodeId.slice(0, 8)}` : '');
   }, [route.view, me?.nodeId]);
-  if (error?.status === 401) return html`<${SignIn} error=${error} onToken=${sign} />`;
+  useEffect(() => { // a token that is refused is not given again: too many lock the address out
+    if (error?.status !== 401 || !token.get()) return;
+    token.set('');
+    setRefused(error);
+    again();
+  }, [error]);
+  if (refused || error?.status === 401) return html`<${SignIn} error=${refused} onToken=${sign} onBack=${error?.status !== 401 && (() => setRefused(null))} />`;
   if (!me) return html`<main>${error ? html`<${Problem} error=${error} />` : html`<p class="dim">asking the node …</p>`}</main>`;
+  if (asks) return html`<${SignIn} onToken=${sign} onBack=${() => setAsks(false)} />`;
   const may = (word) => me.words.includes(word);
   const shown = Object.entries(views).filter(([, v]) => (v.needs || []).every(may) && (v.when?.(me) ?? true));
   const view = shown.find(([key]) => key === route.view)?.[1];
-  return html`<${Top} me=${me} route=${route} shown=${shown} theme=${theme} onTheme=${nextTheme} onLeave=${() => sign('')} away=${error?.status === 0} />
+  return html`<${Top} me=${me} route=${route} shown=${shown} theme=${theme} onTheme=${nextTheme} onLeave=${() => sign('')}
+    onEnter=${!me.identity && !token.get() && me.words.length < wordsMost && (() => setAsks(true))} away=${error?.status === 0} />
     <main id="main" tabindex="-1">
       ${error && error.status !== 0 && html`<${Problem} error=${error} />`}
       ${view

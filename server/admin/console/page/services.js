@@ -76,6 +76,6 @@ export function Services({ route, me }) {
     ${data && html`<${Table} label="services" columns=${columns(me)} rows=${data.services} sort=${sort} keyOf=${(s) => s.id}
       onSort=${(by) => set({ sort: by })} empty="No service is like this." />
       <${Pages} offset=${Number(offset)} limit=${limit} total=${data.matched} onMove=${(to) => change(route, { offset: to || '' })} />`}
-    ${me.sends && html`<${Try} action="request" />`}
+    ${me.requests && html`<${Try} action="request" />`}
     <${Command} words=${['mb', 'services', ...me.flags]} />`;
 }

@@ -61,7 +61,7 @@ export function Topics({ route, me }) {
     <div class="grid">
       <section class="card tree" key=${search} aria-label="patterns"><${Level} prefix="" route=${route} /></section>
       <div>${pattern && html`<${Subscribers} key=${pattern + action} pattern=${pattern} action=${action} me=${me} />`}
-        ${me.sends && html`<${Try} key=${'try' + pattern} action="publish" topic=${/[*#]/.test(pattern) ? '' : pattern} />`}</div>
+        ${me.publishes && html`<${Try} key=${'try' + pattern} action="publish" topic=${/[*#]/.test(pattern) ? '' : pattern} />`}</div>
     </div>
     <${Command} words=${['mb', 'subscriptions', ...(search ? ['--filter', search] : []), ...me.flags]} />`;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks at every view of the console in a browser (views.mjs), asks the page what operators ask (questions.mjs), and holds what the page tells to what happens (troubles.mjs); `make console` builds the node and calls it. Needs npm and Chromium.
+# Looks at every view of the console in a browser (views.mjs), asks the page what operators ask (questions.mjs), does what can be done there (actions.mjs), and holds what the page tells to what happens (troubles.mjs); `make console` builds the node and calls it. Needs npm and Chromium.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -18,4 +18,5 @@ export CHROMIUM
 npm ci --no-audit --no-fund --silent
 node views.mjs "$@"
 node questions.mjs
+node actions.mjs
 node troubles.mjs

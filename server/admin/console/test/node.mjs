@@ -27,9 +27,10 @@ export async function until(what, f) {
   throw new Error('in 15 s not: ' + what);
 }
 
-// startNode starts a node with settings; before are the words in front of its command line.
-export async function startNode(settings, before = []) {
-  const [ws, tcp, admin] = await Promise.all([freePort(), freePort(), freePort()]);
+// startNode starts a node with settings; before are the words in front of its command line, where are
+// the ports of another one that has ended.
+export async function startNode(settings, before = [], where = null) {
+  const [ws, tcp, admin] = where || await Promise.all([freePort(), freePort(), freePort()]);
   const given = [...settings, `ports.ws=${ws}`, `ports.tcp=${tcp}`, `admin.address=127.0.0.1:${admin}`];
   const [command, ...words] = [...before, process.env.MB_SERVER || root + 'bin/mb-server', ...given.flatMap((s) => ['--set', s])];
   const node = spawn(command, words, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -38,5 +39,5 @@ export async function startNode(settings, before = []) {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
   const base = `http://127.0.0.1:${admin}`;
   await until('the node is ready', async () => (await fetch(base + '/readyz')).ok);
-  return { base, tcp, ws, pid: node.pid, stop };
+  return { base, tcp, ws, pid: node.pid, stop, ports: [ws, tcp, admin], ended: new Promise((done) => node.once('exit', done)) };
 }
