@@ -16,9 +16,12 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Builds the Debian package; from source as well. Newer ones need a module that is not to be had everywhere.
 NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
-# The black-box tests and the others, of PKG.
-OUTSIDE = $(filter %/blackbox,$(shell $(GO) list $(PKG)))
-INSIDE  = $(filter-out %/blackbox,$(shell $(GO) list $(PKG)))
+# The black-box tests, the others, and those that look at allocations, of PKG. The longest of the
+# others begins first: the rest goes beside it, and not before it.
+LISTED  = $(shell $(GO) list $(PKG))
+OUTSIDE = $(filter %/blackbox,$(LISTED))
+INSIDE  = $(filter %/broker,$(LISTED)) $(filter-out %/broker %/blackbox,$(LISTED))
+ALLOCS  = $(shell for d in $$($(GO) list -f '{{.Dir}}' $(PKG)); do grep -qsE '^func Test[[:alnum:]]*[Aa]lloc' $$d/*_test.go && echo $$d; done)
 
 .DEFAULT_GOAL := build
 .PHONY: help build run demo test lint fuzz bench clean
@@ -51,11 +54,13 @@ test: ## go vet, then all tests, under the race detector where that means someth
 	@command -v $${CC:-gcc} >/dev/null || { echo "make test: the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
 	$(if $(OUTSIDE),@for p in haproxy nginx caddy prometheus promtool; do PATH="$$PATH:/usr/sbin" command -v $$p >/dev/null || { echo "make test: docs/deploy is tried with $$p: apt-get install --no-install-recommends haproxy nginx-light libnginx-mod-stream caddy prometheus" >&2; exit 1; }; done)
 	$(GO) vet $(PKG)
-	$(GO) test -run '[Aa]lloc' $(PKG) # what allocates nothing: the race detector allocates
-	$(if $(INSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m $(INSIDE))
+# What allocates nothing: the race detector allocates.
+	$(if $(ALLOCS),$(GO) test -run '[Aa]lloc' $(ALLOCS))
+	$(if $(strip $(INSIDE)),CGO_ENABLED=1 $(GO) test -race -timeout 20m $(INSIDE))
 # As shipped: the memory and load tests mean nothing under the race detector. Then its contract part once more.
-	$(if $(OUTSIDE),$(GO) test -timeout 20m $(OUTSIDE))
-	$(if $(OUTSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m -run '^TestS[0-9]|^TestFlights|^TestChaos' $(OUTSIDE))
+# Four at a time, as two copies beside each other would be: most of them wait for a node.
+	$(if $(OUTSIDE),$(GO) test -timeout 20m -parallel 4 $(OUTSIDE))
+	$(if $(OUTSIDE),CGO_ENABLED=1 $(GO) test -race -timeout 20m -parallel 4 -run '^TestS[0-9]|^TestFlights|^TestChaos' $(OUTSIDE))
 
 lint: ## golangci-lint with .golangci.yml, the import arrows included; what may be committed
 	@bash .ci/committed

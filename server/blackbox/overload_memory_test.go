@@ -268,47 +268,54 @@ func TestOverload_MemoryOfWaitingRequests(t *testing.T) {
 // Beyond 60 % of its memory, what connections cost by themselves included, the node lets nobody in,
 // says why, and goes on for who is there. When it is within again, everything is as before.
 func TestOverload_MemoryRefusesNewcomers(t *testing.T) {
-	settings := []string{"memory.limit=16777216"}
-	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
-		other := n.dial(t, transport)
-		newcomers, refusal := n.fill(t)
-		leave := func() {
-			for _, p := range newcomers {
-				_ = p.Close()
-			}
+	t.Parallel()
+	n := startNode(t, "memory.limit=16777216")
+	var others []*client
+	for _, transport := range transports {
+		others = append(others, n.dial(t, transport))
+	}
+	newcomers, refusal := n.fill(t)
+	leave := func() {
+		for _, p := range newcomers {
+			_ = p.Close()
 		}
-		defer leave()
-		raw := newcomers[len(newcomers)-1]
-		m, err := parseMessage(refusal)
-		if err != nil {
-			t.Fatal(err)
+	}
+	defer leave()
+	raw := newcomers[len(newcomers)-1]
+	m, err := parseMessage(refusal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mustHead(t, "response:error:1.0.0")
+	if e := m.fault(t); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "memory" {
+		t.Errorf("got %v", m)
+	}
+	if _, err := raw.Recv(time.Now().Add(patience)); err == nil || isTimeout(err) {
+		t.Errorf("a refused connection stays: %v", err)
+	}
+	_, resp, err := dialWS("ws://"+n.ws+"/", nil)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("over WebSocket: %v, %v", resp, err)
+	} else {
+		body, _ := io.ReadAll(resp.Body)
+		if !strings.Contains(string(body), `"reason":"memory"`) {
+			t.Errorf("over WebSocket: %s", body)
 		}
-		m.mustHead(t, "response:error:1.0.0")
-		if e := m.fault(t); e.Code != "SERVICE_UNAVAILABLE" || e.Details["reason"] != "memory" {
-			t.Errorf("got %v", m)
-		}
-		if _, err := raw.Recv(time.Now().Add(patience)); err == nil || isTimeout(err) {
-			t.Errorf("a refused connection stays: %v", err)
-		}
-		_, resp, err := dialWS("ws://"+n.ws+"/", nil)
-		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("over WebSocket: %v, %v", resp, err)
-		} else {
-			body, _ := io.ReadAll(resp.Body)
-			if !strings.Contains(string(body), `"reason":"memory"`) {
-				t.Errorf("over WebSocket: %s", body)
-			}
-		}
-		other.subscribe("publish", "still.here")
-		other.send("publish:still.here:1.0.0:"+idA, "yes")
-		other.expectPayload("publish:still.here:1.0.0:*", "yes")
-		other.expect("response:still.here:1.0.0:" + idA)
-		leave()
-		eventually(t, "there is room", func() bool {
-			return n.counter(t, "mb_memory_charged_bytes") < 1<<20
-		})
-		n.dial(t, transport).none()
+	}
+	for i, other := range others {
+		topic := "still.here." + transports[i]
+		other.subscribe("publish", topic)
+		other.send("publish:"+topic+":1.0.0:"+idA, "yes")
+		other.expectPayload("publish:"+topic+":1.0.0:*", "yes")
+		other.expect("response:" + topic + ":1.0.0:" + idA)
+	}
+	leave()
+	eventually(t, "there is room", func() bool {
+		return n.counter(t, "mb_memory_charged_bytes") < 1<<20
 	})
+	for _, transport := range transports {
+		n.dial(t, transport).none()
+	}
 }
 
 // fill opens connections until what they cost is too much for the node, and returns them, the one

@@ -315,7 +315,8 @@ func TestOverload_AnswersNotRead(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"drop", "drop-oldest"} {
 		t.Run(policy, func(t *testing.T) {
-			settings := append(smallRing[:2:2], "connection.outbound.overflow="+policy)
+			settings := append(smallRing[:2:2], "connection.outbound.overflow="+policy,
+				"connection.stallTimeout=500")
 			perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 				watcher, deaf := n.dial(t, transport), n.narrow(t, transport)
 				sent := 0

@@ -3,3 +3,5 @@
 package broker
 
 const raceEnabled = false
+
+const seedsHere = 500

@@ -14,7 +14,8 @@ var simReplay = regexp.MustCompile(`-run (\w+)\$ -sim\.seed=(\d+)`)
 
 // TestSimulationNotices breaks the node on purpose, in one way at a time, and holds that the
 // simulation fails, names a seed, and fails in the same way from that seed alone. A node that is
-// not broken passes in the same build.
+// not broken passes in the same build, which looks at the invariants as one for the race detector
+// does, and has time for five hundred seeds.
 func TestSimulationNotices(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "simfault.test")
 	build := exec.Command("go", "test", "-c", "-tags", "simfault", "-o", binary, ".")
@@ -27,7 +28,7 @@ func TestSimulationNotices(t *testing.T) {
 		return c.CombinedOutput()
 	}
 	const all, permits = "TestSimulation|TestQueueFairness", "TestPermitSimulation"
-	if out, err := simulate("", all+"|"+permits, "-sim.seeds=40"); err != nil {
+	if out, err := simulate("", all+"|"+permits, "-sim.seeds=500"); err != nil {
 		t.Fatalf("without a fault: %v\n%s", err, tail(out))
 	}
 	for _, f := range simfaults {

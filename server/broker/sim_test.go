@@ -23,7 +23,7 @@ import (
 var (
 	simSeed = flag.Uint64("sim.seed", 0,
 		"run the simulation with this seed only, and print its steps")
-	simSeeds = flag.Int("sim.seeds", 500, "how many seeds the simulation runs")
+	simSeeds = flag.Int("sim.seeds", seedsHere, "how many seeds the simulation runs")
 	simFirst = flag.Uint64("sim.first", 1, "the first of them")
 	simSteps = flag.Int("sim.steps", 800, "steps of one simulation")
 )
