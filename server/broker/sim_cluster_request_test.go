@@ -123,9 +123,9 @@ func (k *crossClient) receivedRequest(m *testMessage) {
 	s.after(s.random.Int64N(40), func() { k.respond(r) })
 }
 
-// checkRoom holds that a service has no more requests than it takes at a time, but for room that was
-// kept for other nodes before it said so. Those of a node that its own has taken for gone meanwhile
-// it has no more.
+// checkRoom holds that a service has no more requests than it takes at a time, but for room that
+// was kept for other nodes before it said so. Those of a node that its own has taken for gone
+// meanwhile it has no more.
 func (k *crossClient) checkRoom() {
 	has := 0
 	for _, r := range k.s.requests {
