@@ -187,12 +187,14 @@ func (l *Loop) closeWS(c *Conn, code uint16, reason string) {
 	c.closeLater()
 }
 
-// dismiss tells c why it is closed, and closes it.
+// dismiss tells c why it is closed, which is the last that it gets, and closes it.
 func (c *Conn) dismiss(code codec.Code, message, reason string) {
 	l := c.loop
 	if c.state != stateOpen {
 		return
 	}
+	c.tellOldest()
+	c.tellGap(true)
 	l.header = append(l.header[:0], codec.ErrorHeader...)
 	l.refuse(c, l.header, code, message, []codec.Detail{codec.TextDetail("reason", reason)})
 	l.closeWS(c, codec.ClosePolicy, reason)

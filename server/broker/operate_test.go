@@ -370,3 +370,21 @@ func TestOrderFields(t *testing.T) {
 		}
 	}
 }
+
+// Why a connection is closed is the last that it is told: what it has lost until then comes before.
+func TestDismissedLast(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	k := n.connect(0, TransportTCP)
+	n.settle()
+	k.messages()
+	k.loop.call(func(*Loop) { k.Conn.noteAcross(3) })
+	n.begin(k, kickOrder(""))
+	n.settle()
+	var got []string
+	for _, m := range k.messages() {
+		got = append(got, string(m.Topic))
+	}
+	if want := "[system.dropped error]"; fmt.Sprint(got) != want {
+		t.Errorf("it was told %v, want %v", got, want)
+	}
+}

@@ -205,6 +205,18 @@ func (s *clusterSim) until(ms int64, end func(), nodes ...*simNode) {
 	s.after(ms, s.heals[len(s.heals)-1])
 }
 
+// untilAll is until for what is wrong with all nodes, those that come meanwhile included.
+func (s *clusterSim) untilAll(ms int64, end func()) {
+	s.amiss++
+	s.until(ms, func() {
+		s.amiss--
+		for _, n := range s.all() {
+			n.touched = s.now
+		}
+		end()
+	})
+}
+
 // heal ends all that is wrong.
 func (s *clusterSim) heal() {
 	s.say("all is healed")
@@ -240,13 +252,13 @@ func (s *clusterSim) lossy(ms int64) {
 	b.loses[1] += pub
 	b.doubles += doubles
 	b.delay += slow
-	s.until(ms, func() {
+	s.untilAll(ms, func() {
 		s.say("the bus is good again")
 		b.loses[0] -= ctl
 		b.loses[1] -= pub
 		b.doubles -= doubles
 		b.delay -= slow
-	}, s.all()...)
+	})
 }
 
 func (s *clusterSim) cut(n *simNode, ms int64) {
@@ -273,7 +285,7 @@ func (s *clusterSim) block(n *simNode, ms int64) {
 		}
 	}
 	add(1)
-	s.until(ms, func() { s.say("it comes again from %d to %d", i, j); add(-1) }, s.all()...)
+	s.untilAll(ms, func() { s.say("it comes again from %d to %d", i, j); add(-1) })
 }
 
 func (s *clusterSim) bringDown(ms int64) {
@@ -282,7 +294,7 @@ func (s *clusterSim) bringDown(ms int64) {
 	for _, e := range s.bus.ends {
 		e.knows = s.now + s.random.Int64N(500)
 	}
-	s.until(ms, func() { s.say("the bus is back"); s.bus.down-- }, s.all()...)
+	s.untilAll(ms, func() { s.say("the bus is back"); s.bus.down-- })
 }
 
 func (s *clusterSim) kill(n *simNode, ms int64) {

@@ -23,6 +23,7 @@ type crossClient struct {
 
 	serves, served []*crossSub // subscriptions for requests: of now, and ever
 	most           int         // requests at a time; 0: any number
+	mostAt         int64       // since when
 
 	subs       []*crossSub
 	owed       map[string]bool // publishes that it must get: they are at its node
@@ -184,6 +185,8 @@ func (k *crossClient) publish(topic string, acked bool) *crossPublish {
 	s.publishes[p.key] = p
 	s.taken(p)
 	k.send(head + "\n" + p.key + "|" + strings.Repeat("x", s.random.IntN(40)))
+	// Its time counts from when its loop last looked at the clock, which was held up since.
+	p.began = min(s.now, k.node.born+k.loop.time.Ms)
 	s.judgeRoute(p)
 	return p
 }

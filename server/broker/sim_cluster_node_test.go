@@ -193,7 +193,7 @@ func (n *simNode) well() bool { return n.wellAt(n.s.now) }
 
 // wellAt says that of a time, and that nothing has gone wrong since.
 func (n *simNode) wellAt(at int64) bool {
-	return n.wrongs == 0 && at-max(n.touched, n.born, n.s.calmFrom) >= healTime
+	return n.wrongs == 0 && n.s.amiss == 0 && at-max(n.touched, n.born, n.s.calmFrom) >= healTime
 }
 
 // wrong notes that something is wrong with the node, and right that it is over.

@@ -34,7 +34,7 @@ type crossPublish struct {
 	from           *crossClient
 	node           *simNode
 	loop           int
-	at             int64
+	at, began      int64 // began: as its loop saw it
 	probe          bool
 
 	local     int              // subscribers of its own node
@@ -157,8 +157,8 @@ func (s *clusterSim) acknowledged(k *crossClient, p *crossPublish, m *testMessag
 		if s.calm(p.at) && (p.probe || !s.tight) {
 			s.fail("%s: %d nodes have not said, and all is well", p.key, silent)
 		}
-		if silent > p.refused && s.now-p.at < clusterAckTimeout-10 {
-			s.fail("%s: %d nodes had only %d ms to say", p.key, silent, s.now-p.at)
+		if silent > p.refused && s.now-p.began < clusterAckTimeout-10 {
+			s.fail("%s: %d nodes had only %d ms to say", p.key, silent, s.now-p.began)
 		}
 	}
 	if p.probe && subscribers != p.everybody {

@@ -93,6 +93,7 @@ type clusterSim struct {
 	ops      bool        // clients do something
 	faults   bool        // something goes wrong now and then
 	calmFrom int64       // since when all is well everywhere
+	amiss    int         // that is wrong with the bus, for whoever is there
 
 	places   []*crossClient
 	sessions []*crossClient
