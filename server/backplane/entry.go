@@ -33,9 +33,15 @@ const (
 // said.
 const serviceMost = 16 << 10
 
-// isService and isOffer say what an entry is; one that is neither is a pattern.
+// isService and isOffer say what an entry is; one that is neither, nor isForeign, is a pattern.
 func isService(text string) bool { return len(text) > 0 && text[0] == serviceMark }
 func isOffer(text string) bool   { return len(text) > 0 && text[0] == offerMark }
+
+// isForeign: it is of a kind that a later version has. It is kept, because it counts for the hash
+// and may be taken away, and means nothing here.
+func isForeign(text string) bool {
+	return len(text) > 0 && text[0] < ' ' && text[0] != offerMark && text[0] != serviceMark
+}
 
 func appendUUID(b []byte, id codec.UUID) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, id.Hi), id.Lo)

@@ -29,6 +29,8 @@ func frames() map[string][]byte {
 		"ask":      (&word{5, 6}).append(nil, kindAsk),
 		"confirm":  (&word{5, 6}).append(nil, kindConfirm),
 		"leave":    (&word{}).append(nil, kindLeave),
+		"farewell": theFarewell().append(begin(nil, kindLeave)),
+		"answered": theCallsBeat().append(nil),
 		"batch":    (&batch{to: 5, epoch: 8, first: 1000, publishes: publishes}).append(nil),
 		"receipts": receipts,
 		"calls":    theFrameOfCalls(),
@@ -57,6 +59,32 @@ func theBeat() *beat {
 			name: "b", inc: 77, holds: true, version: 3, echo: 5, held: 6, epoch: 8,
 			reached: []uint64{0, 9},
 		}, {name: "c", inc: 78}},
+	}
+}
+
+// theFarewell is what a node that leaves says of each other one.
+func theFarewell() tagged {
+	return tagged{{name: "b", inc: 77, epoch: 8, reached: []uint64{4, 0, 9}}}
+}
+
+type tagged []beatNode
+
+func (all tagged) append(b []byte) []byte {
+	for i := range all {
+		b = appendBytes(b, tagNode, all[i].append(nil))
+	}
+	return b
+}
+
+// theCallsBeat says what has come of requests and answers.
+func theCallsBeat() *beat {
+	return &beat{
+		formLeast: 1, formMost: 1, server: "0.1.0", id: "7d4f", version: 9, time: 1 << 40,
+		keeps: 8 << 20,
+		nodes: []beatNode{{
+			name: "b", inc: 77, holds: true, version: 3, epoch: 8, reached: []uint64{0, 9},
+			calls: []uint64{300, 0, 7}, missed: 2,
+		}},
 	}
 }
 
@@ -111,6 +139,15 @@ func TestFramesRoundTrip(t *testing.T) {
 	var b beat
 	if read(all["beat"], kindBeat, b.parse); !reflect.DeepEqual(&b, theBeat()) {
 		t.Errorf("beat %+v", b)
+	}
+	b = beat{}
+	if read(all["answered"], kindBeat, b.parse); !reflect.DeepEqual(&b, theCallsBeat()) {
+		t.Errorf("beat %+v", b)
+	}
+	b = beat{}
+	if read(all["farewell"], kindLeave, b.parse); !reflect.DeepEqual(tagged(b.nodes),
+		theFarewell()) {
+		t.Errorf("farewell %+v", b)
 	}
 	var d delta
 	if read(all["delta"], kindDelta, d.parse); !reflect.DeepEqual(&d, theDelta()) {

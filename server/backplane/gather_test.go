@@ -7,11 +7,15 @@ import (
 	"time"
 )
 
-// toldBus counts frames of changes, and the changes in them.
-type toldBus struct{ frames, changes int }
+// toldBus counts frames of changes, and the changes in them, and those that ask for something.
+type toldBus struct{ frames, changes, asks int }
 
 func (b *toldBus) Send(_ int, _ string, frame []byte) error {
-	if k, fields, err := open(frame); err == nil && k == kindDelta {
+	k, fields, err := open(frame)
+	if err == nil && (k == kindAsk || k == kindRepair) {
+		b.asks++
+	}
+	if err == nil && k == kindDelta {
 		var d delta
 		if err := d.parse(fields); err != nil {
 			return err

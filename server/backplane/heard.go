@@ -19,7 +19,7 @@ type heard struct {
 // passedOver is a node that told more than is kept of it, which is not listened to for a while.
 type passedOver struct{ pause, until time.Duration }
 
-// What an entry costs beside its text, which is there in two places, in bytes: measured, in the
+// What an entry costs beside its text, which is there more than once, in bytes: measured, in the
 // plane and in the broker.
 const (
 	entryCharge   = 384
@@ -33,11 +33,11 @@ const (
 )
 
 func chargeOf(text string) int64 {
-	twice := 2*len(text) + len(text)/4 // and what the allocator rounds up
-	if isService(text) {
-		return int64(twice + serviceCharge)
+	n := len(text)
+	if isService(text) { // it is there three times, and the allocator rounds up
+		return int64(3*n + n/2 + serviceCharge)
 	}
-	return int64(twice + entryCharge)
+	return int64(2*n + n/4 + entryCharge)
 }
 
 // mayKeep says whether one more entry of a node may be kept: of half of all whatever comes first,

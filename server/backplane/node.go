@@ -221,6 +221,10 @@ func (p *Plane) add(n *node, text string) bool {
 			return false
 		}
 		p.broker.Offer(n.slot, o, of)
+	case isForeign(text):
+		if len(text) > serviceMost {
+			return false
+		}
 	default:
 		of, err := readPattern(text)
 		if err != nil {

@@ -52,6 +52,19 @@ func TestS12_ListsCoverAllNodes(t *testing.T) {
 		"ask.near true false false true false" {
 		t.Errorf("subscriptions of the node: %s", got)
 	}
+	of := func(id string) string {
+		return string(here.call("system.service.subscriptions", `{"serviceId":"`+id+`"}`).Payload)
+	}
+	for id, want := range map[string]string{
+		there.id: fmt.Sprintf(`{"status":"success","nodeId":%q,"partial":true,"subscriptions":`+
+			`[{"action":"request","topic":"ask.far","priority":0}]}`, ids[1]),
+		here.id: fmt.Sprintf(`{"status":"success","nodeId":%q,"subscriptions":`+
+			`[{"action":"request","topic":"ask.near","priority":0}]}`, ids[0]),
+	} {
+		if got := of(id); got != want {
+			t.Errorf("its subscriptions: %s", got)
+		}
+	}
 	_, page := nodes[0].probe("/topicz?pattern=news")
 	if !strings.Contains(page, fmt.Sprintf(`{"nodeId":%q}`, ids[1])) {
 		t.Errorf("/topicz says %s", page)

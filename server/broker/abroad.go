@@ -71,6 +71,8 @@ type far struct {
 	loaded atomic.Uint64                  // farNode.loads when that was said
 	offers map[string]float64             // priority by pattern; guarded by others.mu
 
+	changes atomic.Uint64 // of offers
+
 	// Its home's only.
 	home  *Loop
 	of    *service
@@ -188,6 +190,7 @@ func (b *Broker) retire(s *service) {
 // withdrawn ends one of its subscriptions. others.mu is held.
 func (b *Broker) withdrawn(s *service, pattern string) {
 	delete(s.far().offers, pattern)
+	s.far().changes.Add(1)
 	p, err := topic.ParsePattern(pattern)
 	if err == nil && b.trie.Unsubscribe(p, topic.Request, s) {
 		b.others.count--
@@ -255,6 +258,7 @@ func (n *ClusterNode) Offer(slot uint32, of abroad.Offer, p topic.Pattern) {
 		return
 	}
 	s.far().offers[p.String()] = of.Priority
+	s.far().changes.Add(1)
 	if n.trie.Subscribe(p, topic.Request, s, topic.Options{Priority: of.Priority}) {
 		o.count++
 	}

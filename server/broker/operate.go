@@ -42,7 +42,7 @@ func (b *Broker) Operate(
 ) (ended int, err *system.Error) {
 	of := b.registry.find(o.Of)
 	if of == nil {
-		return 0, system.UnknownService(o.Of)
+		return 0, b.unknown(o.Of)
 	}
 	type outcome struct {
 		ended int
@@ -99,7 +99,7 @@ func (k *caller) Operate(o *system.Order) *system.Error {
 	l := k.c.loop
 	of := l.broker.registry.find(o.Of)
 	if of == nil {
-		return system.UnknownService(o.Of)
+		return l.broker.unknown(o.Of)
 	}
 	k.c.owe()
 	to, header, by := &k.c.service, bytes.Clone(k.header()), k.Actor()
@@ -120,7 +120,7 @@ func (k *caller) Operate(o *system.Order) *system.Error {
 func (l *Loop) operate(of *service, by system.Actor, o *system.Order, done told) {
 	c := l.connOf(of)
 	if c == nil {
-		done(l, 0, system.UnknownService(of.id))
+		done(l, 0, l.broker.unknown(of.id))
 		return
 	}
 	switch o.Deed {

@@ -91,6 +91,67 @@ func (b *Broker) Subscribers(
 	return dst
 }
 
+// subscribed is what a service is subscribed to: subs, or of one of another node what it takes
+// requests of. Any goroutine.
+func (s *service) subscribed(subs []subscription) (all []system.Subscription) {
+	if !s.marked(markFar) {
+		for i := range subs {
+			all = append(all, system.Subscription{
+				Pattern: subs[i].pattern, Kind: subs[i].kind, Priority: subs[i].options.Priority,
+			})
+		}
+		return all
+	}
+	o := s.loop.broker.others
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for text, priority := range s.far().offers {
+		if p, err := topic.ParsePattern(text); err == nil {
+			all = append(all, system.Subscription{
+				Pattern: p, Kind: topic.Request, Priority: priority,
+			})
+		}
+	}
+	return all
+}
+
+// countSubscribed is how many subscribed returns. Any goroutine.
+func (s *service) countSubscribed(subs []subscription) int {
+	if !s.marked(markFar) {
+		return len(subs)
+	}
+	o := s.loop.broker.others
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(s.far().offers)
+}
+
+// unknown is the answer where a service must be connected to this node, and is not: to which one it
+// is, where that is known. Any goroutine.
+func (b *Broker) unknown(id codec.UUID) *system.Error {
+	var node codec.UUID
+	if s := b.elsewhere(id); s != nil {
+		node, _ = b.nodeOf(s)
+	}
+	return system.UnknownService(id, node)
+}
+
+// elsewhere returns the service of another node with that ID, nil when none is known. Any goroutine.
+func (b *Broker) elsewhere(id codec.UUID) *service {
+	o := b.others
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, node := range o.nodes {
+		if s := node.services[id]; s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
 // nodeID is the ID by which clients know this node; zero when there is no other.
 func (b *Broker) nodeID() codec.UUID {
 	if b.cluster == nil {

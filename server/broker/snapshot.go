@@ -276,7 +276,11 @@ func (d *background) make(
 	key snapshotKey, subs []subscription, size int, now time.Time,
 ) *ringbuf.Shared {
 	b := d.broker
-	expected := int64(b.snapshotBytes(key.kind, len(subs)))
+	count := len(subs)
+	if key.of != nil {
+		count = key.of.countSubscribed(subs)
+	}
+	expected := int64(b.snapshotBytes(key.kind, count))
 	if b.charged()+expected > b.budget.high {
 		return nil
 	}
@@ -284,13 +288,8 @@ func (d *background) make(
 	defer d.held.Add(-expected)
 	buf := make([]byte, 0, size+size/8+64)
 	if key.kind == system.SubscriptionsSnapshot {
-		list := make([]system.Subscription, len(subs))
-		for i := range subs {
-			list[i] = system.Subscription{
-				Pattern: subs[i].pattern, Kind: subs[i].kind, Priority: subs[i].options.Priority,
-			}
-		}
-		buf = system.AppendSubscriptions(buf, list)
+		node, abroad := b.nodeOf(key.of)
+		buf = system.AppendSubscriptions(buf, key.of.subscribed(subs), node, abroad)
 	} else {
 		buf = key.kind.Append(buf, b, now)
 	}

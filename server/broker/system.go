@@ -226,12 +226,19 @@ func (k *caller) AnswerSubscriptions(of codec.UUID) *system.Error {
 	if of != target.id {
 		target = l.broker.registry.find(of)
 	}
-	if target == nil {
-		return system.UnknownService(of)
+	far := target == nil
+	if far {
+		if target = l.broker.elsewhere(of); target == nil {
+			return l.broker.unknown(of)
+		}
 	}
 	q := question{to: &k.c.service, header: bytes.Clone(k.header())}
 	k.c.owe()
-	if target.loop == l {
+	switch {
+	case far:
+		q.version = target.far().changes.Load()
+		return k.owed(l.askSubscriptions(target, q, nil))
+	case target.loop == l:
 		return k.owed(l.answerSubscriptions(target, q))
 	}
 	l.sendCall(target.loop, func(l *Loop) {
@@ -247,10 +254,14 @@ func (k *caller) AnswerSubscriptions(of codec.UUID) *system.Error {
 func (l *Loop) answerSubscriptions(of *service, q question) *system.Error {
 	c := l.connOf(of)
 	if c == nil {
-		return system.UnknownService(of.id)
+		return l.broker.unknown(of.id)
 	}
 	subs, changes := c.subs.lend()
 	q.version = changes
+	return l.askSubscriptions(of, q, subs)
+}
+
+func (l *Loop) askSubscriptions(of *service, q question, subs []subscription) *system.Error {
 	body, ok := l.broker.background.ask(
 		snapshotKey{system.SubscriptionsSnapshot, of}, q, subs)
 	switch {

@@ -202,12 +202,18 @@ func (c *call) serviceSubscriptions() *Error {
 	return c.AnswerSubscriptions(of)
 }
 
-// UnknownService is the answer when there is no service with that ID.
-func UnknownService(id codec.UUID) *Error {
-	return &Error{codec.ServiceUnavailable, "no such service is connected",
+// UnknownService is the answer when there is no service with that ID at this node. node is the one
+// that it is connected to; zero: that is not known.
+func UnknownService(id, node codec.UUID) *Error {
+	e := &Error{codec.ServiceUnavailable, "no such service is connected",
 		[]codec.Detail{
 			codec.TextDetail("serviceId", id.String()), codec.TextDetail("reason", "unknown"),
 		}}
+	if node != (codec.UUID{}) {
+		e.Message = "that service is connected to another node"
+		e.Details = append(e.Details, codec.TextDetail("nodeId", node.String()))
+	}
+	return e
 }
 
 // appendPriority appends the member priority, which subscriptions for requests have.

@@ -154,15 +154,20 @@ func appendSubscribers(b []byte, p topic.Pattern, k topic.Kind, subs []Subscribe
 }
 
 // AppendSubscriptions composes SubscriptionsSnapshot of a service, sorted by topic, then action. It
-// sorts subs.
-func AppendSubscriptions(b []byte, subs []Subscription) []byte {
+// sorts subs. node is the one that it is connected to, zero where there is no other; abroad: it is
+// another one, which tells of subscriptions for requests alone.
+func AppendSubscriptions(b []byte, subs []Subscription, node codec.UUID, abroad bool) []byte {
 	slices.SortFunc(subs, func(a, b Subscription) int {
 		if d := strings.Compare(a.Pattern.String(), b.Pattern.String()); d != 0 {
 			return d
 		}
 		return int(a.Kind) - int(b.Kind)
 	})
-	b = append(b, `{"status":"success","subscriptions":[`...)
+	b = appendNodeID(append(b, `{"status":"success"`...), node)
+	if abroad {
+		b = append(b, `,"partial":true`...)
+	}
+	b = append(b, `,"subscriptions":[`...)
 	for i := range subs {
 		b = append(b, `{"action":"`...)
 		b = append(b, subs[i].Kind.String()...)
