@@ -136,7 +136,7 @@ func (b *Broker) unknown(id codec.UUID) *system.Error {
 	return system.UnknownService(id, node)
 }
 
-// elsewhere returns the service of another node with that ID, nil when none is known. Any goroutine.
+// elsewhere returns the service of another node with that ID; nil: none is known. Any goroutine.
 func (b *Broker) elsewhere(id codec.UUID) *service {
 	o := b.others
 	if o == nil {
