@@ -52,7 +52,6 @@ type announced struct {
 	node  *testNode
 	plane backplane.Stepped // of the node
 	other backplane.Stepped
-	name  int
 }
 
 // announcedTo makes one, of which at most so many bytes are kept of what others tell.
