@@ -385,7 +385,7 @@ func (p *Plane) hearRival(inc uint64) {
 		"node", p.o.Node, "incarnation", inc)
 	p.ctl.send(p.from+all+".ctl", p.farewell())
 	p.alone.Store(true)
-	for _, n := range p.nodes {
+	for _, n := range p.present() {
 		p.lose(n, "displaced")
 	}
 	p.count()
