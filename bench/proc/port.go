@@ -10,7 +10,8 @@ import (
 )
 
 // claims are UDP sockets on the ports that were picked, which keep them for this process until it
-// ends: nobody else who picks gets one of them before its server has opened it. Guarded by mu.
+// ends: nobody else who picks gets one of them before its server has opened it. They are at an
+// address of their own, for a server of HTTP/3 opens its port for UDP, too. Guarded by mu.
 var claims struct {
 	mu  sync.Mutex
 	all []net.PacketConn
@@ -23,7 +24,7 @@ func FreePort() (port int, err error) {
 	const first, count, attempts = 12_000, 20_000, 1000
 	for range attempts {
 		port = first + rand.IntN(count)
-		if err = claim("127.0.0.1:" + strconv.Itoa(port)); err == nil {
+		if err = claim(strconv.Itoa(port)); err == nil {
 			return port, nil
 		}
 	}
@@ -31,12 +32,12 @@ func FreePort() (port int, err error) {
 }
 
 // claim keeps a port, if nobody has it.
-func claim(address string) error {
-	own, err := net.ListenPacket("udp", address)
+func claim(port string) error {
+	own, err := net.ListenPacket("udp", "127.94.94.94:"+port)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err == nil {
 		err = l.Close()
 	}

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -70,5 +71,21 @@ func TestFreePortsDiffer(t *testing.T) {
 	_ = stdin.Close()
 	if err := other.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever is given a port may open it for UDP as well, at any address that a test uses.
+func TestFreePortForUDP(t *testing.T) {
+	port, err := FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"127.0.0.1", "127.0.1.11", "[::1]"} {
+		c, err := net.ListenPacket("udp", host+":"+strconv.Itoa(port))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		_ = c.Close()
 	}
 }
