@@ -193,7 +193,7 @@ const tries = {
     holds('the viewer may try a request', await page.getByRole('button', { name: 'Request', exact: true }).count() === 0);
     await page.goto(node.base + '/#/connections');
     await page.locator('tbody a').first().click({ timeout: patience });
-    await says(page, /Subscriptions/, 'a connection');
+    await says(page, /Subscriptions \(\d/, 'a connection');
     holds('the viewer may kick', await page.getByRole('button', { name: 'Kick', exact: true }).count() === 0);
     for (const path of ['kick', 'mute', 'unsubscribe', 'drain', 'publish', 'request']) {
       const answer = await fetch(`${node.base}/${path}`, { method: 'POST', headers: { Authorization: 'Bearer viewer', 'Content-Type': 'application/json' }, body: JSON.stringify(['publish', 'request'].includes(path) ? { topic: 'a.b', payload: '' } : {}) });
