@@ -26,10 +26,6 @@ type Options struct {
 	Version string           // said in system.initialize
 	Origins config.Origins   // who has set what; nil: the program itself
 
-	// Beneath says what the configuration file says in vain, as config.Beneath does; nil: nothing
-	// is known. It is asked at the start and with each reload.
-	Beneath func() map[string]config.Said
-
 	// Listeners are sockets that listen already, by transport ("ws", "wss", "tcp", "tls", "admin"):
 	// the node takes these instead of binding that transport's addresses. It closes the files, and
 	// never shuts the sockets down: who else holds them goes on listening.
@@ -87,7 +83,6 @@ func New(cfg config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.settings.beneath = o.Beneath
 	n.settings.begin(&cfg, o.Origins)
 	// They stand in the authority, and may be many.
 	cfg.Auth.Tokens, cfg.Permissions = nil, config.Permissions{}

@@ -11,8 +11,6 @@ import (
 
 // settings are the configuration as it is in force, and as it is shown. Any goroutine.
 type settings struct {
-	beneath func() map[string]config.Said // immutable; nil: nothing is known
-
 	mu   sync.Mutex
 	all  []census.Setting // guarded by mu, by the table; what is pointed to never changes
 	read census.Reading   // guarded by mu
@@ -37,22 +35,15 @@ func (s *settings) begin(cfg *config.Config, from config.Origins) {
 			Source: sourceOfKey(k, cfg, &byDefault, from), Env: k.Env, Flag: k.Flag,
 			Meaning: k.Doc, Live: k.Live, Secret: k.Secret(), Roles: k.Grants(),
 		})
+		vain(&s.all[i], from[k.Name])
 	}
-	s.lookBeneath()
 }
 
-// lookBeneath notes what the configuration file says in vain. mu is held.
-func (s *settings) lookBeneath() {
-	if s.beneath == nil {
-		return
-	}
-	said := s.beneath()
-	for i := range s.all {
-		of := &s.all[i]
-		of.File, of.Line = nil, ""
-		if one, ok := said[of.Key]; ok && len(one.Text) <= settingBytes {
-			of.File, of.Line = &one.Text, one.Source
-		}
+// vain notes what the configuration file says of a key in vain.
+func vain(of *census.Setting, from config.Origin) {
+	of.File, of.Line = nil, ""
+	if from.Line != "" && len(from.File) <= settingBytes {
+		of.File, of.Line = &from.File, from.Line
 	}
 }
 
@@ -67,6 +58,7 @@ func (s *settings) renew(cfg *config.Config, from config.Origins) {
 		k, shown := &keys[i], &s.all[i]
 		value := shownValue(k, cfg)
 		s.note(shown, value)
+		vain(shown, from[k.Name])
 		switch {
 		case k.Live:
 			shown.Value, shown.Source = value, sourceOfKey(k, cfg, &byDefault, from)
@@ -76,7 +68,6 @@ func (s *settings) renew(cfg *config.Config, from config.Origins) {
 			shown.Pending = nil
 		}
 	}
-	s.lookBeneath()
 }
 
 // note remembers that a key has another value than the reading before found. mu is held.
@@ -134,7 +125,7 @@ func shownValue(k *config.Key, cfg *config.Config) *string {
 
 // sourceOfKey is who has set a key.
 func sourceOfKey(k *config.Key, cfg, byDefault *config.Config, from config.Origins) string {
-	if source := from[k.Name]; source != "" {
+	if source := from[k.Name].Source; source != "" {
 		return source
 	}
 	if from == nil && !k.Secret() && k.Text(cfg) != k.Text(byDefault) {

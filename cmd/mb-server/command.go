@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -38,9 +39,7 @@ type daemon struct {
 	supervisor supervisor // who started the process
 
 	load config.Loader // the configuration as it is written now; set by execute
-
-	beneath func() map[string]config.Said // what its file says in vain; set by execute
-	path    string                        // of the configuration's file; "" : there is none
+	path string        // of the configuration's file; "" : there is none
 
 	files atomic.Pointer[[]string]     // that the configuration was last read from
 	noted chan struct{}                // files has changed
@@ -94,9 +93,6 @@ func (d *daemon) root(code *int) *cobra.Command {
 				}
 				return cfg, origins, err
 			}
-			d.beneath = func() map[string]config.Said {
-				return config.Beneath(cmd.Flags(), d.environ)
-			}
 			*code = d.serve(cfg, origins)
 			return nil
 		},
@@ -146,11 +142,9 @@ func (d *daemon) check(cfg config.Config, origins config.Origins) error {
 	}
 	if cfg.Loops == 0 {
 		cfg.Loops = processors()
-		source := origins["loops"]
-		if source == "" {
-			source = "default"
-		}
-		origins["loops"] = source + ", as many as the processors"
+		of := origins["loops"]
+		of.Source = cmp.Or(of.Source, "default") + ", as many as the processors"
+		origins["loops"] = of
 	}
 	_, err := d.stdout.Write(cfg.YAML(origins))
 	return err

@@ -65,7 +65,6 @@ func (d *daemon) serve(cfg config.Config, origins config.Origins) int {
 	n, err := d.newNode(cfg, server.Options{
 		Logger: slog.New(logs), Logs: logs, Version: build.Version,
 		Listeners: d.supervisor.handed, Origins: origins,
-		Beneath: d.beneath,
 	})
 	if err != nil {
 		return d.fail(log, "the node cannot be set up", err)

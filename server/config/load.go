@@ -12,9 +12,16 @@ import (
 // EnvConfigPath is the environment variable that names the file when --config is not given.
 const EnvConfigPath = "CONFIG_PATH"
 
-// Origins says where values came from, in words, by key: "flag --ws-port", "environment WS_PORT",
-// "file mb.yaml, line 3". Keys that nobody set have none.
-type Origins map[string]string
+// Origins says where values came from, by key. Keys that nobody set have none.
+type Origins map[string]Origin
+
+// Origin is where a key's value came from.
+type Origin struct {
+	Source string // in words: "flag --ws-port", "environment WS_PORT", "file mb.yaml, line 3"
+
+	// What the file says otherwise, in vain, as Key.Text writes it, and where; "": nothing.
+	File, Line string
+}
 
 // Loader reads a configuration, as Load does, of what it knows.
 type Loader func() (Config, Origins, error)
@@ -75,11 +82,11 @@ func (l *layer) over(below *layer) {
 // environ has the form of os.Environ. The error joins every fault found, each an *Error.
 func Load(flags *pflag.FlagSet, environ []string) (Config, Origins, error) {
 	env := environment(environ)
-	merged := newLayer()
+	merged, file := newLayer(), newLayer()
 	if path := filePath(flags, env); path != "" {
-		fileLayer(path).over(merged)
+		file = fileLayer(path)
 	}
-	for _, l := range []*layer{envLayer(env), setLayer(flags), flagLayer(flags)} {
+	for _, l := range []*layer{file, envLayer(env), setLayer(flags), flagLayer(flags)} {
 		l.over(merged)
 	}
 	if len(merged.faults) > 0 {
@@ -89,47 +96,25 @@ func Load(flags *pflag.FlagSet, environ []string) (Config, Origins, error) {
 	if err := c.Validate(); err != nil {
 		return Config{}, nil, origins.explain(err)
 	}
+	origins.vain(file, &c)
 	return c, origins, nil
 }
 
-// Said is what a source says of a key: the value as Key.Text writes it.
-type Said struct {
-	Text   string
-	Source string // as in Origins
-}
-
-// Beneath returns what the configuration file says of keys of which the environment or a flag says
-// otherwise, by key: what stands there has no effect. Parameters are those of Load; of a file that
-// Load does not take nothing is known. Secrets are left out.
-func Beneath(flags *pflag.FlagSet, environ []string) map[string]Said {
-	env := environment(environ)
-	path := filePath(flags, env)
-	if path == "" {
-		return nil
-	}
-	file, above := fileLayer(path), newLayer()
-	for _, l := range []*layer{envLayer(env), setLayer(flags), flagLayer(flags)} {
-		l.over(above)
-	}
-	if len(file.faults) > 0 || len(above.faults) > 0 {
-		return nil
-	}
-	all := make(map[string]Said)
-	c := Default()
+// vain notes what the configuration file says in vain: other values than c has, which something
+// else has set. Secrets are left out.
+func (o Origins) vain(file *layer, c *Config) {
+	alone := Default()
 	for name, s := range file.settings {
-		k := keyByName[name]
-		over, both := above.settings[name]
-		if !both || k.Secret() {
+		k, of := keyByName[name], o[name]
+		if of.Source == s.source || k.Secret() {
 			continue
 		}
-		k.assign(&c, over.value)
-		wins := k.Text(&c)
-		k.assign(&c, s.value)
-		if text := k.Text(&c); text != wins {
-			all[name] = Said{text, s.source}
+		k.assign(&alone, s.value)
+		if text := k.Text(&alone); text != k.Text(c) {
+			of.File, of.Line = text, s.source
+			o[name] = of
 		}
 	}
-	return all
 }
 
 // config is the defaults with what the layer says, and where that came from.
@@ -137,7 +122,7 @@ func (l *layer) config() (Config, Origins) {
 	c, origins := Default(), make(Origins)
 	for name, s := range l.settings {
 		keyByName[name].assign(&c, s.value)
-		origins[name] = s.source
+		origins[name] = Origin{Source: s.source}
 	}
 	if len(l.rates) > 0 {
 		rates := make(map[string]int64, len(l.rates))
@@ -148,7 +133,7 @@ func (l *layer) config() (Config, Origins) {
 		}
 		keyByName[ratesKey].assign(&c, rates)
 		slices.Sort(sources)
-		origins[ratesKey] = strings.Join(slices.Compact(sources), "; ")
+		origins[ratesKey] = Origin{Source: strings.Join(slices.Compact(sources), "; ")}
 	}
 	return c, origins
 }
@@ -163,7 +148,7 @@ func (o Origins) explain(err error) error {
 	for _, err := range joined.Unwrap() {
 		var e *Error
 		if errors.As(err, &e) && e.Source == "" {
-			e.Source = o[e.Key]
+			e.Source = o[e.Key].Source
 		}
 	}
 	return err

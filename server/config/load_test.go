@@ -219,7 +219,7 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 				t.Errorf("%s from %s: %v", k.Name, source, l.faults)
 			}
 			got, origins := l.config()
-			if !strings.HasPrefix(origins[k.Name], origin) || len(origins) != 1 {
+			if !strings.HasPrefix(origins[k.Name].Source, origin) || len(origins) != 1 {
 				t.Errorf("%s from %s: said to be from %v", k.Name, source, origins)
 			}
 			if !reflect.DeepEqual(got, want) {
@@ -308,7 +308,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 		"--set", "rate.limit.topic.per.service.a.+.#=3",
 		"--set", "rate.limit.topic.per.service.#=4",
 		"--set", "auth.failure.lockout.duration=1500ms")
-	text := string(c.YAML(Origins{"loops": "file \n: #"}))
+	text := string(c.YAML(Origins{"loops": {Source: "file \n: #"}}))
 	back := mustLoad(t, text, nil)
 	if !reflect.DeepEqual(c, back) {
 		t.Errorf("printed\n%s\nread back as %+v\nwas %+v", text, back, c)

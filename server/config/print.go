@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -20,10 +21,7 @@ func (c Config) YAML(from Origins) []byte {
 	var b bytes.Buffer
 	for i := range keys {
 		k := &keys[i]
-		source := from[k.Name]
-		if source == "" {
-			source = "default"
-		}
+		source := cmp.Or(from[k.Name].Source, "default")
 		fmt.Fprintf(&b, "%s: %s # ", k.Name, k.yaml(&c))
 		if k.Unit != "" {
 			b.WriteString(k.Unit + "; ")
