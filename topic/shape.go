@@ -64,23 +64,18 @@ func analyse(pattern string) (sh shape, k key, lead uint64) {
 		}
 		switch level {
 		case "#":
-			if sh.below = true; sh.plus == 0 {
-				lead = hash
-			}
+			sh.below = true
 			return sh, sh.key(hash ^ belowHash[sh.count]), lead
 		case "+":
-			if sh.plus == 0 {
-				lead = hash
-			}
 			hash ^= plusHash[sh.count]
 			sh.plus |= 1 << sh.count
 		default:
 			hash ^= levelHash(sh.count, level)
+			if sh.plus == 0 {
+				lead = hash
+			}
 		}
 		sh.count++
-	}
-	if sh.plus == 0 {
-		lead = hash
 	}
 	return sh, sh.key(hash), lead
 }

@@ -76,15 +76,14 @@ func (l *Loop) unroutedRequest(q *request) {
 // requester is told even when it gave no ID (protocol §6).
 func (l *Loop) deserted(e *entry) {
 	l.counts[metrics.RequestsUnrouted]++
-	name, _, _ := bytes.Cut(e.header, []byte{':'})
-	l.illOn(trouble.RequestsUnserved, name)
+	l.illOn(trouble.RequestsUnserved, e.topic())
 	if e.mark != 0 {
 		l.note(e.mark, trace.Unrouted, nil, "the last service has left")
 	}
 	l.outstanding.drop(e) // e stays readable until the next take
 	l.failTo(e.requester, e.answerKind(), l.entryHeader(e), codec.NoRouteFound,
 		"the last service subscribed to this topic has left",
-		[]codec.Detail{codec.RawDetail("topic", name)})
+		[]codec.Detail{codec.RawDetail("topic", e.topic())})
 }
 
 // sent: c was given m, to be written at the end of the turn or when its socket takes it.
@@ -161,8 +160,7 @@ func (l *Loop) expired(e *entry) {
 	}
 	if e.hasID {
 		l.counts[metrics.RequestTimeouts]++
-		name, _, _ := bytes.Cut(e.header, []byte{':'})
-		l.illOn(trouble.RequestsTimedOut, name)
+		l.illOn(trouble.RequestsTimedOut, e.topic())
 	}
 	s := e.targetService()
 	if s == nil {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"math"
 	"sync/atomic"
 
@@ -214,6 +215,12 @@ func (e *entry) describe(q *request) {
 	if e.hasID {
 		e.header = append(append(e.header, ':'), q.id...)
 	}
+}
+
+// topic is that of the request: of its header what stands before the version.
+func (e *entry) topic() []byte {
+	name, _, _ := bytes.Cut(e.header, []byte{':'})
+	return name
 }
 
 // entryCharge is what an outstanding request costs beside its header: the entry, and its places in

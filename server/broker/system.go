@@ -229,7 +229,7 @@ func (k *caller) AnswerSubscriptions(of codec.UUID) *system.Error {
 	far := target == nil
 	if far {
 		if target = l.broker.elsewhere(of); target == nil {
-			return l.broker.unknown(of)
+			return system.UnknownService(of, codec.UUID{})
 		}
 	}
 	q := question{to: &k.c.service, header: bytes.Clone(k.header())}
