@@ -11,7 +11,7 @@ import (
 type connectionDetail struct {
 	At string `json:"at"`
 	connectionRow
-	Subscriptions     []subscriptionRow `json:"subscriptions,omitempty"`
+	Subscriptions     []subscriptionRow `json:"subscriptions,omitzero"` // nil: not to be seen
 	SubscriptionCount int               `json:"subscriptionCount"`
 	Ring              ringRow           `json:"ring"`
 	Gap               *gapRow           `json:"gap,omitempty"`

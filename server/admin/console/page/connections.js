@@ -72,9 +72,9 @@ function Actions({ c, again }) {
 }
 
 function Subscriptions({ c, me, again }) {
-  if (!me.words.includes('topic.list')) return null;
+  if (!c.subscriptions) return null;
   return html`<section class="card"><h2>Subscriptions (${c.subscriptionCount})</h2>
-    <${Table} label="subscriptions" keyOf=${(s) => s.action + s.topic} rows=${c.subscriptions || []} empty="It is subscribed to nothing."
+    <${Table} label="subscriptions" keyOf=${(s) => s.action + s.topic} rows=${c.subscriptions} empty="It is subscribed to nothing."
       columns=${[
     { name: 'topic', cell: (s) => html`<a href=${href('topics', '', { pattern: s.topic, action: s.action })}>${s.topic}</a>` },
     { name: 'for', cell: (s) => s.action },

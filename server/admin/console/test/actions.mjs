@@ -3,11 +3,9 @@
 // tail, explain, keys, and a node that is restarted under the page.
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { chromium } from 'playwright-core';
-import { chromiumPath, out, startNode, until } from './node.mjs';
-import { Client } from './traffic.mjs';
+import { out, startNode, until } from './node.mjs';
+import { done, fault, patience, says, withPage } from './page.mjs';
 
-const patience = 10000;
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
 // Clients say nobody who they are, and may do what clients do. Of those who look, the operator may do
@@ -18,16 +16,7 @@ const configuration = {
   permissions: { roles: { client: everything, operator: { ...everything, system: ['*'] }, viewer: { system: ['metrics', 'connection', 'service.list', 'topic.list'] } }, anonymous: ['client'] },
 };
 
-const faults = [];
-const fault = (text) => {
-  faults.push(text);
-  console.error('FAULT ' + text);
-};
 const holds = (what, is) => is || fault(what);
-
-// says waits until the page's text has a pattern.
-const says = (page, pattern, what) => page.waitForFunction(([source]) => new RegExp(source).test(document.body.innerText), [pattern.source], { timeout: patience, polling: 50 })
-  .catch(async () => fault(`${what}: the page does not say ${pattern}, but: ${(await page.evaluate(() => document.body.innerText)).slice(0, 2000)}`));
 
 const comes = (what, f) => until(what, async () => f()).catch(() => fault(what));
 const press = (page, name) => page.getByRole('button', { name, exact: true }).first().click({ timeout: patience });
@@ -217,22 +206,7 @@ mkdirSync(out, { recursive: true });
 process.env.CONFIG_PATH = out + '/actions.yaml';
 writeFileSync(process.env.CONFIG_PATH, JSON.stringify(configuration)); // which is YAML, too
 const node = await startNode(['explain.sample=1']);
-const clients = [];
-const add = (f) => {
-  const c = new Client(node.tcp, f);
-  clients.push(c);
-  return c;
-};
-let browser;
-try {
-  browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' })).newPage();
-  page.on('pageerror', (e) => fault(e.message));
+await withPage(node, async (page, add) => {
   for (const [name, f] of Object.entries(tries)) await f(page, node, add).catch((err) => fault(`${name}: ${err.message.split('\n').slice(0, 3).join(' ')}`));
-} finally {
-  await browser?.close();
-  clients.forEach((c) => c.socket.destroy());
-  node.stop();
-}
-console.log(`${Object.keys(tries).length} things done, ${faults.length} faults`);
-process.exit(faults.length > 0 ? 1 : 0);
+});
+done((faults) => `${Object.keys(tries).length} things done, ${faults} faults`);

@@ -12,8 +12,8 @@
 import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { chromium } from 'playwright-core';
-import { chromiumPath, root, startNode } from './node.mjs';
+import { root, startNode } from './node.mjs';
+import { launch } from './page.mjs';
 import { Client } from './traffic.mjs';
 
 const given = (name, value) => Number(process.env[name] ?? value);
@@ -146,7 +146,7 @@ async function many(browser) {
 // Browser and load are on the second processor: what they take is not the node's.
 execFile('taskset', ['-cp', '1', String(process.pid)]);
 await sleep(200);
-const browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
+const browser = await launch();
 try {
   if (pairs > 0) await load(browser);
   if (crowd > 0) await many(browser);

@@ -3,12 +3,11 @@
 // field that is filled in. Fails where the answer does not show; pictures of the answers are beside
 // those of the views. The node has flights, services, and troubles of which the questions are.
 import { mkdirSync } from 'node:fs';
-import { chromium } from 'playwright-core';
-import { chromiumPath, out, startNode, until } from './node.mjs';
-import { settings, start } from './traffic.mjs';
+import { out, startNode } from './node.mjs';
+import { done, fault, patience, says, withPage } from './page.mjs';
+import { settings, start, troubled } from './traffic.mjs';
 
 const steps = 3;
-const patience = 10000;
 
 // By what is asked: what somebody does, and what he reads then.
 const questions = [
@@ -27,12 +26,6 @@ const questions = [
   { ask: 'Who gets what is published on orders?', does: [['link', 'Topics'], ['row', 'orders'], ['link', /1 listen/, 'orders.#']], reads: [/Who is subscribed to orders\.#/, /warehouse/] },
 ];
 
-const faults = [];
-const fault = (text) => {
-  faults.push(text);
-  console.error('FAULT ' + text);
-};
-
 async function step(page, [what, name, value]) {
   switch (what) {
     case 'link':
@@ -50,19 +43,14 @@ async function step(page, [what, name, value]) {
   }
 }
 
-// shows waits until the page's text has what is read.
-const shows = (page, pattern) => page.waitForFunction(([source]) => new RegExp(source).test(document.body.innerText), [pattern.source], { timeout: patience, polling: 100 });
-
 async function answer(page, node, { ask, does, first = [], reads }) {
   if (does.length > steps) fault(`${ask} ${does.length} steps`);
   await page.goto('about:blank');
   await page.goto(node.base + '/');
   try {
-    for (const pattern of first) await shows(page, pattern);
+    for (const pattern of first) await says(page, pattern, ask);
     for (const one of does) await step(page, one);
-    for (const pattern of reads) {
-      await shows(page, pattern).catch(async () => fault(`${ask} The page does not say ${pattern}, but: ${(await page.evaluate(() => document.body.innerText)).slice(0, 3000)}`));
-    }
+    for (const pattern of reads) await says(page, pattern, ask);
   } catch (err) {
     fault(`${ask} ${err.message.split('\n')[0]}`);
   }
@@ -71,22 +59,10 @@ async function answer(page, node, { ask, does, first = [], reads }) {
 
 const node = await startNode(settings);
 const traffic = start(node);
-let browser;
-try {
-  mkdirSync(out, { recursive: true });
-  const kinds = ['slow_subscriber', 'limited_client', 'saturated_service', 'requests_unserved', 'refused'];
-  await until('the troubles', async () => {
-    const { troubles } = await (await fetch(node.base + '/troublez')).json();
-    return kinds.every((kind) => troubles.some((t) => t.kind === kind));
-  });
-  browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' })).newPage();
-  page.on('pageerror', (e) => fault(e.message));
+mkdirSync(out, { recursive: true });
+await withPage(node, async (page) => {
+  await troubled(node);
   for (const q of questions) await answer(page, node, q);
-} finally {
-  await browser?.close();
-  traffic.stop();
-  node.stop();
-}
-console.log(`${questions.length} questions, ${faults.length} without their answer`);
-process.exit(faults.length > 0 ? 1 : 0);
+});
+traffic.stop();
+done((faults) => `${questions.length} questions, ${faults} without their answer`);

@@ -2,6 +2,7 @@
 import { createConnection } from 'node:net';
 import { randomUUID } from 'node:crypto';
 import { get } from 'node:http';
+import { until } from './node.mjs';
 
 // Client speaks docs/protocol.md, as much of it as is needed here.
 export class Client {
@@ -60,6 +61,15 @@ function answering(port, name, description, topic, ms, most) {
 export function knock(ws) {
   const upgrade = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'x3JJHMbDL1EzLkh9GBhXDw==', Origin: 'https://stranger.example' };
   get({ port: ws, host: '127.0.0.1', headers: { ...upgrade, Host: `localhost:${ws}` } }, (r) => r.resume()).on('error', () => {}).on('upgrade', (_, s) => s.destroy());
+}
+
+// troubled waits until a node has found what goes wrong in this traffic.
+export async function troubled(node) {
+  const kinds = ['slow_subscriber', 'limited_client', 'saturated_service', 'requests_unserved', 'refused'];
+  await until('the troubles', async () => {
+    const { troubles } = await (await fetch(node.base + '/troublez')).json();
+    return kinds.every((kind) => troubles.some((t) => t.kind === kind));
+  });
 }
 
 // Settings of the node on which all of this happens.

@@ -3,9 +3,9 @@
 // comes to pass within 10 s, since a busy machine says little of a node's speed; the times are
 // printed, and STRICT=1 holds them to 2 s and 5 s.
 import { connect } from 'node:net';
-import { chromium } from 'playwright-core';
-import { chromiumPath, startNode, until } from './node.mjs';
-import { Client, knock } from './traffic.mjs';
+import { startNode, until } from './node.mjs';
+import { done, fault, withPage } from './page.mjs';
+import { knock } from './traffic.mjs';
 
 const strict = process.env.STRICT === '1';
 const bound = strict ? { appears: 2000, goes: 5000 } : { appears: 10000, goes: 10000 };
@@ -17,11 +17,6 @@ const settings = [
   'rate.limit.topic.per.service.chatter.#=20', 'connection.heartbeatRetryTimeout=600000', 'connection.heartbeatDeregisterTimeout=900000',
 ];
 
-const faults = [];
-const fault = (text) => {
-  faults.push(text);
-  console.error('FAULT ' + text);
-};
 const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
 const filler = 'x'.repeat(64 << 10);
 
@@ -222,25 +217,10 @@ async function numbers(page, node, add) {
 }
 
 const node = await startNode(settings);
-const clients = [];
-const add = (f) => {
-  const c = new Client(node.tcp, f);
-  clients.push(c);
-  return c;
-};
-let browser;
-try {
-  browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' })).newPage();
-  page.on('pageerror', (e) => fault(e.message));
+await withPage(node, async (page, add) => {
   await page.goto(node.base + '/#/overview');
   await numbers(page, node, add);
   await troubles(page, node, add);
   await drain(page);
-} finally {
-  await browser?.close();
-  clients.forEach((c) => c.socket.destroy());
-  node.stop();
-}
-console.log(`${Object.keys(injections).length + 1} troubles came and went, ${faults.length} faults`);
-process.exit(faults.length > 0 ? 1 : 0);
+});
+done((faults) => `${Object.keys(injections).length + 1} troubles came and went, ${faults} faults`);

@@ -4,9 +4,9 @@
 // a folder, and with --docs those that the documentation shows in docs/images.
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
-import { chromiumPath, out, root, startNode, until } from './node.mjs';
-import { settings, start } from './traffic.mjs';
+import { out, root, startNode } from './node.mjs';
+import { done, fault, launch } from './page.mjs';
+import { settings, start, troubled } from './traffic.mjs';
 
 const docs = process.argv.includes('--docs');
 const imageBytes = 100_000;
@@ -33,12 +33,6 @@ const windows = [
   { name: 'narrow-light', width: 390, height: 844, colorScheme: 'light' },
   { name: 'narrow-dark', width: 390, height: 844, colorScheme: 'dark' },
 ];
-
-const faults = [];
-const fault = (text) => {
-  faults.push(text);
-  console.error('FAULT ' + text);
-};
 
 // picture writes what the page shows; WebP is a third of what PNG is.
 async function picture(page, file) {
@@ -89,20 +83,15 @@ let browser;
 try {
   mkdirSync(out, { recursive: true });
   mkdirSync(root + 'docs/images', { recursive: true });
-  const kinds = ['slow_subscriber', 'limited_client', 'saturated_service', 'requests_unserved', 'refused'];
-  await until('the troubles', async () => {
-    const { troubles } = await (await fetch(node.base + '/troublez')).json();
-    return kinds.every((kind) => troubles.some((t) => t.kind === kind));
-  });
+  await troubled(node);
   if (docs) await new Promise((r) => setTimeout(r, Number(process.env.HISTORY_MS || 45000))); // lines to be seen in plots
   const { connections } = await (await fetch(node.base + '/connz?limit=1000')).json();
   const ids = Object.fromEntries(connections.map((c) => [c.name, c.id]));
-  browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
+  browser = await launch();
   for (const window of windows) await look(browser, node, window, views(ids));
 } finally {
   await browser?.close();
   traffic.stop();
   node.stop();
 }
-console.log(`${Object.keys(views({})).length} views in ${windows.length} windows, ${faults.length} faults; pictures are in ${out}`);
-process.exit(faults.length > 0 ? 1 : 0);
+done((faults) => `${Object.keys(views({})).length} views in ${windows.length} windows, ${faults} faults; pictures are in ${out}`);
