@@ -87,7 +87,7 @@ func (l *Loop) candidatesOf(name []byte) *candidates {
 // reserve returns a service that has room for one more request and counts that request as
 // outstanding there: of the highest priority that has room the one with the fewest outstanding, a
 // random one of those that tie (protocol §6). Across nodes it is nearly that: one of this node
-// unless it has more than a few more than the better of two others. Who has to go gets none while
+// while it has very few, else it or the better of two others. Who has to go gets none while
 // anybody else may have it (§11). nil means that none has room that nobody waits for.
 func (l *Loop) reserve(cs *candidates) *service {
 	but := markStalled | markDue | markBusy
@@ -117,8 +117,10 @@ func (l *Loop) reserve(cs *candidates) *service {
 	}
 }
 
-// nearMost is how many requests more a service of this node may have than one of another that would
-// get the next one.
+// nearMost is how many requests a service of this node may have to get the next one whatever
+// others have: what crosses costs both nodes, and what others have is known late. Beyond that the
+// choice is as among services of one node: a lead for those of this one would be their part of so
+// many more requests, however long those take.
 const nearMost = 2
 
 // orFar returns s, which is the best of this node or nil, or a better one of other nodes: of two of
@@ -145,10 +147,16 @@ func (l *Loop) orFar(s *service, services []*service, but uint32) *service {
 			best = two[1]
 		}
 	}
-	if best == nil || s != nil && s.outstanding.Load() <= best.outstanding.Load()+nearMost {
+	if best == nil || s != nil && l.prefers(s, best) {
 		return s
 	}
 	return best
+}
+
+// prefers says whether s, which is of this node, gets the next request and not far.
+func (l *Loop) prefers(s, far *service) bool {
+	a, b := s.outstanding.Load(), far.outstanding.Load()
+	return a <= nearMost || a < b || a == b && l.random.Uint64()&1 == 0
 }
 
 // choose returns the service with room that has the fewest outstanding requests, and none of the

@@ -9,49 +9,73 @@ import (
 	"mbserver/server/abroad"
 )
 
-// shares lets 16 requesters of the first node ask one request after the other of three services of
-// different speed, one on each of the nodes, and returns how many each has served and in how many
-// ms somebody waited while a service had nothing to do.
-func shares(t *testing.T, nodes int, capacity int) (served [3]int, idle int) {
-	m := newMesh(t, 1, nodes, 2, nil)
+// sharedWork is requesters that ask one request after the other of three services of different
+// speed.
+type sharedWork struct {
+	nodes    int // the services are one on each of these, in turn
+	askers   int // of these nodes, the first ones, 16 requesters each
+	capacity int // of each service, at a time; 0: any
+	parallel bool
+}
+
+// shares returns how many requests each service has served, and in how many ms somebody waited
+// while a service had nothing to do. The first takes 1 ms for a request, the others 2 and 4; ten
+// times that where they work on all that they have at a time.
+func (s sharedWork) shares(t *testing.T) (served [3]int, idle int) {
+	m := newMesh(t, 1, s.nodes, 2, nil)
 	var services [3]*testClient
 	var held [3][]testMessage
+	var due [3][]int
 	for i := range services {
-		services[i] = m.nodes[i%nodes].worker(i%2, max(capacity, 1), "r.x")
-		if capacity == 0 {
+		services[i] = m.nodes[i%s.nodes].worker(i%2, max(s.capacity, 1), "r.x")
+		if s.capacity == 0 {
 			services[i].capacity.Store(0)
 			services[i].describeAbroad()
 		}
 	}
-	var requesters []*testClient
-	for i := range 16 {
-		requesters = append(requesters, m.nodes[0].connect(i%2, TransportTCP))
+	type asker struct {
+		*testClient
+		node *meshNode
+	}
+	var askers []asker
+	for i := range 16 * s.askers {
+		n := m.nodes[i%s.askers%s.nodes]
+		askers = append(askers, asker{n.connect(i%2, TransportTCP), n})
 	}
 	m.settle()
-	for _, k := range requesters {
+	for _, k := range askers {
 		k.messages()
 		k.call("q")
 	}
 	for ms := range 4000 {
 		m.pass(1)
-		for i, s := range services {
-			for _, one := range s.messages() {
+		for i, c := range services {
+			takes := []int{1, 2, 4}[i]
+			for _, one := range c.messages() {
 				if one.Action == codec.Request {
-					held[i] = append(held[i], one)
+					held[i], due[i] = append(held[i], one), append(due[i], ms+10*takes)
 				}
 			}
 			if len(held[i]) == 0 && m.nodes[0].queued.Load() > 0 {
 				idle++
 			}
-			if speed := []int{1, 2, 4}[i]; ms%speed == 0 && len(held[i]) > 0 {
-				s.send("response:r.X:1.0.0:" + string(held[i][0].RequestID) + "\na")
-				held[i] = held[i][1:]
+			ready := 0
+			if s.parallel {
+				for ready < len(due[i]) && due[i][ready] <= ms {
+					ready++
+				}
+			} else if ms%takes == 0 && len(held[i]) > 0 {
+				ready = 1
+			}
+			for _, one := range held[i][:ready] {
+				c.send("response:r.X:1.0.0:" + string(one.RequestID) + "\na")
 				served[i]++
 			}
+			held[i], due[i] = held[i][ready:], due[i][ready:]
 		}
 		m.settle()
-		for _, k := range requesters {
-			for range m.answers(k) {
+		for _, k := range askers {
+			for range m.answers(k.testClient) {
 				k.call("q")
 			}
 		}
@@ -60,22 +84,27 @@ func shares(t *testing.T, nodes int, capacity int) (served [3]int, idle int) {
 }
 
 // Services of other nodes get what they would get at the requesters' node, and none has nothing to
-// do while requests wait.
+// do while requests wait: whether they work on one request after the other, or on all that they
+// have at a time, and whether one node asks or all do.
 func TestSharesAcross(t *testing.T) {
-	for _, capacity := range []int{0, 1, 4} {
-		near, idleNear := shares(t, 1, capacity)
-		far, idleFar := shares(t, 3, capacity)
-		t.Logf("capacity %d: on one node %v, on three %v, idle %d and %d",
-			capacity, near, far, idleNear, idleFar)
+	for _, s := range []sharedWork{
+		{askers: 1, capacity: 0}, {askers: 1, capacity: 1}, {askers: 1, capacity: 4},
+		{askers: 1, capacity: 0, parallel: true}, {askers: 1, capacity: 8, parallel: true},
+		{askers: 3, capacity: 0, parallel: true},
+	} {
+		s.nodes = 1
+		near, idleNear := s.shares(t)
+		s.nodes = 3
+		far, idleFar := s.shares(t)
+		t.Logf("%+v: on one node %v, on three %v, idle %d and %d", s, near, far, idleNear, idleFar)
 		for i := range near {
 			if math.Abs(float64(far[i]-near[i])) > 0.15*float64(near[i]) {
-				t.Errorf("capacity %d: service %d has served %d, on one node %d",
-					capacity, i, far[i], near[i])
+				t.Errorf("%+v: service %d has served %d, on one node %d", s, i, far[i], near[i])
 			}
 		}
 		if idleFar > idleNear+40 { // of 12,000
-			t.Errorf("capacity %d: one had nothing to do for %d ms while requests waited, "+
-				"on one node %d", capacity, idleFar, idleNear)
+			t.Errorf("%+v: one had nothing to do for %d ms while requests waited, on one node %d",
+				s, idleFar, idleNear)
 		}
 	}
 }
