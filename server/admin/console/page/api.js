@@ -12,18 +12,21 @@ export const token = {
 };
 
 // Refused is an answer that is an error, in the node's own words. status 0: there was no answer.
+// token is what it was asked with, which the operator may have changed since.
 export class Refused extends Error {
-  constructor(status, body) {
+  constructor(status, body, token = '') {
     super(body?.error?.message || (status ? `the node answered ${status}` : 'the node does not answer'));
     this.status = status;
     this.code = body?.error?.code || '';
     this.details = body?.error?.details || {};
+    this.token = token;
   }
 }
 
 async function call(path, options = {}) {
   const headers = { Accept: 'application/json', ...options.headers };
-  if (token.get()) headers.Authorization = 'Bearer ' + token.get();
+  const given = token.get();
+  if (given) headers.Authorization = 'Bearer ' + given;
   let response;
   try {
     response = await fetch(path, { ...options, headers, cache: 'no-store', credentials: 'omit', redirect: 'error' });
@@ -38,7 +41,7 @@ async function call(path, options = {}) {
   } catch {
     // The status says enough.
   }
-  throw new Refused(response.status, body);
+  throw new Refused(response.status, body, given);
 }
 
 export async function get(path, signal) {

@@ -116,7 +116,7 @@ function App() {
     document.title = (views[route.view]?.name || 'MB Server Node') + (me ? ` · ${me.nodeId.slice(0, 8)}` : '');
   }, [route.view, me?.nodeId]);
   useEffect(() => { // a token that is refused is not given again: too many lock the address out
-    if (error?.status !== 401 || !token.get()) return;
+    if (error?.status !== 401 || !error.token || error.token !== token.get()) return;
     token.set('');
     setRefused(error);
     again();
