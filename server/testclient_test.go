@@ -56,6 +56,9 @@ func liveConfig() config.Config {
 	cfg.Admin.Address = ""
 	cfg.Loops = 2
 	cfg.Shutdown.Spread = 0 // or each test would take some seconds to end
+	// Nor is a client asked for a sign of life that is silent for long on a machine that is busy.
+	cfg.Connection.HeartbeatRetryTimeout = time.Hour
+	cfg.Connection.HeartbeatDeregisterTimeout = 2 * time.Hour
 	return cfg
 }
 

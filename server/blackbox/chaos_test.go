@@ -27,7 +27,7 @@ var chaosLoops = []int{1, 2, 4}
 
 // chaosSettings make an inbox between loops and a ring small enough to fill.
 func chaosSettings(loops int) []string {
-	return append([]string{fmt.Sprintf("loops=%d", loops), "memory.limit=67108864"}, patient...)
+	return []string{fmt.Sprintf("loops=%d", loops), "memory.limit=67108864"}
 }
 
 // chaosSubscriber counts what it receives of each publisher.

@@ -52,8 +52,8 @@ func refusal503(t *testing.T, status int, body, reason string) {
 // connections; those that gave way were told why.
 func TestS4_HalfHandshakes(t *testing.T) {
 	const count, established = 5000, 200
-	n := startNode(t, append(patient[:2:2], "connection.handshakeTimeout=60000",
-		"connection.max.concurrent=200", "logging.level=error")...)
+	n := startNode(t, "connection.handshakeTimeout=60000",
+		"connection.max.concurrent=200", "logging.level=error")
 	before := n.dial(t, overWS)
 	var c crowd
 	defer c.leave()
@@ -85,7 +85,7 @@ func TestS4_HalfHandshakes(t *testing.T) {
 func TestS4_FewDescriptors(t *testing.T) {
 	t.Parallel()
 	const files = 200
-	n := launchNode(t, launch{files: files, settings: append(patient[:2:2], "logging.level=error")})
+	n := launchNode(t, launch{files: files, settings: []string{"logging.level=error"}})
 	var c crowd
 	defer c.leave()
 	c.join(t, n.ws, 2*files, func(int) []byte { return []byte("GET ") })
@@ -121,9 +121,8 @@ func TestS4_FewDescriptors(t *testing.T) {
 // newcomer pays for them.
 func TestOverload_Fragments(t *testing.T) { // alone: it takes all the CPU there is
 	const count, limit, size = 4000, 64 << 20, 20 << 10
-	settings := append(patient[:2:2], fmt.Sprintf("memory.limit=%d", limit),
+	n := startNode(t, fmt.Sprintf("memory.limit=%d", limit),
 		fmt.Sprintf("message.payload.maxLength=%d", 2*size), "logging.level=error")
-	n := startNode(t, settings...)
 	reader, publisher := n.dial(t, overTCP), n.dial(t, overWS)
 	reader.subscribe("publish", "polite.stream")
 	var published, received atomic.Int64

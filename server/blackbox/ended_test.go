@@ -126,7 +126,7 @@ func TestS6_EndOfStream(t *testing.T) {
 // What a ring holds is written after the end of its reader's stream, for as long as it reads; who
 // is owed nothing is closed at once, and everybody soon.
 func TestS6_EndOfStreamIsBounded(t *testing.T) {
-	perPlain(t, patient, func(t *testing.T, n *node, transport string) {
+	perPlain(t, nil, func(t *testing.T, n *node, transport string) {
 		target := n.dial(t, overTCP)
 		target.subscribe("request", "end.never")
 		publisher := n.dial(t, overTCP)
@@ -190,7 +190,7 @@ func TestS6_EndOfStreamIsBounded(t *testing.T) {
 
 // A publisher that pipes its messages in and ends its stream gets every acknowledgement and error.
 func TestS6_EndOfStreamOfAPublisher(t *testing.T) {
-	perPair(t, patient, func(t *testing.T, n *node, from, to string) {
+	perPair(t, nil, func(t *testing.T, n *node, from, to string) {
 		const count = 200
 		var subscribers []*client
 		for range 3 { // on all loops

@@ -85,7 +85,7 @@ func TestFlights_FanOut(t *testing.T) {
 	if toolBinary == "" {
 		t.Fatal("there is no cmd/mb")
 	}
-	n := startNode(t, patient...)
+	n := startNode(t)
 	flights := readFlights(t)
 	patterns := flightPatterns(flights)
 	results := make(chan error, len(patterns))
@@ -188,7 +188,7 @@ func summarize(flights []flight) map[route]delays {
 // every answer is that of its question.
 func TestFlights_DelayLookup(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, patient...)
+	n := startNode(t)
 	flights := readFlights(t)
 	summary := summarize(flights)
 	const questions, requesters, instances = 2000, 8, 4

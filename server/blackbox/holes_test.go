@@ -85,7 +85,7 @@ func hostile(r *rand.Rand, beginnings []string) []byte {
 func TestHole_PanicBeforeAuthentication(t *testing.T) {
 	t.Parallel()
 	const rounds = 150
-	n := startNode(t, append(patient[:2:2], "logging.level=error")...)
+	n := startNode(t, "logging.level=error")
 	there := n.dial(t, overWS)
 	tcp := func(s string) string {
 		return string(binary.BigEndian.AppendUint32(nil, uint32(len(s)))) + s
@@ -143,7 +143,7 @@ func TestHole_PanicBeforeAuthentication(t *testing.T) {
 // them and a little, others are served meanwhile, and at last it comes.
 func TestHole_FragmentAmplification(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, append(patient[:2:2], "logging.level=error", "loops=1")...)
+	n := startNode(t, "logging.level=error", "loops=1")
 	there := n.dial(t, overTCP)
 	const attackers, rounds, atOnce = 20, 10, 1000
 	begin := "request:system.heartbeat:1.0.0:" + idA + "\n{"
@@ -187,8 +187,8 @@ func TestHole_FragmentAmplification(t *testing.T) {
 func TestHole_SlowLoris(t *testing.T) {
 	t.Parallel()
 	const each = 60
-	n := startNode(t, append(patient[:2:2], "logging.level=error",
-		"connection.handshakeTimeout=60000", "message.payload.maxLength=1048576")...)
+	n := startNode(t, "logging.level=error",
+		"connection.handshakeTimeout=60000", "message.payload.maxLength=1048576")
 	there := n.dial(t, overTCP)
 	before := n.counter(t, "mb_memory_charged_bytes")
 	head := strings.Replace(upgradeHead, "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 7000), 1)
@@ -232,7 +232,7 @@ func TestHole_SlowLoris(t *testing.T) {
 func TestHole_ReconnectFlood(t *testing.T) {
 	t.Parallel()
 	const workers, each = 16, 60
-	n := startNode(t, append(patient[:2:2], "logging.level=error")...)
+	n := startNode(t, "logging.level=error")
 	there := n.dial(t, overWS)
 	memory := n.counter(t, "mb_memory_charged_bytes")
 	descriptors := n.descriptors() // with the one of whoever asks for counters, which is kept

@@ -119,7 +119,7 @@ func (p prometheus) count(t *testing.T, expr string) int {
 func TestRecipe_Prometheus(t *testing.T) {
 	t.Parallel()
 	bus := startNATS(t)
-	n := startMember(t, bus, "a", append(patient, "connection.max.concurrent=20")...)
+	n := startMember(t, bus, "a", "connection.max.concurrent=20")
 	startMember(t, bus, "b")
 	n.awaitPeers(1)
 	p := startPrometheus(t, n)

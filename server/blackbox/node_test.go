@@ -73,11 +73,6 @@ type node struct {
 	deflates bool // WebSocket clients connect with permessage-deflate; immutable
 }
 
-// patient are settings under which a connection may be silent for as long as a long test takes.
-var patient = []string{
-	"connection.heartbeatRetryTimeout=600000", "connection.heartbeatDeregisterTimeout=1200000",
-}
-
 // startNode starts a node with the given settings ("key=value", protocol §9) on ports the kernel
 // picked and waits until it is ready. It ends with the test, which fails when the node exits badly,
 // panics or races.
@@ -121,6 +116,9 @@ func tryNode(t testing.TB, l launch) (*node, error) {
 		"--set", "admin.address=" + n.admin,
 		// Whoever is connected goes at once: else every test would take some seconds to end.
 		"--set", "shutdown.delay=0", "--set", "shutdown.spread=0", "--set", "shutdown.grace=1000",
+		// A client may be silent for as long as a test takes on a machine that is busy.
+		"--set", "connection.heartbeatRetryTimeout=600000",
+		"--set", "connection.heartbeatDeregisterTimeout=1200000",
 	}
 	if l.plain {
 		arguments = append(arguments, "--set", "ports.wss=0", "--set", "ports.tls=0")

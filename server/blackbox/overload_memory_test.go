@@ -51,7 +51,7 @@ func politely(caller, service *client) {
 func TestOverload_Memory(t *testing.T) { // alone: it takes all the CPU there is
 	const pairs, limit = 200, 256 << 20
 	memory := fmt.Sprintf("memory.limit=%d", limit)
-	n := startNode(t, append(patient[:2:2], memory, "logging.level=error")...)
+	n := startNode(t, memory, "logging.level=error")
 	caller, service := n.dial(t, overWS), n.dial(t, overTCP)
 	service.subscribe("request", "polite.ask")
 	service.settle()          // and the subscription is charged

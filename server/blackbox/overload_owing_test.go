@@ -75,11 +75,11 @@ func (k *owed) sendAll(p peer) error {
 }
 
 // owingSettings make a ring small, so that little has to be sent.
-var owingSettings = append([]string{
+var owingSettings = []string{
 	"connection.outbound.bytes=65536", "max.outstanding.requests=100000",
 	"max.outstanding.perService=64", "max.queued.perTopic=100000",
 	"request.response.timeout.default=600000",
-}, patient...)
+}
 
 // Who causes answers faster than it reads them is slowed, not cut, and gets every one of them.
 func TestS9_AnswersSlowTheirReader(t *testing.T) {

@@ -26,8 +26,8 @@ func startRingAttack(t *testing.T, subscription string) *ringAttack {
 		a.rounds /= 10 // its shadow memory and its pace are others: only the account is held then
 	}
 	// One loop: what the subscriber is given stands in one order.
-	a.n = startNode(t, append(patient[:2:2], fmt.Sprintf("memory.limit=%d", a.limit), "loops=1",
-		"connection.outbound.bytes=8388608", "logging.level=error")...)
+	a.n = startNode(t, fmt.Sprintf("memory.limit=%d", a.limit), "loops=1",
+		"connection.outbound.bytes=8388608", "logging.level=error")
 	a.slow = a.n.narrow(t, overTCP)
 	a.slow.subscribe("publish", "k.#", subscription)
 	return a

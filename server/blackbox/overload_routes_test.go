@@ -9,7 +9,7 @@ import (
 // remembers leads to each service once for each loop, not once for each topic, and ends with them.
 func TestOverload_RoutesOfManyTopics(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, append([]string{"loops=2", "max.outstanding.requests=20000"}, patient...)...)
+	n := startNode(t, "loops=2", "max.outstanding.requests=20000")
 	const services, topics = 150, 4000
 	var all []*client
 	for range services {

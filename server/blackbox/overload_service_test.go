@@ -12,8 +12,8 @@ import (
 // it is bounded, its loop goes on answering others, and newcomers get in.
 func TestOverload_RequestsToOneService(t *testing.T) { // alone: it takes all the CPU there is
 	const limit = 256 << 20
-	n := startNode(t, append(patient[:2:2], "loops=2", "memory.limit=268435456",
-		"logging.level=error")...)
+	n := startNode(t, "loops=2", "memory.limit=268435456",
+		"logging.level=error")
 	service := n.dial(t, overTCP)
 	service.subscribe("request", "one.service")
 	go func() { // it reads, and answers nobody

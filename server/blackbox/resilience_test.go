@@ -66,7 +66,7 @@ func isTimeout(err error) bool {
 // Subscribers that are reset or half closed in the middle of a fan-out do not disturb the others.
 func TestResilience_ResetDuringFanOut(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, patient...)
+	n := startNode(t)
 	const count, victims, steady = 3000, 60, 4
 	publisher := n.dial(t, overTCP)
 	f := newFlow(500, steady)
@@ -123,7 +123,7 @@ func TestResilience_ResetDuringFanOut(t *testing.T) {
 // Thousands of connections come and go; nothing of them stays.
 func TestResilience_Churn(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, patient...)
+	n := startNode(t)
 	watcher := n.dial(t, overTCP)
 	for _, transport := range transports { // first use may open what stays open
 		_ = n.dial(t, transport).peer.Close()
@@ -258,7 +258,7 @@ func TestResilience_OutOfDescriptors(t *testing.T) {
 // nothing that was meant for that one.
 func TestResilience_DescriptorReuse(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, patient...)
+	n := startNode(t)
 	publisher, steady := n.dial(t, overTCP), n.dial(t, overTCP)
 	steady.subscribe("publish", "reuse.test")
 	f := newFlow(64, 1)

@@ -12,7 +12,7 @@ import (
 // 10,000 requests are outstanding at the same moment and every one gets its own answer.
 func TestScale_OutstandingRequests(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, patient...)
+	n := startNode(t)
 	const requesters, each, targets = 100, 100, 4
 	services := make([]*client, targets)
 	for i := range services {
@@ -110,7 +110,7 @@ func askMany(p peer, count int) error {
 // in order, none lost, none doubled.
 func TestScale_PublishersInOrder(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, patient...)
+	n := startNode(t)
 	const publishers, count = 8, 10_000
 	patterns := []string{"scale.#", "scale.+", "#", "+.+"}
 	flows := make([]*flow, publishers)

@@ -102,9 +102,7 @@ func TestShutdown_SaysWhatWasCut(t *testing.T) {
 func TestShutdown_DuringAFlood(t *testing.T) {
 	t.Parallel()
 	const timeout = 2 * time.Second
-	n := startNode(t, append([]string{
-		"loops=2", fmt.Sprintf("shutdown.timeout=%d", timeout.Milliseconds()),
-	}, patient...)...)
+	n := startNode(t, "loops=2", fmt.Sprintf("shutdown.timeout=%d", timeout.Milliseconds()))
 	for i := range 300 {
 		c := n.dial(t, overTCP)
 		c.subscribe("publish", "flood")

@@ -49,7 +49,7 @@ func TestResilience_SlowSubscriber(t *testing.T) {
 	t.Parallel()
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
-			n := startNode(t, patient...)
+			n := startNode(t)
 			const size, count = 16_000, 300_000_000 / 16_000
 			publisher, slow := n.dial(t, overTCP), n.dial(t, transport)
 			slow.subscribe("publish", "flood.test")

@@ -93,7 +93,7 @@ func TestReplacementRefusesNobody(t *testing.T) {
 	t.Parallel()
 	sockets := []handed{listenFor(t, overTCP), listenFor(t, overWS), listenFor(t, "admin")}
 	l := launch{handed: sockets, plain: true,
-		settings: append([]string{"shutdown.spread=0"}, patient...)}
+		settings: []string{"shutdown.spread=0"}}
 	first := launchNode(t, l)
 	eventually(t, "a poller looks at the socket that was handed in", func() bool {
 		return first.pollers(sockets[0]) == 1

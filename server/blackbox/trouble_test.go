@@ -168,7 +168,7 @@ var injections = []injected{
 		},
 	},
 	{
-		kind: "saturated_service", settings: patient,
+		kind: "saturated_service",
 		make: func(t *testing.T, n *node) (string, func()) {
 			service, caller := n.dial(t, overWS), n.dial(t, overTCP)
 			service.ok("system.service.register",
@@ -246,9 +246,9 @@ var injections = []injected{
 	},
 	{
 		kind: "memory",
-		settings: append([]string{
+		settings: []string{
 			"memory.limit=67108864", "message.payload.maxLength=1048576",
-		}, patient...),
+		},
 		make: func(t *testing.T, n *node) (string, func()) {
 			var all []*client
 			part := make([]byte, 4+900_000)

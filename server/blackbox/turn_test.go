@@ -9,7 +9,7 @@ import (
 // somebody who asks little, the node takes fewer of them than one read brings.
 func TestResilience_FloodKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, append([]string{"loops=1", "message.payload.maxLength=4096"}, patient...)...)
+	n := startNode(t, "loops=1", "message.payload.maxLength=4096")
 	const readers, count = 300, 60_000
 	for range readers {
 		c := n.dial(t, overTCP)
