@@ -68,28 +68,22 @@ func (c *Conn) settleDeparture() {
 	case held:
 		d.held.push(handle{c.slot, c.gen})
 	case c.marked(markRefused):
-		if !c.expects() {
+		if !c.expects() && !c.hasAsked() {
 			c.bye()
 		}
 	case simfaultBuild && strikes(simHastySlot):
 		c.bye()
-	case !c.busy():
-		if !c.hasAsked() {
-			c.bye()
-		}
+	case !c.busy() && !c.hasAsked():
+		c.bye()
 	case !c.marked(markGrace):
 		c.mark(markGrace, true)
 		d.wait(&d.busy, c, d.grace)
 	}
 }
 
-// hasAsked takes, once, what has arrived of c and was not reported yet, and says whether there was
-// anything: it is answered before c goes.
+// hasAsked takes what has arrived of c and was not reported yet, and says whether there was
+// anything: it is answered, or refused, before c goes.
 func (c *Conn) hasAsked() bool {
-	if c.marked(markLooked) {
-		return false
-	}
-	c.mark(markLooked, true)
 	in := c.sock.Read()
 	if len(in) == 0 {
 		return false

@@ -251,6 +251,57 @@ func TestGraceIsOver(t *testing.T) {
 	}
 }
 
+// What has arrived of a connection and was not reported yet is answered before it is closed,
+// whenever it came: within the grace as ever, afterwards as what is asked then.
+func TestAskedAtTheSlot(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	k, one := n.connect(0, TransportTCP), n.worker(0, 10, "a.b")
+	n.settle()
+	n.Depart(Schedule{Grace: second, Rate: 1000, Time: 25 * second})
+	arrives := func(topic string) {
+		msg := k.frame([]byte("request:"+topic+":1.0.0:"+testRequestID+"::20000\n{}"), true)
+		k.sock.arrived = append(k.sock.arrived, msg)
+	}
+	arrives("a.b")
+	for range 3 {
+		if n.settle(); one.service.outstanding.Load() != 1 || k.left() {
+			t.Fatalf("%d are outstanding, closed: %v", one.service.outstanding.Load(), k.left())
+		}
+		arrives("system.heartbeat") // which is answered at once
+		arrives("a.b")
+		one.work()
+	}
+	if answers := len(k.messages()); answers < 5 {
+		t.Errorf("%d answers", answers)
+	}
+	n.pass(1000) // the grace
+	k.sock.arrived = k.sock.arrived[:0]
+	arrives("a.b")
+	one.work()
+	if n.settle(); count(k, `"draining"`) != 1 {
+		t.Error("what it asked after the grace was not refused")
+	}
+	if n.settle(); !k.left() {
+		t.Error("not closed")
+	}
+}
+
+// Who asks on and on is closed when the grace, and the time in which more is refused, are over.
+func TestAsksOnAtTheSlot(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	k := n.connect(0, TransportTCP)
+	beat := k.frame([]byte("request:system.heartbeat:1.0.0:"+testRequestID+"\n"), true)
+	n.Depart(Schedule{Grace: second, Rate: 1000, Time: 25 * second})
+	for ms := 0; !k.left(); ms++ {
+		if ms > 1000+refusedTime+cutTime {
+			t.Fatal("not closed")
+		}
+		k.sock.arrived = append(k.sock.arrived[:0], slices.Clone(beat))
+		n.pass(1)
+		k.messages()
+	}
+}
+
 // count is how many messages of those that came hold a text.
 func count(k *testClient, text string) (n int) {
 	for _, m := range k.messages() {

@@ -255,7 +255,8 @@ type testSocket struct {
 	paused      bool // the node does not read it
 	writeClosed bool
 	closed      bool
-	violation   string // a call that must not happen
+	arrived     [][]byte // and was not reported yet; Read takes one
+	violation   string   // a call that must not happen
 }
 
 func (s *testSocket) Write(p []byte) (int, error) {
@@ -290,7 +291,12 @@ func (s *testSocket) Writev(bufs [][]byte) (total int, err error) {
 	return total, nil
 }
 
-func (s *testSocket) Read() []byte { return nil }
+func (s *testSocket) Read() (in []byte) {
+	if len(s.arrived) > 0 {
+		in, s.arrived = s.arrived[0], s.arrived[1:]
+	}
+	return in
+}
 
 func (s *testSocket) AwaitWritable() error {
 	if s.waiting {

@@ -193,7 +193,7 @@ func (l *Loop) stay() {
 			if !l.mayEnd() {
 				return false
 			}
-			c.mark(markTold|markDue|markHeld|markGrace|markLooked, false)
+			c.mark(markTold|markDue|markHeld|markGrace, false)
 			l.broker.going.Add(-1)
 		}
 		return true

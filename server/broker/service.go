@@ -93,7 +93,6 @@ const (
 	markRefused // which is over: what it asks is refused
 	markAsks    // and it has asked
 	markCut     // the end takes something from it
-	markLooked  // what had arrived of it was taken
 	markReady   // it is among those that may have nothing outstanding any more
 
 	markProved // it came with its credentials
