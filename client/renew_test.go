@@ -111,13 +111,8 @@ func TestNameWhileConnecting(t *testing.T) {
 		t.Errorf("the broker knows %q", name)
 	}
 	mute.Store(true)
-	failed := make(chan error, 1)
-	go func() {
-		_, err := Dial(context.Background(), b.URL("tcp"), WithName("n"),
-			WithDialTimeout(20*time.Millisecond))
-		failed <- err
-	}()
-	if err := receive(t, "Dial", failed); !errors.Is(err, ErrTimeout) {
+	isTimeout := func(err error) bool { return errors.Is(err, ErrTimeout) }
+	if err := dialTooLong(b.URL("tcp"), isTimeout, WithName("n")); err != nil {
 		t.Errorf("Dial: %v", err)
 	}
 }

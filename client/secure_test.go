@@ -153,8 +153,10 @@ func TestSecurePortWithoutTLS(t *testing.T) {
 		"tcp" + strings.TrimPrefix(b.URL("tls"), "tls"),
 		"tls" + strings.TrimPrefix(b.URL("wss"), "wss"),
 	} {
-		_, err := Dial(testContext(t), address, trusting(t), WithDialTimeout(50*time.Millisecond))
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "scheme") {
+		err := dialTooLong(address, func(err error) bool {
+			return errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "scheme")
+		}, trusting(t))
+		if err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
