@@ -88,7 +88,7 @@ func keepAnswering(p peer, stop chan struct{}) error {
 // A large message that uploads slowly is a sign of life.
 func TestS8_SlowUpload(t *testing.T) {
 	settings := []string{
-		"connection.heartbeatRetryTimeout=200", "connection.heartbeatDeregisterTimeout=400",
+		"connection.heartbeatRetryTimeout=700", "connection.heartbeatDeregisterTimeout=1400",
 	}
 	perPlain(t, settings, func(t *testing.T, n *node, transport string) {
 		r := dialRaw(t, n.tcp)
