@@ -74,7 +74,7 @@ const (
 func (l *Loop) giveAnswer(c *Conn, header, payload []byte, text bool, kind answerKind) {
 	if kind&answerFailure != 0 {
 		c.errors.Add(l.time.sec())
-		c.comes(event.Refused, event.CodeOf(codec.CodeIn(payload)), 0, "its request failed")
+		c.comes(event.Refused, event.CodeOf(codec.CodeIn(payload)), "its request failed")
 		l.counts[metrics.MessageErrors]++
 		if kind&answerTimeout == 0 {
 			l.counts[metrics.RequestErrors]++

@@ -6,8 +6,10 @@ import (
 
 	"mbserver/codec"
 	"mbserver/server/event"
+	"mbserver/server/limit"
 	"mbserver/server/system"
 	"mbserver/server/trouble"
+	"mbserver/topic"
 )
 
 // What is remembered of a connection: its last events, and what is wrong with it.
@@ -52,9 +54,10 @@ type spell struct {
 	kind   event.Kind // immutable, as are detail and next
 	detail uint8
 	next   *spell
-	limit  atomic.Uint32 // that it is over; 0: there is none
-	before atomic.Int64  // deliveries that were dropped before it
-	record uint32        // the number of its event. Loop only
+	limit  atomic.Uint32                 // that it is over; 0: there is none
+	topics atomic.Pointer[topic.Pattern] // of that limit; nil: it has none, or is for all
+	before atomic.Int64                  // deliveries that were dropped before it
+	record uint32                        // the number of its event. Loop only
 }
 
 // times are the spell's; of one in which messages are lost, Count is how many are.
@@ -135,15 +138,34 @@ func (c *Conn) spell(kind event.Kind, detail uint8) *spell {
 	return s
 }
 
-// comes notes something that may come again and again, once more. limit is what it is over.
-func (c *Conn) comes(kind event.Kind, detail uint8, limit uint32, text string) {
-	s := c.spell(kind, detail)
+// limited notes that c is over a limit, once more.
+func (c *Conn) limited(over limit.Refusal) {
+	s := c.spell(event.Limited, event.ScopeOf(over.Scope))
 	if s == nil {
 		return
 	}
-	if s.limit.Load() != limit {
-		s.limit.Store(limit)
+	if rate := uint32(over.Rate.Limit()); s.limit.Load() != rate {
+		s.limit.Store(rate)
 	}
+	text := ""
+	if over.Pattern != nil {
+		text = over.Pattern.String()
+		if s.topics.Load() != over.Pattern {
+			s.topics.Store(over.Pattern)
+		}
+	}
+	c.again(s, text)
+}
+
+// comes notes something that may come again and again, once more.
+func (c *Conn) comes(kind event.Kind, detail uint8, text string) {
+	if s := c.spell(kind, detail); s != nil {
+		c.again(s, text)
+	}
+}
+
+// again notes that a spell has come once more; text is of its event, if that is the first time.
+func (c *Conn) again(s *spell, text string) {
 	now := c.loop.time.Ms
 	if old := s.Last(now); s.Note(now) {
 		c.opens(s, old, text)

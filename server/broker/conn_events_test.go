@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,35 @@ func TestEventsOfALife(t *testing.T) {
 	}
 	if n.charged() > connectionCharge || n.stories.Load() != 0 || n.ills.ailing.Load() != 0 {
 		t.Errorf("%d bytes are charged, %d for nobody's story", n.charged(), n.stories.Load())
+	}
+}
+
+// Who is over the limit of a pattern is told of with that pattern: the node has many.
+func TestEventsNameTheLimit(t *testing.T) {
+	n := newTestNode(t, 1, 1, func(cfg *config.Config) {
+		cfg.RateLimit.TopicPerService = map[string]int{"loud.#": 10, "loud.most.#": 5}
+	})
+	k := n.connect(0, TransportTCP)
+	for range 6 {
+		k.send("publish:loud.most.x:1.0.0\n{}")
+	}
+	for range 12 {
+		k.send("publish:loud.x:1.0.0\n{}")
+	}
+	n.settle()
+	n.advance(1000)
+	says := "8 messages were over the limit of 10 a second (scope pattern loud.#)" // the last one's
+	found := n.Troubles().Troubles
+	at := slices.IndexFunc(found, func(one trouble.Trouble) bool {
+		return one.Kind == trouble.LimitedClient
+	})
+	if at < 0 || found[at].Why != says || found[at].Cause != "pattern" {
+		t.Errorf("told of: %+v, want %s", found, says)
+	}
+	life := n.lifeOf(k)
+	says = "8 messages were over the limit of 5 a second (scope pattern loud.most.#)" // the first's
+	if last := life[len(life)-1]; last != says {
+		t.Errorf("remembered is %s, want %s", last, says)
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Conn) tellGap(force bool) {
 		c.ends(event.Lost, 0)
 	}
 	if lost > 0 {
-		c.comes(event.Told, 0, 0, "")
+		c.comes(event.Told, 0, "")
 	}
 	if across > 0 {
 		l.notice = system.AppendMissed(l.notice[:0], across, since, until)
@@ -136,7 +136,7 @@ func (c *Conn) tellOldest() {
 		c.gap = nil
 		c.ends(event.Lost, 0)
 	}
-	c.comes(event.Told, 0, 0, "")
+	c.comes(event.Told, 0, "")
 	l.framed = appendFraming(l.framed[:0], c.form, true, len(l.notice))
 	c.out.PushFront(append(l.framed, l.notice...))
 	audited := l.broker.audited()

@@ -38,7 +38,7 @@ func (l *Loop) refuse(
 	l.answer = codec.AppendError(l.answer[:0], code, message, l.time.Unix, details...)
 	l.debugClientError(&c.service, code, message)
 	if message != tooMany { // of which limited has taken note
-		c.comes(event.Refused, event.CodeOf(code), 0, message)
+		c.comes(event.Refused, event.CodeOf(code), message)
 	}
 	l.send(c, header, l.answer, true)
 	l.spend(errorWork)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"mbserver/codec"
-	"mbserver/server/event"
 	"mbserver/server/limit"
 	"mbserver/server/metrics"
 	"mbserver/server/trace"
@@ -43,11 +42,6 @@ func (l *Loop) limitedMalformed(c *Conn, over limit.Refusal) {
 }
 
 const tooMany = "too many messages per second"
-
-// limited notes that c is over a limit.
-func (c *Conn) limited(over limit.Refusal) {
-	c.comes(event.Limited, event.ScopeOf(over.Scope), uint32(over.Rate.Limit()), "")
-}
 
 func refusalDetails(over limit.Refusal) []codec.Detail {
 	return []codec.Detail{

@@ -19,7 +19,7 @@ func BenchmarkTroubles(b *testing.B) {
 				k := n.connect(i%2, TransportTCP)
 				k.sock.discard = true
 				if i < ailing {
-					k.comes(event.Limited, 0, 10, "")
+					k.comes(event.Limited, 0, "")
 				}
 			}
 			n.settle()

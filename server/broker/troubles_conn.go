@@ -14,6 +14,7 @@ type ailment struct {
 	kind   trouble.Kind
 	detail uint8
 	limit  uint32
+	topics string // the pattern that has the limit
 	times  trouble.Times
 	lost   int64 // messages
 }
@@ -64,6 +65,9 @@ func (f *finder) ailmentsOf(s *service, p *particulars, found func(ailment)) {
 		switch {
 		case sp.kind == event.Limited:
 			a.kind = trouble.LimitedClient
+			if pattern := sp.topics.Load(); pattern != nil {
+				a.topics = pattern.String()
+			}
 		case sp.kind == event.Lost:
 			slow.lost, slow.times = t.Count, slow.times.Join(t)
 			continue
@@ -115,8 +119,8 @@ func (f *finder) tell(a *ailment) {
 			b.queued.Load(), s.fullness())
 	case trouble.LimitedClient:
 		cause = event.Scopes[a.detail]
-		why = fmt.Sprintf("%d messages were over the limit of %d a second (scope %s)",
-			a.times.Count, a.limit, cause)
+		why = fmt.Sprintf("%d messages were over the limit of %d a second (%s)",
+			a.times.Count, a.limit, event.ScopeWords(a.detail, a.topics))
 	}
 	f.addOf(subject, a.kind, cause, a.times, why)
 }

@@ -76,6 +76,16 @@ var Scopes = []string{"service", "role", "pattern", "topic", "node"}
 // ScopeOf is the place of a scope in Scopes.
 func ScopeOf(scope string) uint8 { return uint8(max(slices.Index(Scopes, scope), 0)) }
 
+// ScopeWords say whose limit it is: scope is a place in Scopes, pattern is of the topics that it is
+// for, "" where it is for all.
+func ScopeWords(scope uint8, pattern string) string {
+	words := "scope " + Scopes[min(int(scope), len(Scopes)-1)]
+	if pattern != "" {
+		words += " " + pattern
+	}
+	return words
+}
+
 var codes = []codec.Code{
 	codec.InternalError, codec.MalformedMessage, codec.InvalidRequest, codec.InvalidRequestID,
 	codec.VersionNotSupported, codec.Unauthorized, codec.Forbidden, codec.TopicNotSupported,
@@ -111,8 +121,8 @@ func (e *Event) String() string {
 		return fmt.Sprintf("%s answered %s: %s", e.messages(),
 			codes[min(int(e.Detail), len(codes)-1)], e.Text)
 	case Limited:
-		return fmt.Sprintf("%s over the limit of %d a second (scope %s)", e.messages(), e.Number,
-			Scopes[min(int(e.Detail), len(Scopes)-1)])
+		return fmt.Sprintf("%s over the limit of %d a second (%s)", e.messages(), e.Number,
+			ScopeWords(e.Detail, e.Text))
 	case Behind:
 		return fmt.Sprintf("its ring was more than three quarters full%s", e.times())
 	case Lost:

@@ -2,6 +2,8 @@ package limit
 
 import (
 	"slices"
+
+	"mbserver/topic"
 )
 
 // Settings are the limits of one node in messages per second (protocol §9); 0 is no limit.
@@ -81,9 +83,10 @@ type Message struct {
 
 // Refusal says which limit a message is over.
 type Refusal struct {
-	Scope  string // "service", "role", "pattern", "topic" or "node"
-	Rate   Rate
-	WaitMs int64 // until there is room again
+	Scope   string // "service", "role", "pattern", "topic" or "node"
+	Rate    Rate
+	WaitMs  int64          // until there is room again
+	Pattern *topic.Pattern // the limit's; nil: it has none. Immutable
 }
 
 // Admit says whether a message of own's connection may pass at nowMs, the loop's clock. A message
@@ -97,7 +100,7 @@ func (g *Gate) Admit(own *Own, m Message, nowMs int64) (over Refusal, ok bool) {
 	g.settle(nowMs)
 	l := g.limits
 	if wait, ok := own.all.Check(l.perService, nowMs); !ok {
-		return Refusal{"service", l.perService, wait}, false
+		return Refusal{Scope: "service", Rate: l.perService, WaitMs: wait}, false
 	}
 	var t *topicState
 	if !m.Response && !m.System {
@@ -110,7 +113,7 @@ func (g *Gate) Admit(own *Own, m Message, nowMs int64) (over Refusal, ok bool) {
 		if t != nil && t.bucket != nil {
 			t.bucket.Give(l.topics.Rate())
 		}
-		return Refusal{"node", l.total, wait}, false
+		return Refusal{Scope: "node", Rate: l.total, WaitMs: wait}, false
 	}
 	own.all.Take(l.perService, nowMs)
 	if t != nil {
@@ -136,11 +139,12 @@ func (g *Gate) admitTopic(own *Own, t *topicState, name []byte, now int64) (over
 	}
 	for _, i := range t.patterns {
 		if wait, ok := (*own.patterns)[i].Check(l.patterns.Rate(i), now); !ok {
-			return Refusal{"pattern", l.patterns.Rate(i), wait}, false
+			row := &l.patterns.rows[i]
+			return Refusal{"pattern", row.rate, wait, &row.pattern}, false
 		}
 	}
 	if wait, ok := l.topics.Take(&t.bucket, name, now); !ok {
-		return Refusal{"topic", l.topics.Rate(), wait}, false
+		return Refusal{Scope: "topic", Rate: l.topics.Rate(), WaitMs: wait}, false
 	}
 	return Refusal{}, true
 }
