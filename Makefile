@@ -114,7 +114,7 @@ ts: build ## the TypeScript client: size, types, scenarios in Node and in Chromi
 # Pictures go into bin/console; CONSOLEFLAGS=--docs makes those of docs/images anew, after 45 s of traffic.
 CONSOLEFLAGS ?=
 .PHONY: console
-console: build ## every view of the console in Chromium, with axe-core: wide and narrow, light and dark; needs npm
+console: build ## every view of the console in Chromium, with axe-core: from 360 to 3840 px, light and dark; needs npm
 	@MB_SERVER="$(abspath $(BIN))/mb-server" OUT="$(abspath $(BIN))/console" bash server/admin/console/test/ci.sh $(CONSOLEFLAGS)
 
 .PHONY: man deb release

@@ -35,7 +35,7 @@ var arrows = map[string]string{
 		"server/secure server/system server/trace server/trouble server/watch server/wheel topic",
 	"server/system": "codec ringbuf server/logging server/metrics server/permit server/trace " +
 		"topic",
-	"server/admin/console": "",
+	"server/admin/console": "docs",
 	"server/census":        "codec",
 	"server/abroad":        "codec",
 	"server/trace":         "codec",
@@ -54,6 +54,8 @@ var arrows = map[string]string{
 	"server/secure":        "",
 	"server/logging":       "",
 	"server/blackbox":      "",
+
+	"docs": "",
 
 	"client":            "codec",
 	"client/clienttest": "codec",

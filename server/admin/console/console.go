@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+
+	"mbserver/docs"
 )
 
 //go:embed page
@@ -29,6 +31,9 @@ type file struct {
 	kind, tag     string
 	plain, zipped []byte
 }
+
+// runbook is the name under which docs/operations.md is there, too.
+const runbook = "runbook.md"
 
 // files are those of the page, by name. Packing them takes some milliseconds: it is done for the
 // first who asks, not at each start of a node.
@@ -48,6 +53,7 @@ var files = sync.OnceValue(func() map[string]*file {
 	if err != nil {
 		panic("console: " + err.Error()) // they stand in the program
 	}
+	all[runbook] = pack(runbook, docs.Operations)
 	return all
 })
 
@@ -61,8 +67,11 @@ func pack(name string, plain []byte) *file {
 		kind: mime.TypeByExtension(path.Ext(name)), tag: `"` + hex.EncodeToString(sum[:8]) + `"`,
 		plain: plain, zipped: b.Bytes(),
 	}
-	if path.Ext(name) == ".js" { // whatever the machine's table says
+	switch path.Ext(name) { // whatever the machine's table says
+	case ".js":
 		f.kind = "text/javascript; charset=utf-8"
+	case ".md":
+		f.kind = "text/plain; charset=utf-8" // a browser shows that
 	}
 	return f
 }

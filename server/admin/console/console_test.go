@@ -24,7 +24,7 @@ func TestPage(t *testing.T) {
 	kinds := map[string]string{
 		".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 		".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
-		".txt": "text/plain; charset=utf-8",
+		".txt": "text/plain; charset=utf-8", ".md": "text/plain; charset=utf-8",
 	}
 	total := 0
 	for name := range files() {

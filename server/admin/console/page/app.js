@@ -10,6 +10,7 @@ import { Logs } from './logs.js';
 import { Overview } from './overview.js';
 import { Problem } from './parts.js';
 import { href, useRoute } from './route.js';
+import { Runbook } from './runbook.js';
 import { Services } from './services.js';
 import { Tail } from './tail.js';
 import { Topics } from './topics.js';
@@ -26,6 +27,7 @@ const views = {
   cluster: { name: 'Cluster', needs: ['connection'], show: Cluster },
   configuration: { name: 'Configuration', needs: ['metrics'], show: Configuration },
   logs: { name: 'Logs', needs: ['log'], show: Logs },
+  runbook: { name: 'Runbook', show: Runbook },
 };
 
 const wordsMost = 8; // who has all of them is asked nothing

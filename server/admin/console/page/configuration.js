@@ -16,7 +16,7 @@ const columns = [
   { name: 'from', cell: (s) => (s.source === 'default' ? html`<span class="dim">default</span>` : html`<${Badge} kind="good">${s.source}<//>${s.line && html`<br /><${Badge} kind="warn">${s.line}<//> says ${value(s.file)} in vain`}`) },
   { name: 'default', cell: (s) => (s.source === 'default' ? '' : value(s.default)) },
   { name: 'a change', cell: (s) => html`${s.live ? 'on reload' : html`<span class="dim">at the next start</span>`}${s.pending !== undefined && s.pending !== null && s.pending !== false && html` <${Badge} kind="warn">waits: ${JSON.stringify(s.pending)}<//>`}` },
-  { name: 'meaning', cell: (s) => html`<span class="dim">${s.meaning}</span>` },
+  { name: 'meaning', wide: true, cell: (s) => html`<span class="dim">${s.meaning}</span>` },
 ];
 
 const changes = [

@@ -16,13 +16,13 @@ function useNames(me, wanted) {
   return Object.fromEntries((data?.services || []).map((s) => [s.id, s.name]));
 }
 
-function Stop({ s, from, me, names }) {
+function Stop({ s, from, first, dry, me, names }) {
   const at = Date.parse(s.at);
   const who = s.serviceId && (me.words.includes('connection')
     ? html` <a href=${href('connections', s.serviceId)} title=${s.serviceId}>${names[s.serviceId] || short(s.serviceId)}</a>` : html` <code title=${s.serviceId}>${names[s.serviceId] || short(s.serviceId)}</code>`);
   return html`<li class=${kinds[s.stop] || ''}><b>${s.stop}</b>${who}${s.reason && html` <${Badge} kind=${kinds[s.stop] || ''}>${s.reason}<//>`}
     ${s.pattern && html` by <code>${s.pattern}</code>`}${s.more > 0 && html` and ${s.more} more`}${s.nodeId && html` on <code>${short(s.nodeId)}</code>`}
-    <span class="dim"> ${at === from ? clock(at) : `+${at - from} ms`}</span></li>`;
+    ${!dry && html`<span class="dim"> ${first ? clock(at) : `+${at - from} ms`}</span>`}</li>`;
 }
 
 function Path({ data, dry, me }) {
@@ -32,7 +32,7 @@ function Path({ data, dry, me }) {
   }
   const from = data.stops.length ? Date.parse(data.stops[0].at) : 0;
   return html`<h2>${dry ? 'What would become of it' : 'What became of it'}</h2>
-    <ol class="path">${data.stops.map((s, i) => html`<${Stop} key=${i} s=${s} from=${from} me=${me} names=${names} />`)}</ol>`;
+    <ol class="path">${data.stops.map((s, i) => html`<${Stop} key=${i} s=${s} from=${from} first=${i === 0} dry=${dry} me=${me} names=${names} />`)}</ol>`;
 }
 
 export function Explain({ route, me }) {

@@ -26,7 +26,7 @@ export function Command({ words }) {
       // Without a clipboard the line can still be selected.
     }
   };
-  return html`<p class="command"><code>${line}</code>
+  return html`<p class="command"><code>${line.split(' ').map((word) => html`<span>${word}</span> `)}</code>
     <button type="button" class="small" onClick=${copy} aria-label=${'copy ' + line}>${copied ? 'copied' : 'copy'}</button></p>`;
 }
 
@@ -64,7 +64,7 @@ export function Table({ columns, rows, sort, onSort, empty, keyOf, label }) {
     ? html`<button type="button" class="head" onClick=${() => onSort(c.sort)}>${c.name}${sort === c.sort ? ' ▾' : ''}</button>`
     : c.name}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${keyOf(row)}>${shown.map((c) => html`<td key=${c.name}
-      class=${c.number ? 'number' : c.code ? 'code' : ''} title=${c.title?.(row)}>${c.cell(row)}</td>`)}</tr>`)}
+      class=${c.number ? 'number' : c.code ? 'code' : c.wide ? 'wide' : ''} title=${c.title?.(row)}>${c.cell(row)}</td>`)}</tr>`)}
     ${rows.length === 0 && html`<tr><td colspan=${shown.length} class="dim">${empty}</td></tr>`}</tbody>
   </table></div>`;
 }

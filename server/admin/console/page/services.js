@@ -20,7 +20,7 @@ const times = [
 
 const columns = (me) => [
   { name: 'service', sort: 'name', cell: (s) => (me.words.includes('connection') ? html`<a href=${href('connections', s.id)}>${s.name || short(s.id)}</a>` : s.name || short(s.id)), title: (s) => s.id },
-  { name: 'what it does', cell: (s) => s.description || html`<span class="dim">–</span>` },
+  { name: 'what it does', wide: true, cell: (s) => s.description || html`<span class="dim">–</span>` },
   { name: 'serves', cell: (s) => (s.serves ? 'requests' : html`<span class="dim">nothing</span>`) },
   { name: 'outstanding', sort: 'outstanding', number: true, cell: (s) => count(s.outstanding) },
   { name: 'of', number: true, cell: (s) => s.maxConcurrent || '∞' },

@@ -15,6 +15,7 @@ const questions = [
   { ask: 'Why is my request not answered?', does: [], reads: [/requests unserved/, /requests were on a topic that no service is subscribed to\s+seats\.upgrade/] },
   { ask: 'Which clients were refused, and why?', does: [], reads: [/refused \(origin\)/, /newcomers were refused: origin/] },
   { ask: 'From where did they come?', does: [['link', 'who, in the log']], reads: [/refused a connection of a web page[^]*remote=127\.0\.0\.1:\d+[^]*origin=https:\/\/stranger\.example/] },
+  { ask: 'What do I do about it?', does: [['link', 'More, in the runbook', 'slow subscriber']], reads: [/subscribers lose messages[^]*look at[^]*cause[^]*what to do\s+one: mend it/] },
   { ask: 'Why did this not arrive?', does: [['link', 'Explain'], ['field', 'topic', 'seats.sold'], ['button', 'Try without sending']], reads: [/What would become of it/, /unrouted/] },
   { ask: 'What would happen if I drain this node?', does: [['button', 'Drain']], reads: [/connections are told to go/] },
   { ask: 'Which service is the slowest, and how much waits for it?', does: [['link', 'Services'], ['column', 'p99']], reads: [/serves\s+outstanding\s+of[^]*?billing\s+writes invoices\s+requests\s+4\s+4/] },
@@ -29,7 +30,7 @@ const questions = [
 async function step(page, [what, name, value]) {
   switch (what) {
     case 'link':
-      return (value ? page.locator('li', { hasText: value }).last() : page).getByRole('link', typeof name === 'string' ? { name, exact: true } : { name }).first().click({ timeout: patience });
+      return (value ? page.locator('li, article', { hasText: value }).last() : page).getByRole('link', typeof name === 'string' ? { name, exact: true } : { name }).first().click({ timeout: patience });
     case 'button':
       return page.getByRole('button', { name, exact: true }).first().click({ timeout: patience });
     case 'row':

@@ -106,8 +106,12 @@ export function start({ tcp, ws }) {
 
   // What goes wrong: one reads nothing, one speaks too much, one asks what nobody answers, and a
   // page of a stranger knocks.
-  const stalled = add(new Client(tcp)).register('dashboard', 'was left open in a tab').subscribe('publish', 'flights.#');
+  const stalled = add(new Client(tcp)).register('dashboard', 'was left open in a tab').subscribe('publish', 'flights.#', 'radar.#');
   setTimeout(() => stalled.socket.pause(), 300);
+  // More than the system's buffers take between the two: they would be full after ten seconds otherwise.
+  setTimeout(() => {
+    for (let i = 0; i < 150; i++) airline.send('publish', 'radar.sweep', 'x'.repeat(60000));
+  }, 600);
   every(5000, () => stalled.send('response', 'system.heartbeat', {})); // or it would be taken for dead
   const chatter = add(new Client(tcp)).register('chatter', 'a sensor that was set up in a hurry');
   every(10, () => chatter.send('publish', 'chatter.room1', {}));

@@ -97,8 +97,11 @@ const injections = {
   },
 };
 
-// subjects are whom or what some of them are about.
+// subjects are what the page says of each: whom or what it is about, and the tool's line for it.
 const subjects = {
+  'slow subscriber': 'mb connections --filter', 'limited client': 'over the limit of 20 a second (scope pattern chatter.#)',
+  'refused (origin)': 'mb log --level warn,error --regex refused', 'handshakes failed': 'mb log --level warn,error',
+  'connections near limit': 'mb connections --sort age --reverse', memory: 'mb connections --sort backlog',
   'saturated service': 'mb connections --filter one', 'requests timed out': 'mb subscriptions --topic mute',
   'requests unserved': 'mb subscriptions --topic nobody',
 };
@@ -140,7 +143,7 @@ async function troubles(page, node, add) {
   const came = await wait('came', 10000, (s) => s);
   for (const [name, subject] of Object.entries(subjects)) {
     const said = await page.locator('.trouble', { hasText: name }).first().innerText({ timeout: 10000 }).catch(() => '');
-    if (!said.includes(subject)) fault(`${name}: the page does not say that it is about ${subject}, but ${said}`);
+    if (!said.includes(subject)) fault(`${name}: the page does not say ${subject}, but ${said}`);
   }
 
   for (const m of made) {
