@@ -20,12 +20,15 @@ func operators(cfg *config.Config) {
 		"operator": {"connection", "metrics", "service.list", "topic.list", "admin"},
 		"nobody":   {},
 	} {
-		sum := sha256.Sum256([]byte(identity))
-		cfg.Auth.Tokens = append(cfg.Auth.Tokens, config.Token{
-			Identity: identity, SHA256: hex.EncodeToString(sum[:]), Roles: []string{identity},
-		})
+		cfg.Auth.Tokens = append(cfg.Auth.Tokens, tokenOf(identity, identity))
 		cfg.Permissions.Roles[identity] = config.Role{System: words}
 	}
+}
+
+// tokenOf is the token that is spelled as the identity.
+func tokenOf(identity string, roles ...string) config.Token {
+	sum := sha256.Sum256([]byte(identity))
+	return config.Token{Identity: identity, SHA256: hex.EncodeToString(sum[:]), Roles: roles}
 }
 
 // adminCase is a request to the admin listener, and what is answered.

@@ -112,27 +112,37 @@ func TestConnectionsAreShown(t *testing.T) {
 	want(t, "detail", d, map[string]any{"outstanding": 0, "subscriptionCount": 2})
 	want(t, "subscription", subs[1].(map[string]any),
 		map[string]any{"action": "request", "topic": "ask.me", "priority": 0})
+	_, d = n.see("", "/connz/"+b.id)
+	want(t, "who is subscribed to nothing", d,
+		map[string]any{"subscriptionCount": 0, "subscriptions": []any{}})
 	if status, _ := n.see("", "/connz/"+n.broker.ID().String()); status != http.StatusNotFound {
 		t.Errorf("one that is not there: %d", status)
 	}
 }
 
-// Which roles somebody has is for who may see what others may do.
+// Which roles somebody has is for who may see what others may do, and what he is subscribed to for
+// who may list that; who has none of either is told from who is not to be looked at.
 func TestConnectionRoles(t *testing.T) {
 	n := startLiveNode(t, func(cfg *config.Config) {
 		withAdmin(cfg)
 		operators(cfg)
+		cfg.Auth.Tokens = append(cfg.Auth.Tokens, tokenOf("stranger"), tokenOf("clerk", "clerk"))
+		cfg.Permissions.Roles["clerk"] = config.Role{System: []string{"connection", "service.list"}}
 	})
-	c := n.dial()
-	c.identify("nobody")
-	for as, want := range map[string]string{"operator": "[nobody]", "viewer": "<nil>"} {
-		status, d := n.see(as, "/connz/"+c.id)
+	for _, c := range []struct{ who, as, roles, subscriptions string }{
+		{"nobody", "operator", "[nobody]", "[]"},
+		{"nobody", "viewer", "<nil>", "[]"},
+		{"nobody", "clerk", "<nil>", "<nil>"},
+		{"stranger", "operator", "[]", "[]"},
+		{"stranger", "viewer", "<nil>", "[]"},
+	} {
+		one := n.dial()
+		one.identify(c.who)
+		status, d := n.see(c.as, "/connz/"+one.id)
 		standing, _ := d["standing"].(map[string]any)
-		if got := fmt.Sprint(standing["roles"]); status != http.StatusOK || got != want {
-			t.Errorf("%s is shown %d %s, want %s", as, status, got, want)
-		}
-		if subs, is := d["subscriptions"].([]any); !is || len(subs) != 0 {
-			t.Errorf("%s is shown the subscriptions %v of somebody who has none", as, subs)
+		roles, subs := fmt.Sprint(standing["roles"]), fmt.Sprint(d["subscriptions"])
+		if status != http.StatusOK || roles != c.roles || subs != c.subscriptions {
+			t.Errorf("%+v is shown %d, roles %s, subscriptions %s", c, status, roles, subs)
 		}
 	}
 }

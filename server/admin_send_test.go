@@ -53,8 +53,18 @@ func TestAdminWhoAmI(t *testing.T) {
 	}
 	n = startLiveNode(t, withAdmin)
 	if _, is := n.see("", "/whoamiz"); is["operator"] != false || is["sends"] != false ||
-		is["payloads"] != false {
+		is["payloads"] != false || is["asks"] != false {
 		t.Errorf("without authentication: %v", is)
+	}
+	n = startLiveNode(t, func(cfg *config.Config) {
+		withAdmin(cfg)
+		operators(cfg)
+		cfg.Auth.Required = config.RequiredFalse
+		cfg.Permissions.Roles["all"] = config.Role{System: []string{"*"}}
+		cfg.Permissions.Anonymous = []string{"all"}
+	})
+	if _, is := n.see("", "/whoamiz"); is["asks"] != true || len(is["words"].([]any)) != 8 {
+		t.Errorf("who may see all without a token: %v", is)
 	}
 	n = startLiveNode(t, func(cfg *config.Config) {
 		withAdmin(cfg)

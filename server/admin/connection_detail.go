@@ -59,7 +59,7 @@ type standingRow struct {
 	Anonymous bool     `json:"anonymous"`
 	Required  bool     `json:"required"`
 	ExpiresAt string   `json:"expiresAt,omitempty"`
-	Roles     []string `json:"roles,omitempty"` // for who may see what others may do
+	Roles     []string `json:"roles,omitzero"` // for who may see what others may do
 	RateLimit int      `json:"rateLimit"`
 }
 

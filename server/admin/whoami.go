@@ -16,6 +16,7 @@ type who struct {
 	Payloads bool     `json:"payloads"` // of topics that it may subscribe to
 	Operator bool     `json:"operator"` // may change the node
 	Sends    bool     `json:"sends"`    // may send messages from here, as the node allows
+	Asks     bool     `json:"asks"`     // who it is makes a difference: the node has roles
 
 	// Of what it sends something is allowed.
 	Publishes bool `json:"publishes"`
@@ -29,6 +30,7 @@ func (s *Server) serveWhoAmI(w http.ResponseWriter, _ *http.Request, v *viewer) 
 		Identity: v.identity,
 		Words:    append([]string{}, v.rules.Words().Names()...),
 		Payloads: v.payloads, Operator: v.operator, Sends: v.sends(),
+		Asks:      v.rules != nil,
 		Publishes: v.sends() && v.rules.Some(permit.Publish),
 		Requests:  v.sends() && v.rules.Some(permit.Request),
 	})

@@ -37,11 +37,13 @@ func newRules(identity string, roles []*role) *Rules {
 // not keep them, and never means those of another policy. r is not nil.
 func (r *Rules) Number() uint64 { return r.number }
 
-// Roles are the names of the roles that they stand for. nil rules have none.
-func (r *Rules) Roles() (names []string) {
+// Roles are the names of the roles that they stand for. Where these are none nothing is allowed:
+// they are empty. Of nil rules, which allow everything, they are nil.
+func (r *Rules) Roles() []string {
 	if r == nil {
 		return nil
 	}
+	names := make([]string, 0, len(r.roles))
 	for _, role := range r.roles {
 		names = append(names, role.name)
 	}

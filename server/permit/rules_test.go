@@ -287,6 +287,9 @@ func TestSome(t *testing.T) {
 	if names := r.Roles(); len(names) != 2 || (*Rules)(nil).Roles() != nil {
 		t.Errorf("roles %q", names)
 	}
+	if names := p.Rules("nobody", nil).Roles(); names == nil || len(names) != 0 {
+		t.Errorf("who has none has the roles %q, nil being everything", names)
+	}
 	if !(*Rules)(nil).Some(Publish) {
 		t.Error("who may do everything may not")
 	}

@@ -30,8 +30,6 @@ const views = {
   runbook: { name: 'Runbook', show: Runbook },
 };
 
-const wordsMost = 8; // who has all of them is asked nothing
-
 const themes = ['', 'dark', 'light'];
 
 function useTheme() {
@@ -130,7 +128,7 @@ function App() {
   const shown = Object.entries(views).filter(([, v]) => (v.needs || []).every(may) && (v.when?.(me) ?? true));
   const view = shown.find(([key]) => key === route.view)?.[1];
   return html`<${Top} me=${me} route=${route} shown=${shown} theme=${theme} onTheme=${nextTheme} onLeave=${() => sign('')}
-    onEnter=${!me.identity && !token.get() && me.words.length < wordsMost && (() => setAsks(true))} away=${error?.status === 0} />
+    onEnter=${me.asks && !me.identity && !token.get() && (() => setAsks(true))} away=${error?.status === 0} />
     <main id="main" tabindex="-1">
       ${error && error.status !== 0 && html`<${Problem} error=${error} />`}
       ${view

@@ -85,6 +85,14 @@ function Subscriptions({ c, me, again }) {
   ]} /></section>`;
 }
 
+// mayDo says what a connection may do, as far as whoever looks may know.
+function mayDo({ required, known, anonymous, roles }, me) {
+  if (required) return null;
+  if (roles) return roles.length > 0 ? 'what its roles allow: ' + roles.join(', ') : 'nothing: it has no role';
+  if (!known && !anonymous) return 'everything: this node asks nobody who he is';
+  return me.words.includes('admin') ? 'everything: there are no roles' : null;
+}
+
 export function Connection({ route, me }) {
   const { data: c, error, again } = usePoll('/connz/' + encodeURIComponent(route.id), 2000);
   const missing = error?.status === 404;
@@ -112,7 +120,7 @@ export function Connection({ route, me }) {
     ['its requests that wait', c.queued],
     ['answers it has not read', c.answersOwed || null],
     ['credentials', c.standing.required ? 'it has yet to say who it is' : c.standing.anonymous ? 'anonymous' : c.standing.known ? 'known' + (c.standing.expiresAt ? `, until ${moment(Date.parse(c.standing.expiresAt))}` : '') : 'none'],
-    ['may do', c.standing.roles ? 'what its roles allow: ' + c.standing.roles.join(', ') : !c.standing.known && !c.standing.required && !c.standing.anonymous ? 'everything: this node asks nobody who he is' : null],
+    ['may do', mayDo(c.standing, me)],
     ['rate limit of its roles', c.standing.rateLimit ? c.standing.rateLimit + '/s' : null],
     ['memory', `${bytes(c.memory.chargedBytes)} for what waits, ${bytes(c.memory.rememberedBytes)} remembered`],
   ]} /></section>

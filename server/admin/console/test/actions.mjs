@@ -170,7 +170,9 @@ const tries = {
     holds('/ does not lead to the search', await page.evaluate(() => document.activeElement.type === 'search'));
   },
 
-  async 'who may not'(page, node) {
+  async 'who may not'(page, node, add) {
+    add().register('silent', 'wants nothing');
+    add().register('listener', 'wants songs').subscribe('publish', 'songs.#');
     await page.goto(node.base + '/#/overview');
     await press(page, 'Sign out');
     await signIn(page, node, 'viewer');
@@ -180,10 +182,12 @@ const tries = {
     await page.goto(node.base + '/#/services');
     await says(page, /what it does/, 'services');
     holds('the viewer may try a request', await page.getByRole('button', { name: 'Request', exact: true }).count() === 0);
-    await page.goto(node.base + '/#/connections');
-    await page.locator('tbody a').first().click({ timeout: patience });
-    await says(page, /Subscriptions \(\d/, 'a connection');
-    holds('the viewer may kick', await page.getByRole('button', { name: 'Kick', exact: true }).count() === 0);
+    for (const [name, pattern] of [['silent', /Subscriptions \(0\)[^]*It is subscribed to nothing\./], ['listener', /Subscriptions \(1\)[^]*songs\.#/]]) {
+      await page.goto(node.base + '/#/connections?search=' + name);
+      await page.getByRole('link', { name, exact: true }).click({ timeout: patience });
+      await says(page, pattern, name);
+      holds('the viewer may kick', await page.getByRole('button', { name: 'Kick', exact: true }).count() === 0);
+    }
     for (const path of ['kick', 'mute', 'unsubscribe', 'drain', 'publish', 'request']) {
       const answer = await fetch(`${node.base}/${path}`, { method: 'POST', headers: { Authorization: 'Bearer viewer', 'Content-Type': 'application/json' }, body: JSON.stringify(['publish', 'request'].includes(path) ? { topic: 'a.b', payload: '' } : {}) });
       holds(`POST /${path} of the viewer: ${answer.status}`, answer.status === 403);
