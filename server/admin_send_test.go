@@ -2,8 +2,10 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"mbserver/server/config"
 )
@@ -26,6 +28,7 @@ func codeOf(answer map[string]any) any {
 
 // Whoever asks is told what he may see and do.
 func TestAdminWhoAmI(t *testing.T) {
+	begun := time.Now().Truncate(time.Millisecond)
 	n := startLiveNode(t, func(cfg *config.Config) {
 		withAdmin(cfg)
 		operators(cfg)
@@ -34,6 +37,10 @@ func TestAdminWhoAmI(t *testing.T) {
 	if viewer["identity"] != "viewer" || viewer["operator"] != false || viewer["sends"] != true ||
 		viewer["payloads"] != false || viewer["server"] != "tcp://"+n.Addr("tcp") {
 		t.Errorf("viewer: %v", viewer)
+	}
+	started, err := time.Parse(time.RFC3339, fmt.Sprint(viewer["startedAt"]))
+	if err != nil || started.Before(begun) || started.After(time.Now()) {
+		t.Errorf("it has started %v: %v", viewer["startedAt"], err)
 	}
 	words, _ := viewer["words"].([]any)
 	if len(words) != 4 || slices.Contains(words, any("admin")) {

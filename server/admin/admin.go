@@ -66,6 +66,7 @@ type Server struct {
 	// Immutable after Start.
 	node     Node
 	about    About
+	started  time.Time
 	desk     Desk
 	operator Operator
 	census   Census
@@ -118,7 +119,8 @@ func Start(o Options, n Node, about About, log *slog.Logger) (*Server, error) {
 	}
 	log = log.With("module", "admin")
 	s := &Server{
-		node: n, about: about, desk: o.Desk, operator: o.Operator, open: o.Open,
+		node: n, about: about, started: time.Now(),
+		desk: o.Desk, operator: o.Operator, open: o.Open,
 		census: o.Census, settings: o.Settings, reading: o.Reading,
 		source: o.Source, walks: newWalks(),
 		dial:  o.Dial,

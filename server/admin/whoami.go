@@ -10,13 +10,14 @@ import (
 type who struct {
 	NodeID   string   `json:"nodeId"`
 	Version  string   `json:"version"`
-	Server   string   `json:"server"`   // URL for clients, as seen from the node's machine
-	Identity string   `json:"identity"` // "": no credentials
-	Words    []string `json:"words"`    // of its roles
-	Payloads bool     `json:"payloads"` // of topics that it may subscribe to
-	Operator bool     `json:"operator"` // may change the node
-	Sends    bool     `json:"sends"`    // may send messages from here, as the node allows
-	Asks     bool     `json:"asks"`     // who it is makes a difference: the node has roles
+	Started  string   `json:"startedAt"` // ISO 8601
+	Server   string   `json:"server"`    // URL for clients, as seen from the node's machine
+	Identity string   `json:"identity"`  // "": no credentials
+	Words    []string `json:"words"`     // of its roles
+	Payloads bool     `json:"payloads"`  // of topics that it may subscribe to
+	Operator bool     `json:"operator"`  // may change the node
+	Sends    bool     `json:"sends"`     // may send messages from here, as the node allows
+	Asks     bool     `json:"asks"`      // who it is makes a difference: the node has roles
 
 	// Of what it sends something is allowed.
 	Publishes bool `json:"publishes"`
@@ -26,7 +27,8 @@ type who struct {
 // serveWhoAmI says who asks.
 func (s *Server) serveWhoAmI(w http.ResponseWriter, _ *http.Request, v *viewer) {
 	answerJSON(w, http.StatusOK, &who{
-		NodeID: s.about.NodeID, Version: s.about.Version, Server: s.about.Server,
+		NodeID: s.about.NodeID, Version: s.about.Version,
+		Started: instant(s.started.UnixMilli()), Server: s.about.Server,
 		Identity: v.identity,
 		Words:    append([]string{}, v.rules.Words().Names()...),
 		Payloads: v.payloads, Operator: v.operator, Sends: v.sends(),

@@ -102,7 +102,7 @@ function App() {
   const route = useRoute();
   const [theme, nextTheme] = useTheme();
   const { data, error, again } = usePoll('/whoamiz', 5000);
-  const me = data && { ...data, flags: flags(data) };
+  const me = data && { ...data, flags: flags(data), started: Date.parse(data.startedAt) };
   useKeys();
   const [asks, setAsks] = useState(false);
   const [refused, setRefused] = useState(null); // what the node has said to the last token

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from './vendor/hooks.js';
 import { query, useStream } from './api.js';
 import { Command, Problem, Search, useBottom } from './parts.js';
-import { change } from './route.js';
+import { change, href } from './route.js';
 import { html } from './view.js';
 
 const kept = 2000; // lines on the page
@@ -13,13 +13,20 @@ const kinds = { error: 'bad', warn: 'warn' };
 
 const known = new Set(['time', 'timestamp', 'level', 'msg', 'message', 'module']);
 
-function Line({ line }) {
+// Rest is what a line says beside its text; whose it is leads there, be it connected or gone.
+function Rest({ line, me }) {
+  const values = Object.entries(line).filter(([k]) => !known.has(k) && k !== 'key');
+  if (values.length === 0) return null;
+  return html`<span class="dim"> ${values.map(([k, v]) => html`${k}=${k === 'serviceId' && me.words.includes('connection')
+    ? html`<a href=${href('connections', v)}>${v}</a>` : typeof v === 'object' ? JSON.stringify(v) : v} `)}</span>`;
+}
+
+function Line({ line, me }) {
   const level = String(line.level || '').toLowerCase();
-  const rest = Object.entries(line).filter(([k]) => !known.has(k) && k !== 'key');
   const at = line.timestamp ?? line.time;
   return html`<div><span class="dim">${typeof at === 'number' ? new Date(at).toISOString().slice(11, 23) : String(at || '').slice(11, 23)}</span>
     <b class=${kinds[level] || 'dim'}> ${level} </b><span class="dim">${line.module || ''}</span> ${line.msg || line.message}
-    ${rest.length > 0 && html`<span class="dim"> ${rest.map(([k, v]) => `${k}=${typeof v === 'object' ? JSON.stringify(v) : v}`).join(' ')}</span>`}</div>`;
+    <${Rest} line=${line} me=${me} /></div>`;
 }
 
 export function Logs({ route, me }) {
@@ -59,7 +66,7 @@ export function Logs({ route, me }) {
     <${Problem} error=${error} what="log" />
     ${missed > 0 && html`<p class="dim">${missed} lines were too many to show.</p>`}
     <div class="card lines code" ref=${box} tabindex="0" role="log" aria-label="log lines" aria-live="off">
-      ${shown.map((l) => html`<${Line} key=${l.key} line=${l} />`)}
+      ${shown.map((l) => html`<${Line} key=${l.key} line=${l} me=${me} />`)}
       ${shown.length === 0 && html`<p class="dim">No line is like this.</p>`}
     </div>
     <${Command} words=${['mb', 'log', '--level', levels.slice(levels.indexOf(level)).join(), ...me.flags]} />`;

@@ -6,7 +6,7 @@ import { Drain } from './drain.js';
 import { Command, Problem } from './parts.js';
 import { href } from './route.js';
 import { Troubles } from './troubles.js';
-import { bytes, count, exact, html, span } from './view.js';
+import { bytes, count, exact, html, moment, span } from './view.js';
 
 const most = 900; // moments that are kept, a quarter of an hour
 
@@ -99,7 +99,7 @@ function Charts({ series, theme }) {
 
 export function Overview({ may, me, theme }) {
   const { series, now, error } = useMoments();
-  return html`<h1>Overview</h1>
+  return html`<h1>Overview <small class="dim">up ${span(Math.max(0, Date.now() - me.started))}, since ${moment(me.started)}</small></h1>
     <${Troubles} me=${me} may=${may} />
     ${may('metrics') && html`
       <${Problem} error=${error} what="numbers" />

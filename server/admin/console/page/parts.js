@@ -44,6 +44,7 @@ export function Search({ value, onChange, label }) {
   const [text, setText] = useState(value || '');
   const timer = useRef(0);
   useEffect(() => setText(value || ''), [value]);
+  useEffect(() => () => clearTimeout(timer.current), []); // who has gone on is not brought back
   const typed = (e) => {
     setText(e.target.value);
     clearTimeout(timer.current);

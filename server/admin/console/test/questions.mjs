@@ -25,20 +25,32 @@ const questions = [
   { ask: 'Is the cluster whole?', does: [['link', 'Cluster']], reads: [/This node is alone/] },
   { ask: 'Who is this, and what may it do?', does: [['link', 'Connections'], ['link', 'dashboard']], reads: [/identity\s+none/, /may do\s+everything: this node asks nobody who he is/, /flights\.#\s+publish/, /its ring was more than three quarters full/] },
   { ask: 'Who gets what is published on orders?', does: [['link', 'Topics'], ['row', 'orders'], ['link', /1 listen/, 'orders.#']], reads: [/Who is subscribed to orders\.#/, /warehouse/] },
+  { ask: 'Who gets what is published on flights, and who sends it?', does: [['link', 'Live tail'], ['field', 'pattern, such as orders.#', 'flights.#'], ['link', /^[0-9a-f]{8}$/, 'flights.']], reads: [/registered as airline/] },
+  { ask: 'Why did the kiosk go?', does: [['link', 'Logs'], ['field', 'search these lines', 'kiosk'], ['link', /^[0-9a-f]{8}-[0-9a-f-]{27}$/, 'disconnected: kiosk']], reads: [/It is not connected\.[^]*closed: its peer ended the stream[^]*registered as kiosk/] },
+  { ask: 'Who may publish on orders?', does: [['link', 'Configuration'], ['field', 'search keys and meanings', 'permissions.roles']], reads: [/permissions\.roles\s+\{\}[^]*no role: all is allowed/] },
+  { ask: 'Is this node full?', does: [], reads: [/connections\s+\d+\s+of \d[^]*requests outstanding\s+\d+[^]*memory\s+[\d.]+ [KM]iB\s+of \d[^]*loops busy\s+\d+ %/] },
+  { ask: 'Since when does it run, and which version is it?', does: [], reads: [/MB Server Node [0-9a-f]{8} \d+\.\d+/, /up \d.* since 20\d\d-\d\d-\d\d/] },
+  { ask: 'Is it slow in the node or in a service?', does: [], reads: [/From arrival to socket\s+p50 [\d.]+ .?s\s*p99 [\d.]+ [^]*Answers of services\s+p50 [\d.]+ /] },
+  { ask: 'Which topics have the most traffic?', does: [['link', 'Topics']], reads: [/flights\s+\d patterns\s+[\d.]+k?\/s published/] },
 ];
 
 async function step(page, [what, name, value]) {
   switch (what) {
     case 'link':
-      return (value ? page.locator('li, article', { hasText: value }).last() : page).getByRole('link', typeof name === 'string' ? { name, exact: true } : { name }).first().click({ timeout: patience });
+      return (value ? page.locator('li, article, .lines > div', { hasText: value }).last() : page).getByRole('link', typeof name === 'string' ? { name, exact: true } : { name }).first().click({ timeout: patience });
     case 'button':
       return page.getByRole('button', { name, exact: true }).first().click({ timeout: patience });
     case 'row':
       return page.locator('summary', { hasText: name }).first().click({ timeout: patience });
     case 'column':
       return page.locator('th button', { hasText: name }).first().click({ timeout: patience });
-    case 'field':
-      return page.getByLabel(name, { exact: true }).fill(value, { timeout: patience });
+    case 'field': {
+      const field = page.getByLabel(name, { exact: true });
+      await field.fill(value, { timeout: patience });
+      // What is searched for stands in the address a moment later, and what is found moves then.
+      if (await field.getAttribute('type') === 'search') await page.waitForFunction((v) => location.hash.includes(v), encodeURIComponent(value), { timeout: patience });
+      return undefined;
+    }
     default:
       return page.getByLabel(name).selectOption({ label: value }, { timeout: patience });
   }

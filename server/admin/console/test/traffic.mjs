@@ -104,6 +104,9 @@ export function start({ tcp, ws }) {
   });
   every(25, () => shop.ask('invoices.create', { order: 7 }));
 
+  const kiosk = add(new Client(tcp)).register('kiosk', 'is switched off in the evening');
+  setTimeout(() => kiosk.socket.end(), 700);
+
   // What goes wrong: one reads nothing, one speaks too much, one asks what nobody answers, and a
   // page of a stranger knocks.
   const stalled = add(new Client(tcp)).register('dashboard', 'was left open in a tab').subscribe('publish', 'flights.#', 'radar.#');
