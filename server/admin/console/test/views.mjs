@@ -40,9 +40,9 @@ const windows = [
 const schemes = ['light', 'dark'];
 
 // picture writes what the page shows; WebP is a third of what PNG is.
-async function picture(page, file) {
+async function picture(page, file, quality = 80) {
   const session = await page.context().newCDPSession(page);
-  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: 80 });
+  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality });
   writeFileSync(file, Buffer.from(data, 'base64'));
   await session.detach();
 }
@@ -105,7 +105,7 @@ async function tour(browser, node, colorScheme, all) {
       await look(page, name, `${window.width}-${colorScheme}`, window);
       if (!window.image || colorScheme !== 'light' || !image) continue;
       const file = `${root}docs/images/console-${name}.webp`;
-      if (docs) await picture(page, file);
+      if (docs) await picture(page, file, 60); // all of them are in the repository
       if (statSync(file, { throwIfNoEntry: false })?.size > imageBytes) fault(`${file} is larger than ${imageBytes} bytes`);
     }
   }
@@ -115,6 +115,7 @@ async function tour(browser, node, colorScheme, all) {
 const node = await startNode(settings);
 const traffic = start(node);
 let browser;
+let looked = 0;
 try {
   mkdirSync(out, { recursive: true });
   mkdirSync(root + 'docs/images', { recursive: true });
@@ -125,10 +126,11 @@ try {
   browser = await launch();
   const wanted = (process.env.VIEWS || Object.keys(views({})).join()).split(',');
   const all = Object.fromEntries(Object.entries(views(ids)).filter(([name]) => wanted.includes(name)));
+  looked = Object.keys(all).length;
   for (const scheme of schemes) await tour(browser, node, scheme, all);
 } finally {
   await browser?.close();
   traffic.stop();
   node.stop();
 }
-done((faults) => `${Object.keys(views({})).length} views in ${windows.length} widths and ${schemes.length} colour schemes, ${faults} faults; pictures are in ${out}`);
+done((faults) => `${looked} views in ${windows.length} widths and ${schemes.length} colour schemes, ${faults} faults; pictures are in ${out}`);
