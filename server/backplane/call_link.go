@@ -7,6 +7,7 @@ import "time"
 type callLink struct {
 	origin
 	lanes []callsIn
+	ends  []uint64 // by lane: it leaves, and sends nothing from these numbers on; nil: it does not
 
 	lost    uint64 // frames that were missing when a later one came
 	doubled uint64 // that came once more, or so late that nobody knows
@@ -72,7 +73,36 @@ func (c *calls) place(k nodeKey, slot uint32, is bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.of(k)
-	l.slot, l.known = slot, is
+	l.slot, l.known, l.ends = slot, is, nil
+}
+
+// last notes up to which numbers a node that leaves has sent frames, and says whether the last ones
+// have come: else receive tells when they have.
+func (c *calls) last(k nodeKey, epoch uint64, numbers []uint64) (come bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.of(k)
+	for number := range numbers {
+		if l.in(epoch, number) == nil {
+			return true // of a link that is over
+		}
+	}
+	l.ends = numbers
+	return l.ended() || len(numbers) == 0
+}
+
+// ended says, once, that the last frames have come of a node that leaves. mu is held.
+func (l *callLink) ended() bool {
+	if l.ends == nil {
+		return false
+	}
+	for number, end := range l.ends {
+		if number >= len(l.lanes) || l.lanes[number].next < end {
+			return false
+		}
+	}
+	l.ends = nil
+	return true
 }
 
 // reached notes up to which numbers a node says to have sent frames. What has not come some time

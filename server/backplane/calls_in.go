@@ -46,26 +46,35 @@ func (c *calls) receive(subject string, frame []byte) {
 	if h.to != p.o.Incarnation {
 		return // for one that had this node's name
 	}
+	if from := (nodeKey{name, inc}); c.accept(from, &h, lane-callLanes, fields) {
+		p.hasCome(from)
+	}
+}
+
+// accept takes the fields of a frame of that lane, and says whether it was the last that there was
+// of a node that leaves.
+func (c *calls) accept(from nodeKey, h *callHead, lane int, fields []byte) (last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := c.of(nodeKey{name, inc})
-	in := l.in(h.epoch, lane-callLanes)
+	l := c.of(from)
+	in := l.in(h.epoch, lane)
 	if in == nil {
-		return
+		return false
 	}
 	fresh, lost := in.take(h.number)
 	l.lost += lost
 	switch {
 	case !fresh:
 		l.doubled++
-		return
+		return false
 	case !l.known:
-		return // its requests end with it, and so do ours that it has
+		return false // its requests end with it, and so do ours that it has
 	}
-	if err = c.take(l.slot, fields); err != nil {
-		p.bad(name, err)
+	if err := c.take(l.slot, fields); err != nil {
+		c.plane.bad(from.name, err)
 	}
-	p.broker.Called()
+	c.plane.broker.Called()
+	return l.ended()
 }
 
 // take takes the fields of a frame from the node of a slot. mu is held.

@@ -44,8 +44,11 @@ func (p *Plane) judge(now time.Duration, late bool) {
 	// Where this node's own last word has not come back, it may be the bus that brings none.
 	if echoes := now-p.echoed <= p.o.Heartbeat*3/2; echoes && !island && !late {
 		for _, n := range p.present() {
-			if now-max(n.heard, p.back) > limit ||
-				simfaultBuild && now-n.heard > limit/missed && strikes(simHastyEnd) {
+			switch {
+			case n.leaving != 0 && now-n.leaving > limit: // something of it was lost
+				p.lose(n, hasLeft)
+			case n.leaving == 0 && now-max(n.heard, p.back) > limit ||
+				simfaultBuild && now-n.heard > limit/missed && strikes(simHastyEnd):
 				p.lose(n, "silent")
 			}
 		}
@@ -255,7 +258,8 @@ func (p *Plane) hear(n *node, k kind, fields []byte) (err error) {
 }
 
 // farewell composes the word that this node leaves: up to which numbers each other one has to get
-// publishes, because no heartbeat says so any more. mu is held.
+// publishes, requests and answers, because no heartbeat says so any more, and it may come before
+// them. mu is held.
 func (p *Plane) farewell() []byte {
 	b := begin(nil, kindLeave)
 	for _, n := range p.nodes {
@@ -263,23 +267,45 @@ func (p *Plane) farewell() []byte {
 		for _, l := range p.lanes {
 			about.reached = append(about.reached, l.queue.numbered(n.link))
 		}
+		for _, l := range p.calls.lanes {
+			about.calls = append(about.calls, l.queue.numbered(n.link))
+		}
 		b = appendBytes(b, tagNode, about.append(nil))
 	}
 	return b
 }
 
-// hearFarewell takes that of another. mu is held.
+// hearFarewell takes that of another. While answers of it are on their way it is not gone: what has
+// none then fails. mu is held.
 func (p *Plane) hearFarewell(n *node, fields []byte) {
 	var m beat
 	if err := m.parse(fields); err != nil {
 		p.bad(n.name, err)
 	}
+	now, leaves := p.o.Now(), false
 	for i := range m.nodes {
 		if about := &m.nodes[i]; about.name == p.o.Node && about.inc == p.o.Incarnation {
-			p.inward.last(n.nodeKey, about.epoch, about.reached, p.o.Now())
+			p.inward.last(n.nodeKey, about.epoch, about.reached, now)
+			leaves = !p.calls.last(n.nodeKey, about.epoch, about.calls)
 		}
 	}
-	p.lose(n, hasLeft)
+	if !leaves {
+		p.lose(n, hasLeft)
+		return
+	}
+	n.leaving = max(now, 1)
+	p.links[n.slot].Store(nil) // nothing is for it any more,
+	n.holds = false            // and nobody waits for its word
+	p.settle()
+}
+
+// hasCome notes that the last has come of a node that leaves.
+func (p *Plane) hasCome(k nodeKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.nodes[k]; n != nil && n.leaving != 0 {
+		p.lose(n, hasLeft)
+	}
 }
 
 // hearReceipts takes receipts. mu is held.

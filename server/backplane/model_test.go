@@ -27,6 +27,8 @@ type hub struct {
 	lose    func(subject string) bool // nil: nothing is lost
 	latency time.Duration             // of each frame, up to it
 	twice   bool                      // all comes twice
+	hold    func(subject string) bool // nil: nothing is held until release
+	held    []heardFrame
 }
 
 // busEnd is one node's Bus.
@@ -66,6 +68,16 @@ func (e *busEnd) Send(_ int, subject string, frame []byte) error {
 	if h.lose != nil && h.lose(subject) {
 		return nil
 	}
+	if h.hold != nil && h.hold(subject) {
+		h.held = append(h.held, heardFrame{subject: subject, frame: slices.Clone(frame)})
+		return nil
+	}
+	h.bring(subject, frame)
+	return nil
+}
+
+// bring brings a frame to those who listen. mu is held.
+func (h *hub) bring(subject string, frame []byte) {
 	at := time.Now()
 	if h.latency > 0 {
 		at = at.Add(time.Duration(h.random.Int64N(int64(h.latency))))
@@ -83,7 +95,14 @@ func (e *busEnd) Send(_ int, subject string, frame []byte) error {
 			}
 		}
 	}
-	return nil
+}
+
+// release brings the first frame that was held.
+func (h *hub) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bring(h.held[0].subject, h.held[0].frame)
+	h.held = h.held[1:]
 }
 
 func (a *ear) hear(f heardFrame) {

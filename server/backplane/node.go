@@ -58,8 +58,9 @@ type node struct {
 	confirmed uint64
 	missed    uint64 // how often it may not know what it was told with requests
 
-	left     bool // it is gone because it has said so,
-	tooMuch  bool // or because it is passed over (heard.go)
+	leaving  time.Duration // since when it leaves, and answers are on their way; 0: it does not
+	left     bool          // it is gone because it has said so,
+	tooMuch  bool          // or because it is passed over (heard.go)
 	troubles troubles
 }
 
@@ -170,7 +171,7 @@ func (p *Plane) lose(n *node, why string) {
 	p.keep(n, -n.bytes)
 	n.excess = false
 	p.slots &^= 1 << n.slot
-	n.state, n.since, n.gathering = nodeGone, p.o.Now(), nil
+	n.state, n.since, n.gathering, n.leaving = nodeGone, p.o.Now(), nil, 0
 	n.left, n.tooMuch = why == hasLeft, why == tellsTooMuch
 	n.holds, n.confirmed, n.version, n.hash = false, 0, 0, 0
 	level := slog.LevelWarn

@@ -1,11 +1,14 @@
 package backplane
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mbserver/server/abroad"
 )
 
 // A node that was cut off, however long, comes back with what was lost meanwhile, on both ways, and
@@ -67,6 +70,78 @@ func TestLastWords(t *testing.T) {
 	if got, lost := b.accounted(t, 15); len(got) != 10 || lost != 5 {
 		t.Errorf("%d came, %d are told to be lost, of 15", len(got), lost)
 	}
+}
+
+// The farewell of a node does not overtake its last answers, on whichever lane they are: it is gone
+// when they have come, or when what is lost of them would have.
+func TestLastAnswers(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		h := aloneHub()
+		began := time.Now()
+		var stands atomic.Int64 // the time of b's clock; 0: it runs
+		a := h.join(t, "a")
+		b := h.join(t, "b", func(o *Options) {
+			o.Now = func() time.Duration {
+				return cmp.Or(time.Duration(stands.Load()), time.Since(began))
+			}
+		})
+		a.knows(t, 1)
+		b.knows(t, 1)
+		h.mu.Lock()
+		h.hold = func(subject string) bool { return strings.Contains(subject, ".req.") }
+		h.mu.Unlock()
+		to, from := a.other(), b.other()
+		for loop := range 2 {
+			answer := abroad.Answer{Ref: oneID, Outcome: abroad.Answered, Payload: []byte("x")}
+			if !a.Answer(loop, to.slot, &answer) {
+				t.Fatal("not sent")
+			}
+			a.Flush(loop)
+		}
+		stands.Store(int64(time.Since(began)))
+		a.Close()
+		is := func(leaving, gone bool) bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			parted := false
+			b.broker.with(func() { parted = b.broker.parted[from.slot] })
+			return from.leaving != 0 == leaving && parted == gone
+		}
+		answers := func() (count int) {
+			b.broker.with(func() { count = len(b.broker.words) })
+			return count
+		}
+		eventually(t, "it leaves", func() bool { return is(true, false) })
+		h.release()
+		eventually(t, "one answer comes", func() bool { return answers() == 1 })
+		if !is(true, false) {
+			t.Error("it is gone before all has come")
+		}
+		if b.Answer(0, from.slot, &abroad.Answer{Ref: oneID}) {
+			t.Error("something is sent to it")
+		}
+		want := 2
+		if lost {
+			want = 1
+			stands.Store(0)
+		} else {
+			h.release()
+		}
+		eventually(t, "it is gone", func() bool { return is(false, true) })
+		if got := answers(); got != want {
+			t.Errorf("%d answers have come, of %d", got, want)
+		}
+	}
+}
+
+// other is the only other node that m knows.
+func (m *member) other() (n *node) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n = range m.nodes {
+	}
+	return n
 }
 
 // So many runs of nodes are known, and no more: those that are gone for longest are forgotten.

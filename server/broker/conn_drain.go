@@ -68,8 +68,12 @@ func (c *Conn) settleDeparture() {
 	case held:
 		d.held.push(handle{c.slot, c.gen})
 	case c.marked(markRefused):
-		if !c.expects() && !c.hasAsked() {
-			c.bye()
+		if !c.expects() {
+			if !c.hasAsked() {
+				c.bye()
+				return
+			}
+			c.endAsking() // whatever it was
 		}
 	case simfaultBuild && strikes(simHastySlot):
 		c.bye()
@@ -121,11 +125,17 @@ func (l *Loop) refusesTo(c *Conn) bool {
 		return true
 	case !c.marked(markRefused):
 		return false
-	case !c.marked(markAsks):
-		c.mark(markAsks, true)
-		l.drain.wait(&l.drain.asks, c, refusedTime)
 	}
+	c.endAsking()
 	return true
+}
+
+// endAsking has c, which goes on asking after its grace, cut off after refusedTime.
+func (c *Conn) endAsking() {
+	if !c.marked(markAsks) {
+		c.mark(markAsks, true)
+		c.loop.drain.wait(&c.loop.drain.asks, c, refusedTime)
+	}
 }
 
 // cutOff ends c though something is outstanding: that is answered so, and c closed when it has the

@@ -302,6 +302,28 @@ func TestAsksOnAtTheSlot(t *testing.T) {
 	}
 }
 
+// So is who sends so much that there is something whenever it is looked at, of whatever kind.
+func TestSendsOnAtTheSlot(t *testing.T) {
+	n := newTestNode(t, 1, 1, nil)
+	n.endsTurn = 4 // it sends without end in each turn
+	k := n.connect(0, TransportTCP)
+	n.settle()
+	beat := k.frame([]byte("request:system.heartbeat:1.0.0\n{}"), true)
+	n.Depart(Schedule{Grace: second, Rate: 1000, Time: 25 * second})
+	least := int64(1000 + refusedTime)
+	ms := int64(0) // in which the loop does not come to rest
+	for ; !k.left() && ms < 10_000; ms += 10 {
+		for range 2 * n.endsTurn {
+			k.sock.arrived = append(k.sock.arrived, slices.Clone(beat))
+		}
+		n.advance(10)
+		n.run(0)
+	}
+	if ms < least || ms > least+cutTime+20 {
+		t.Errorf("closed after %d ms", ms)
+	}
+}
+
 // count is how many messages of those that came hold a text.
 func count(k *testClient, text string) (n int) {
 	for _, m := range k.messages() {
