@@ -153,9 +153,11 @@ func TestSecurePortWithoutTLS(t *testing.T) {
 		"tcp" + strings.TrimPrefix(b.URL("tls"), "tls"),
 		"tls" + strings.TrimPrefix(b.URL("wss"), "wss"),
 	} {
-		err := dialTooLong(address, func(err error) bool {
-			return errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "scheme")
-		}, trusting(t))
+		advised := func(err error) bool {
+			return errors.Is(err, context.DeadlineExceeded) &&
+				strings.Contains(err.Error(), "scheme")
+		}
+		err := dialTooLong(address, advised, trusting(t))
 		if err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
