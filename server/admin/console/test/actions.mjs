@@ -160,7 +160,7 @@ const tries = {
     await page.getByLabel('its request ID').fill(id);
     await press(page, 'Explain');
     await says(page, /What became of it[^]*accepted[^]*matched[^]*delivered/, 'explain');
-    for (const [identity, pattern] of [['operator', /What would become of it[^]*accepted[^]*delivered/], ['viewer', /What would become of it\s+forbidden/]]) {
+    for (const [identity, pattern] of [['operator', /What would become of it[^]*accepted[^]*delivered/], ['viewer', /What would become of it[^]*forbidden/]]) {
       await page.goto(`${node.base}/#/explain?topic=parcels.new&identity=${identity}`);
       await says(page, pattern, `whether ${identity} may publish`);
     }
