@@ -7,6 +7,8 @@ import { clock, count, html, short } from './view.js';
 
 const kept = 500; // messages on the page
 
+const none = { passed: 0, missed: 0 };
+
 const texts = {
   json: (m) => (m.encoding === 'json' ? JSON.stringify(m.payload, null, 1) : text(m)),
   text,
@@ -35,15 +37,24 @@ export function Tail({ route, me }) {
   const { topic = '#', action = '', rate = '20', form = 'json' } = route.ask;
   const [paused, setPaused] = useState(false);
   const [list, setList] = useState([]);
-  const [counts, setCounts] = useState({ shown: 0, passed: 0, missed: 0 });
+  const [shown, setShown] = useState(0);
+  // What has passed is told once a second, of this stream; before it, of others of the same topic.
+  const [counts, setCounts] = useState(none);
+  const before = useRef(none);
   const [ended, setEnded] = useState('');
   const path = paused ? null : query('/stream/messages', { topic, action, rate });
   const box = useBottom(list);
   const waiting = useRef([]);
+  const passed = Math.max(counts.passed, shown); // what is shown may be ahead
+  useEffect(() => {
+    before.current = { passed, missed: counts.missed };
+  }, [path]);
   useEffect(() => {
     setList([]);
     setEnded('');
-    setCounts({ shown: 0, passed: 0, missed: 0 });
+    setShown(0);
+    setCounts(none);
+    before.current = none;
   }, [topic, action]);
   // Drawn four times a second: a person reads no faster.
   useEffect(() => {
@@ -51,12 +62,13 @@ export function Tail({ route, me }) {
       if (!waiting.current.length) return;
       const some = waiting.current.splice(0);
       setList((old) => [...old, ...some].slice(-kept));
+      setShown((n) => n + some.length);
     }, 250);
     return () => clearInterval(timer);
   }, []);
   const error = useStream(path, (name, data) => {
     if (name === 'message') waiting.current.push({ ...data, key: (waiting.serial = (waiting.serial || 0) + 1) });
-    else if (name === 'count') setCounts(data);
+    else if (name === 'count') setCounts({ passed: before.current.passed + data.passed, missed: before.current.missed + data.missed });
     else if (name === 'end') setEnded(data.reason);
   });
   const set = (values) => change(route, values);
@@ -74,7 +86,7 @@ export function Tail({ route, me }) {
     </div>
     <${Problem} error=${error} what="messages" />
     ${ended && html`<p class="problem">The node ended this: ${ended}.</p>`}
-    <p class="dim" role="status">${count(counts.shown)} of ${count(counts.passed)} shown${counts.missed > 0 ? `, ${count(counts.missed)} not, because this page reads too slowly` : ''}${paused ? ', paused' : ''}</p>
+    <p class="dim" role="status">${count(shown)} of ${count(passed)} shown${counts.missed > 0 ? `, ${count(counts.missed)} not, because this page reads too slowly` : ''}${paused ? ', paused' : ''}</p>
     <div class="card lines" ref=${box} tabindex="0" role="log" aria-label="messages" aria-live="off">
       ${list.map((m) => html`<${Message} key=${m.key} m=${m} form=${form} />`)}
       ${list.length === 0 && html`<p class="dim">No message has passed yet.</p>`}

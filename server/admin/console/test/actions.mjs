@@ -144,8 +144,16 @@ const tries = {
     speaker.send('publish', 'tail.x', '{"say":"two"}');
     await page.waitForTimeout(600);
     holds('what passes during a pause is shown', !(await page.evaluate(() => document.body.innerText)).includes('"two"'));
+    const counted = async (when) => {
+      const [said, shown] = await page.evaluate(() => [
+        document.querySelector('main [role=status]').innerText.match(/^(\d+) of (\d+) shown/)?.slice(1).map(Number),
+        document.querySelectorAll('main [role=log] > div').length]);
+      holds(`${when} ${shown} messages are shown, and said to be ${said}`, said?.[0] === shown && said[1] >= shown);
+    };
+    await counted('in a pause');
     await press(page, 'Go on');
     await spoken('three');
+    await counted('after a pause');
     await page.locator('label.inline', { hasText: 'hex' }).locator('select').selectOption('hex');
     await says(page, /7b 22 73 61 79 22/, 'as hex');
   },
