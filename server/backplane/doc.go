@@ -11,7 +11,8 @@
 //	entry.go           what a node tells of itself: patterns, services, their offers
 //	interest.go        what this node tells, counted; each change has the next version;
 //	                   gather.go: when others are told
-//	control.go         heartbeats, and what is heard of others (node.go), within bounds (heard.go)
+//	control.go         heartbeats, and what is heard of others (node.go), within bounds
+//	                   (heard.go), until one leaves (farewell.go)
 //	waits.go           who waits for others to confirm; receipts of publishes
 //	lane.go            the way out of one loop: batches, behind a bounded queue (queue.go)
 //	inward.go          what other nodes have published: what misses is seen by its numbers
