@@ -68,12 +68,12 @@ func (c *Conn) settleDeparture() {
 	case held:
 		d.held.push(handle{c.slot, c.gen})
 	case c.marked(markRefused):
-		if !c.expects() {
-			if !c.hasAsked() {
-				c.bye()
-				return
-			}
+		switch {
+		case c.expects():
+		case c.hasAsked():
 			c.endAsking() // whatever it was
+		default:
+			c.bye()
 		}
 	case simfaultBuild && strikes(simHastySlot):
 		c.bye()

@@ -141,22 +141,19 @@ func (l *Loop) orFar(s *service, services []*service, but uint32) *service {
 		}
 	}
 	best := two[0]
-	if seen > 1 {
-		a, b := two[0].outstanding.Load(), two[1].outstanding.Load()
-		if b < a || a == b && l.random.Uint64()&1 == 0 {
-			best = two[1]
-		}
+	if seen > 1 && l.fewer(two[1], best) {
+		best = two[1]
 	}
-	if best == nil || s != nil && l.prefers(s, best) {
+	if best == nil || s != nil && (s.outstanding.Load() <= nearMost || l.fewer(s, best)) {
 		return s
 	}
 	return best
 }
 
-// prefers says whether s, which is of this node, gets the next request and not far.
-func (l *Loop) prefers(s, far *service) bool {
-	a, b := s.outstanding.Load(), far.outstanding.Load()
-	return a <= nearMost || a < b || a == b && l.random.Uint64()&1 == 0
+// fewer says whether s has fewer outstanding requests than than; where they tie, by chance.
+func (l *Loop) fewer(s, than *service) bool {
+	a, b := s.outstanding.Load(), than.outstanding.Load()
+	return a < b || a == b && l.random.Uint64()&1 == 0
 }
 
 // choose returns the service with room that has the fewest outstanding requests, and none of the
