@@ -33,14 +33,9 @@ func (s sharedWork) shares(t *testing.T) (served [3]int, idle int) {
 			services[i].describeAbroad()
 		}
 	}
-	type asker struct {
-		*testClient
-		node *meshNode
-	}
-	var askers []asker
+	var askers []*testClient
 	for i := range 16 * s.askers {
-		n := m.nodes[i%s.askers%s.nodes]
-		askers = append(askers, asker{n.connect(i%2, TransportTCP), n})
+		askers = append(askers, m.nodes[i%s.askers%s.nodes].connect(i%2, TransportTCP))
 	}
 	m.settle()
 	for _, k := range askers {
@@ -75,7 +70,7 @@ func (s sharedWork) shares(t *testing.T) (served [3]int, idle int) {
 		}
 		m.settle()
 		for _, k := range askers {
-			for range m.answers(k.testClient) {
+			for range m.answers(k) {
 				k.call("q")
 			}
 		}
