@@ -82,13 +82,11 @@ func (c *calls) last(k nodeKey, epoch uint64, numbers []uint64) (come bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.of(k)
-	for number := range numbers {
-		if l.in(epoch, number) == nil {
-			return true // of a link that is over
-		}
+	if len(numbers) == 0 || l.in(epoch, len(numbers)-1) == nil {
+		return true // it is too old to say so, or speaks of a link that is over
 	}
 	l.ends = numbers
-	return l.ended() || len(numbers) == 0
+	return l.ended()
 }
 
 // ended says, once, that the last frames have come of a node that leaves. mu is held.
