@@ -1,5 +1,6 @@
 // The runbook: what may be wrong with a node, where to look and what to do, as docs/operations.md has it.
 import { useEffect, useState } from './vendor/hooks.js';
+import { Refused } from './api.js';
 import { Facts, Problem, Search, Table } from './parts.js';
 import { change, href } from './route.js';
 import { html } from './view.js';
@@ -41,7 +42,7 @@ export function Runbook({ route }) {
   const [all, setAll] = useState(null);
   const [error, setError] = useState(null);
   useEffect(() => {
-    fetch(file).then((r) => r.text()).then((text) => setAll(rows(text)), () => setError(new Error('the node does not answer')));
+    fetch(file).then((r) => r.text()).then((text) => setAll(rows(text)), () => setError(new Refused(0)));
   }, []);
   const one = route.id && all?.find((r) => r.id === route.id);
   const wanted = search.toLowerCase();

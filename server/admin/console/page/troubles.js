@@ -20,7 +20,7 @@ const lines = {
 };
 
 // command is the line of the tool that shows whom a trouble is about, or where that is to be seen.
-export function command(t, me) {
+function command(t, me) {
   if (t.topic) return ['mb', 'subscriptions', '--topic', t.topic, ...me.flags];
   if (t.id) return ['mb', 'connections', '--filter', t.name || t.id, ...me.flags];
   if (t.kind === 'draining') return ['mb', ...lines.draining, ...(location.host === '127.0.0.1:3002' ? [] : ['--admin', location.host])];
